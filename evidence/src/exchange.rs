@@ -1,0 +1,131 @@
+//! What clients and the appliance say to each other beside statements (docs/formats/api.md): JSON with serde, unknown members ignored by
+//! clients, so that a server may say more.
+
+use serde::{Deserialize, Serialize};
+
+/// The answer to an admitted statement (201 new, 200 the same as before).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Admitted {
+    /// Index of the entry.
+    pub index: u64,
+    /// Its leaf hash, hex.
+    pub leaf: String,
+    /// `tlog-proof` under the newest checkpoint.
+    pub receipt: String,
+    /// Consistency proof (base64 hashes) from the statement's observed head to that checkpoint.
+    pub consistency: Vec<String>,
+}
+
+/// An entry with its receipt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EntryRecord {
+    /// Index of the entry.
+    pub index: u64,
+    /// The signed statement, base64 (standard, padded).
+    pub entry: String,
+    /// `tlog-proof` under the newest checkpoint.
+    pub receipt: String,
+}
+
+/// Several entries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EntryRecords {
+    /// In order of index or seq.
+    pub entries: Vec<EntryRecord>,
+    /// Where the next page begins (pass it as `after`); absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What is known of a stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamRecord {
+    /// Its name.
+    pub stream: String,
+    /// The seq that comes next.
+    pub next_seq: u64,
+    /// Leaf hash of the last entry, hex.
+    pub leaf: String,
+    /// `issued` of its first and last statements.
+    pub first_issued: String,
+    /// See above.
+    pub last_issued: String,
+}
+
+/// Several streams.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamRecords {
+    /// In order of name.
+    pub streams: Vec<StreamRecord>,
+}
+
+/// The terms of a grant: the `terms` attachment, JSON, strict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// `exhibit-terms/v1`
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Fingerprint of the grantee's wrapping certificate, hex.
+    pub grantee: String,
+    /// The grantee's identity: `user/<id>`.
+    pub grantee_subject: String,
+    /// What was asked for, by the cameras' clocks.
+    pub from: String,
+    /// To.
+    pub to: String,
+    /// What was granted: slots per stream, inclusive.
+    pub ranges: Vec<SlotRange>,
+    /// Until when the appliance serves it.
+    pub expires: String,
+    /// Why; a case number, perhaps.
+    pub purpose: String,
+}
+
+/// A run of slots of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotRange {
+    /// The stream.
+    pub stream: String,
+    /// First slot.
+    pub first: u32,
+    /// Last slot, inclusive.
+    pub last: u32,
+}
+
+/// An error (RFC 9457, `application/problem+json`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `https://` or `tag:` name of the kind; ours are `tag:exhibit,2026:<kind>`: `malformed`, `signature`, `certificate`, `not-owner`,
+    /// `role`, `log`, `chain`, `contradiction`, `payload`, `attachment`, `observed`, `not-found`, `unauthorised`, `forbidden`,
+    /// `too-large`, `storage`, `overloaded`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What failed.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What to do.
+    pub detail: String,
+    /// For `chain`: what would fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_seq: Option<u64>,
+    /// See above: leaf hash, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_prev: Option<String>,
+}
+
+/// The body of `PUT /v1/streams/{stream}/{seq}`: `be32 length, signed statement, be32 length, attachments, payload`. This writes all but the
+/// payload; attachments stand end to end in the order in which the statement names them.
+pub fn intake_prefix(entry: &[u8], attachments: &[&[u8]]) -> Vec<u8> {
+    let total: usize = attachments.iter().map(|attachment| attachment.len()).sum();
+    let mut prefix = Vec::with_capacity(8 + entry.len() + total);
+    prefix.extend_from_slice(&u32::try_from(entry.len()).expect("entries are below 64 KiB").to_be_bytes());
+    prefix.extend_from_slice(entry);
+    prefix.extend_from_slice(&u32::try_from(total).expect("attachments are bounded by their statement").to_be_bytes());
+    for attachment in attachments {
+        prefix.extend_from_slice(attachment);
+    }
+    prefix
+}

@@ -1,0 +1,16 @@
+//! RFC 6962 trees and the C2SP formats around them: tiles, signed notes, checkpoints, proofs.
+//!
+//! Pure: no clock, no randomness, no file, no socket. It does not know what an entry is.
+
+pub mod checkpoint;
+pub mod log_proof;
+pub mod merkle;
+pub mod note;
+pub mod proof;
+pub mod tile;
+
+pub use checkpoint::{Checkpoint, CheckpointError, LogVerifier};
+pub use log_proof::{LogProof, LogProofError};
+pub use merkle::{EMPTY_ROOT, Hash, MerkleFrontier, leaf_hash, node_hash, root_of};
+pub use note::{Ed25519NoteSigner, MlDsa44NoteSigner, Note, NoteError, NoteSigner, VerifierKey};
+pub use proof::{HashReader, ProofError, prove_consistency, prove_inclusion, root_at, verify_consistency, verify_inclusion};
