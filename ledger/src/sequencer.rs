@@ -13,6 +13,8 @@ pub struct Options {
     pub origin: String,
     /// Its note keys; every checkpoint is signed by all of them.
     pub signers: Vec<Arc<dyn NoteSigner>>,
+    /// The clock that signatures are dated by: seconds since the Unix epoch.
+    pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// At most so many candidates share one synced write.
     pub batch_entries_max: usize,
 }

@@ -41,8 +41,8 @@ impl Checkpoint {
     pub fn to_text(&self) -> String {
         todo!()
     }
-    /// Signs it with every signer.
-    pub fn sign(&self, signers: &[&dyn NoteSigner]) -> Result<String, NoteError> {
+    /// Signs it with every signer at `unix_s`.
+    pub fn sign(&self, signers: &[&dyn NoteSigner], unix_s: u64) -> Result<String, NoteError> {
         todo!()
     }
     /// Parses without verifying: for display, or when the caller has verified the same bytes.

@@ -33,8 +33,8 @@ pub enum NoteError {
 pub trait NoteSigner: Send + Sync {
     /// The public half.
     fn verifier_key(&self) -> &VerifierKey;
-    /// Signs the note's text; the raw signature as the algorithm defines it (for ML-DSA-44: over the cosignature message? see checkpoint.rs).
-    fn sign(&self, text: &str) -> Result<Vec<u8>, NoteError>;
+    /// Signs the note's text at `unix_s`; the bytes that follow the key id in the line (an ML-DSA-44 line carries the time, see tlog-cosignature).
+    fn sign(&self, text: &str, unix_s: u64) -> Result<Vec<u8>, NoteError>;
 }
 // Note::parse(&str|&[u8]) (at most 64 KiB, at most 64 lines of signature, C2SP rules), Note::text(), Note::verify(&self, required: &[VerifierKey]) -> Result<(), NoteError>
 // (every required key must have a valid line; a line of a known key that does not verify is an error; unknown lines are ignored),
@@ -81,7 +81,7 @@ impl NoteSigner for Ed25519NoteSigner {
     fn verifier_key(&self) -> &VerifierKey {
         todo!()
     }
-    fn sign(&self, text: &str) -> Result<Vec<u8>, NoteError> {
+    fn sign(&self, text: &str, unix_s: u64) -> Result<Vec<u8>, NoteError> {
         todo!()
     }
 }
@@ -89,7 +89,7 @@ impl NoteSigner for MlDsa44NoteSigner {
     fn verifier_key(&self) -> &VerifierKey {
         todo!()
     }
-    fn sign(&self, text: &str) -> Result<Vec<u8>, NoteError> {
+    fn sign(&self, text: &str, unix_s: u64) -> Result<Vec<u8>, NoteError> {
         todo!()
     }
 }
