@@ -1,1 +1,11 @@
-//! Stub.
+//! What a camera decides and keeps: epochs and their keys, sealing, the spool, what to upload next, and whose word on recipients to take.
+//!
+//! It does not know GStreamer or a TPM: media come as fragments through a channel, the key is any `Signer`.
+
+pub mod agent;
+pub mod clock;
+pub mod media;
+
+pub use agent::{AgentConfig, AgentError, AgentEvent, AgentLimits, AgentSummary, CameraAgent, Delay, RunningAgent};
+pub use clock::{Clock, SystemClock};
+pub use media::{Fragment, Input};
