@@ -1,10 +1,12 @@
 //! Speaks to the appliance: HTTP/1.1 over TLS 1.3 with a client certificate, whose key may be anywhere a `Signer` is. Receipts are verified
 //! before a caller sees them.
 //!
-//! It decides nothing: no retries, no spool, no policy.
+//! It decides nothing: no retries, no policy.
 
 pub mod appliance;
+pub mod issuer;
 pub mod tls;
 
 pub use appliance::{Appliance, ClientError, Receipt};
+pub use issuer::{Issuer, IssuerError};
 pub use tls::{ClientIdentity, client_config};

@@ -129,3 +129,28 @@ pub fn intake_prefix(entry: &[u8], attachments: &[&[u8]]) -> Vec<u8> {
     }
     prefix
 }
+
+/// Takes an intake prefix apart again: the entry, and the attachments end to end. `None` if lengths and bytes do not agree.
+pub fn split_intake_prefix(prefix: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (entry, rest) = split_lengthened(prefix)?;
+    let (attachments, rest) = split_lengthened(rest)?;
+    rest.is_empty().then_some((entry, attachments))
+}
+
+fn split_lengthened(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_comes_apart_as_it_was_put_together() {
+        let prefix = intake_prefix(b"entry", &[b"first", b"second"]);
+        assert_eq!(split_intake_prefix(&prefix), Some((&b"entry"[..], &b"firstsecond"[..])));
+        assert_eq!(split_intake_prefix(&prefix[..prefix.len() - 1]), None, "a prefix that was cut short was accepted");
+        assert_eq!(split_intake_prefix(&[prefix, vec![0]].concat()), None, "surplus bytes were accepted");
+    }
+}

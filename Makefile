@@ -1,0 +1,51 @@
+# Exhibit. A bare `make` tells what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+export EXHIBIT_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/exhibit
+# The demo's state, all of it: keys, ledger, TPM, recordings, bundle.
+export DEMO_STATE ?= $(CURDIR)/.demo
+# What the demo plays: vtest.avi of Debian's opencv-doc unless SOURCE names a file or an rtsp:// address.
+export SOURCE ?=
+
+# RocksDB is built once, outside the checkout, for every profile and clone (scripts/rocksdb.sh says why); mold links in a second.
+CARGO = ROCKSDB_LIB_DIR="$$(scripts/rocksdb.sh)" ROCKSDB_STATIC=1 RUSTFLAGS="$(RUSTFLAGS) -Clink-arg=-fuse-ld=mold" cargo
+
+.PHONY: help
+help: ## this text
+	@echo 'Exhibit: signed, encrypted and ledgered video evidence.'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Start with `make demo`. README.md tells the rest.'
+
+.PHONY: packages
+packages: ## installs the Debian packages that are missing (sudo when not root)
+	@scripts/packages.sh
+
+.PHONY: build
+build: packages ## builds every program, optimised, into target/release
+	@$(CARGO) build --release --locked --workspace --bins
+
+.PHONY: demo
+demo: packages ## real footage from a camera to a verdict, in about three minutes after the build
+	@scripts/demo.sh
+
+.PHONY: clean-demo
+clean-demo: ## removes everything that the demo made
+	@scripts/demo.sh --clean
+
+.PHONY: test
+test: packages ## everything that must hold
+	@export EXHIBIT_TEST_ALL=1; $(CARGO) build --locked --workspace --bins
+	@export EXHIBIT_TEST_ALL=1; $(CARGO) test --locked --workspace
+
+.PHONY: check
+check: packages ## format, clippy without warnings, licences, documentation, tidy
+	@cargo fmt --check
+	@$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	@scripts/deny.sh
+	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	@$(CARGO) test --locked -p exhibit-tidy
