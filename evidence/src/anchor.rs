@@ -1,7 +1,19 @@
 //! What a verifier trusts, and what a camera pins: the log, its keys, the roots, the custodians. Never taken out of the bundle judged.
+//!
+//! It does not know how an anchor came here, nor whether it should have been believed.
 
-use exhibit_pki::Certificate;
-use exhibit_tlog::{Hash, LogVerifier};
+use exhibit_pki::{Certificate, KeyPurpose, Role};
+use exhibit_tlog::{Hash, LogVerifier, VerifierKey};
+
+use crate::{
+    body::{CUSTODIANS_MAX, LOG_KEY_BYTES_MAX, LOG_KEYS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX},
+    json::{self, JsonError, Object, ObjectWriter},
+};
+
+/// An anchor or pin is at most this long: 80 certificates of 2 KiB in PEM, and keys.
+const ANCHOR_BYTES_MAX: usize = 256 * 1024;
+const ANCHOR_TYPE: &str = "exhibit-anchor/v1";
+const PIN_TYPE: &str = "exhibit-pin/v1";
 
 /// The anchor: JSON `{"type":"exhibit-anchor/v1","log":hex,"origin":…,"keys":[vkey…],"roots":[PEM…]}`.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,24 +42,108 @@ pub struct Pin {
 #[error("not an anchor: {0}")]
 pub struct AnchorError(pub String);
 
+impl From<JsonError> for AnchorError {
+    fn from(error: JsonError) -> Self {
+        Self(error.0)
+    }
+}
+
 impl Anchor {
     /// Parses strictly.
     pub fn parse(json: &[u8]) -> Result<Self, AnchorError> {
-        todo!()
+        Ok(Self::read(outermost(json)?)?)
     }
-    /// The JSON, for people to read too.
+    /// The JSON, in one line: `python3 -m json.tool` and its like make it readable.
     pub fn to_json(&self) -> String {
-        todo!()
+        format!("{}\n", self.write())
+    }
+
+    fn read(mut members: Object) -> Result<Self, JsonError> {
+        members.one_of("type", &[(ANCHOR_TYPE, ())])?;
+        let log = members.hash("log")?;
+        if log == Hash([0; 32]) {
+            return Err(members.error("log", "is zeros, which is no log"));
+        }
+        let origin = members.text("origin", ORIGIN_BYTES_MAX, |byte| byte.is_ascii_graphic() && byte != b'+')?;
+        let keys = members.array("keys", 1, LOG_KEYS_MAX, |item, position| {
+            let text = item.text(position, LOG_KEY_BYTES_MAX, |byte| byte.is_ascii_graphic())?;
+            VerifierKey::parse(&text).map_err(|error| item.error(position, &format!("is {error}")))
+        })?;
+        if has_twice(&keys) {
+            return Err(members.error("keys", "names one twice"));
+        }
+        let roots = certificates(&mut members, "roots", ROOTS_MAX, |certificate| certificate.purpose() == KeyPurpose::Authority)?;
+        members.finish()?;
+        Ok(Self { log, verifier: LogVerifier { origin, keys }, roots })
+    }
+
+    fn write(&self) -> String {
+        ObjectWriter::new()
+            .string("type", ANCHOR_TYPE)
+            .bytes("log", &self.log.0)
+            .string("origin", &self.verifier.origin)
+            .array("keys", self.verifier.keys.iter().map(|key| json::string(&key.to_string())))
+            .array("roots", pem(&self.roots))
+            .finish()
     }
 }
 
 impl Pin {
     /// Parses strictly.
     pub fn parse(json: &[u8]) -> Result<Self, AnchorError> {
-        todo!()
+        let mut members = outermost(json)?;
+        members.one_of("type", &[(PIN_TYPE, ())])?;
+        let anchor = Anchor::read(members.object("anchor")?)?;
+        let custodians = certificates(&mut members, "custodians", CUSTODIANS_MAX, |certificate| {
+            certificate.purpose() == KeyPurpose::Signing && certificate.has_role(Role::Custodian)
+        })?;
+        let threshold = members.integer("threshold", 1, custodians.len() as u64)?;
+        members.finish()?;
+        Ok(Self { anchor, custodians, threshold })
     }
-    /// The JSON.
+    /// The JSON, in one line.
     pub fn to_json(&self) -> String {
-        todo!()
+        let json = ObjectWriter::new()
+            .string("type", PIN_TYPE)
+            .json("anchor", &self.anchor.write())
+            .array("custodians", pem(&self.custodians))
+            .integer("threshold", self.threshold)
+            .finish();
+        format!("{json}\n")
     }
+}
+
+fn outermost(json: &[u8]) -> Result<Object, JsonError> {
+    if json.len() > ANCHOR_BYTES_MAX {
+        return Err(JsonError("it is longer than 256 KiB".to_owned()));
+    }
+    Object::new(json::parse(json)?, "")
+}
+
+/// An array of different certificates in PEM, each of which is of the kind that belongs there.
+fn certificates(
+    members: &mut Object,
+    name: &str,
+    max: usize,
+    belongs: impl Fn(&Certificate) -> bool,
+) -> Result<Vec<Certificate>, JsonError> {
+    let certificates = members.array(name, 1, max, |item, position| {
+        let certificate = Certificate::from_pem(&item.string(position)?).map_err(|error| item.error(position, &format!("is {error}")))?;
+        if !belongs(&certificate) {
+            return Err(item.error(position, "is a certificate for something else"));
+        }
+        Ok(certificate)
+    })?;
+    if has_twice(&certificates) {
+        return Err(members.error(name, "names one twice"));
+    }
+    Ok(certificates)
+}
+
+fn pem(certificates: &[Certificate]) -> impl Iterator<Item = String> + '_ {
+    certificates.iter().map(|certificate| json::string(&certificate.to_pem()))
+}
+
+fn has_twice<T: PartialEq>(items: &[T]) -> bool {
+    (1..items.len()).any(|end| items[..end].contains(&items[end]))
 }

@@ -1,14 +1,57 @@
 //! The bodies of statements, one type each. Types that this version does not judge are carried as `Unknown`.
+//!
+//! It does not know who signed a statement, nor what stands before or after it in its stream.
+
+pub(crate) mod read;
+pub(crate) mod write;
 
 use exhibit_pki::{Fingerprint, Timestamp};
 use exhibit_tlog::Hash;
+use sha2::{Digest, Sha256};
 
-use crate::{Head, StreamName};
+use crate::{Head, StreamName, json, segment};
+
+/// A statement names at most this many attachments.
+pub const ATTACHMENTS_MAX: usize = 16;
+/// An attachment is at most this long as stored: certificates, wraps and log lines are far smaller.
+pub const ATTACHMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// An attachment's name is at most this long.
+pub const ATTACHMENT_NAME_BYTES_MAX: usize = 32;
+/// What stands before the content of an erasable attachment.
+pub const ERASABLE_SALT_BYTES: usize = 32;
+/// A segment's plaintext is at most this long; a longer one is cut by its camera.
+pub const SEGMENT_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// A segment's ciphertext is at most this long: the plaintext, and a tag for each fragment.
+pub const SEGMENT_CIPHERTEXT_BYTES_MAX: u64 = SEGMENT_BYTES_MAX + (segment::FRAGMENTS_MAX * segment::TAG_BYTES) as u64;
+/// A segment is at most this long: nothing records one frame in ten minutes.
+pub const SEGMENT_DURATION_MAX_MS: u64 = 600_000;
+/// What a segment may be.
+pub const MEDIA_TYPES: [&str; 2] = ["video/mp4", "image/jpeg"];
+/// A set names at most this many recipients, which is what an envelope may have.
+pub const RECIPIENTS_MAX: usize = 64;
+/// A set names at most this many custodians.
+pub const CUSTODIANS_MAX: usize = 64;
+/// A fetch or export names at most this many ranges.
+pub const RANGES_MAX: usize = 256;
+/// A log has at most this many note keys: two algorithms today, and room to rotate both.
+pub const LOG_KEYS_MAX: usize = 8;
+/// A note key is at most this long: ML-DSA-87 would take 3.5 KiB in base64.
+pub const LOG_KEY_BYTES_MAX: usize = 4096;
+/// A log trusts at most this many roots.
+pub const ROOTS_MAX: usize = 16;
+/// A log's name is at most this long: that of a DNS name.
+pub const ORIGIN_BYTES_MAX: usize = 255;
+/// A witness policy is at most this long.
+pub const WITNESS_POLICY_BYTES_MAX: usize = 8 * 1024;
+/// A program's version is at most this long.
+pub const VERSION_BYTES_MAX: usize = 128;
+/// A type's name is at most this long.
+pub const TYPE_NAME_BYTES_MAX: usize = 64;
 
 /// What lies beside the ledger and is named by a statement. JSON: `{"name":…,"sha256":…,"length":…,"erasable":…}` in `body.attachments`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachmentRef {
-    /// What it is in this statement: `wraps`, `terms`, `certificate`, … (`[a-z-]`, unique in the statement).
+    /// What it is in this statement: `wraps`, `terms`, `certificate`, … (`[a-z0-9-]`, unique in the statement).
     pub name: String,
     /// SHA-256 of the stored bytes (salt included where erasable).
     pub sha256: Hash,
@@ -319,11 +362,41 @@ pub struct Contradiction {
 impl Body {
     /// The `type` member.
     pub fn type_name(&self) -> &str {
-        todo!()
+        match self {
+            Body::Epoch(_) => "epoch/v1",
+            Body::Segment(_) => "segment/v1",
+            Body::Gap(_) => "gap/v1",
+            Body::Close(_) => "close/v1",
+            Body::Recipients(_) => "recipients/v1",
+            Body::Grant(_) => "grant/v1",
+            Body::Fetch(_) => "fetch/v1",
+            Body::Export(_) => "export/v1",
+            Body::Certificate(_) => "certificate/v1",
+            Body::Genesis(_) => "genesis/v1",
+            Body::Start(_) => "start/v1",
+            Body::Access(_) => "access/v1",
+            Body::Contradiction(_) => "contradiction/v1",
+            Body::Unknown { type_name, .. } => type_name,
+        }
     }
     /// What lies beside the ledger.
     pub fn attachments(&self) -> &[AttachmentRef] {
-        todo!()
+        match self {
+            Body::Epoch(body) => &body.attachments,
+            Body::Segment(body) => &body.attachments,
+            Body::Gap(body) => &body.attachments,
+            Body::Close(body) => &body.attachments,
+            Body::Recipients(body) => &body.attachments,
+            Body::Grant(body) => &body.attachments,
+            Body::Fetch(body) => &body.attachments,
+            Body::Export(body) => &body.attachments,
+            Body::Certificate(body) => &body.attachments,
+            Body::Genesis(body) => &body.attachments,
+            Body::Start(body) => &body.attachments,
+            Body::Access(body) => &body.attachments,
+            Body::Contradiction(body) => &body.attachments,
+            Body::Unknown { attachments, .. } => attachments,
+        }
     }
     /// The attachment of that name.
     pub fn attachment(&self, name: &str) -> Option<&AttachmentRef> {
@@ -331,21 +404,59 @@ impl Body {
     }
     /// Length of the payload that follows the attachments: the ciphertext of a segment, else 0.
     pub fn payload_length(&self) -> u64 {
-        todo!()
+        match self {
+            Body::Segment(segment) => segment.fragment_lengths.iter().map(|length| u64::from(*length)).sum(),
+            _ => 0,
+        }
+    }
+    /// The kind of the streams that this type stands in: `camera`, `user`, `authority` or `appliance`; `None` where that is not known.
+    pub fn stream_kind(&self) -> Option<&'static str> {
+        match self {
+            Body::Epoch(_) | Body::Segment(_) | Body::Gap(_) | Body::Close(_) => Some("camera"),
+            Body::Recipients(_) | Body::Grant(_) | Body::Fetch(_) | Body::Export(_) => Some("user"),
+            Body::Certificate(_) => Some("authority"),
+            Body::Genesis(_) | Body::Start(_) | Body::Access(_) | Body::Contradiction(_) => Some("appliance"),
+            Body::Unknown { .. } => None,
+        }
     }
 }
 
 impl AttachmentRef {
     /// Names stored bytes.
     pub fn of(name: &str, stored: &[u8], erasable: bool) -> Self {
-        todo!()
+        let sha256 = Hash(Sha256::digest(stored).into());
+        Self { name: name.to_owned(), sha256, length: stored.len() as u64, erasable }
     }
     /// Checks stored bytes against hash and length, and gives the content (without the salt where erasable).
     pub fn open<'a>(&self, stored: &'a [u8]) -> Option<&'a [u8]> {
-        todo!()
+        if stored.len() as u64 != self.length || Sha256::digest(stored).as_slice() != self.sha256.0 {
+            return None;
+        }
+        stored.get(if self.erasable { ERASABLE_SALT_BYTES } else { 0 }..)
     }
     /// What an erasable attachment is stored as: `salt || bytes`.
-    pub fn erasable_bytes(salt: &[u8; 32], bytes: &[u8]) -> Vec<u8> {
-        todo!()
+    pub fn erasable_bytes(salt: &[u8; ERASABLE_SALT_BYTES], bytes: &[u8]) -> Vec<u8> {
+        [salt.as_slice(), bytes].concat()
     }
 }
+
+/// The words of `continues.reason`.
+const EPOCH_REASONS: [(&str, EpochReason); 7] = [
+    ("start", EpochReason::Start),
+    ("rotation", EpochReason::Rotation),
+    ("backlog", EpochReason::Backlog),
+    ("state-lost", EpochReason::StateLost),
+    ("contradiction", EpochReason::Contradiction),
+    ("device-replaced", EpochReason::DeviceReplaced),
+    ("succession", EpochReason::Succession),
+];
+/// The words of a gap's `cause`.
+const GAP_CAUSES: [(&str, GapCause); 4] = [
+    ("evicted-offline", GapCause::EvictedOffline),
+    ("source-lost", GapCause::SourceLost),
+    ("power", GapCause::Power),
+    ("mode", GapCause::Mode),
+];
+/// The words of a close's `reason`.
+const CLOSE_REASONS: [(&str, CloseReason); 3] =
+    [("stop", CloseReason::Stop), ("rotation", CloseReason::Rotation), ("end-of-source", CloseReason::EndOfSource)];

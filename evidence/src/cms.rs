@@ -1,9 +1,15 @@
 //! The signature of a statement: CMS SignedData (RFC 5652) in the one encoding of docs/formats/signed-statement.md.
+//!
+//! It does not know whether a certificate is to be believed: path, ledger and revocation are judged apart.
 
-use exhibit_pki::{BadSignature, Certificate, Fingerprint, Signer, SignerError, Verifier};
-use exhibit_tlog::Hash;
+mod template;
 
-use crate::{Statement, StatementError};
+use exhibit_pki::{BadSignature, Certificate, Fingerprint, KeyPurpose, Role, Signer, SignerError, Verifier, signature::is_low_s_p384};
+use exhibit_tlog::{Hash, leaf_hash};
+use sha2::{Digest, Sha256};
+
+use crate::{Body, Statement, StatementError};
+use template::Parts;
 
 /// An entry is at most this long: a tlog-tiles bundle prefixes it with 16 bits.
 pub const ENTRY_BYTES_MAX: usize = 65_535;
@@ -11,7 +17,15 @@ pub const ENTRY_BYTES_MAX: usize = 65_535;
 /// A signed statement whose form was checked, and nothing else: signer and signature are still claims.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignedStatement {
-    // der, statement, statement_bytes (range), signer fingerprint, ski, signed_attributes DER, signature
+    der: Vec<u8>,
+    statement: Statement,
+    statement_bytes: Vec<u8>,
+    /// ESSCertIDv2's hash.
+    signer: Fingerprint,
+    key_identifier: Vec<u8>,
+    /// What is signed: the DER of the SET OF attributes.
+    signed_attributes: Vec<u8>,
+    signature: Vec<u8>,
 }
 
 /// Why bytes are not a signed statement.
@@ -57,48 +71,88 @@ pub enum VerifyError {
 /// type. Whether the certificate itself is to be believed (path, ledger, revocation) is judged apart.
 #[derive(Clone, Debug)]
 pub struct VerifiedStatement {
-    // signed: SignedStatement
+    signed: SignedStatement,
 }
 
 impl SignedStatement {
     /// Parses, rebuilds the template and compares it byte for byte, and parses the statement.
     pub fn parse(der: &[u8]) -> Result<Self, SignedStatementError> {
-        todo!()
+        if der.len() > ENTRY_BYTES_MAX {
+            return Err(SignedStatementError::TooLong);
+        }
+        let found = template::read(der)?;
+        let statement = Statement::parse(found.statement)?;
+        let signer = found.certificate(statement.issued)?;
+        // Without this, (r, n - s) would make a second entry of every signed statement.
+        if !is_low_s_p384(found.signature) {
+            return Err(SignedStatementError::Encoding("the signature is not DER of 0 < r < n and 0 < s <= n/2"));
+        }
+        let parts =
+            Parts { statement: found.statement, issued: statement.issued, key_identifier: found.key_identifier, certificate: signer };
+        if parts.content_info(found.signature) != der {
+            return Err(SignedStatementError::Encoding("it differs from the one encoding of what it holds"));
+        }
+        Ok(Self {
+            statement_bytes: found.statement.to_vec(),
+            signer,
+            key_identifier: found.key_identifier.to_vec(),
+            signed_attributes: parts.signed_attributes(),
+            signature: found.signature.to_vec(),
+            der: der.to_vec(),
+            statement,
+        })
     }
     /// The bytes as they came: the ledger's entry.
     pub fn der(&self) -> &[u8] {
-        todo!()
+        &self.der
     }
     /// The statement.
     pub fn statement(&self) -> &Statement {
-        todo!()
+        &self.statement
     }
     /// The statement's bytes as they came.
     pub fn statement_bytes(&self) -> &[u8] {
-        todo!()
+        &self.statement_bytes
     }
     /// SHA-256 of the statement's bytes: what "the same statement" means.
     pub fn statement_hash(&self) -> Hash {
-        todo!()
+        Hash(Sha256::digest(self.statement_bytes()).into())
     }
     /// RFC 6962 leaf hash of the entry.
     pub fn leaf_hash(&self) -> Hash {
-        todo!()
+        leaf_hash(&self.der)
     }
     /// The signer's certificate, by ESSCertIDv2 hash.
     pub fn signer(&self) -> &Fingerprint {
-        todo!()
+        &self.signer
     }
     /// Checks certificate, key identifier, purpose, ownership of the stream, role for the type, and the signature.
     pub fn verify(&self, certificate: &Certificate, verifier: &dyn Verifier) -> Result<VerifiedStatement, VerifyError> {
-        todo!()
+        if certificate.fingerprint() != &self.signer || certificate.subject_key_identifier() != self.key_identifier {
+            return Err(VerifyError::WrongCertificate);
+        }
+        if certificate.purpose() != KeyPurpose::Signing {
+            return Err(VerifyError::NotForSigning);
+        }
+        let stream = self.statement.stream.as_str();
+        if !certificate.identity().is_some_and(|identity| identity.owns_stream(stream)) {
+            let identity = certificate.identity().map_or_else(|| certificate.common_name().to_owned(), ToString::to_string);
+            return Err(VerifyError::NotOwner { identity, stream: stream.to_owned() });
+        }
+        if let Some(roles) = roles_for(&self.statement.body)
+            && !roles.iter().any(|role| certificate.has_role(*role))
+        {
+            return Err(VerifyError::Role(self.statement.type_name().to_owned()));
+        }
+        verifier.verify(certificate.public_key(), &self.signed_attributes, &self.signature)?;
+        Ok(VerifiedStatement { signed: self.clone() })
     }
 }
 
 impl VerifiedStatement {
     /// The signed statement.
     pub fn signed(&self) -> &SignedStatement {
-        todo!()
+        &self.signed
     }
     /// The statement.
     pub fn statement(&self) -> &Statement {
@@ -106,7 +160,36 @@ impl VerifiedStatement {
     }
 }
 
-/// Signs a statement with the key of `certificate`. Panics if the entry would exceed 65,535 bytes (statements are at most 48 KiB).
+/// The roles of which one is needed to issue a type; `None` for types that this version does not judge.
+fn roles_for(body: &Body) -> Option<&'static [Role]> {
+    match body {
+        Body::Epoch(_) | Body::Segment(_) | Body::Gap(_) | Body::Close(_) => Some(&[Role::Camera]),
+        Body::Recipients(_) | Body::Grant(_) => Some(&[Role::Custodian]),
+        Body::Fetch(_) | Body::Export(_) => Some(&[Role::Custodian, Role::Investigator]),
+        Body::Certificate(_) => Some(&[Role::Authority]),
+        Body::Genesis(_) | Body::Start(_) | Body::Access(_) | Body::Contradiction(_) => Some(&[Role::Appliance]),
+        Body::Unknown { .. } => None,
+    }
+}
+
+/// Signs a statement with the key of `certificate`. Nothing is signed that `parse` would refuse, nor with another key than the
+/// certificate's: that is an error which says why.
 pub fn sign(statement: &Statement, certificate: &Certificate, signer: &dyn Signer) -> Result<SignedStatement, SignerError> {
-    todo!()
+    if signer.public_key() != certificate.public_key() {
+        return Err(SignerError("the key is not that of the certificate".to_owned()));
+    }
+    let bytes = statement.to_bytes();
+    let refuse = |reason: String| SignerError(format!("the statement is not valid: {reason}"));
+    if &Statement::parse(&bytes).map_err(|error| refuse(error.to_string()))? != statement {
+        return Err(refuse("it reads otherwise than it was written".to_owned()));
+    }
+    let parts = Parts {
+        statement: &bytes,
+        issued: statement.issued,
+        key_identifier: certificate.subject_key_identifier(),
+        certificate: *certificate.fingerprint(),
+    };
+    let signature = signer.sign(&parts.signed_attributes())?;
+    SignedStatement::parse(&parts.content_info(&signature))
+        .map_err(|error| SignerError(format!("the key gave a signature that would be refused: {error}")))
 }

@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod cms;
 pub mod envelope;
 pub mod exchange;
+mod json;
 pub mod keytree;
 pub mod segment;
 pub mod statement;

@@ -1,9 +1,15 @@
 //! Statements: one JSON object by one issuer, parsed strictly (docs/formats/statement.md).
+//!
+//! It does not know signatures, nor what stands before or after a statement in its stream.
 
 use exhibit_pki::Timestamp;
-use exhibit_tlog::Hash;
+use exhibit_tlog::{EMPTY_ROOT, Hash};
 
-use crate::{Body, StreamName};
+use crate::{
+    Body, StreamName,
+    body::{read, write},
+    json::{self, JsonError, Object, ObjectWriter},
+};
 
 /// A statement is at most this long, so that with its signature it fits an entry.
 pub const STATEMENT_BYTES_MAX: usize = 48 * 1024;
@@ -50,18 +56,86 @@ pub enum StatementError {
     Member(String),
 }
 
+impl From<JsonError> for StatementError {
+    fn from(error: JsonError) -> Self {
+        Self::Member(error.0)
+    }
+}
+
 impl Statement {
     /// Parses strictly: UTF-8 without BOM, no lone surrogates, no unknown or duplicate members, integers below 2^53 only, bounded depth.
     /// Order of members and white space are free; the bytes are what is hashed.
     pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
-        todo!()
+        if bytes.len() > STATEMENT_BYTES_MAX {
+            return Err(StatementError::TooLong);
+        }
+        let as_json = |error: JsonError| StatementError::Json(error.0);
+        let mut members = json::parse(bytes).and_then(|value| Object::new(value, "")).map_err(as_json)?;
+        let type_name = members.string("type")?;
+        let statement = Self {
+            log: members.hash("log")?,
+            stream: members.stream("stream")?,
+            seq: members.integer("seq", 0, json::INTEGER_MAX)?,
+            prev: members.hash("prev")?,
+            issued: members.time("issued")?,
+            observed: head(members.object("observed")?)?,
+            body: read::body(type_name, members.take("body")?)?,
+        };
+        members.finish()?;
+        statement.check_agreement()?;
+        Ok(statement)
     }
+
     /// Our writer: members in the order of the struct, no white space.
     pub fn to_bytes(&self) -> Vec<u8> {
-        todo!()
+        let observed = ObjectWriter::new().integer("size", self.observed.size).bytes("root", &self.observed.root.0).finish();
+        ObjectWriter::new()
+            .string("type", self.type_name())
+            .bytes("log", &self.log.0)
+            .string("stream", self.stream.as_str())
+            .integer("seq", self.seq)
+            .bytes("prev", &self.prev.0)
+            .time("issued", self.issued)
+            .json("observed", &observed)
+            .json("body", &write::body(&self.body))
+            .finish()
+            .into_bytes()
     }
+
     /// The `type` member, such as `segment/v1`.
     pub fn type_name(&self) -> &str {
-        todo!()
+        self.body.type_name()
     }
+
+    /// What no member says alone.
+    fn check_agreement(&self) -> Result<(), JsonError> {
+        let zeros = Hash([0; 32]);
+        let refuse = |what: &str| Err(JsonError(what.to_owned()));
+        if (self.seq == 0) != (self.prev == zeros) {
+            return refuse("prev is zeros at seq 0 and only there");
+        }
+        if (self.observed.size == 0) != (self.observed.root == EMPTY_ROOT) {
+            return refuse("observed.root is the empty root at size 0 and only there");
+        }
+        let genesis = matches!(self.body, Body::Genesis(_));
+        if genesis != (self.log == zeros) {
+            return refuse("log is zeros in genesis and only there");
+        }
+        if genesis && (self.seq != 0 || self.observed.size != 0) {
+            return refuse("seq and observed.size are 0 in genesis, before which nothing was");
+        }
+        if matches!(self.body, Body::Epoch(_)) && self.seq != 0 {
+            return refuse("seq is 0 in an epoch, which begins its stream");
+        }
+        if self.body.stream_kind().is_some_and(|kind| kind != self.stream.kind()) {
+            return refuse("stream is not of the kind that the type stands in");
+        }
+        Ok(())
+    }
+}
+
+fn head(mut members: Object) -> Result<Head, JsonError> {
+    let head = Head { size: members.integer("size", 0, json::INTEGER_MAX)?, root: members.hash("root")? };
+    members.finish()?;
+    Ok(head)
 }
