@@ -1,16 +1,37 @@
-//! C2SP signed-note: text with signature lines, verifier keys, key ids.
+//! C2SP signed-note: text with signature lines.
+//!
+//! It does not know what the text says, nor which keys are to be trusted.
+
+use base64ct::{Base64, Encoding};
+
+use crate::{NoteSigner, VerifierKey};
+
+/// The largest note: sixteen lines of ML-DSA-87 (signed-note asks for sixteen lines and warns of such sizes), and its text.
+pub const NOTE_SIZE_BYTES_MAX: usize = 112 * 1024;
+
+/// The most signature lines: a log's own, and four times what signed-note asks every verifier to accept.
+pub const NOTE_SIGNATURES_MAX: usize = 64;
 
 /// A parsed note: its text (ending in a newline) and its signature lines. Nothing is verified yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    // text: String, signatures: Vec<NoteSignature { name, key_id: [u8;4], signature: Vec<u8> }>
+    text: String,
+    signatures: Vec<NoteSignature>,
 }
 
-/// A public key that verifies note signatures: `name+hex(keyID)+base64(type || key)`.
+/// A signature line. It says who claims to have signed; only a [`VerifierKey`] can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifierKey {
-    // name, key_id, algorithm (Ed25519 = 0x01, MlDsa44 = 0x06), key bytes
+pub struct NoteSignature {
+    /// The key's name.
+    pub name: String,
+    /// The key's id.
+    pub key_id: [u8; KEY_ID_SIZE_BYTES],
+    /// What follows the key id; its form depends on the key's type.
+    pub signature: Vec<u8>,
 }
+
+/// Length of a key id.
+pub const KEY_ID_SIZE_BYTES: usize = 4;
 
 /// Why a note or key was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,67 +50,88 @@ pub enum NoteError {
     Signature(String),
 }
 
-/// Signs notes: a key of a log. Keys that sign notes sign nothing else.
-pub trait NoteSigner: Send + Sync {
-    /// The public half.
-    fn verifier_key(&self) -> &VerifierKey;
-    /// Signs the note's text at `unix_s`; the bytes that follow the key id in the line (an ML-DSA-44 line carries the time, see tlog-cosignature).
-    fn sign(&self, text: &str, unix_s: u64) -> Result<Vec<u8>, NoteError>;
-}
-// Note::parse(&str|&[u8]) (at most 64 KiB, at most 64 lines of signature, C2SP rules), Note::text(), Note::verify(&self, required: &[VerifierKey]) -> Result<(), NoteError>
-// (every required key must have a valid line; a line of a known key that does not verify is an error; unknown lines are ignored),
-// Note::sign(text, &[&dyn NoteSigner]) -> String, VerifierKey::{parse, Display, name, key_id}, Ed25519NoteSigner::new(name, seed: &Zeroizing<[u8;32]>),
-// MlDsa44NoteSigner::new(name, seed: [u8;32]).
-impl VerifierKey {
-    /// Parses `name+hex(keyID)+base64(type || key)`.
-    pub fn parse(text: &str) -> Result<Self, NoteError> {
-        todo!()
-    }
-    /// The key's name.
-    pub fn name(&self) -> &str {
-        todo!()
-    }
-}
-impl std::fmt::Display for VerifierKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        todo!()
-    }
-}
 impl Note {
-    /// Parses.
+    /// Parses, by the rules of signed-note and the two limits above.
     pub fn parse(note: &str) -> Result<Self, NoteError> {
-        todo!()
+        if note.len() > NOTE_SIZE_BYTES_MAX {
+            return Err(NoteError::Malformed("it is too large"));
+        }
+        if note.chars().any(|character| character < ' ' && character != '\n') {
+            return Err(NoteError::Malformed("it has a control character"));
+        }
+        // The text may have blank lines of its own: the last one ends it.
+        let blank_line = note.rfind("\n\n").ok_or(NoteError::Malformed("it has no blank line before signatures"))?;
+        let (text, signatures) = (&note[..=blank_line], &note[blank_line + 2..]);
+        let signatures = signatures.strip_suffix('\n').ok_or(NoteError::Malformed("it does not end in a signature line"))?;
+        if signatures.split('\n').nth(NOTE_SIGNATURES_MAX).is_some() {
+            return Err(NoteError::Malformed("it has too many signature lines"));
+        }
+        let signatures = signatures.split('\n').map(NoteSignature::parse).collect::<Result<_, _>>()?;
+        Ok(Self { text: text.to_owned(), signatures })
+    }
+
+    /// What is signed: it ends in a newline. Not to be believed before [`Note::verify`].
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The signature lines in their order, by known and unknown keys.
+    pub fn signatures(&self) -> &[NoteSignature] {
+        &self.signatures
+    }
+
+    /// Verifies that every one of the `required` keys has signed, once and rightly. Lines of other keys are ignored, as signed-note
+    /// demands; without a required key nothing can be trusted, so that is refused.
+    pub fn verify(&self, required: &[VerifierKey]) -> Result<(), NoteError> {
+        if required.is_empty() {
+            return Err(NoteError::Missing("any known key".to_owned()));
+        }
+        for key in required {
+            let mut lines = self.signatures.iter().filter(|line| line.name == key.name() && line.key_id == key.key_id());
+            let line = lines.next().ok_or_else(|| NoteError::Missing(key.label()))?;
+            if lines.next().is_some() {
+                return Err(NoteError::Malformed("a known key has signed it twice"));
+            }
+            if !key.verifies(&self.text, &line.signature) {
+                return Err(NoteError::Signature(key.label()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs a text that ends in a newline with every signer, in their order, at `unix_s`.
+    pub fn sign(text: &str, signers: &[&dyn NoteSigner], unix_s: u64) -> Result<String, NoteError> {
+        if !text.ends_with('\n') {
+            return Err(NoteError::Malformed("its text does not end in a newline"));
+        }
+        let mut note = format!("{text}\n");
+        for signer in signers {
+            let key = signer.verifier_key();
+            let signature = [&key.key_id()[..], &signer.sign(text, unix_s)?].concat();
+            note.push_str(&format!("{LINE_START}{} {}\n", key.name(), Base64::encode_string(&signature)));
+        }
+        // Whatever a verifier would refuse to read is better refused here.
+        Self::parse(&note)?;
+        Ok(note)
     }
 }
-/// A log's Ed25519 note key (type 0x01).
-pub struct Ed25519NoteSigner {}
-/// A log's ML-DSA-44 note key (type 0x06).
-pub struct MlDsa44NoteSigner {}
-impl Ed25519NoteSigner {
-    /// From a random seed.
-    pub fn new(name: &str, seed: &zeroize::Zeroizing<[u8; 32]>) -> Self {
-        todo!()
+
+impl NoteSignature {
+    fn parse(line: &str) -> Result<Self, NoteError> {
+        let line = line.strip_prefix(LINE_START).ok_or(NoteError::Malformed("a signature line does not start with an em dash"))?;
+        let (name, signature) = line.split_once(' ').ok_or(NoteError::Malformed("a signature line has no signature"))?;
+        if name.is_empty() || name.contains(|character: char| character == '+' || character.is_whitespace()) {
+            return Err(NoteError::Malformed("a signature line has a wrong key name"));
+        }
+        let signature = Base64::decode_vec(signature).map_err(|_| NoteError::Malformed("a signature line is not canonical base64"))?;
+        match signature.split_first_chunk() {
+            Some((key_id, signature)) if !signature.is_empty() => {
+                Ok(Self { name: name.to_owned(), key_id: *key_id, signature: signature.to_vec() })
+            }
+            _ => Err(NoteError::Malformed("a signature is too short")),
+        }
     }
 }
-impl MlDsa44NoteSigner {
-    /// From a random seed.
-    pub fn new(name: &str, seed: &zeroize::Zeroizing<[u8; 32]>) -> Self {
-        todo!()
-    }
-}
-impl NoteSigner for Ed25519NoteSigner {
-    fn verifier_key(&self) -> &VerifierKey {
-        todo!()
-    }
-    fn sign(&self, text: &str, unix_s: u64) -> Result<Vec<u8>, NoteError> {
-        todo!()
-    }
-}
-impl NoteSigner for MlDsa44NoteSigner {
-    fn verifier_key(&self) -> &VerifierKey {
-        todo!()
-    }
-    fn sign(&self, text: &str, unix_s: u64) -> Result<Vec<u8>, NoteError> {
-        todo!()
-    }
-}
+
+/// Em dash and space.
+const LINE_START: &str = "\u{2014} ";
