@@ -3,17 +3,23 @@
 //! Pure: no clock, no randomness, no file, no socket; they come in as arguments.
 
 pub mod certificate;
+mod extensions;
 pub mod identity;
 pub mod issue;
+mod name;
 pub mod oid;
 pub mod path;
+mod pem;
 pub mod request;
 pub mod signature;
 pub mod timestamp;
 
 pub use certificate::{Certificate, CertificateError, Fingerprint, KeyPurpose};
 pub use identity::{Identity, IdentityError, Role, Subject, TrustDomain};
+pub use issue::{EndEntity, Issuance, IssueError, issue_end_entity, issue_issuing_ca, issue_root};
 pub use path::{PathError, ValidatedPath, validate_path};
-pub use request::{CertificateRequest, RequestError};
-pub use signature::{BadSignature, PublicKey, Signer, SignerError, SoftwareSigner, Suite, Verifier};
+pub use request::{CertificateRequest, RequestError, build_request_pem};
+#[cfg(feature = "aws-lc")]
+pub use signature::AwsLc;
+pub use signature::{BadSignature, PublicKey, RustCrypto, Signer, SignerError, SoftwareSigner, Suite, Verifier};
 pub use timestamp::{Timestamp, TimestampError};

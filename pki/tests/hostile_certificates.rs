@@ -1,0 +1,203 @@
+//! Certificates with one flaw each: none may be taken for one of our profiles.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use exhibit_pki::{Certificate, CertificateError, KeyPurpose, Role};
+use support::*;
+
+#[test]
+fn the_forger_can_write_certificates_without_a_flaw() {
+    let city = City::new();
+    let camera = Certificate::from_der(&Forgery::camera(&city).sign(&city.issuing_key)).unwrap();
+    assert_eq!(camera.identity(), Some(&identity("camera/102")));
+    assert_eq!((camera.purpose(), camera.roles()), (KeyPurpose::Signing, &[Role::Camera][..]));
+    assert_eq!((camera.not_before(), camera.not_after()), (at(FROM), at(TO)));
+    assert_eq!(camera.serial(), [77]);
+    assert_eq!(camera.common_name(), "camera/102");
+    let authority = Certificate::from_der(&Forgery::authority(&city).sign(&city.root_key)).unwrap();
+    assert_eq!((authority.purpose(), authority.identity()), (KeyPurpose::Authority, None));
+    assert_eq!(authority.path_length_max(), Some(0));
+}
+
+#[test]
+fn a_certificate_with_a_flaw_is_refused() {
+    let city = City::new();
+    let camera = Forgery::camera(&city);
+    let authority = Forgery::authority(&city);
+    let with = |base: &Forgery, change: &dyn Fn(&mut Forgery)| {
+        let mut forgery = base.clone();
+        change(&mut forgery);
+        forgery
+    };
+    let client_and_server = tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.2"), &oid("1.3.6.1.5.5.7.3.1")]);
+    let with_null = tlv(0x30, &[&oid("1.2.840.10045.4.3.3"), &[5, 0]]);
+    let p256 = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5").unwrap();
+    let mut off_curve = camera.public_key.clone();
+    *off_curve.last_mut().unwrap() ^= 1;
+    let cases: Vec<(&str, Forgery)> = vec![
+        ("version 1", with(&camera, &|f| (f.version, f.extensions) = (vec![], vec![]))),
+        ("version 2", with(&camera, &|f| f.version = tlv(0xa0, &[&[2, 1, 1]]))),
+        ("a subject unique identifier", with(&camera, &|f| f.after_key = vec![0x82, 2, 0, 1])),
+        ("serial number zero", with(&camera, &|f| f.serial = vec![2, 1, 0])),
+        ("serial number negative", with(&camera, &|f| f.serial = vec![2, 1, 0x80])),
+        ("serial number of 21 bytes", with(&camera, &|f| f.serial = tlv(2, &[&[1; 21]]))),
+        (
+            "signature algorithm SHA-256",
+            with(&camera, &|f| {
+                f.algorithm = tlv(0x30, &[&oid("1.2.840.10045.4.3.2")]);
+                f.outer_algorithm = f.algorithm.clone();
+            }),
+        ),
+        (
+            "signature algorithm other outside than inside",
+            with(&camera, &|f| f.outer_algorithm = tlv(0x30, &[&oid("1.2.840.10045.4.3.2")])),
+        ),
+        (
+            "signature algorithm with parameters",
+            with(&camera, &|f| (f.algorithm, f.outer_algorithm) = (with_null.clone(), with_null.clone())),
+        ),
+        ("wrong curve", with(&camera, &|f| f.public_key = p256.clone())),
+        ("a key that is not on the curve", with(&camera, &|f| f.public_key = off_curve.clone())),
+        ("validity ends before it begins", with(&camera, &|f| f.not_after = tlv(0x17, &[b"250101000000Z"]))),
+        ("no common name", with(&camera, &|f| f.subject = tlv(0x30, &[]))),
+        ("two common names", with(&camera, &|f| f.subject = tlv(0x30, &[&common_name("a")[2..], &common_name("b")[2..]]))),
+        ("a line break in the common name", with(&camera, &|f| f.subject = common_name("camera/102\nadmin"))),
+        ("no subject key identifier", camera.clone().without(SUBJECT_KEY)),
+        ("empty subject key identifier", camera.clone().replace(SUBJECT_KEY, tlv(4, &[]))),
+        ("critical subject key identifier", camera.clone().criticality(SUBJECT_KEY, true)),
+        ("no authority key identifier", camera.clone().without(AUTHORITY_KEY)),
+        ("authority key identifier without a key", camera.clone().replace(AUTHORITY_KEY, tlv(0x30, &[]))),
+        ("no key usage", camera.clone().without(KEY_USAGE)),
+        ("key usage not critical", camera.clone().criticality(KEY_USAGE, false)),
+        ("signing and key agreement in one", camera.clone().replace(KEY_USAGE, vec![3, 2, 3, 0x88])),
+        ("signing and issuing in one", camera.clone().replace(KEY_USAGE, vec![3, 2, 2, 0x84])),
+        ("key encipherment", camera.clone().replace(KEY_USAGE, vec![3, 2, 5, 0x20])),
+        ("end entity that is a CA", camera.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff]]))),
+        ("end entity with a path length", camera.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[2, 1, 0]]))),
+        ("no extended key usage", camera.clone().without(EXTENDED_USAGE)),
+        ("any extended key usage", camera.clone().replace(EXTENDED_USAGE, tlv(0x30, &[&oid("2.5.29.37.0")]))),
+        ("server authentication without a server name", camera.clone().replace(EXTENDED_USAGE, client_and_server.clone())),
+        ("wrapping key for TLS", camera.clone().replace(KEY_USAGE, AGREEMENT_USAGE.to_vec())),
+        ("no SAN", camera.clone().without(ALTERNATIVE_NAME)),
+        ("empty SAN", camera.clone().replace(ALTERNATIVE_NAME, tlv(0x30, &[]))),
+        (
+            "two SPIFFE URIs",
+            camera.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/camera/102", "spiffe://city.example/camera/103"])),
+        ),
+        (
+            "a SPIFFE URI and another",
+            camera.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/camera/102", "https://city.example/"])),
+        ),
+        ("a SPIFFE URI without a path", camera.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example"]))),
+        ("a SPIFFE URI with a NUL", camera.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/camera/102\0"]))),
+        (
+            "an e-mail address in the SAN",
+            camera.clone().replace(
+                ALTERNATIVE_NAME,
+                tlv(0x30, &[&tlv(0x86, &[b"spiffe://city.example/camera/102"]), &tlv(0x81, &[b"a@city.example"])]),
+            ),
+        ),
+        (
+            "a DNS name without server authentication",
+            camera.clone().replace(
+                ALTERNATIVE_NAME,
+                tlv(0x30, &[&tlv(0x86, &[b"spiffe://city.example/camera/102"]), &tlv(0x82, &[b"city.example"])]),
+            ),
+        ),
+        (
+            "a wildcard DNS name",
+            camera.clone().replace(EXTENDED_USAGE, client_and_server.clone()).replace(
+                ALTERNATIVE_NAME,
+                tlv(0x30, &[&tlv(0x86, &[b"spiffe://city.example/camera/102"]), &tlv(0x82, &[b"*.city.example"])]),
+            ),
+        ),
+        (
+            "an IP address of five bytes",
+            camera.clone().replace(EXTENDED_USAGE, client_and_server).replace(
+                ALTERNATIVE_NAME,
+                tlv(0x30, &[&tlv(0x86, &[b"spiffe://city.example/camera/102"]), &tlv(0x87, &[&[127, 0, 0, 1, 0]])]),
+            ),
+        ),
+        ("no role", camera.clone().without(POLICIES)),
+        ("no role but any policy", camera.clone().replace(POLICIES, policies(&["2.5.29.32.0"]))),
+        ("critical policies", camera.clone().criticality(POLICIES, true)),
+        ("a policy twice", camera.clone().replace(POLICIES, policies(&["2.25.1586047359.2.1", "2.25.1586047359.2.1"]))),
+        ("unknown critical extension", camera.clone().with("2.25.1586047359.99", true, vec![5, 0])),
+        ("name constraints", authority.clone().with("2.5.29.30", false, tlv(0x30, &[]))),
+        ("policy constraints", authority.clone().with("2.5.29.36", true, tlv(0x30, &[]))),
+        ("an extension twice", camera.clone().with(KEY_USAGE, true, SIGNING_USAGE.to_vec())),
+        ("CA without basicConstraints", authority.clone().without(BASIC_CONSTRAINTS)),
+        ("CA with basicConstraints that say no", authority.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[]))),
+        ("CA with basicConstraints not critical", authority.clone().criticality(BASIC_CONSTRAINTS, false)),
+        ("CA with an end entity's name", authority.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/authority/1"]))),
+        ("CA without a trust domain", authority.clone().without(ALTERNATIVE_NAME)),
+        ("CA for TLS", authority.with(EXTENDED_USAGE, false, tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.2")]))),
+    ];
+    for (flaw, forgery) in cases {
+        let refusal = Certificate::from_der(&forgery.sign(&city.issuing_key));
+        assert!(matches!(refusal, Err(CertificateError::Profile(_))), "{flaw}: {refusal:?}");
+    }
+}
+
+#[test]
+fn bytes_that_are_not_one_certificate_in_der_are_refused() {
+    let city = City::new();
+    let camera = Forgery::camera(&city);
+    let good = camera.sign(&city.issuing_key);
+    let malformed = |flaw: &str, der: &[u8]| assert_eq!(Certificate::from_der(der), Err(CertificateError::Malformed), "{flaw}");
+    malformed("nothing", &[]);
+    malformed("trailing bytes", &[&good[..], &[0]].concat());
+    malformed("two certificates", &[&good[..], &good[..]].concat());
+    malformed("indefinite length", &[&[0x30, 0x80], &good[4..], &[0, 0]].concat());
+    let mut generalized = camera.clone();
+    generalized.not_after = tlv(0x18, &[b"20360101000000Z"]);
+    malformed("GeneralizedTime before 2050", &generalized.sign(&city.issuing_key));
+    let mut leap = camera.clone();
+    leap.not_after = tlv(0x17, &[b"361231235960Z"]);
+    malformed("a leap second", &leap.sign(&city.issuing_key));
+    malformed(
+        "trailing bytes in an extension",
+        &camera.clone().replace(POLICIES, [policies(&["2.5.29.32.0"]), vec![0]].concat()).sign(&city.issuing_key),
+    );
+    malformed("too long", &camera.clone().with("2.25.1586047359.99", false, vec![0; 17_000]).sign(&city.issuing_key));
+    for length in 0..good.len() {
+        malformed("cut off", &good[..length]);
+    }
+}
+
+#[test]
+fn what_is_unknown_and_not_critical_is_left_alone() {
+    let city = City::new();
+    let forgery = Forgery::camera(&city)
+        .with("2.25.1586047359.99", false, vec![5, 0])
+        .replace(POLICIES, policies(&["1.2.3.4", "2.25.1586047359.2.1", "2.25.1586047359.2.99", "2.5.29.32.0"]));
+    let camera = Certificate::from_der(&forgery.sign(&city.issuing_key)).unwrap();
+    assert_eq!(camera.roles(), [Role::Camera], "a policy that is no role gave one");
+}
+
+#[test]
+fn pem_is_certificates_and_nothing_else() {
+    let city = City::new();
+    let (root, issuing) = (city.root.to_pem(), city.issuing.to_pem());
+    assert!(root.starts_with("-----BEGIN CERTIFICATE-----\n") && root.ends_with("-----END CERTIFICATE-----\n") && !root.contains('\r'));
+    assert_eq!(Certificate::from_pem(&root), Ok(city.root.clone()));
+    assert_eq!(Certificate::all_from_pem(&format!("{root}\n{issuing}")), Ok(vec![city.root.clone(), city.issuing.clone()]));
+    assert_eq!(Certificate::from_pem(&root.replace('\n', "\r\n")), Ok(city.root.clone()));
+    let key = key(1).to_pkcs8_pem().to_string();
+    for text in [
+        "",
+        "x",
+        &key,
+        &format!("{root}{key}"),
+        &format!("{root}x"),
+        &format!("x{root}"),
+        &root[..root.len() - 2],
+        &root.replace("CERTIFICATE", "X509 CRL"),
+    ] {
+        assert!(Certificate::all_from_pem(text).is_err(), "{text}");
+        assert!(Certificate::from_pem(text).is_err(), "{text}");
+    }
+    assert!(Certificate::from_pem(&format!("{root}{issuing}")).is_err(), "the second certificate was dropped");
+    assert!(Certificate::all_from_pem(&root.repeat(65)).is_err());
+}

@@ -1,0 +1,189 @@
+//! Paths from a leaf to a root: the good one, and those that must not be believed.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use exhibit_pki::{Certificate, KeyPurpose, PathError, Role, RustCrypto, Signer, TrustDomain, issue_root, validate_path};
+use support::*;
+
+fn judge(leaf: &Certificate, intermediates: &[Certificate], roots: &[Certificate], moment: &str) -> Result<(), PathError> {
+    let path = validate_path(leaf, intermediates, roots, at(moment), &RustCrypto)?;
+    assert_eq!(path.leaf(), leaf);
+    assert!(roots.iter().any(|root| root.fingerprint() == path.root()), "a path ended in no trusted root");
+    Ok(())
+}
+
+fn parse(forgery: &Forgery, signer: u8) -> Certificate {
+    Certificate::from_der(&forgery.sign(&key(signer))).unwrap()
+}
+
+#[test]
+fn a_chain_to_a_trusted_root_is_believed() {
+    let city = City::new();
+    let camera = city.camera();
+    let path = validate_path(&camera, city.chain(), city.roots(), at(NOON), &RustCrypto).unwrap();
+    assert_eq!((path.root(), path.at()), (city.root.fingerprint(), at(NOON)));
+    assert_eq!(path.certificates(), [camera.clone(), city.issuing.clone(), city.root.clone()]);
+    // The order of what is offered, and more of it than is needed, change nothing.
+    let offered = [city.root.clone(), camera.clone(), city.issuing.clone()];
+    assert_eq!(judge(&camera, &offered, city.roots(), NOON), Ok(()));
+    let appliance = city.issue("appliance/1", &[Role::Appliance], KeyPurpose::Signing, &["localhost", "127.0.0.1", "::1"], &key(4));
+    assert_eq!(appliance.server_names(), ["localhost", "127.0.0.1", "::1"]);
+    assert_eq!(judge(&appliance, city.chain(), city.roots(), NOON), Ok(()));
+    let custodian = city.issue("user/8c1", &[Role::Custodian, Role::Investigator], KeyPurpose::Wrapping, &[], &key(5));
+    assert_eq!(judge(&custodian, city.chain(), city.roots(), NOON), Ok(()));
+}
+
+#[test]
+fn validity_is_judged_to_the_second_at_both_ends() {
+    let city = City::new();
+    let judge_at = |moment| judge(&city.camera(), city.chain(), city.roots(), moment);
+    assert_eq!(judge_at(FROM), Ok(()));
+    assert_eq!(judge_at("2036-01-01T00:00:00.999Z"), Ok(()));
+    for (flaw, moment) in [("expired", "2036-01-01T00:00:01.000Z"), ("not yet valid", "2025-12-31T23:59:59.999Z")] {
+        assert!(matches!(judge_at(moment), Err(PathError::Validity { .. })), "{flaw}");
+    }
+}
+
+#[test]
+fn an_expired_issuer_ends_the_path() {
+    let city = City::new();
+    let mut short = Forgery::authority(&city);
+    short.not_after = tlv(0x17, &[b"260601000000Z"]);
+    let issuing = parse(&short, 1);
+    let refusal = judge(&city.camera(), &[issuing], city.roots(), NOON);
+    assert!(matches!(refusal, Err(PathError::Validity { ref common_name, .. }) if common_name == "City issuing"), "{refusal:?}");
+}
+
+#[test]
+fn an_expired_root_ends_the_path() {
+    let city = City::new();
+    let mut short = Forgery::authority(&city).without(AUTHORITY_KEY).without(POLICIES);
+    (short.subject, short.public_key) = (city.root.subject_der().to_vec(), key(1).public_key().to_spki_der());
+    short.not_after = tlv(0x17, &[b"260601000000Z"]);
+    let short =
+        short.replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff]])).replace(SUBJECT_KEY, tlv(4, &[city.root.subject_key_identifier()]));
+    let refusal = judge(&city.camera(), city.chain(), &[parse(&short, 1)], NOON);
+    assert!(matches!(refusal, Err(PathError::Validity { ref common_name, .. }) if common_name == "City root"), "{refusal:?}");
+}
+
+#[test]
+fn a_wrong_issuer_signature_is_refused() {
+    let city = City::new();
+    let forged = parse(&Forgery::camera(&city), 9);
+    let refusal = judge(&forged, city.chain(), city.roots(), NOON);
+    assert_eq!(refusal, Err(PathError::Signature("camera/102".to_owned())));
+    let forged = parse(&Forgery::authority(&city), 9);
+    let refusal = judge(&city.camera(), &[forged], city.roots(), NOON);
+    assert_eq!(refusal, Err(PathError::Signature("City issuing".to_owned())));
+}
+
+#[test]
+fn a_changed_certificate_is_refused() {
+    let city = City::new();
+    let good = city.camera();
+    let position = good.der().windows(3).rposition(|window| window == b"102").unwrap();
+    let mut der = good.der().to_vec();
+    der[position] = b'2';
+    let changed = Certificate::from_der(&der).unwrap();
+    assert_ne!(changed.identity(), good.identity());
+    let refusal = judge(&changed, city.chain(), city.roots(), NOON);
+    assert!(matches!(refusal, Err(PathError::Signature(_))), "{refusal:?}");
+}
+
+#[test]
+fn a_root_of_the_same_name_with_another_key_is_not_the_root() {
+    let city = City::new();
+    let domain = TrustDomain::parse(DOMAIN).unwrap();
+    let impostor = issue_root("City root", &domain, &key(9), &issuance(9)).unwrap();
+    let camera = city.camera();
+    assert_eq!(judge(&camera, city.chain(), std::slice::from_ref(&impostor), NOON), Err(PathError::NoPath));
+    assert_eq!(judge(&camera, &[city.issuing.clone(), city.root.clone()], &[impostor], NOON), Err(PathError::NoPath));
+    assert_eq!(judge(&camera, &[city.issuing.clone(), city.root.clone()], &[], NOON), Err(PathError::NoPath));
+    assert_eq!(judge(&camera, &[], city.roots(), NOON), Err(PathError::NoPath));
+}
+
+#[test]
+fn a_leaf_used_as_issuer_is_refused() {
+    let city = City::new();
+    let user = city.issue("user/8c1", &[Role::Investigator], KeyPurpose::Signing, &[], &key(5));
+    let mut forgery = Forgery::camera(&city).replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[user.subject_key_identifier()])]));
+    forgery.issuer = user.subject_der().to_vec();
+    let refusal = judge(&parse(&forgery, 5), &[user.clone(), city.issuing.clone()], city.roots(), NOON);
+    assert_eq!(refusal, Err(PathError::NotAnIssuer("user/8c1".to_owned())));
+    // Not even if somebody were to trust the leaf itself.
+    let refusal = judge(&parse(&forgery, 5), &[], &[user], NOON);
+    assert_eq!(refusal, Err(PathError::NotAnIssuer("user/8c1".to_owned())));
+}
+
+#[test]
+fn a_path_length_exceeded_is_refused() {
+    let city = City::new();
+    // The issuing authority (pathLen 0) makes an authority of its own, which makes a camera.
+    let mut second = Forgery::authority(&city)
+        .replace(SUBJECT_KEY, tlv(4, &[b"second"]))
+        .replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[city.issuing.subject_key_identifier()])]));
+    (second.issuer, second.subject) = (city.issuing.subject_der().to_vec(), common_name("Second"));
+    second.public_key = key(6).public_key().to_spki_der();
+    let mut camera = Forgery::camera(&city).replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"second"])]));
+    camera.issuer = second.subject.clone();
+    let chain = [parse(&second, 2), city.issuing.clone()];
+    let refusal = judge(&parse(&camera, 6), &chain, city.roots(), NOON);
+    assert_eq!(refusal, Err(PathError::NotAnIssuer("City issuing".to_owned())));
+    // The same chain is good where the length allows it: the limit is what refused it.
+    let long = Forgery::authority(&city).replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff], &[2, 1, 1]]));
+    let chain = [parse(&second, 2), parse(&long, 1)];
+    assert_eq!(judge(&parse(&camera, 6), &chain, city.roots(), NOON), Ok(()));
+}
+
+#[test]
+fn a_role_that_the_authority_does_not_assert_is_refused() {
+    let city = City::new();
+    let admin = Forgery::camera(&city).replace(POLICIES, policies(&["2.25.1586047359.2.1", "2.25.1586047359.2.5"]));
+    let refusal = judge(&parse(&admin, 2), city.chain(), city.roots(), NOON);
+    assert_eq!(refusal, Err(PathError::RoleNotAllowed(Role::Admin)));
+    let any = Forgery::authority(&city).replace(POLICIES, policies(&["2.5.29.32.0"]));
+    let refusal = judge(&city.camera(), &[parse(&any, 1)], city.roots(), NOON);
+    assert_eq!(refusal, Err(PathError::RoleNotAllowed(Role::Camera)), "anyPolicy gave a role");
+}
+
+#[test]
+fn an_identity_of_another_trust_domain_is_refused() {
+    let city = City::new();
+    let stranger = Forgery::camera(&city).replace(ALTERNATIVE_NAME, uris(&["spiffe://town.example/camera/102"]));
+    let refusal = judge(&parse(&stranger, 2), city.chain(), city.roots(), NOON);
+    assert_eq!(refusal, Err(PathError::TrustDomain("camera/102".to_owned())));
+    let annexed = Forgery::authority(&city).replace(ALTERNATIVE_NAME, uris(&["spiffe://town.example"]));
+    let refusal = judge(&parse(&stranger, 2), &[parse(&annexed, 1)], city.roots(), NOON);
+    assert_eq!(refusal, Err(PathError::TrustDomain("City issuing".to_owned())));
+}
+
+#[test]
+fn authorities_that_certify_each_other_do_not_keep_the_verifier_busy() {
+    let city = City::new();
+    // Each names itself as its issuer, all by one name and key identifier: any order of them is a candidate.
+    let circle: Vec<Certificate> = (0..40_u8)
+        .map(|number| {
+            let mut forgery = Forgery::authority(&city)
+                .replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[city.issuing.subject_key_identifier()])]))
+                .replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff]]));
+            (forgery.issuer, forgery.serial) = (city.issuing.subject_der().to_vec(), vec![2, 1, number + 1]);
+            parse(&forgery, 2)
+        })
+        .collect();
+    let counting = Counting::default();
+    let result = validate_path(&city.camera(), &circle, city.roots(), at(NOON), &counting);
+    assert!(matches!(result, Err(PathError::NoPath)));
+    assert!(counting.0.load(std::sync::atomic::Ordering::Relaxed) <= 32);
+}
+
+/// Believes every signature, and counts.
+#[derive(Default)]
+struct Counting(std::sync::atomic::AtomicUsize);
+
+impl exhibit_pki::Verifier for Counting {
+    fn verify(&self, _: &exhibit_pki::PublicKey, _: &[u8], _: &[u8]) -> Result<(), exhibit_pki::BadSignature> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+}
