@@ -1,0 +1,390 @@
+//! Statements: hostile ones, named by their defect, each with the error that it must give; and that what is written is read again.
+
+#![allow(clippy::unwrap_used)]
+
+use exhibit_evidence::{Body, Statement, StatementError, statement::STATEMENT_BYTES_MAX};
+
+mod common;
+
+const LOG: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+const EMPTY_ROOT: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// A good `segment/v1`, which the cases spoil.
+fn good() -> String {
+    String::from_utf8(common::segment_statement().to_bytes()).unwrap()
+}
+
+/// A good statement of `type_name` in `stream`, with a body.
+fn of_type(type_name: &str, stream: &str, body: &str) -> String {
+    let start = r#"{"type":"segment/v1""#;
+    let before_body = good().split(r#","body":"#).next().unwrap().to_owned();
+    assert!(before_body.starts_with(start));
+    before_body.replace(start, &format!(r#"{{"type":"{type_name}""#)).replace("camera/102/main/20261120T115958Z", stream)
+        + &format!(r#","body":{body}}}"#)
+}
+
+/// Replaces the one place where `from` stands.
+fn spoil(good: &str, from: &str, to: &str) -> String {
+    assert_eq!(good.matches(from).count(), 1, "{from} stands once in the good statement");
+    good.replacen(from, to, 1)
+}
+
+fn refusal(statement: impl AsRef<[u8]>) -> String {
+    match Statement::parse(statement.as_ref()) {
+        Ok(_) => "accepted".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Compares from the start: where serde_json tells line and column, these are left out.
+fn assert_refused(defect: &str, statement: impl AsRef<[u8]>, expected: &str) {
+    let refusal = refusal(statement);
+    assert!(refusal.starts_with(expected), "{defect}: expected `{expected}`, got `{refusal}`");
+}
+
+#[test]
+fn the_good_statement_is_accepted() {
+    let statement = Statement::parse(good().as_bytes()).unwrap();
+    assert_eq!(statement, common::segment_statement());
+    assert_eq!(statement.body.payload_length(), 40_016 + 12_016 + 11_016 + 9_016);
+    let loose = spoil(&good(), r#"{"type":"segment/v1","#, "\n{ ").replacen(r#"},"body":"#, r#"}, "type" : "segment\/v1" , "body":"#, 1);
+    assert_eq!(Statement::parse(loose.as_bytes()).unwrap(), statement, "order and white space are free");
+}
+
+#[test]
+fn json_that_two_parsers_could_read_differently_is_refused() {
+    let good = good();
+    let spoil = |from: &str, to: &str| spoil(&good, from, to);
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("empty", vec![], "not strict JSON: EOF"),
+        ("byte_order_mark", format!("\u{feff}{good}").into_bytes(), "not strict JSON: expected value at line 1 column 1"),
+        ("not_utf8", [&good.as_bytes()[..good.len() - 1], b"\xff}"].concat(), "not strict JSON: not UTF-8"),
+        (
+            "overlong_utf8",
+            spoil("video/mp4", "video@mp4").into_bytes().split(|byte| *byte == b'@').collect::<Vec<_>>().join(&b"\xc0\xaf"[..]),
+            "not strict JSON: not UTF-8",
+        ),
+        ("utf16", good.encode_utf16().flat_map(u16::to_be_bytes).collect(), "not strict JSON: expected value"),
+        ("not_an_object", b"[]".to_vec(), "not strict JSON: the outermost value is not an object"),
+        ("two_values", format!("{good}{{}}").into_bytes(), "not strict JSON: trailing characters"),
+        ("trailing_nul", format!("{good}\0").into_bytes(), "not strict JSON: trailing characters"),
+        ("trailing_comma", spoil(r#""attachments":[]"#, r#""attachments":[],"#).into_bytes(), "not strict JSON: trailing comma"),
+        ("comment", spoil(r#""seq":7"#, r#"/**/"seq":7"#).into_bytes(), "not strict JSON: key must be a string"),
+        ("cut_short", good.as_bytes()[..good.len() - 1].to_vec(), "not strict JSON: EOF"),
+        ("duplicate_member", spoil(r#""seq":7"#, r#""seq":7,"seq":7"#).into_bytes(), "not strict JSON: member \"seq\" stands twice"),
+        (
+            "duplicate_member_escaped",
+            spoil(r#""seq":7"#, r#""seq":7,"se\u0071":7"#).into_bytes(),
+            "not strict JSON: member \"seq\" stands twice",
+        ),
+        (
+            "duplicate_member_nested",
+            spoil(r#""slot":2"#, r#""slot":2,"slot":3"#).into_bytes(),
+            "not strict JSON: member \"slot\" stands twice",
+        ),
+        (
+            "duplicate_member_in_unknown_type",
+            of_type("weather/v1", "appliance/a/1", r#"{"a":{"b":1,"b":1},"attachments":[]}"#).into_bytes(),
+            "not strict JSON: member \"b\" stands twice",
+        ),
+        ("float", spoil(r#""seq":7"#, r#""seq":7.0"#).into_bytes(), "not strict JSON: a number is not an integer in 0..2^53"),
+        ("exponent", spoil(r#""seq":7"#, r#""seq":7e0"#).into_bytes(), "not strict JSON: a number is not an integer in 0..2^53"),
+        ("negative", spoil(r#""seq":7"#, r#""seq":-7"#).into_bytes(), "not strict JSON: a number is negative"),
+        ("negative_zero", spoil(r#""seq":7"#, r#""seq":-0"#).into_bytes(), "not strict JSON: a number is not an integer in 0..2^53"),
+        ("leading_zero", spoil(r#""seq":7"#, r#""seq":07"#).into_bytes(), "not strict JSON: invalid number"),
+        ("plus_sign", spoil(r#""seq":7"#, r#""seq":+7"#).into_bytes(), "not strict JSON: expected value"),
+        ("two_to_the_53", spoil(r#""seq":7"#, r#""seq":9007199254740992"#).into_bytes(), "not strict JSON: an integer is not below 2^53"),
+        (
+            "two_to_the_64",
+            spoil(r#""seq":7"#, r#""seq":18446744073709551616"#).into_bytes(),
+            "not strict JSON: a number is not an integer in 0..2^53",
+        ),
+        ("not_a_number", spoil(r#""seq":7"#, r#""seq":NaN"#).into_bytes(), "not strict JSON: expected value"),
+        (
+            "float_in_unknown_type",
+            of_type("weather/v1", "appliance/a/1", r#"{"a":0.5,"attachments":[]}"#).into_bytes(),
+            "not strict JSON: a number is not an integer in 0..2^53",
+        ),
+        (
+            "lone_surrogate",
+            of_type("start/v1", "appliance/a/1", r#"{"version":"\ud800","attachments":[]}"#).into_bytes(),
+            "not strict JSON: unexpected end of hex escape",
+        ),
+        (
+            "lone_low_surrogate",
+            of_type("start/v1", "appliance/a/1", r#"{"version":"\udc00","attachments":[]}"#).into_bytes(),
+            "not strict JSON: lone leading surrogate",
+        ),
+        ("lone_surrogate_in_a_name", spoil(r#""seq""#, r#""\ud800x""#).into_bytes(), "not strict JSON: unexpected end of hex escape"),
+        ("control_character", spoil("video/mp4", "video/\nmp4").into_bytes(), "not strict JSON: control character"),
+        ("single_quotes", spoil(r#""video/mp4""#, "'video/mp4'").into_bytes(), "not strict JSON: expected value"),
+        // Statement, body, and seven arrays in it: nine deep.
+        (
+            "too_deep",
+            of_type("weather/v1", "appliance/a/1", r#"{"a":[[[[[[[]]]]]]],"attachments":[]}"#).into_bytes(),
+            "not strict JSON: nested deeper than 8",
+        ),
+        ("very_deep", "[".repeat(STATEMENT_BYTES_MAX).into_bytes(), "not strict JSON: nested deeper than 8"),
+        (
+            "too_long",
+            format!("{good}{}", " ".repeat(STATEMENT_BYTES_MAX + 1 - good.len())).into_bytes(),
+            "the statement is longer than 48 KiB",
+        ),
+    ];
+    for (defect, statement, expected) in cases {
+        assert_refused(defect, statement, expected);
+    }
+    let largest = format!("{good}{}", " ".repeat(STATEMENT_BYTES_MAX - good.len()));
+    assert_eq!(refusal(largest), "accepted", "48 KiB are allowed");
+    assert_eq!(
+        refusal(of_type("weather/v1", "appliance/a/1", r#"{"a":[[[[[[]]]]]],"attachments":[]}"#)),
+        "accepted",
+        "eight levels are allowed"
+    );
+    assert_eq!(refusal(spoil(r#""seq":7"#, r#""seq":9007199254740991"#)), "accepted", "2^53 - 1 is allowed");
+}
+
+#[test]
+fn members_of_the_wrong_form_are_refused() {
+    let good = good();
+    let cases = [
+        ("unknown_member", r#""seq":7"#, r#""seq":7,"note":1"#, r#""note" is unknown"#),
+        ("unknown_member_is_quoted_safely", r#""seq":7"#, r#""seq":7,"\u001b[31m":1"#, r#""\u{1b}[31m" is unknown"#),
+        ("unknown_member_of_body", r#""slot":2"#, r#""slot":2,"key":"00""#, r#"body."key" is unknown"#),
+        ("unknown_member_of_observed", r#""size":4211"#, r#""size":4211,"x":1"#, r#"observed."x" is unknown"#),
+        ("missing_member", r#""seq":7,"#, "", "seq is missing"),
+        ("missing_body", r#","body""#, r#","bodi""#, "body is missing"),
+        ("missing_member_of_body", r#""slot":2,"#, "", "body.slot is missing"),
+        ("null_member", r#""seq":7"#, r#""seq":null"#, "seq is not an integer"),
+        ("number_as_string", r#""seq":7"#, r#""seq":"7""#, "seq is not an integer"),
+        ("string_as_number", r#""type":"segment/v1""#, r#""type":1"#, "type is not a string"),
+        ("body_is_an_array", r#""body":{"#, r#""body":[{}],"b":{"#, "body is not an object"),
+        ("type_without_version", "segment/v1", "segment", "type is not a name like segment/v1"),
+        ("type_of_version_zero", "segment/v1", "segment/v0", "type is not a name like segment/v1"),
+        ("type_with_escape_sequence", "segment/v1", r"\u001b[31m/v1", "type is not a name like segment/v1"),
+        ("upper_case_hex", r#""salt":"44"#, r#""salt":"4A"#, "body.salt is not 32 lower-case hex digits"),
+        ("short_hash", LOG, "11", "log is not 64 lower-case hex digits"),
+        ("long_hash", r#""prev":""#, r#""prev":"00"#, "prev is not 64 lower-case hex digits"),
+        ("odd_hash", r#""prev":"2"#, r#""prev":""#, "prev is not 64 lower-case hex digits"),
+        ("hash_with_prefix", r#""prev":"22"#, r#""prev":"0x"#, "prev is not 64 lower-case hex digits"),
+        ("time_without_milliseconds", ":02.345Z", ":02Z", "issued is not a time like"),
+        ("time_with_microseconds", ":02.345Z", ":02.345678Z", "issued is not a time like"),
+        ("time_with_offset", ":02.345Z", ":02.345+00:00", "issued is not a time like"),
+        ("time_in_lower_case", ":02.345Z", ":02.345z", "issued is not a time like"),
+        ("february_30", "2026-11-20T12:00:02", "2026-02-30T12:00:02", "issued is not a time like"),
+        ("leap_second", "2026-11-20T12:00:02", "2026-12-31T23:59:60", "issued is not a time like"),
+        ("hour_24", "2026-11-20T12:00:02", "2026-11-20T24:00:02", "issued is not a time like"),
+        ("year_of_five_digits", "2026-11-20T12:00:02", "12026-11-20T12:00:02", "issued is not a time like"),
+        ("before_1970", "2026-11-20T12:00:02", "1969-11-20T12:00:02", "issued is not a time like"),
+        ("stream_upper_case", "camera/102/main", "camera/102/Main", "stream is not a stream name"),
+        ("stream_with_empty_component", "camera/102/main", "camera//main", "stream is not a stream name"),
+        ("stream_of_two_components", "camera/102/main/20261120T115958Z", "camera/102", "stream is not a stream name"),
+        ("stream_that_climbs", "camera/102/main", "camera/102/..", "stream is not a stream name"),
+        ("segment_in_a_stream_of_a_user", "camera/102/main", "user/102/main", "stream is not of the kind that the type stands in"),
+        ("seq_0_with_prev", r#""seq":7"#, r#""seq":0"#, "prev is zeros at seq 0 and only there"),
+        ("prev_zeros_at_seq_7", &"2".repeat(64), &"0".repeat(64), "prev is zeros at seq 0 and only there"),
+        ("observed_nothing_with_a_root", r#""size":4211"#, r#""size":0"#, "observed.root is the empty root at size 0 and only there"),
+        ("observed_the_empty_root_at_4211", &"3".repeat(64), EMPTY_ROOT, "observed.root is the empty root at size 0 and only there"),
+        ("log_zeros_outside_genesis", LOG, &"0".repeat(64), "log is zeros in genesis and only there"),
+        ("slot_beyond_the_tree", r#""slot":2"#, r#""slot":1048576"#, "body.slot is not in 0..=1048575"),
+        ("duration_of_more_than_ten_minutes", r#""duration_ms":2000"#, r#""duration_ms":600001"#, "body.duration_ms is not in 0..=600000"),
+        ("media_type_html", "video/mp4", "text/html", "body.media_type is neither video/mp4 nor image/jpeg"),
+        ("random_access_as_number", r#""random_access":true"#, r#""random_access":1"#, "body.random_access is not true or false"),
+        ("no_fragments", "[40016,12016,11016,9016]", "[]", "body.fragment_lengths does not have 1 to 256 items"),
+        ("fragment_of_a_tag_alone", "40016", "16", "body.fragment_lengths.0 is not in 17..="),
+        ("fragment_of_2_to_the_32", "40016", "4294967296", "body.fragment_lengths.0 is not in 17..="),
+        ("segment_of_more_than_8_mib", "[40016,12016,11016,9016]", "[8388608,33]", "body.fragment_lengths is a segment of more than 8 MiB"),
+        ("fragment_lengths_as_number", "[40016,12016,11016,9016]", "72064", "body.fragment_lengths is not an array"),
+        ("attachments_missing", r#","attachments":[]"#, "", "body.attachments is missing"),
+    ];
+    for (defect, from, to, expected) in cases {
+        assert_refused(defect, spoil(&good, from, to), &format!("the statement's member {expected}"));
+    }
+    let many = format!("[{}]", vec!["17"; 257].join(","));
+    let too_many = spoil(&good, "[40016,12016,11016,9016]", &many);
+    assert_refused("257_fragments", too_many, "the statement's member body.fragment_lengths does not have 1 to 256 items");
+    assert_eq!(refusal(spoil(&good, "[40016,12016,11016,9016]", "[8388608,32]")), "accepted", "8 MiB of plaintext are allowed");
+}
+
+#[test]
+fn attachments_of_the_wrong_form_are_refused() {
+    let with = |attachments: &str| spoil(&good(), r#""attachments":[]"#, &format!(r#""attachments":[{attachments}]"#));
+    let attachment = |name: &str, length: &str, erasable: &str| {
+        format!(r#"{{"name":"{name}","sha256":"{LOG}","length":{length},"erasable":{erasable}}}"#)
+    };
+    let fine = attachment("thumb-0", "100", "false");
+    assert_eq!(refusal(with(&fine)), "accepted");
+    let seventeen = (0..17).map(|number| attachment(&format!("a{number}"), "1", "false")).collect::<Vec<_>>().join(",");
+    let cases = [
+        ("named_twice", format!("{fine},{fine}"), "body.attachments names one twice"),
+        ("seventeen", seventeen, "body.attachments does not have 0 to 16 items"),
+        ("name_empty", attachment("", "100", "false"), "body.attachments.0.name is empty, too long"),
+        ("name_too_long", attachment(&"a".repeat(33), "100", "false"), "body.attachments.0.name is empty, too long"),
+        ("name_with_slash", attachment("../key", "100", "false"), "body.attachments.0.name is empty, too long"),
+        ("longer_than_16_mib", attachment("a", "16777217", "false"), "body.attachments.0.length is not in 0..=16777216"),
+        ("erasable_without_salt", attachment("a", "31", "true"), "body.attachments.0.length is too short for the salt"),
+        ("erasable_as_string", attachment("a", "31", r#""no""#), "body.attachments.0.erasable is not true or false"),
+        ("unknown_member", fine.replace('{', r#"{"url":"","#), r#"body.attachments.0."url" is unknown"#),
+        ("not_an_object", "1".to_owned(), "body.attachments.0 is not an object"),
+        ("purpose_not_erasable", attachment("purpose", "100", "false"), r#"body.attachments has "purpose", which must be erasable"#),
+    ];
+    for (defect, attachments, expected) in cases {
+        assert_refused(defect, with(&attachments), &format!("the statement's member {expected}"));
+    }
+}
+
+const CAMERA: &str = "camera/102/main/1";
+const USER: &str = "user/7f3a/1";
+const APPLIANCE: &str = "appliance/a1/log/1";
+const AUTHORITY: &str = "authority/ca1/1";
+
+/// `{"name":…}` of 100 bytes.
+fn attachment(name: &str, erasable: bool) -> String {
+    format!(r#"{{"name":"{name}","sha256":"{LOG}","length":100,"erasable":{erasable}}}"#)
+}
+
+#[test]
+fn bodies_beyond_their_limits_are_refused() {
+    let a = "a".repeat(64);
+    let b = "b".repeat(64);
+    let recipients = |recipients: &str, custodians: &str, number: &str, threshold: &str| {
+        let body = format!(
+            r#"{{"scope":"camera/102","number":{number},"replaces":null,"recipients":[{recipients}],"custodians":[{custodians}],
+            "threshold":{threshold},"expires":"2027-01-01T00:00:00.000Z","attachments":[]}}"#
+        );
+        of_type("recipients/v1", USER, &body)
+    };
+    let one = format!(r#""{a}""#);
+    let two = format!(r#""{a}","{b}""#);
+    let twice = format!(r#""{a}","{a}""#);
+    let many = (0..65).map(|number| format!(r#""{number:064}""#)).collect::<Vec<_>>().join(",");
+    assert_eq!(refusal(recipients(&one, &two, "1", "2")), "accepted");
+    let fetch = |ranges: &str| of_type("fetch/v1", USER, &format!(r#"{{"grant":null,"ranges":[{ranges}],"attachments":[]}}"#));
+    let range = r#"{"stream":"camera/102/main/1","first":3,"last":3}"#;
+    assert_eq!(refusal(fetch(range)), "accepted");
+    let grant =
+        |scope: &str, attachments: &str| of_type("grant/v1", USER, &format!(r#"{{"scope":"{scope}","attachments":[{attachments}]}}"#));
+    let both = format!("{},{}", attachment("terms", true), attachment("wraps", true));
+    assert_eq!(refusal(grant("camera/102", &both)), "accepted");
+    let gap = |cause: &str, from: &str, to: &str| {
+        of_type("gap/v1", CAMERA, &format!(r#"{{"cause":"{cause}","from":"{from}","to":"{to}","attachments":[]}}"#))
+    };
+    let (early, late) = ("2026-11-20T12:00:00.000Z", "2026-11-20T12:00:00.001Z");
+    assert_eq!(refusal(gap("source-lost", early, late)), "accepted");
+    let certificate = |attachments: &str| {
+        of_type("certificate/v1", AUTHORITY, &format!(r#"{{"fingerprint":"{a}","replaces":null,"attachments":[{attachments}]}}"#))
+    };
+    assert_eq!(refusal(certificate(&attachment("certificate", false))), "accepted");
+    let start = |version: &str| of_type("start/v1", APPLIANCE, &format!(r#"{{"version":"{version}","attachments":[]}}"#));
+    let contradiction = |attachments: &str| {
+        let body = format!(r#"{{"stream":"camera/102/main/1","seq":3,"attachments":[{attachments}]}}"#);
+        of_type("contradiction/v1", APPLIANCE, &body)
+    };
+    let cases = [
+        ("recipient_twice", recipients(&twice, &one, "1", "1"), "body.recipients names one twice"),
+        ("custodian_twice", recipients(&one, &twice, "1", "1"), "body.custodians names one twice"),
+        ("no_recipients", recipients("", &one, "1", "1"), "body.recipients does not have 1 to 64 items"),
+        ("no_custodians", recipients(&one, "", "1", "1"), "body.custodians does not have 1 to 64 items"),
+        ("sixty_five_recipients", recipients(&many, &one, "1", "1"), "body.recipients does not have 1 to 64 items"),
+        ("sixty_five_custodians", recipients(&one, &many, "1", "1"), "body.custodians does not have 1 to 64 items"),
+        ("threshold_zero", recipients(&one, &two, "1", "0"), "body.threshold is not in 1..=2"),
+        ("threshold_beyond_the_custodians", recipients(&one, &two, "1", "3"), "body.threshold is not in 1..=2"),
+        ("number_zero", recipients(&one, &one, "0", "1"), "body.number is not in 1..="),
+        ("recipients_by_a_camera", recipients(&one, &one, "1", "1").replace(USER, CAMERA), "stream is not of the kind"),
+        ("range_backwards", fetch(&range.replace(r#""last":3"#, r#""last":2"#)), "body.ranges.0.last is not in 3..="),
+        ("range_with_unknown_member", fetch(&range.replace('{', r#"{"x":1,"#)), r#"body.ranges.0."x" is unknown"#),
+        ("no_ranges", fetch(""), "body.ranges does not have 1 to 256 items"),
+        ("two_hundred_fifty_seven_ranges", fetch(&vec![range; 257].join(",")), "body.ranges does not have 1 to 256 items"),
+        ("scope_of_everything", grant("camera", &both), "body.scope is not a camera"),
+        ("scope_of_a_user", grant("user/7f3a", &both), "body.scope is not a camera"),
+        ("grant_without_terms", grant("camera/102", &attachment("wraps", true)), r#"body.attachments lacks "terms""#),
+        ("grant_without_wraps", grant("camera/102", &attachment("terms", true)), r#"body.attachments lacks "wraps""#),
+        (
+            "grant_of_terms_for_ever",
+            grant("camera/102", &both.replacen("true", "false", 1)),
+            r#"body.attachments has "terms", which must be"#,
+        ),
+        ("gap_backwards", gap("power", late, early), "body.to is before from"),
+        ("gap_of_unknown_cause", gap("aliens", early, late), "body.cause is none of the words"),
+        ("erasable_certificate", certificate(&attachment("certificate", true)), r#"body.attachments has "certificate", which must not be"#),
+        ("certificate_without_itself", certificate(""), r#"body.attachments lacks "certificate""#),
+        ("version_with_escape_sequence", start(r"1\u001b[31m"), "body.version is empty, too long or has characters"),
+        ("version_too_long", start(&"1".repeat(129)), "body.version is empty, too long or has characters"),
+        ("contradiction_of_one", contradiction(&attachment("first", false)), r#"body.attachments lacks "second""#),
+        ("unknown_type_without_attachments", of_type("weather/v1", APPLIANCE, r#"{"a":1}"#), "body.attachments is missing"),
+        ("unknown_type_with_a_number_for_body", of_type("weather/v1", APPLIANCE, "1"), "body is not an object"),
+    ];
+    for (defect, statement, expected) in cases {
+        assert_refused(defect, statement, &format!("the statement's member {expected}"));
+    }
+}
+
+#[test]
+fn what_begins_a_stream_or_a_log_stands_where_it_must() {
+    let zeros = "0".repeat(64);
+    let at_0 = |text: String| text.replace(r#""seq":7"#, r#""seq":0"#).replace(&"2".repeat(64), &zeros);
+    let epoch = |seven: &str, attachments: &str| {
+        let body = format!(
+            r#"{{"commitment":"{LOG}","started":"2026-11-20T11:59:58.000Z","recipients":"{LOG}","continues":{seven},"attachments":[{attachments}]}}"#
+        );
+        of_type("epoch/v1", CAMERA, &body)
+    };
+    let first = r#"{"reason":"start","previous":null}"#;
+    let wraps = attachment("wraps", true);
+    assert_eq!(refusal(at_0(epoch(first, &wraps))), "accepted");
+    let nothing_observed = |text: String| text.replace(r#""size":4211"#, r#""size":0"#).replace(&"3".repeat(64), EMPTY_ROOT);
+    let genesis = |keys: &str, predecessor: &str| {
+        let body = format!(
+            r#"{{"origin":"exhibit.example/log","keys":[{keys}],"roots":["{LOG}"],"witness_policy":"","predecessor":{predecessor},
+            "attachments":[{}]}}"#,
+            attachment("certificate", false)
+        );
+        of_type("genesis/v1", APPLIANCE, &body).replacen(LOG, &zeros, 1)
+    };
+    let key = r#""a+00000000+AAAA""#;
+    assert_eq!(refusal(at_0(nothing_observed(genesis(key, "null")))), "accepted");
+    let log_named = at_0(nothing_observed(genesis(key, "null"))).replacen(&zeros, LOG, 1);
+    let empty_predecessor = format!(r#"{{"log":"{LOG}","size":0,"root":"{LOG}"}}"#);
+    let cases = [
+        ("epoch_in_mid_stream", epoch(first, &wraps), "seq is 0 in an epoch"),
+        ("epoch_without_wraps", at_0(epoch(first, "")), r#"body.attachments lacks "wraps""#),
+        (
+            "epoch_of_wraps_for_ever",
+            at_0(epoch(first, &attachment("wraps", false))),
+            r#"body.attachments has "wraps", which must be erasable"#,
+        ),
+        ("epoch_for_no_reason", at_0(epoch(r#"{"reason":"","previous":null}"#, &wraps)), "body.continues.reason is none of the words"),
+        ("epoch_without_previous", at_0(epoch(r#"{"reason":"start"}"#, &wraps)), "body.continues.previous is missing"),
+        ("epoch_continues_more", at_0(epoch(r#"{"reason":"start","previous":null,"x":1}"#, &wraps)), r#"body.continues."x" is unknown"#),
+        ("epoch_continues_a_number", at_0(epoch(r#"{"reason":"start","previous":1}"#, &wraps)), "body.continues.previous is not an object"),
+        ("genesis_in_mid_stream", nothing_observed(genesis(key, "null")), "seq and observed.size are 0 in genesis"),
+        ("genesis_that_observed", at_0(genesis(key, "null")), "seq and observed.size are 0 in genesis"),
+        ("genesis_of_a_log", log_named, "log is zeros in genesis"),
+        ("genesis_without_keys", at_0(nothing_observed(genesis("", "null"))), "body.keys does not have 1 to 8 items"),
+        ("genesis_with_a_key_twice", at_0(nothing_observed(genesis(&format!("{key},{key}"), "null"))), "body.keys names one twice"),
+        ("genesis_after_nothing", at_0(nothing_observed(genesis(key, &empty_predecessor))), "body.predecessor.size is not in 1..="),
+    ];
+    for (defect, statement, expected) in cases {
+        assert_refused(defect, statement, &format!("the statement's member {expected}"));
+    }
+}
+
+#[test]
+fn an_unknown_type_is_carried_whole() {
+    let text = of_type("weather/v2", APPLIANCE, r#"{"degrees":21,"nested":[{"z":null,"a":true}],"attachments":[]}"#);
+    let statement = Statement::parse(text.as_bytes()).unwrap();
+    assert_eq!(statement.type_name(), "weather/v2");
+    let Body::Unknown { body, .. } = &statement.body else { panic!("it is not known") };
+    assert_eq!(body["degrees"], 21);
+    assert_eq!(Statement::parse(&statement.to_bytes()).unwrap(), statement);
+    // Another version of a type that is known is another type.
+    let newer = Statement::parse(good().replace("segment/v1", "segment/v2").as_bytes()).unwrap();
+    assert!(matches!(newer.body, Body::Unknown { .. }));
+}
+
+#[test]
+fn errors_tell_of_what_kind_they_are() {
+    assert_eq!(Statement::parse(&[b' '; STATEMENT_BYTES_MAX + 1]), Err(StatementError::TooLong));
+    assert!(matches!(Statement::parse(b"{"), Err(StatementError::Json(_))));
+    assert!(matches!(Statement::parse(b"{}"), Err(StatementError::Member(_))));
+}
