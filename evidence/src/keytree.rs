@@ -1,6 +1,12 @@
 //! The key tree of an epoch: 2^20 seconds under one root, any range of which can be disclosed with at most 38 nodes.
+//!
+//! It does not know what a slot's key seals, nor to whom a range is disclosed. Byte level: docs/formats/keys.md.
+
+use std::fmt;
 
 use exhibit_tlog::Hash;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::StreamName;
@@ -9,8 +15,10 @@ use crate::StreamName;
 pub const DEPTH: u8 = 20;
 /// Seconds in an epoch's tree, about twelve days.
 pub const SLOTS: u32 = 1 << DEPTH;
-/// A cover of any range has at most this many nodes.
+/// A cover of any range has at most this many nodes: two on each level but the two uppermost.
 pub const COVER_NODES_MAX: usize = 38;
+/// A tree is disclosed in at most this many nodes: a cover, with room for a second range beside it.
+pub const NODES_MAX: usize = 64;
 
 /// A node and its secret. `depth` 0 is the root; node `index` at `depth` covers slots `index << (20 - depth) ..`.
 #[derive(Clone)]
@@ -30,38 +38,169 @@ pub struct SlotKey(pub(crate) Zeroizing<[u8; 32]>);
 /// What somebody holds of an epoch's tree: the root, the nodes of a grant, or what is right of now. Disjoint, in order.
 #[derive(Clone)]
 pub struct KeyTree {
-    // nodes: Vec<Node>
+    nodes: Vec<Node>,
 }
 
 /// Why nodes are not a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key nodes overlap, are out of order or out of range")]
+#[error("the key nodes overlap, are out of order, out of range or too many")]
 pub struct KeyTreeError;
 
 impl KeyTree {
     /// The whole tree.
     pub fn from_root(root: Zeroizing<[u8; 32]>) -> Self {
-        todo!()
+        Self { nodes: vec![Node { depth: 0, index: 0, key: root }] }
     }
+
     /// A part of it, as disclosed: at most 64 nodes, disjoint, in order.
     pub fn from_nodes(nodes: Vec<Node>) -> Result<Self, KeyTreeError> {
-        todo!()
+        if nodes.len() > NODES_MAX {
+            return Err(KeyTreeError);
+        }
+        let mut free_from = 0;
+        for node in &nodes {
+            if node.depth > DEPTH || node.index >= 1 << node.depth || node.first_slot() < free_from {
+                return Err(KeyTreeError);
+            }
+            free_from = node.last_slot() + 1;
+        }
+        Ok(Self { nodes })
     }
+
+    /// What is held, in order of slots.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// What is held, given away: for packages.
+    pub fn into_nodes(self) -> Vec<Node> {
+        self.nodes
+    }
+
     /// The key of a slot, if it is held.
     pub fn slot_key(&self, slot: u32) -> Option<SlotKey> {
-        todo!()
+        let mut node = self.nodes.iter().find(|node| node.covers(slot))?.clone();
+        while node.depth < DEPTH {
+            node = node.child_towards(slot);
+        }
+        Some(SlotKey(node.key))
     }
+
     /// The least nodes that open exactly `first..=last`; `None` unless all of it is held (and the range is not empty and below 2^20).
+    /// At most 38 of the whole tree, of a cover and of what `forget_before` leaves.
     pub fn cover(&self, first: u32, last: u32) -> Option<Vec<Node>> {
-        todo!()
+        if first > last || last >= SLOTS {
+            return None;
+        }
+        // Room for all from the start: a vector that grows leaves keys behind in the memory that it gives back.
+        let mut cover = Vec::with_capacity(self.nodes.len() + COVER_NODES_MAX);
+        let mut missing_from = first;
+        for node in self.nodes.iter().filter(|node| node.last_slot() >= first && node.first_slot() <= last) {
+            if node.first_slot() > missing_from {
+                return None;
+            }
+            node.collect_cover(first, last, &mut cover);
+            missing_from = node.last_slot().saturating_add(1);
+        }
+        (missing_from > last).then_some(cover)
     }
+
     /// Forgets every slot before `slot`: what is kept can not derive them. Zeroised at once.
     pub fn forget_before(&mut self, slot: u32) {
-        todo!()
+        if self.nodes.first().is_none_or(|node| node.first_slot() >= slot) {
+            return;
+        }
+        // The old vector is dropped whole, which zeroises each key where it lies; moving its elements would leave copies behind.
+        let mut kept = Vec::with_capacity(self.nodes.len() + usize::from(DEPTH));
+        for node in self.nodes.iter().filter(|node| node.last_slot() >= slot) {
+            node.collect_cover(slot, SLOTS - 1, &mut kept);
+        }
+        self.nodes = kept;
     }
+
     /// The epoch's commitment, if the root is held: `HMAC-SHA-256(root, "exhibit/epoch/v1" || u16-length stream)`.
     pub fn commitment(&self, stream: &StreamName) -> Option<Hash> {
-        todo!()
+        let root = self.nodes.first().filter(|node| node.depth == 0)?;
+        let mac = keyed(&root.key).chain_update(EPOCH_LABEL).chain_update(length_prefixed(stream)).finalize();
+        Some(Hash(mac.into_bytes().into()))
     }
 }
-// Debug for all of these prints no key.
+
+impl Node {
+    /// The first slot that it opens.
+    pub fn first_slot(&self) -> u32 {
+        self.index << (DEPTH - self.depth)
+    }
+
+    /// The last slot that it opens.
+    pub fn last_slot(&self) -> u32 {
+        self.first_slot() + ((1 << (DEPTH - self.depth)) - 1)
+    }
+
+    fn covers(&self, slot: u32) -> bool {
+        (self.first_slot()..=self.last_slot()).contains(&slot)
+    }
+
+    fn child(&self, side: u8) -> Self {
+        let mac = keyed(&self.key).chain_update(TREE_LABEL).chain_update([side]).finalize();
+        Self { depth: self.depth + 1, index: self.index << 1 | u32::from(side), key: Zeroizing::new(mac.into_bytes().into()) }
+    }
+
+    fn child_towards(&self, slot: u32) -> Self {
+        let side = slot >> (DEPTH - self.depth - 1) & 1;
+        self.child(side as u8)
+    }
+
+    /// The largest subtrees of this node that lie within `first..=last`, in order.
+    fn collect_cover(&self, first: u32, last: u32, cover: &mut Vec<Node>) {
+        if self.first_slot() > last || self.last_slot() < first {
+            return;
+        }
+        if self.first_slot() >= first && self.last_slot() <= last {
+            cover.push(self.clone());
+            return;
+        }
+        for side in [LEFT, RIGHT] {
+            self.child(side).collect_cover(first, last, cover);
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    /// Where it is in the tree, never its key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("depth", &self.depth).field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SlotKey {
+    /// That it is one, never its bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SlotKey(..)")
+    }
+}
+
+impl fmt::Debug for KeyTree {
+    /// Which nodes are held, never their keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.nodes).finish()
+    }
+}
+
+/// HMAC-SHA-256 under a key of 32 bytes.
+pub(crate) fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+/// A stream's name behind its length as two bytes, big-endian: how names enter what is authenticated.
+pub(crate) fn length_prefixed(stream: &StreamName) -> Vec<u8> {
+    let name = stream.as_str().as_bytes();
+    let length = u16::try_from(name.len()).expect("a stream's name has at most 128 bytes");
+    [&length.to_be_bytes(), name].concat()
+}
+
+/// Keeps tree derivation apart from every other use of HMAC under these keys.
+const TREE_LABEL: &[u8] = b"exhibit/tree/v1";
+const EPOCH_LABEL: &[u8] = b"exhibit/epoch/v1";
+const LEFT: u8 = 0;
+const RIGHT: u8 = 1;

@@ -1,0 +1,221 @@
+//! The one DER form of an envelope: written from its variable parts, and read by writing it again and comparing.
+//!
+//! It does not know any key; cms is used for its types only.
+
+use cms::{
+    authenveloped_data::AuthEnvelopedData,
+    cert::IssuerAndSerialNumber,
+    content_info::{CmsVersion, ContentInfo},
+    enveloped_data::{
+        EncryptedContentInfo, KeyAgreeRecipientIdentifier, KeyAgreeRecipientInfo, OriginatorIdentifierOrKey, OriginatorPublicKey,
+        RecipientEncryptedKey, RecipientInfo, RecipientInfos,
+    },
+};
+use const_oid::db::{rfc5753::DH_SINGLE_PASS_STD_DH_SHA_384_KDF_SCHEME, rfc5911, rfc5912};
+use der::{
+    Any, AnyRef, Decode, Encode, Header, Reader, Sequence, SliceReader, Tag, Tagged,
+    asn1::{BitString, Int, ObjectIdentifier, OctetString},
+};
+use exhibit_pki::Certificate;
+use spki::AlgorithmIdentifierOwned;
+
+use super::{CONTENT_BYTES_MAX, EnvelopeError, NONCE_BYTES, RECIPIENTS_MAX, TAG_BYTES};
+
+/// Uncompressed, on P-384.
+pub(super) const POINT_BYTES: usize = 97;
+/// 32 bytes and 8 of integrity check (RFC 3394).
+pub(super) const WRAPPED_KEY_BYTES: usize = 40;
+/// One recipient takes about 300 bytes and its issuer's name, which our own authorities keep short.
+const RECIPIENT_BYTES_MAX: usize = 1024;
+const RECIPIENTS_BYTES_MAX: usize = RECIPIENTS_MAX * RECIPIENT_BYTES_MAX;
+const ENVELOPE_BYTES_MAX: usize = CONTENT_BYTES_MAX + RECIPIENTS_BYTES_MAX + 1024;
+const KEY_LENGTH_BITS: u32 = 256;
+
+/// What varies from one envelope to the next.
+pub(super) struct Form {
+    pub recipients: Vec<Recipient>,
+    pub nonce: [u8; NONCE_BYTES],
+    pub ciphertext: Vec<u8>,
+    pub tag: [u8; TAG_BYTES],
+}
+
+/// What varies from one recipient to the next.
+pub(super) struct Recipient {
+    pub name: IssuerAndSerialNumber,
+    /// Uncompressed SEC 1; not checked to be on the curve.
+    pub ephemeral: [u8; POINT_BYTES],
+    pub wrapped_key: [u8; WRAPPED_KEY_BYTES],
+}
+
+/// RFC 5753 section 7.2; no user keying material, since the ephemeral key is fresh.
+#[derive(Sequence)]
+pub(super) struct SharedInfo {
+    key_info: AlgorithmIdentifierOwned,
+    #[asn1(context_specific = "2", tag_mode = "EXPLICIT")]
+    key_length_bits: OctetString,
+}
+
+/// RFC 5084 section 3.2. The default of 12 for the length of the tag is never used, so it is not declared.
+#[derive(Sequence)]
+struct GcmParameters {
+    nonce: OctetString,
+    tag_bytes: u8,
+}
+
+impl Form {
+    /// Strict: what is not exactly as `to_der` writes it is refused. Works in memory of the order of the input, which is bounded first.
+    pub fn parse(der: &[u8]) -> Result<Self, EnvelopeError> {
+        if der.len() > ENVELOPE_BYTES_MAX {
+            return Err(EnvelopeError::Malformed("it is too long"));
+        }
+        let layout = Layout::read(der).map_err(|_| EnvelopeError::Malformed("it is not an AuthEnvelopedData in DER"))?;
+        if layout.recipients.value().len() > RECIPIENTS_BYTES_MAX {
+            return Err(EnvelopeError::Malformed("its recipients take too much room"));
+        }
+        let recipients: RecipientInfos =
+            layout.recipients.decode_as().map_err(|_| EnvelopeError::Malformed("its recipients are not DER"))?;
+        if recipients.0.is_empty() || recipients.0.len() > RECIPIENTS_MAX {
+            return Err(EnvelopeError::Malformed("it does not have 1 to 64 recipients"));
+        }
+        let recipients = recipients.0.iter().map(Recipient::read).collect::<Result<Vec<_>, _>>()?;
+        for (position, recipient) in recipients.iter().enumerate() {
+            if recipients[..position].iter().any(|before| before.name == recipient.name) {
+                return Err(EnvelopeError::Malformed("it names a recipient twice"));
+            }
+        }
+        let content: EncryptedContentInfo = layout.content.decode_as().map_err(|_| EnvelopeError::Malformed("its content is not DER"))?;
+        if content.content_enc_alg.oid != rfc5911::ID_AES_256_GCM {
+            return Err(EnvelopeError::Malformed("its content is not under AES-256-GCM"));
+        }
+        let parameters = content.content_enc_alg.parameters.and_then(|any| any.decode_as::<GcmParameters>().ok());
+        let parameters = parameters.ok_or(EnvelopeError::Malformed("its GCM parameters are not a nonce and a tag length"))?;
+        let nonce = parameters.nonce.as_bytes().try_into().map_err(|_| EnvelopeError::Malformed("its nonce is not 12 bytes long"))?;
+        let tag = layout.tag.value().try_into().map_err(|_| EnvelopeError::Malformed("its tag is not 16 bytes long"))?;
+        let ciphertext = content.encrypted_content.ok_or(EnvelopeError::Malformed("it has no content"))?.into_bytes().into_vec();
+        let form = Self { recipients, nonce, ciphertext, tag };
+        if form.to_der() != der {
+            return Err(EnvelopeError::Malformed("it is not in the one form that this project writes"));
+        }
+        Ok(form)
+    }
+
+    /// The envelope. Panics on more parts than a DER length can tell, which the limits exclude.
+    pub fn to_der(&self) -> Vec<u8> {
+        self.try_to_der().expect("bounded parts encode")
+    }
+
+    fn try_to_der(&self) -> der::Result<Vec<u8>> {
+        let recipients = self.recipients.iter().map(Recipient::to_info).collect::<der::Result<Vec<_>>>()?;
+        let parameters = GcmParameters { nonce: OctetString::new(self.nonce)?, tag_bytes: TAG_BYTES as u8 };
+        let enveloped = AuthEnvelopedData {
+            version: CmsVersion::V0,
+            originator_info: None,
+            recip_infos: RecipientInfos::try_from(recipients)?,
+            auth_encrypted_content_info: EncryptedContentInfo {
+                content_type: rfc5911::ID_DATA,
+                content_enc_alg: AlgorithmIdentifierOwned {
+                    oid: rfc5911::ID_AES_256_GCM,
+                    parameters: Some(Any::encode_from(&parameters)?),
+                },
+                encrypted_content: Some(OctetString::new(self.ciphertext.as_slice())?),
+            },
+            auth_attrs: None,
+            mac: OctetString::new(self.tag)?,
+            unauth_attrs: None,
+        };
+        ContentInfo { content_type: rfc5911::ID_CT_AUTH_ENVELOPED_DATA, content: Any::encode_from(&enveloped)? }.to_der()
+    }
+}
+
+impl Recipient {
+    fn read(info: &RecipientInfo) -> Result<Self, EnvelopeError> {
+        let RecipientInfo::Kari(info) = info else {
+            return Err(EnvelopeError::Malformed("a recipient does not use key agreement"));
+        };
+        let OriginatorIdentifierOrKey::OriginatorKey(originator) = &info.originator else {
+            return Err(EnvelopeError::Malformed("a recipient has no ephemeral key"));
+        };
+        if originator.algorithm != p384_key() {
+            return Err(EnvelopeError::Malformed("an ephemeral key is not declared to be on P-384"));
+        }
+        let point = originator.public_key.as_bytes().and_then(|point| point.try_into().ok());
+        let ephemeral = point.ok_or(EnvelopeError::Malformed("an ephemeral key is not an uncompressed point on P-384"))?;
+        let [RecipientEncryptedKey { rid: KeyAgreeRecipientIdentifier::IssuerAndSerialNumber(name), enc_key }] =
+            info.recipient_enc_keys.as_slice()
+        else {
+            return Err(EnvelopeError::Malformed("a recipient is not named by issuer and serial number, alone"));
+        };
+        let wrapped_key = enc_key.as_bytes().try_into().map_err(|_| EnvelopeError::Malformed("a wrapped key is not 40 bytes long"))?;
+        Ok(Self { name: name.clone(), ephemeral, wrapped_key })
+    }
+
+    fn to_info(&self) -> der::Result<RecipientInfo> {
+        let name = KeyAgreeRecipientIdentifier::IssuerAndSerialNumber(self.name.clone());
+        Ok(RecipientInfo::Kari(KeyAgreeRecipientInfo {
+            version: CmsVersion::V3,
+            originator: OriginatorIdentifierOrKey::OriginatorKey(OriginatorPublicKey {
+                algorithm: p384_key(),
+                public_key: BitString::from_bytes(&self.ephemeral)?,
+            }),
+            ukm: None,
+            key_enc_alg: AlgorithmIdentifierOwned {
+                oid: DH_SINGLE_PASS_STD_DH_SHA_384_KDF_SCHEME,
+                parameters: Some(Any::encode_from(&aes256_wrap())?),
+            },
+            recipient_enc_keys: vec![RecipientEncryptedKey { rid: name, enc_key: OctetString::new(self.wrapped_key)? }],
+        }))
+    }
+}
+
+impl SharedInfo {
+    /// The shared secret becomes a key of 256 bits for aes256-wrap and nothing else.
+    pub fn for_aes256_wrap() -> Self {
+        let key_length_bits = OctetString::new(KEY_LENGTH_BITS.to_be_bytes()).expect("four bytes are an octet string");
+        Self { key_info: aes256_wrap(), key_length_bits }
+    }
+}
+
+/// How a certificate is named among recipients.
+pub(super) fn recipient_name(certificate: &Certificate) -> Result<IssuerAndSerialNumber, EnvelopeError> {
+    let unnamable = |_| EnvelopeError::Key("the certificate's issuer and serial number can not be written".to_owned());
+    let serial = Int::new(certificate.serial()).and_then(|serial| serial.to_der()).map_err(unnamable)?;
+    Ok(IssuerAndSerialNumber {
+        issuer: Decode::from_der(certificate.issuer_der()).map_err(unnamable)?,
+        serial_number: Decode::from_der(&serial).map_err(unnamable)?,
+    })
+}
+
+/// The outermost parts, borrowed: their sizes are judged before anything is built from them. Lengths of what encloses them are not
+/// compared with what is there; writing the form again and comparing does that.
+struct Layout<'a> {
+    recipients: AnyRef<'a>,
+    content: AnyRef<'a>,
+    tag: AnyRef<'a>,
+}
+
+impl<'a> Layout<'a> {
+    fn read(der: &'a [u8]) -> der::Result<Self> {
+        let mut reader = SliceReader::new(der)?;
+        let _content_info = Header::decode(&mut reader)?;
+        <ObjectIdentifier>::decode(&mut reader)?;
+        let _explicit = Header::decode(&mut reader)?;
+        let _enveloped = Header::decode(&mut reader)?;
+        CmsVersion::decode(&mut reader)?;
+        let recipients = AnyRef::decode(&mut reader)?;
+        recipients.tag().assert_eq(Tag::Set)?;
+        let content = AnyRef::decode(&mut reader)?;
+        let tag = AnyRef::decode(&mut reader)?;
+        tag.tag().assert_eq(Tag::OctetString)?;
+        reader.finish()?;
+        Ok(Self { recipients, content, tag })
+    }
+}
+
+fn p384_key() -> AlgorithmIdentifierOwned {
+    AlgorithmIdentifierOwned { oid: rfc5912::ID_EC_PUBLIC_KEY, parameters: Some(Any::from(&rfc5912::SECP_384_R_1)) }
+}
+
+/// Its parameters are absent (RFC 3565 section 2.3.2).
+fn aes256_wrap() -> AlgorithmIdentifierOwned {
+    AlgorithmIdentifierOwned { oid: rfc5911::ID_AES_256_WRAP, parameters: None }
+}
