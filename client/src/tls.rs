@@ -1,8 +1,17 @@
 //! TLS 1.3, TLS_AES_256_GCM_SHA384, no tickets, hybrid post-quantum key exchange preferred; the client's key is any `Signer`.
+//!
+//! It does not know where the key is, nor what is said over the connection.
 
 use std::sync::Arc;
 
-use exhibit_pki::{Certificate, Signer};
+use exhibit_pki::{Certificate, KeyPurpose, Signer, Suite};
+use rustls::{
+    ClientConfig, RootCertStore, SignatureAlgorithm, SignatureScheme,
+    client::Resumption,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::CertificateDer,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 
 /// Who a client is: its certificate, the CA certificates up to (not including) the root, and the key.
 #[derive(Clone)]
@@ -15,7 +24,100 @@ pub struct ClientIdentity {
     pub signer: Arc<dyn Signer>,
 }
 
+impl std::fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientIdentity").field("certificate", &self.certificate.common_name()).finish_non_exhaustive()
+    }
+}
+
 /// The client's side of the connection: trusts `roots` only, presents `identity`.
-pub fn client_config(identity: &ClientIdentity, roots: &[Certificate]) -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
-    todo!()
+pub fn client_config(identity: &ClientIdentity, roots: &[Certificate]) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let mut trusted = RootCertStore::empty();
+    for root in roots {
+        trusted.add(CertificateDer::from(root.der().to_vec()))?;
+    }
+    let key = CertifiedKey::new(presented_chain(identity), Arc::new(HandshakeKey::of(identity)?));
+    let mut config = ClientConfig::builder_with_provider(Arc::new(crypto_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(trusted)
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Every connection proves possession of the key anew: a stolen ticket is worth nothing where there are none.
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// One suite, three groups, best first: what both sides of every connection of this project speak.
+pub fn crypto_provider() -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
+        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::SECP384R1, aws_lc_rs::kx_group::X25519],
+        ..aws_lc_rs::default_provider()
+    }
+}
+
+fn presented_chain(identity: &ClientIdentity) -> Vec<CertificateDer<'static>> {
+    std::iter::once(&identity.certificate)
+        .chain(&identity.chain)
+        .map(|certificate| CertificateDer::from(certificate.der().to_vec()))
+        .collect()
+}
+
+/// A `Signer` as rustls wants to see it: it signs the handshake's transcript, domain-separated by TLS 1.3 itself.
+struct HandshakeKey {
+    signer: Arc<dyn Signer>,
+}
+
+impl HandshakeKey {
+    fn of(identity: &ClientIdentity) -> Result<Self, rustls::Error> {
+        if identity.certificate.purpose() != KeyPurpose::Signing {
+            return Err(rustls::Error::General("the certificate is not for signing: use the signing certificate, not the wrapping one".into()));
+        }
+        if identity.certificate.public_key() != identity.signer.public_key() {
+            return Err(rustls::Error::General("the key is not the one in the certificate".into()));
+        }
+        Ok(Self { signer: Arc::clone(&identity.signer) })
+    }
+
+    fn scheme_of(suite: Suite) -> SignatureScheme {
+        match suite {
+            Suite::EcdsaP384Sha384 => SignatureScheme::ECDSA_NISTP384_SHA384,
+        }
+    }
+}
+
+impl std::fmt::Debug for HandshakeKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HandshakeKey").finish_non_exhaustive()
+    }
+}
+
+impl rustls::sign::SigningKey for HandshakeKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn rustls::sign::Signer>> {
+        let scheme = Self::scheme_of(self.signer.public_key().suite());
+        offered.contains(&scheme).then(|| Box::new(HandshakeSigner { signer: Arc::clone(&self.signer), scheme }) as Box<dyn rustls::sign::Signer>)
+    }
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+struct HandshakeSigner {
+    signer: Arc<dyn Signer>,
+    scheme: SignatureScheme,
+}
+
+impl std::fmt::Debug for HandshakeSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HandshakeSigner").field("scheme", &self.scheme).finish_non_exhaustive()
+    }
+}
+
+impl rustls::sign::Signer for HandshakeSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        self.signer.sign(message).map_err(|error| rustls::Error::General(error.to_string()))
+    }
+    fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
 }

@@ -1,0 +1,217 @@
+//! One HTTP/1.1 connection over TLS: made when needed, kept alive, made again when it broke. Every wait is bounded.
+//!
+//! It does not know what is asked or answered, and verifies nothing but TLS.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Body, Incoming},
+    client::conn::http1::SendRequest,
+    header,
+};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use crate::{ClientError, body::PutBody};
+
+/// A host that is up accepts at once; ten seconds cover a lost SYN and its retries.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// Includes a signature of a slow TPM (0.6 s) on a busy machine.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(15);
+/// From the last byte sent to the answer: the appliance verifies, syncs and signs in milliseconds; a busy disk takes seconds.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// A link slower than this cannot carry video; a peer slower than this holds the connection on purpose.
+const RATE_MIN_BYTES_PER_S: u64 = 16 * 1024;
+
+/// An answer, read to its end.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// A connection, or the will to have one.
+pub(crate) struct Connection {
+    address: String,
+    server_name: ServerName<'static>,
+    config: Arc<ClientConfig>,
+    live: Option<Live>,
+}
+
+struct Live {
+    sender: SendRequest<PutBody>,
+    driver: JoinHandle<()>,
+    used: bool,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Connection {
+    /// `address` is `host:port`; `[::1]:8443` for IPv6.
+    pub(crate) fn new(address: &str, config: Arc<ClientConfig>) -> Result<Self, ClientError> {
+        let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let server_name = ServerName::try_from(host.to_owned())
+            .map_err(|_| ClientError::Local(format!("{address:?} is not an address: write host:port")))?;
+        Ok(Self { address: address.to_owned(), server_name, config, live: None })
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends a request and reads the whole answer, at most `limit` bytes of it. `make` makes the request; it is called a second time if a
+    /// kept connection turned out to be closed (every request of this API may be repeated).
+    pub(crate) async fn ask<F>(&mut self, make: F, limit: u64) -> Result<Answer, ClientError>
+    where
+        F: AsyncFn() -> Result<Request<PutBody>, ClientError>,
+    {
+        loop {
+            let request = make().await?;
+            let mut live = self.ready().await?;
+            let reused = live.used;
+            live.used = true;
+            match exchange(&mut live, request, limit).await {
+                Ok((answer, keep)) => {
+                    self.live = keep.then_some(live);
+                    return Ok(answer);
+                }
+                // The server closed a connection that had idled: that is no news about the server. A fresh one is tried once.
+                Err(Failure::Broken(_)) if reused => continue,
+                Err(Failure::Broken(source)) => return Err(ClientError::Unreachable { address: self.address.clone(), source }),
+                Err(Failure::TooLong) => return Err(ClientError::Protocol(format!("it is longer than {limit} bytes"))),
+            }
+        }
+    }
+
+    async fn ready(&mut self) -> Result<Live, ClientError> {
+        if let Some(mut live) = self.live.take()
+            && !live.sender.is_closed()
+            && live.sender.ready().await.is_ok()
+        {
+            return Ok(live);
+        }
+        self.connect().await.map_err(|source| ClientError::Unreachable { address: self.address.clone(), source })
+    }
+
+    async fn connect(&self) -> io::Result<Live> {
+        let stream = timeout(CONNECT_MAX, TcpStream::connect(&self.address)).await.map_err(|_| timed_out("connecting", CONNECT_MAX))??;
+        stream.set_nodelay(true)?;
+        let handshake = TlsConnector::from(Arc::clone(&self.config)).connect(self.server_name.clone(), stream);
+        let stream = timeout(HANDSHAKE_MAX, handshake).await.map_err(|_| timed_out("the TLS handshake", HANDSHAKE_MAX))??;
+        let io = TokioIo::new(PatientStream { inner: stream, deaf: false });
+        let (sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(io::Error::other)?;
+        // Errors of the connection reach the caller through its pending request.
+        let driver = tokio::spawn(async move { drop(connection.await) });
+        Ok(Live { sender, driver, used: false })
+    }
+}
+
+enum Failure {
+    Broken(io::Error),
+    TooLong,
+}
+
+async fn exchange(live: &mut Live, request: Request<PutBody>, limit: u64) -> Result<(Answer, bool), Failure> {
+    let length = request.body().size_hint().exact().unwrap_or(0);
+    let answer_max = ANSWER_MAX + Duration::from_secs(length / RATE_MIN_BYTES_PER_S);
+    let response = timeout(answer_max, live.sender.send_request(request))
+        .await
+        .map_err(|_| Failure::Broken(timed_out("sending the request and waiting for the answer", answer_max)))?
+        .map_err(|error| Failure::Broken(broken(error)))?;
+    let status = response.status();
+    let closes = response.headers().get_all(header::CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
+    let body_max = ANSWER_MAX + Duration::from_secs(limit / RATE_MIN_BYTES_PER_S);
+    let body = timeout(body_max, read_bounded(response, limit))
+        .await
+        .map_err(|_| Failure::Broken(timed_out("reading the answer", body_max)))??;
+    // After a refusal part of the request's body may not have been read: what follows on that connection has no meaning.
+    let keep = status.is_success() && !closes;
+    Ok((Answer { status, body }, keep))
+}
+
+async fn read_bounded(response: Response<Incoming>, limit: u64) -> Result<Bytes, Failure> {
+    let mut body = response.into_body();
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::Broken(broken(error)))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if (bytes.len() + data.len()) as u64 > limit {
+            return Err(Failure::TooLong);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.freeze())
+}
+
+/// hyper says "connection error"; people want the reason beneath, such as the TLS alert that refused their certificate.
+fn broken(error: hyper::Error) -> io::Error {
+    let mut reason = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        reason = format!("{reason}: {cause}");
+        source = cause.source();
+    }
+    io::Error::new(io::ErrorKind::ConnectionAborted, reason)
+}
+
+fn timed_out(what: &str, after: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} took more than {} s", after.as_secs()))
+}
+
+/// A stream that goes on listening when nobody listens to it any more: a server that refuses a PUT answers and closes before the body was
+/// sent, and the reason that it gave is worth more than "broken pipe". What is written after a failed write is dropped; when the answer does
+/// not come, reading fails, and the request with it.
+struct PatientStream<S> {
+    inner: S,
+    deaf: bool,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if !self.deaf {
+            match Pin::new(&mut self.inner).poll_write(context, bytes) {
+                Poll::Ready(Err(_)) => self.deaf = true,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.deaf {
+            match Pin::new(&mut self.inner).poll_flush(context) {
+                Poll::Ready(Err(_)) => self.deaf = true,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
