@@ -1,11 +1,30 @@
 //! The appliance's API as typed calls (docs/formats/api.md).
+//!
+//! It decides nothing: what is refused or does not verify is told to the caller, who knows what hangs on it.
 
 use std::path::Path;
 
-use exhibit_evidence::{Anchor, Head, SignedStatement, exchange};
-use exhibit_tlog::{Checkpoint, Hash};
+use base64ct::{Base64, Encoding};
+use exhibit_evidence::{Anchor, AttachmentRef, Head, SignedStatement, exchange};
+use exhibit_tlog::{Checkpoint, Hash, LogProof, prove_consistency, verify_consistency};
 
-use crate::ClientIdentity;
+use crate::{
+    ClientIdentity,
+    connection::{Answer, Connection, Question},
+    tiles::{Missing, TileCache},
+    tls::client_config,
+};
+
+/// 64 entries of 64 KiB with their receipts, in base64.
+const JSON_BYTES_MAX: u64 = 16 << 20;
+/// A signed note.
+const CHECKPOINT_BYTES_MAX: u64 = 64 * 1024;
+/// A problem document says a few sentences.
+const PROBLEM_BYTES_MAX: usize = 64 * 1024;
+/// All attachments of a statement together: their length is written in 32 bits, and none has more than 16 MiB.
+const ATTACHMENTS_BYTES_MAX: u64 = 64 << 20;
+/// A proof reads at most two paths of at most eight tile levels.
+const TILES_MAX: usize = 64;
 
 /// A verified receipt: the entry is on the log that the anchor names, and that log extends what was observed before.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,45 +57,186 @@ pub enum ClientError {
     /// It spoke another protocol.
     #[error("the appliance's answer is not understood: {0}")]
     Protocol(String),
+    /// Nothing was sent: a file, a key or an argument on this side is not in order.
+    #[error("nothing was sent: {0}")]
+    Local(String),
 }
 
 /// One keep-alive connection to the appliance, reconnecting when it broke. Not for concurrent use: one each.
 pub struct Appliance {
-    // address, tls config, anchor, connection
+    connection: Connection,
+    anchor: Anchor,
 }
 
 impl Appliance {
     /// `address` is `host:port`. Nothing is sent yet.
     pub fn new(address: &str, identity: &ClientIdentity, anchor: &Anchor) -> Result<Self, ClientError> {
-        todo!()
+        let config = client_config(identity, &anchor.roots).map_err(|error| ClientError::Local(error.to_string()))?;
+        Ok(Self { connection: Connection::new(address, config)?, anchor: anchor.clone() })
     }
+
+    /// Where it is: `host:port`.
+    pub fn address(&self) -> &str {
+        self.connection.address()
+    }
+
     /// Sends a statement with its attachments (in the order named) and its payload (a file, streamed), and verifies the receipt: signatures
     /// and origin of the checkpoint, inclusion of this very entry, consistency with `statement.observed`.
     pub async fn put(&mut self, signed: &SignedStatement, attachments: &[&[u8]], payload: Option<&Path>) -> Result<Receipt, ClientError> {
-        todo!()
+        let statement = signed.statement();
+        check_attachments(statement.body.attachments(), attachments)?;
+        let length = statement.body.payload_length();
+        if (length > 0) != payload.is_some() {
+            return Err(ClientError::Local(format!(
+                "the statement has a payload of {length} bytes: give it if there is one, and only then"
+            )));
+        }
+        let path = format!("/v1/streams/{}/{}", statement.stream.as_str(), statement.seq);
+        let prefix = exchange::intake_prefix(signed.der(), attachments).into();
+        let question = Question::Put { path: &path, prefix, payload: payload.map(|path| (path, length)) };
+        let answer = accepted(self.connection.ask(&question, JSON_BYTES_MAX).await?)?;
+        let admitted: exchange::Admitted = from_json(&answer)?;
+        self.verify_admitted(signed, &admitted)
     }
+
     /// Fetches and verifies a head: the newest checkpoint, consistent with `observed`.
     pub async fn checkpoint(&mut self, observed: Option<&Head>) -> Result<Checkpoint, ClientError> {
-        todo!()
+        let bytes = self.get_bytes("/log/checkpoint", CHECKPOINT_BYTES_MAX).await?;
+        let note = String::from_utf8(bytes).map_err(|_| untrustworthy("the checkpoint is not text"))?;
+        let checkpoint = self.anchor.verifier.verify(&note).map_err(untrustworthy)?;
+        if let Some(observed) = observed {
+            self.extends(observed, &Head { size: checkpoint.size, root: checkpoint.root }).await?;
+        }
+        Ok(checkpoint)
     }
+
+    /// Proves from the log's tiles that the tree `newer` extends the tree `older`. Both must have been verified before.
+    pub async fn extends(&mut self, older: &Head, newer: &Head) -> Result<(), ClientError> {
+        if older.size > newer.size {
+            return Err(untrustworthy(format!("the log shrank from {} to {} entries", older.size, newer.size)));
+        }
+        let mut tiles = TileCache::new(newer.size);
+        for _ in 0..TILES_MAX {
+            match prove_consistency(&tiles, older.size, newer.size) {
+                Ok(path) => {
+                    return verify_consistency(older.size, &older.root, newer.size, &newer.root, &path).map_err(|error| {
+                        untrustworthy(format!("the log of {} entries does not extend that of {}: {error}", newer.size, older.size))
+                    });
+                }
+                Err(Missing(id)) => {
+                    let bytes = self.get_bytes(&format!("/log/tile/{}", id.path()), u64::from(id.width) * 32).await?;
+                    tiles
+                        .insert(id, &bytes)
+                        .ok_or_else(|| ClientError::Protocol(format!("tile {} has {} bytes", id.path(), bytes.len())))?;
+                }
+            }
+        }
+        Err(ClientError::Protocol("a proof needed too many tiles".into()))
+    }
+
     /// GET with an `Accept`-less request; JSON answers. `path` begins with `/v1/`.
     pub async fn get_json<T: serde::de::DeserializeOwned>(&mut self, path: &str) -> Result<T, ClientError> {
-        todo!()
+        from_json(&accepted(self.connection.ask(&Question::Get(path), JSON_BYTES_MAX).await?)?)
     }
+
     /// GET of bytes, at most `limit`.
     pub async fn get_bytes(&mut self, path: &str, limit: u64) -> Result<Vec<u8>, ClientError> {
-        todo!()
+        // A refusal must fit too, or it would be reported as an answer that is too long.
+        let answer = self.connection.ask(&Question::Get(path), limit.max(PROBLEM_BYTES_MAX as u64)).await?;
+        let body = accepted(answer)?;
+        if body.len() as u64 > limit {
+            return Err(ClientError::Protocol(format!("{path} is longer than {limit} bytes")));
+        }
+        Ok(body.into())
     }
+
     /// Checks an `EntryRecord`: base64, form, receipt against the anchor. The signature of the statement is the caller's to judge.
     pub fn open_record(&self, record: &exchange::EntryRecord) -> Result<(SignedStatement, Receipt), ClientError> {
-        todo!()
+        open_record(&self.anchor, record)
     }
-    /// GET of an attachment by hash, checked against it.
-    pub async fn attachment(&mut self, attachment: &exhibit_evidence::AttachmentRef) -> Result<Vec<u8>, ClientError> {
-        todo!()
+
+    /// GET of an attachment by hash, checked against it. These are the stored bytes: `AttachmentRef::open` takes an erasable one's salt off.
+    pub async fn attachment(&mut self, attachment: &AttachmentRef) -> Result<Vec<u8>, ClientError> {
+        let stored = self.get_bytes(&format!("/v1/attachments/{}", attachment.sha256), attachment.length).await?;
+        match attachment.open(&stored) {
+            Some(_) => Ok(stored),
+            None => Err(untrustworthy(format!("attachment {} has another hash or length than its statement says", attachment.name))),
+        }
     }
+
     /// The leaf-hash addressed entry: `GET /v1/entries/{leaf}`.
     pub async fn entry(&mut self, leaf: &Hash) -> Result<(SignedStatement, Receipt), ClientError> {
-        todo!()
+        let record = self.get_json(&format!("/v1/entries/{leaf}")).await?;
+        let (signed, receipt) = self.open_record(&record)?;
+        if signed.leaf_hash() != *leaf {
+            return Err(untrustworthy("another entry was given than was asked for"));
+        }
+        Ok((signed, receipt))
     }
+
+    fn verify_admitted(&self, signed: &SignedStatement, admitted: &exchange::Admitted) -> Result<Receipt, ClientError> {
+        let leaf = signed.leaf_hash();
+        if admitted.leaf != leaf.to_string() {
+            return Err(untrustworthy("the receipt is for another entry than was sent"));
+        }
+        let receipt = verify_receipt(&self.anchor, &leaf, admitted.index, &admitted.receipt)?;
+        let observed = &signed.statement().observed;
+        if receipt.index < observed.size {
+            return Err(untrustworthy(format!(
+                "the entry was put at index {}, below the {} that it had observed",
+                receipt.index, observed.size
+            )));
+        }
+        let path = admitted.consistency.iter().map(|hash| Hash::from_base64(hash)).collect::<Option<Vec<_>>>();
+        let path = path.ok_or_else(|| ClientError::Protocol("the consistency proof is not made of hashes".into()))?;
+        verify_consistency(observed.size, &observed.root, receipt.checkpoint.size, &receipt.checkpoint.root, &path)
+            .map_err(|error| untrustworthy(format!("the log does not extend the head observed before: {error}")))?;
+        Ok(receipt)
+    }
+}
+
+/// Checks an `EntryRecord` against an anchor, without a connection: what was kept from before is judged like what has just come.
+pub fn open_record(anchor: &Anchor, record: &exchange::EntryRecord) -> Result<(SignedStatement, Receipt), ClientError> {
+    let der = Base64::decode_vec(&record.entry).map_err(|_| ClientError::Protocol("an entry is not base64".into()))?;
+    let signed = SignedStatement::parse(&der).map_err(untrustworthy)?;
+    let receipt = verify_receipt(anchor, &signed.leaf_hash(), record.index, &record.receipt)?;
+    Ok((signed, receipt))
+}
+
+fn verify_receipt(anchor: &Anchor, leaf: &Hash, index: u64, text: &str) -> Result<Receipt, ClientError> {
+    let proof = LogProof::parse(text).map_err(untrustworthy)?;
+    if proof.index != index {
+        return Err(untrustworthy(format!("the answer says index {index}, its receipt says {}", proof.index)));
+    }
+    let checkpoint = proof.verify(leaf, &anchor.verifier).map_err(untrustworthy)?;
+    Ok(Receipt { index, proof: text.to_owned(), checkpoint })
+}
+
+fn check_attachments(named: &[AttachmentRef], given: &[&[u8]]) -> Result<(), ClientError> {
+    let same = named.len() == given.len() && named.iter().zip(given).all(|(named, given)| named.length == given.len() as u64);
+    let total: u64 = named.iter().map(|attachment| attachment.length).sum();
+    if !same || total > ATTACHMENTS_BYTES_MAX {
+        return Err(ClientError::Local("the attachments are not those that the statement names".into()));
+    }
+    Ok(())
+}
+
+fn accepted(answer: Answer) -> Result<bytes::Bytes, ClientError> {
+    if answer.status.is_success() {
+        return Ok(answer.body);
+    }
+    let body = &answer.body[..answer.body.len().min(PROBLEM_BYTES_MAX)];
+    match serde_json::from_slice::<exchange::Problem>(body) {
+        // The status line is what proxies and the server agree on; a document that says otherwise does not choose for us.
+        Ok(problem) if problem.status == answer.status.as_u16() => Err(ClientError::Refused(Box::new(problem))),
+        _ => Err(ClientError::Protocol(format!("status {} without a reason", answer.status))),
+    }
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(bytes).map_err(|error| ClientError::Protocol(error.to_string()))
+}
+
+fn untrustworthy(reason: impl ToString) -> ClientError {
+    ClientError::Untrustworthy(reason.to_string())
 }

@@ -55,7 +55,10 @@ impl Body for PutBody {
         ready!(Pin::new(file).poll_read(context, &mut buffer))?;
         let filled = buffer.filled().len();
         if filled == 0 {
-            return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the payload file is shorter than its statement says"))));
+            return Poll::Ready(Some(Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the payload file is shorter than its statement says",
+            ))));
         }
         bytes.truncate(filled);
         self.file_remaining -= filled as u64;

@@ -4,6 +4,7 @@
 
 use std::{
     io,
+    path::Path,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -13,7 +14,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
-    Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::{Body, Incoming},
     client::conn::http1::SendRequest,
     header,
@@ -21,6 +22,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
+    fs::File,
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     task::JoinHandle,
@@ -43,6 +45,41 @@ const RATE_MIN_BYTES_PER_S: u64 = 16 * 1024;
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
+}
+
+/// What is asked.
+pub(crate) enum Question<'a> {
+    /// GET of a path.
+    Get(&'a str),
+    /// PUT of a prefix and then exactly so many bytes of a file.
+    Put { path: &'a str, prefix: Bytes, payload: Option<(&'a Path, u64)> },
+}
+
+impl Question<'_> {
+    async fn to_request(&self, address: &str) -> Result<Request<PutBody>, ClientError> {
+        let (method, path, body) = match self {
+            Self::Get(path) => (Method::GET, *path, PutBody::empty()),
+            Self::Put { path, prefix, payload } => (Method::PUT, *path, PutBody::new(prefix.clone(), open_payload(*payload).await?)),
+        };
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, address)
+            .body(body)
+            .map_err(|_| ClientError::Local(format!("{path:?} is not a path")))
+    }
+}
+
+/// A payload of another length than was signed would be refused after it was sent: that is found before.
+async fn open_payload(payload: Option<(&Path, u64)>) -> Result<Option<(File, u64)>, ClientError> {
+    let Some((path, length)) = payload else { return Ok(None) };
+    let unreadable = |error: io::Error| ClientError::Local(format!("the payload {} cannot be read: {error}", path.display()));
+    let file = File::open(path).await.map_err(unreadable)?;
+    let found = file.metadata().await.map_err(unreadable)?.len();
+    if found != length {
+        return Err(ClientError::Local(format!("the payload {} has {found} bytes, its statement says {length}", path.display())));
+    }
+    Ok(Some((file, length)))
 }
 
 /// A connection, or the will to have one.
@@ -79,14 +116,11 @@ impl Connection {
         &self.address
     }
 
-    /// Sends a request and reads the whole answer, at most `limit` bytes of it. `make` makes the request; it is called a second time if a
-    /// kept connection turned out to be closed (every request of this API may be repeated).
-    pub(crate) async fn ask<F>(&mut self, make: F, limit: u64) -> Result<Answer, ClientError>
-    where
-        F: AsyncFn() -> Result<Request<PutBody>, ClientError>,
-    {
+    /// Sends a request and reads the whole answer, at most `limit` bytes of it. It is sent a second time if a kept connection turned out to
+    /// be closed: every request of this API may be repeated.
+    pub(crate) async fn ask(&mut self, question: &Question<'_>, limit: u64) -> Result<Answer, ClientError> {
         loop {
-            let request = make().await?;
+            let request = question.to_request(&self.address).await?;
             let mut live = self.ready().await?;
             let reused = live.used;
             live.used = true;
@@ -96,7 +130,7 @@ impl Connection {
                     return Ok(answer);
                 }
                 // The server closed a connection that had idled: that is no news about the server. A fresh one is tried once.
-                Err(Failure::Broken(_)) if reused => continue,
+                Err(Failure::Broken(source)) if reused && source.kind() != io::ErrorKind::TimedOut => continue,
                 Err(Failure::Broken(source)) => return Err(ClientError::Unreachable { address: self.address.clone(), source }),
                 Err(Failure::TooLong) => return Err(ClientError::Protocol(format!("it is longer than {limit} bytes"))),
             }

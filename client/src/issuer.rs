@@ -150,7 +150,12 @@ impl Issuer {
         Ok(true)
     }
 
-    async fn deliver(&mut self, appliance: &mut Appliance, signed: &SignedStatement, attachments: &[&[u8]]) -> Result<Receipt, IssuerError> {
+    async fn deliver(
+        &mut self,
+        appliance: &mut Appliance,
+        signed: &SignedStatement,
+        attachments: &[&[u8]],
+    ) -> Result<Receipt, IssuerError> {
         let receipt = match appliance.put(signed, attachments, None).await {
             Ok(receipt) => receipt,
             Err(ClientError::Refused(problem)) if problem.status < 500 => {

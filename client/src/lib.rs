@@ -4,9 +4,12 @@
 //! It decides nothing: no retries, no policy.
 
 pub mod appliance;
+mod body;
+mod connection;
 pub mod issuer;
+mod tiles;
 pub mod tls;
 
-pub use appliance::{Appliance, ClientError, Receipt};
+pub use appliance::{Appliance, ClientError, Receipt, open_record};
 pub use issuer::{Issuer, IssuerError};
-pub use tls::{ClientIdentity, client_config};
+pub use tls::{ClientIdentity, client_config, crypto_provider};

@@ -71,7 +71,9 @@ struct HandshakeKey {
 impl HandshakeKey {
     fn of(identity: &ClientIdentity) -> Result<Self, rustls::Error> {
         if identity.certificate.purpose() != KeyPurpose::Signing {
-            return Err(rustls::Error::General("the certificate is not for signing: use the signing certificate, not the wrapping one".into()));
+            return Err(rustls::Error::General(
+                "the certificate is not for signing: use the signing certificate, not the wrapping one".into(),
+            ));
         }
         if identity.certificate.public_key() != identity.signer.public_key() {
             return Err(rustls::Error::General("the key is not the one in the certificate".into()));
@@ -95,7 +97,9 @@ impl std::fmt::Debug for HandshakeKey {
 impl rustls::sign::SigningKey for HandshakeKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn rustls::sign::Signer>> {
         let scheme = Self::scheme_of(self.signer.public_key().suite());
-        offered.contains(&scheme).then(|| Box::new(HandshakeSigner { signer: Arc::clone(&self.signer), scheme }) as Box<dyn rustls::sign::Signer>)
+        offered
+            .contains(&scheme)
+            .then(|| Box::new(HandshakeSigner { signer: Arc::clone(&self.signer), scheme }) as Box<dyn rustls::sign::Signer>)
     }
     fn algorithm(&self) -> SignatureAlgorithm {
         SignatureAlgorithm::ECDSA
