@@ -4,7 +4,15 @@
 
 pub mod agent;
 pub mod clock;
+pub mod epoch;
+mod locked;
 pub mod media;
+pub mod recipients;
+pub mod seal;
+pub mod spool;
+pub mod state;
+mod storage;
+pub mod upload;
 
 pub use agent::{AgentConfig, AgentError, AgentEvent, AgentLimits, AgentSummary, CameraAgent, Delay, RunningAgent};
 pub use clock::{Clock, SystemClock};

@@ -1,0 +1,486 @@
+//! The spool: signed statements with their ciphertext on disk, from when they are made until the ledger has them (docs/formats/spool.md).
+//!
+//! It does not know what is in a payload, how it is sent, or when to send it.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+};
+
+use exhibit_evidence::{SignedStatement, StreamName, body::StreamPosition};
+use exhibit_tlog::Hash;
+use serde::{Deserialize, Serialize};
+
+use crate::storage::{self, Step};
+
+/// An entry is below 64 KiB.
+const ENTRY_BYTES_MAX: u64 = 65_535;
+/// A receipt is a few kilobytes; tlog-proof's parser takes 128 KiB.
+const RECEIPT_BYTES_MAX: usize = 128 * 1024;
+/// All attachments of a statement.
+const ATTACHMENTS_BYTES_MAX: u64 = 64 << 20;
+/// The head file is one line.
+const HEAD_BYTES_MAX: u64 = 4096;
+/// Digits of seq in a file's name: a second each for three hundred years.
+const SEQ_DIGITS: usize = 10;
+
+/// How far a statement has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemState {
+    /// Signed and synced; the ledger may or may not have it.
+    Unsent,
+    /// Its receipt is synced, its ciphertext still here.
+    Durable,
+    /// Its receipt is synced, and its ciphertext has been let go.
+    Final,
+}
+
+/// A statement with what is sent along with it.
+#[derive(Debug)]
+pub struct SpooledStatement {
+    /// The statement.
+    pub signed: SignedStatement,
+    /// Its attachments, in the order named.
+    pub attachments: Vec<Vec<u8>>,
+    /// Its payload, if it has one.
+    pub payload: Option<PathBuf>,
+}
+
+/// Why the spool cannot do it.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The disk is full, or the limit is reached: nothing was kept of what was offered.
+    #[error("the spool is full")]
+    Full,
+    /// A write or sync failed: what is on disk is not certain any more, so the process must end. The next start looks at what is there.
+    #[error("the spool cannot be written at {path}: {source}")]
+    Storage {
+        /// Where.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// Another agent has it.
+    #[error("another agent is using the spool in {0}")]
+    Busy(PathBuf),
+    /// There is a statement at that position, or a hole before it.
+    #[error("position {seq} of {stream} is not the next one: it was stated already, or the one before is missing")]
+    NotNext {
+        /// The stream.
+        stream: String,
+        /// The position.
+        seq: u64,
+    },
+    /// Something is missing or is not what was written.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The spool's folder, opened by one agent.
+pub struct Spool {
+    folder: PathBuf,
+    bytes_max: u64,
+    kept_items_max: usize,
+    streams: BTreeMap<StreamName, BTreeMap<u64, Item>>,
+    payload_bytes: u64,
+    head: HeadFile,
+    newest: Option<StreamPosition>,
+    _lock: File,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    state: ItemState,
+    payload_bytes: u64,
+}
+
+/// Which stream is the newest, and what came before it. Written before the newest stream's first statement, so that a crash between leaves
+/// the position before.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeadFile {
+    newest: Option<String>,
+    before: Option<Position>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Position {
+    stream: String,
+    seq: u64,
+    leaf: String,
+}
+
+/// The files of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Entry,
+    Attachments,
+    Payload,
+    Receipt,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Entry, Self::Attachments, Self::Payload, Self::Receipt];
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::Attachments => "attachments",
+            Self::Payload => "payload",
+            Self::Receipt => "receipt",
+        }
+    }
+}
+
+impl Spool {
+    /// Opens it, and removes what a crash left incomplete: none of that was ever sent.
+    pub fn open(folder: &Path, bytes_max: u64, kept_items_max: usize) -> Result<Self, SpoolError> {
+        fs::create_dir_all(folder).map_err(at(folder))?;
+        let lock_path = folder.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(at(&lock_path))?;
+        lock.try_lock().map_err(|_| SpoolError::Busy(folder.to_owned()))?;
+        let mut spool = Self {
+            folder: folder.to_owned(),
+            bytes_max,
+            kept_items_max,
+            streams: BTreeMap::new(),
+            payload_bytes: 0,
+            head: read_head(folder)?,
+            newest: None,
+            _lock: lock,
+        };
+        for entry in fs::read_dir(folder).map_err(at(folder))? {
+            let name = entry.map_err(at(folder))?.file_name();
+            if let Some(stream) = name.to_str().and_then(stream_of_folder) {
+                spool.open_stream(stream)?;
+            }
+        }
+        spool.newest = spool.find_newest()?;
+        Ok(spool)
+    }
+
+    /// Puts a statement with attachments and payload on disk. When this returns it is synced and may leave; if it fails it must not.
+    pub fn append(&mut self, signed: &SignedStatement, attachments: &[&[u8]], payload: Option<&[u8]>) -> Result<(), SpoolError> {
+        let statement = signed.statement();
+        let (stream, seq) = (&statement.stream, statement.seq);
+        let next = self.streams.get(stream).and_then(|items| items.last_key_value()).map_or(0, |(last, _)| last + 1);
+        if seq != next {
+            return Err(SpoolError::NotNext { stream: stream.as_str().to_owned(), seq });
+        }
+        let payload_bytes = payload.map_or(0, |payload| payload.len() as u64);
+        if payload_bytes > 0 && !self.has_room_for(payload_bytes) {
+            return Err(SpoolError::Full);
+        }
+        if seq == 0 {
+            self.begin_stream(stream)?;
+        }
+        for step in self.append_steps(signed, attachments, payload) {
+            if let Err(error) = step.perform() {
+                return Err(self.give_up(stream, seq, &step, error));
+            }
+        }
+        self.streams.entry(stream.clone()).or_default().insert(seq, Item { state: ItemState::Unsent, payload_bytes });
+        self.payload_bytes += payload_bytes;
+        self.newest = Some(StreamPosition { stream: stream.clone(), seq, leaf: signed.leaf_hash() });
+        Ok(())
+    }
+
+    /// Everything that is unsent, stream by stream in order of seq.
+    pub fn unsent(&self) -> impl Iterator<Item = (&StreamName, u64)> {
+        let items = self.streams.iter().flat_map(|(stream, items)| items.iter().map(move |(seq, item)| (stream, *seq, item)));
+        items.filter(|(_, _, item)| item.state == ItemState::Unsent).map(|(stream, seq, _)| (stream, seq))
+    }
+
+    /// How far a statement has come, if it is kept.
+    pub fn state_of(&self, stream: &StreamName, seq: u64) -> Option<ItemState> {
+        Some(self.streams.get(stream)?.get(&seq)?.state)
+    }
+
+    /// Reads a statement and finds what is sent with it.
+    pub fn load(&self, stream: &StreamName, seq: u64) -> Result<SpooledStatement, SpoolError> {
+        let signed = self.read_entry(stream, seq)?;
+        let attachments = self.read_attachments(&signed)?;
+        let path = self.path(stream, seq, Part::Payload);
+        let length = signed.statement().body.payload_length();
+        let found = file_length(&path)?.unwrap_or(0);
+        if found != length {
+            return Err(SpoolError::Damaged { path, reason: format!("it has {found} bytes, its statement says {length}") });
+        }
+        Ok(SpooledStatement { signed, attachments, payload: (length > 0).then_some(path) })
+    }
+
+    /// Keeps the verified receipt of a statement, synced, and only then lets its ciphertext and attachments go.
+    pub fn acknowledge(&mut self, stream: &StreamName, seq: u64, receipt: &str) -> Result<(), SpoolError> {
+        let Some(item) = self.streams.get_mut(stream).and_then(|items| items.get_mut(&seq)) else {
+            return Err(SpoolError::NotNext { stream: stream.as_str().to_owned(), seq });
+        };
+        item.state = ItemState::Durable;
+        let path = self.path(stream, seq, Part::Receipt);
+        let receipt = &receipt.as_bytes()[..receipt.len().min(RECEIPT_BYTES_MAX)];
+        storage::replace(&path, receipt).map_err(at(&path))?;
+        self.let_go(stream, seq)?;
+        self.prune()
+    }
+
+    /// The last statement of the newest stream: what the next epoch continues.
+    pub fn newest_position(&self) -> Option<&StreamPosition> {
+        self.newest.as_ref()
+    }
+
+    /// True if a stream of that name is or was the newest, or has anything here.
+    pub fn has_stream(&self, stream: &StreamName) -> bool {
+        self.streams.contains_key(stream) || self.head.newest.as_deref() == Some(stream.as_str())
+    }
+
+    /// True if a payload of that length fits below the limit.
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        self.payload_bytes.saturating_add(bytes) <= self.bytes_max
+    }
+
+    /// Bytes of ciphertext that wait.
+    pub fn payload_bytes(&self) -> u64 {
+        self.payload_bytes
+    }
+
+    fn begin_stream(&mut self, stream: &StreamName) -> Result<(), SpoolError> {
+        let before = self.newest.as_ref().map(|position| Position {
+            stream: position.stream.as_str().to_owned(),
+            seq: position.seq,
+            leaf: position.leaf.to_string(),
+        });
+        let head = HeadFile { newest: Some(stream.as_str().to_owned()), before };
+        let path = self.folder.join("head");
+        let json = serde_json::to_vec(&head).expect("the head is plain data");
+        storage::replace(&path, &json).map_err(at(&path))?;
+        self.head = head;
+        let folder = self.folder_of(stream);
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        Step::SyncFolder(self.folder.clone()).perform().map_err(at(&self.folder))
+    }
+
+    /// Payload and attachments first; the entry takes its name last, and its presence makes the statement complete.
+    fn append_steps(&self, signed: &SignedStatement, attachments: &[&[u8]], payload: Option<&[u8]>) -> Vec<Step> {
+        let (stream, seq) = (&signed.statement().stream, signed.statement().seq);
+        let mut steps = Vec::new();
+        if let Some(payload) = payload {
+            steps.push(Step::Write(self.path(stream, seq, Part::Payload), payload.to_vec()));
+        }
+        if !attachments.is_empty() {
+            steps.push(Step::Write(self.path(stream, seq, Part::Attachments), attachments.concat()));
+        }
+        steps.extend(storage::replace_steps(&self.path(stream, seq, Part::Entry), signed.der()));
+        steps
+    }
+
+    /// A full disk is said to be full, and its remains are removed; anything else is the end of certainty.
+    fn give_up(&self, stream: &StreamName, seq: u64, step: &Step, error: io::Error) -> SpoolError {
+        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) && matches!(step, Step::Write(..));
+        if !full {
+            return SpoolError::Storage { path: step.path().to_owned(), source: error };
+        }
+        let entry = self.path(stream, seq, Part::Entry);
+        let remains = [self.path(stream, seq, Part::Payload), self.path(stream, seq, Part::Attachments), storage::aside(&entry)];
+        match remains.iter().find_map(|path| storage::remove_if_there(path).err().map(|source| (path, source))) {
+            Some((path, source)) => SpoolError::Storage { path: path.clone(), source },
+            None => SpoolError::Full,
+        }
+    }
+
+    fn open_stream(&mut self, stream: StreamName) -> Result<(), SpoolError> {
+        let folder = self.folder_of(&stream);
+        let mut parts: BTreeMap<u64, Vec<Part>> = BTreeMap::new();
+        for entry in fs::read_dir(&folder).map_err(at(&folder))? {
+            let path = entry.map_err(at(&folder))?.path();
+            match path.file_name().and_then(|name| name.to_str()).and_then(part_of_file) {
+                Some((seq, part)) => parts.entry(seq).or_default().push(part),
+                None if path.extension().is_some_and(|extension| extension == "part") => storage::remove_if_there(&path).map_err(at(&path))?,
+                None => {}
+            }
+        }
+        let mut items = BTreeMap::new();
+        for (seq, parts) in parts {
+            if let Some(item) = self.open_item(&stream, seq, &parts)? {
+                items.insert(seq, item);
+            }
+        }
+        // Every entry before the last was synced before the last was begun: only the last can be incomplete.
+        if let Some((&last, item)) = items.last_key_value()
+            && item.state == ItemState::Unsent
+            && let Err(SpoolError::Damaged { .. }) = self.load(&stream, last)
+        {
+            self.remove(&stream, last)?;
+            items.remove(&last);
+        }
+        self.payload_bytes += items.values().map(|item| item.payload_bytes).sum::<u64>();
+        if !items.is_empty() {
+            self.streams.insert(stream, items);
+        }
+        Ok(())
+    }
+
+    fn open_item(&self, stream: &StreamName, seq: u64, parts: &[Part]) -> Result<Option<Item>, SpoolError> {
+        if !parts.contains(&Part::Entry) {
+            self.remove(stream, seq)?;
+            return Ok(None);
+        }
+        if parts.contains(&Part::Receipt) {
+            self.remove_parts(stream, seq, &[Part::Payload, Part::Attachments])?;
+            return Ok(Some(Item { state: ItemState::Final, payload_bytes: 0 }));
+        }
+        let payload_bytes = file_length(&self.path(stream, seq, Part::Payload))?.unwrap_or(0);
+        Ok(Some(Item { state: ItemState::Unsent, payload_bytes }))
+    }
+
+    fn find_newest(&self) -> Result<Option<StreamPosition>, SpoolError> {
+        let newest = self.head.newest.as_deref().and_then(|name| StreamName::parse(name).ok());
+        if let Some((stream, (&seq, _))) =
+            newest.as_ref().and_then(|stream| Some((stream, self.streams.get(stream)?.last_key_value()?)))
+        {
+            let leaf = self.read_entry(stream, seq)?.leaf_hash();
+            return Ok(Some(StreamPosition { stream: stream.clone(), seq, leaf }));
+        }
+        let Some(before) = &self.head.before else { return Ok(None) };
+        let damaged = || SpoolError::Damaged { path: self.folder.join("head"), reason: "it names no position".into() };
+        Ok(Some(StreamPosition {
+            stream: StreamName::parse(&before.stream).map_err(|_| damaged())?,
+            seq: before.seq,
+            leaf: Hash::from_hex(&before.leaf).ok_or_else(damaged)?,
+        }))
+    }
+
+    fn let_go(&mut self, stream: &StreamName, seq: u64) -> Result<(), SpoolError> {
+        self.remove_parts(stream, seq, &[Part::Payload, Part::Attachments])?;
+        if let Some(item) = self.streams.get_mut(stream).and_then(|items| items.get_mut(&seq)) {
+            self.payload_bytes -= item.payload_bytes;
+            *item = Item { state: ItemState::Final, payload_bytes: 0 };
+        }
+        Ok(())
+    }
+
+    /// Removes the oldest final statements beyond the number kept; never the end of the newest stream, which the next epoch continues.
+    fn prune(&mut self) -> Result<(), SpoolError> {
+        let kept: usize = self.streams.values().map(BTreeMap::len).sum();
+        for _ in self.kept_items_max..kept {
+            let end = self.newest.as_ref().map(|position| (&position.stream, position.seq));
+            let oldest = self.streams.iter().find_map(|(stream, items)| {
+                let (seq, item) = items.first_key_value()?;
+                (item.state == ItemState::Final && end != Some((stream, *seq))).then(|| (stream.clone(), *seq))
+            });
+            let Some((stream, seq)) = oldest else { break };
+            self.remove(&stream, seq)?;
+            if let Some(items) = self.streams.get_mut(&stream) {
+                items.remove(&seq);
+                if items.is_empty() {
+                    self.streams.remove(&stream);
+                    let folder = self.folder_of(&stream);
+                    fs::remove_dir(&folder).map_err(at(&folder))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry goes first: what is left without an entry is removed by the next `open`.
+    fn remove(&self, stream: &StreamName, seq: u64) -> Result<(), SpoolError> {
+        self.remove_parts(stream, seq, &Part::ALL)
+    }
+
+    fn remove_parts(&self, stream: &StreamName, seq: u64, parts: &[Part]) -> Result<(), SpoolError> {
+        parts.iter().try_for_each(|part| {
+            let path = self.path(stream, seq, *part);
+            storage::remove_if_there(&path).map_err(at(&path))
+        })
+    }
+
+    fn read_entry(&self, stream: &StreamName, seq: u64) -> Result<SignedStatement, SpoolError> {
+        let path = self.path(stream, seq, Part::Entry);
+        let damaged = |reason: String| SpoolError::Damaged { path: path.clone(), reason };
+        let der = read_part(&path, ENTRY_BYTES_MAX)?;
+        let signed = SignedStatement::parse(&der).map_err(|error| damaged(error.to_string()))?;
+        if signed.statement().stream != *stream || signed.statement().seq != seq {
+            return Err(damaged("it is the statement of another place".into()));
+        }
+        Ok(signed)
+    }
+
+    fn read_attachments(&self, signed: &SignedStatement) -> Result<Vec<Vec<u8>>, SpoolError> {
+        let statement = signed.statement();
+        let named = statement.body.attachments();
+        if named.is_empty() {
+            return Ok(Vec::new());
+        }
+        let path = self.path(&statement.stream, statement.seq, Part::Attachments);
+        let bytes = read_part(&path, ATTACHMENTS_BYTES_MAX)?;
+        let damaged = |name: &str| SpoolError::Damaged { path: path.clone(), reason: format!("attachment {name} is not what its statement says") };
+        let mut rest = bytes.as_slice();
+        let mut attachments = Vec::with_capacity(named.len());
+        for attachment in named {
+            let length = usize::try_from(attachment.length).map_err(|_| damaged(&attachment.name))?;
+            let (stored, after) = rest.split_at_checked(length).ok_or_else(|| damaged(&attachment.name))?;
+            attachment.open(stored).ok_or_else(|| damaged(&attachment.name))?;
+            attachments.push(stored.to_vec());
+            rest = after;
+        }
+        if rest.is_empty() { Ok(attachments) } else { Err(damaged("end")) }
+    }
+
+    fn folder_of(&self, stream: &StreamName) -> PathBuf {
+        self.folder.join(stream.as_str().replace('/', "~"))
+    }
+
+    fn path(&self, stream: &StreamName, seq: u64, part: Part) -> PathBuf {
+        self.folder_of(stream).join(format!("{seq:010}.{}", part.extension()))
+    }
+}
+
+/// The stream that a folder of the spool is for; nothing else lies in folders with a `~`.
+fn stream_of_folder(name: &str) -> Option<StreamName> {
+    name.contains('~').then(|| StreamName::parse(&name.replace('~', "/")).ok()).flatten()
+}
+
+fn part_of_file(name: &str) -> Option<(u64, Part)> {
+    let (digits, extension) = name.split_once('.')?;
+    let part = Part::ALL.into_iter().find(|part| part.extension() == extension)?;
+    let strict = digits.len() == SEQ_DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
+    strict.then(|| digits.parse().ok()).flatten().map(|seq| (seq, part))
+}
+
+fn read_head(folder: &Path) -> Result<HeadFile, SpoolError> {
+    let path = folder.join("head");
+    match storage::read_bounded(&path, HEAD_BYTES_MAX).map_err(at(&path))? {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| SpoolError::Damaged { path, reason: error.to_string() }),
+        None => Ok(HeadFile::default()),
+    }
+}
+
+/// A file that ought to be there.
+fn read_part(path: &Path, limit: u64) -> Result<Vec<u8>, SpoolError> {
+    match storage::read_bounded(path, limit) {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err(SpoolError::Damaged { path: path.to_owned(), reason: "it is missing".into() }),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(SpoolError::Damaged { path: path.to_owned(), reason: error.to_string() })
+        }
+        Err(source) => Err(SpoolError::Storage { path: path.to_owned(), source }),
+    }
+}
+
+fn file_length(path: &Path) -> Result<Option<u64>, SpoolError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(SpoolError::Storage { path: path.to_owned(), source }),
+    }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> SpoolError + '_ {
+    |source| SpoolError::Storage { path: path.to_owned(), source }
+}
