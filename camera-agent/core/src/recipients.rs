@@ -2,10 +2,7 @@
 //!
 //! Pure: it does not know how records and certificates were fetched; receipts were verified before.
 
-use exhibit_evidence::{
-    Body, SignedStatement, VerifyError,
-    body::Recipients,
-};
+use exhibit_evidence::{Body, SignedStatement, VerifyError, body::Recipients};
 use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, PathError, Role, Subject, Timestamp, Verifier, validate_path};
 use exhibit_tlog::Hash;
 

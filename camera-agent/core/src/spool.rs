@@ -301,7 +301,9 @@ impl Spool {
             let path = entry.map_err(at(&folder))?.path();
             match path.file_name().and_then(|name| name.to_str()).and_then(part_of_file) {
                 Some((seq, part)) => parts.entry(seq).or_default().push(part),
-                None if path.extension().is_some_and(|extension| extension == "part") => storage::remove_if_there(&path).map_err(at(&path))?,
+                None if path.extension().is_some_and(|extension| extension == "part") => {
+                    storage::remove_if_there(&path).map_err(at(&path))?
+                }
                 None => {}
             }
         }
@@ -341,9 +343,7 @@ impl Spool {
 
     fn find_newest(&self) -> Result<Option<StreamPosition>, SpoolError> {
         let newest = self.head.newest.as_deref().and_then(|name| StreamName::parse(name).ok());
-        if let Some((stream, (&seq, _))) =
-            newest.as_ref().and_then(|stream| Some((stream, self.streams.get(stream)?.last_key_value()?)))
-        {
+        if let Some((stream, (&seq, _))) = newest.as_ref().and_then(|stream| Some((stream, self.streams.get(stream)?.last_key_value()?))) {
             let leaf = self.read_entry(stream, seq)?.leaf_hash();
             return Ok(Some(StreamPosition { stream: stream.clone(), seq, leaf }));
         }
@@ -419,7 +419,8 @@ impl Spool {
         }
         let path = self.path(&statement.stream, statement.seq, Part::Attachments);
         let bytes = read_part(&path, ATTACHMENTS_BYTES_MAX)?;
-        let damaged = |name: &str| SpoolError::Damaged { path: path.clone(), reason: format!("attachment {name} is not what its statement says") };
+        let damaged =
+            |name: &str| SpoolError::Damaged { path: path.clone(), reason: format!("attachment {name} is not what its statement says") };
         let mut rest = bytes.as_slice();
         let mut attachments = Vec::with_capacity(named.len());
         for attachment in named {
