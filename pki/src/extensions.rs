@@ -1,6 +1,6 @@
 //! The extensions of our certificates: which may stand there, and what each may say. It does not know the rest of a certificate.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use const_oid::{
     AssociatedOid,

@@ -3,7 +3,7 @@
 //! It knows no clock and draws nothing at random: validity and serial number come in. Whom to certify is the caller's decision; what is
 //! issued here always fits the profile and the authority that issues it.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use const_oid::{
     AssociatedOid,
