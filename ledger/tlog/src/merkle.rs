@@ -132,8 +132,9 @@ pub(crate) fn fold_peaks(peaks: &[Hash]) -> Hash {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

@@ -277,8 +277,9 @@ impl NoteSigner for MlDsa44NoteSigner {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use crate::Hash;
 
