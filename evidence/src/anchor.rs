@@ -6,7 +6,7 @@ use exhibit_pki::{Certificate, KeyPurpose, Role};
 use exhibit_tlog::{Hash, LogVerifier, VerifierKey};
 
 use crate::{
-    body::{CUSTODIANS_MAX, LOG_KEY_BYTES_MAX, LOG_KEYS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX},
+    body::{CUSTODIANS_MAX, LOG_KEY_BYTES_MAX, LOG_KEYS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX, read::origin_byte},
     json::{self, JsonError, Object, ObjectWriter},
 };
 
@@ -64,7 +64,7 @@ impl Anchor {
         if log == Hash([0; 32]) {
             return Err(members.error("log", "is zeros, which is no log"));
         }
-        let origin = members.text("origin", ORIGIN_BYTES_MAX, |byte| byte.is_ascii_graphic() && byte != b'+')?;
+        let origin = members.text("origin", ORIGIN_BYTES_MAX, origin_byte)?;
         let keys = members.array("keys", 1, LOG_KEYS_MAX, |item, position| {
             let text = item.text(position, LOG_KEY_BYTES_MAX, |byte| byte.is_ascii_graphic())?;
             VerifierKey::parse(&text).map_err(|error| item.error(position, &format!("is {error}")))
@@ -97,6 +97,10 @@ impl Pin {
         let custodians = certificates(&mut members, "custodians", CUSTODIANS_MAX, |certificate| {
             certificate.purpose() == KeyPurpose::Signing && certificate.has_role(Role::Custodian)
         })?;
+        let people: Vec<_> = custodians.iter().map(Certificate::identity).collect();
+        if has_twice(&people) {
+            return Err(members.error("custodians", "names one person twice").into());
+        }
         let threshold = members.integer("threshold", 1, custodians.len() as u64)?;
         members.finish()?;
         Ok(Self { anchor, custodians, threshold })

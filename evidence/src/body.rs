@@ -460,3 +460,25 @@ const GAP_CAUSES: [(&str, GapCause); 4] = [
 /// The words of a close's `reason`.
 const CLOSE_REASONS: [(&str, CloseReason); 3] =
     [("stop", CloseReason::Stop), ("rotation", CloseReason::Rotation), ("end-of-source", CloseReason::EndOfSource)];
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attachment_opens_to_what_was_named_and_to_nothing_else() {
+        let stored = AttachmentRef::erasable_bytes(&[7; 32], b"terms");
+        let reference = AttachmentRef::of("terms", &stored, true);
+        assert_eq!(reference.length, 37);
+        assert_eq!(reference.open(&stored), Some(&b"terms"[..]), "the salt is not content");
+        let plain = AttachmentRef::of("certificate", b"der", false);
+        assert_eq!(plain.open(b"der"), Some(&b"der"[..]));
+        assert_eq!(plain.open(b"dex"), None, "other bytes of the same length were accepted");
+        assert_eq!(plain.open(b"der\0"), None, "longer bytes were accepted");
+        let misnamed = AttachmentRef { length: 4, ..plain.clone() };
+        assert_eq!(misnamed.open(b"der"), None, "the length was not compared");
+        let without_salt = AttachmentRef { erasable: true, ..plain };
+        assert_eq!(without_salt.open(b"der"), None, "bytes that are shorter than a salt have no content");
+    }
+}

@@ -247,6 +247,6 @@ fn printable_or_space(byte: u8) -> bool {
 }
 
 /// A C2SP key name, which a log's name is too, has neither white space nor a plus sign.
-fn origin_byte(byte: u8) -> bool {
+pub(crate) fn origin_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b'+'
 }

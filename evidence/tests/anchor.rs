@@ -1,0 +1,101 @@
+//! Anchors and pins: what they say is read again, and what is not exactly one is refused with the error that it must give.
+
+#![allow(clippy::unwrap_used)]
+
+use common::Pki;
+use exhibit_evidence::{Anchor, Pin};
+use exhibit_pki::{KeyPurpose, Role};
+use exhibit_tlog::{Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteSigner};
+use zeroize::Zeroizing;
+
+mod common;
+
+const ORIGIN: &str = "exhibit.example/log";
+
+fn anchor() -> Anchor {
+    let ed25519 = Ed25519NoteSigner::new(ORIGIN, &Zeroizing::new([1; 32])).unwrap();
+    let ml_dsa = MlDsa44NoteSigner::new(ORIGIN, &Zeroizing::new([2; 32])).unwrap();
+    let keys = vec![ed25519.verifier_key().clone(), ml_dsa.verifier_key().clone()];
+    Anchor { log: Hash([0x11; 32]), verifier: LogVerifier { origin: ORIGIN.to_owned(), keys }, roots: vec![Pki::new().root] }
+}
+
+fn pin() -> Pin {
+    let pki = Pki::new();
+    let custodian = |id: &str, scalar| pki.party(id, &[Role::Custodian], KeyPurpose::Signing, scalar).certificate;
+    Pin { anchor: anchor(), custodians: vec![custodian("user/7f3a", 6), custodian("user/51d0", 7)], threshold: 2 }
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    assert_eq!(Anchor::parse(anchor().to_json().as_bytes()), Ok(anchor()));
+    assert_eq!(Pin::parse(pin().to_json().as_bytes()), Ok(pin()));
+}
+
+fn spoil(good: &str, from: &str, to: &str) -> String {
+    assert!(good.contains(from), "{from} stands in the good one");
+    good.replacen(from, to, 1)
+}
+
+#[test]
+fn hostile_anchors_are_refused() {
+    let good = anchor().to_json();
+    let pki = Pki::new();
+    let pem = |pem: String| serde_json::to_string(&pem).unwrap();
+    let root = pem(pki.root.to_pem());
+    let camera = pem(pki.camera().certificate.to_pem());
+    let key = serde_json::to_string(&anchor().verifier.keys[0].to_string()).unwrap();
+    let cases = [
+        ("a_pin", spoil(&good, "exhibit-anchor/v1", "exhibit-pin/v1"), "type is none of the words"),
+        ("duplicate_member", spoil(&good, "{", r#"{"origin":"x","#), "member \"origin\" stands twice"),
+        ("unknown_member", spoil(&good, "{", r#"{"note":1,"#), "\"note\" is unknown"),
+        ("log_zeros", spoil(&good, &"1".repeat(64), &"0".repeat(64)), "log is zeros, which is no log"),
+        ("origin_with_space", spoil(&good, ORIGIN, "exhibit log"), "origin is empty, too long or has characters"),
+        (
+            "no_keys",
+            format!("{}{}", good.split(r#""keys""#).next().unwrap(), format_args!(r#""keys":[],"roots":[{root}]}}"#)),
+            "keys does not have",
+        ),
+        ("key_twice", spoil(&good, &key, &format!("{key},{key}")), "keys names one twice"),
+        ("key_spoilt", spoil(&good, &key, &key.replace('+', "-")), "keys.0 is not a verifier key"),
+        ("root_twice", spoil(&good, &root, &format!("{root},{root}")), "roots names one twice"),
+        ("no_roots", spoil(&good, &root, ""), "roots does not have 1 to 16 items"),
+        ("root_that_is_a_camera", spoil(&good, &root, &camera), "roots.0 is a certificate for something else"),
+        ("root_of_two_certificates", spoil(&good, &root, &pem(pki.root.to_pem() + &pki.issuing.to_pem())), "roots.0 is not"),
+        ("too_long", format!("{good}{}", " ".repeat(256 * 1024)), "it is longer than 256 KiB"),
+    ];
+    for (defect, json, expected) in cases {
+        let refusal = Anchor::parse(json.as_bytes()).unwrap_err().to_string();
+        assert!(refusal.starts_with(&format!("not an anchor: {expected}")), "{defect}: expected `{expected}`, got `{refusal}`");
+    }
+}
+
+#[test]
+fn hostile_pins_are_refused() {
+    let good = pin().to_json();
+    let pki = Pki::new();
+    let pem = |pem: String| serde_json::to_string(&pem).unwrap();
+    let custodian = pem(pin().custodians[0].to_pem());
+    let second_key = pem(pki.party("user/51d0", &[Role::Custodian], KeyPurpose::Signing, 8).certificate.to_pem());
+    let other = |role, purpose| pem(pki.party("user/7f3a", &[role], purpose, 6).certificate.to_pem());
+    let cases = [
+        ("an_anchor", anchor().to_json(), "type is none of the words"),
+        ("anchor_of_another_type", spoil(&good, "exhibit-anchor/v1", "exhibit-pin/v1"), "anchor.type is none of the words"),
+        ("threshold_zero", spoil(&good, r#""threshold":2"#, r#""threshold":0"#), "threshold is not in 1..=2"),
+        ("threshold_beyond_the_custodians", spoil(&good, r#""threshold":2"#, r#""threshold":3"#), "threshold is not in 1..=2"),
+        // One person who is counted twice would meet the threshold alone, with one certificate or with two.
+        ("custodian_with_two_keys", spoil(&good, &custodian, &second_key), "custodians names one person twice"),
+        ("custodian_twice", spoil(&good, &custodian, &format!("{custodian},{custodian}")), "custodians names one twice"),
+        ("an_investigator", spoil(&good, &custodian, &other(Role::Investigator, KeyPurpose::Signing)), "custodians.0 is a certificate for"),
+        (
+            "a_wrapping_certificate",
+            spoil(&good, &custodian, &other(Role::Custodian, KeyPurpose::Wrapping)),
+            "custodians.0 is a certificate for",
+        ),
+        ("unknown_member", spoil(&good, "{", r#"{"note":1,"#), "\"note\" is unknown"),
+        ("unknown_member_of_the_anchor", spoil(&good, r#""anchor":{"#, r#""anchor":{"note":1,"#), "anchor.\"note\" is unknown"),
+    ];
+    for (defect, json, expected) in cases {
+        let refusal = Pin::parse(json.as_bytes()).unwrap_err().to_string();
+        assert!(refusal.starts_with(&format!("not an anchor: {expected}")), "{defect}: expected `{expected}`, got `{refusal}`");
+    }
+}
