@@ -1,3 +1,52 @@
-//! Stub.
+//! `exhibit`: what custodians, investigators and courts use. Reads the arguments, runs one command, and ends with the exit code that
+//! machines rely on: 0 as asked, 1 the evidence says no, 2 it could not be judged or done, 64 wrong use.
 
-fn main() {}
+mod arguments;
+mod bundle_folder;
+mod case_folder;
+mod commands;
+mod evidence_access;
+mod failure;
+mod mp4;
+mod proofs;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::{EXIT_USAGE, Failure};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Printing help or the version is as asked; everything else that clap says is wrong use.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    let json = arguments.json;
+    match run(arguments).await {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failure.report(json),
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<u8, Failure> {
+    let json = arguments.json;
+    match arguments.command {
+        Command::Identity(command) => commands::identity::run(command, json),
+        Command::Pin(command) => commands::pin::run(&command, json),
+        Command::Recipients(command) => commands::recipients::run(command, json).await,
+        Command::Share(command) => commands::share::run(command, json).await,
+        Command::Streams(command) => commands::streams::run(command, json).await,
+        Command::Fetch(command) => commands::fetch::run(command, json).await,
+        Command::Export(command) => commands::export::run(command, json).await,
+        Command::Verify(command) => commands::verify::run(&command, json),
+        Command::Completions { shell } => Ok(arguments::print_completions(shell)),
+        Command::Manual => arguments::print_manual(),
+    }
+}

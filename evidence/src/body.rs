@@ -440,6 +440,32 @@ impl AttachmentRef {
     }
 }
 
+/// The word that stands for a meaning in the JSON.
+fn word<T: PartialEq>(words: &[(&'static str, T)], meaning: T) -> &'static str {
+    words.iter().find(|(_, found)| *found == meaning).expect("every meaning has a word").0
+}
+
+impl EpochReason {
+    /// The word in the JSON.
+    pub fn as_str(self) -> &'static str {
+        word(&EPOCH_REASONS, self)
+    }
+}
+
+impl GapCause {
+    /// The word in the JSON.
+    pub fn as_str(self) -> &'static str {
+        word(&GAP_CAUSES, self)
+    }
+}
+
+impl CloseReason {
+    /// The word in the JSON.
+    pub fn as_str(self) -> &'static str {
+        word(&CLOSE_REASONS, self)
+    }
+}
+
 /// The words of `continues.reason`.
 const EPOCH_REASONS: [(&str, EpochReason); 7] = [
     ("start", EpochReason::Start),

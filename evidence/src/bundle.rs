@@ -1,1 +1,190 @@
-//! Stub.
+//! The bundle: what is handed to a court, as files with names (docs/formats/bundle.md).
+//!
+//! It does not know whether the files lie in a folder or elsewhere, and judges nothing; `verify` does.
+
+use exhibit_tlog::Hash;
+use serde::{Deserialize, Serialize};
+
+/// The manifest's name.
+pub const MANIFEST: &str = "manifest.json";
+/// The checkpoint that every receipt of the bundle stands under.
+pub const CHECKPOINT: &str = "checkpoint";
+/// The exporter's signed statement about this bundle.
+pub const EXPORT_ENTRY: &str = "export.p7s";
+/// Its receipt.
+pub const EXPORT_RECEIPT: &str = "export.tlog-proof";
+/// `type` of a manifest.
+pub const MANIFEST_TYPE: &str = "exhibit-bundle/v1";
+/// `type` of a disclosure.
+pub const DISCLOSURE_TYPE: &str = "exhibit-disclosure/v1";
+/// A manifest is at most this long: about a hundred thousand segments, a camera's week.
+pub const MANIFEST_BYTES_MAX: u64 = 32 << 20;
+/// A disclosure is at most this long: 256 fragments at about 160 bytes each, and room.
+pub const DISCLOSURE_BYTES_MAX: u64 = 128 << 10;
+/// A plaintext fragment is at most this long: the 8 MiB of a segment.
+pub const FRAGMENT_BYTES_MAX: u64 = 8 << 20;
+/// A small file (entry, receipt, checkpoint, certificate) is at most this long.
+pub const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// `manifest.json`: what the bundle answers and holds. Its SHA-256 stands in the exporter's statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// `exhibit-bundle/v1`
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// The log, by the leaf hash of its genesis, hex.
+    pub log: String,
+    /// When it was made, by the exporter's clock.
+    pub created: String,
+    /// Program and version that made it.
+    pub software: String,
+    /// What was asked for.
+    pub question: Question,
+    /// Indexes of the entries held, rising. Each is `entries/<index>.p7s` with its receipt.
+    pub entries: Vec<u64>,
+    /// Segments whose content is disclosed, in order.
+    pub segments: Vec<DisclosedSegment>,
+    /// Other files, by hash: working copies, the README.
+    pub files: Vec<FileRecord>,
+}
+
+/// What was asked for: a series of streams and an interval by the camera's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// `camera/102/main`
+    pub series: String,
+    /// From.
+    pub from: String,
+    /// To.
+    pub to: String,
+}
+
+/// A segment whose content is disclosed, whole or in part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DisclosedSegment {
+    /// Its stream.
+    pub stream: String,
+    /// Its position there.
+    pub seq: u64,
+}
+
+/// A file by its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// Relative to the bundle, `/` between components.
+    pub path: String,
+    /// SHA-256, hex.
+    pub sha256: String,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// `disclosed/<stream>/<seq>/disclosure.json`: the commitments of all fragments of a segment, and the keys of those disclosed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disclosure {
+    /// `exhibit-disclosure/v1`
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// The stream.
+    pub stream: String,
+    /// The position.
+    pub seq: u64,
+    /// The commitment of every fragment of the segment, hex; their root is what the camera signed.
+    pub commitments: Vec<String>,
+    /// The fragments disclosed, rising.
+    pub fragments: Vec<DisclosedFragment>,
+}
+
+/// A disclosed fragment; its plaintext is `disclosed/<stream>/<seq>/<index>.bin`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DisclosedFragment {
+    /// Position in the segment.
+    pub index: u32,
+    /// The key of its commitment, hex. It opens nothing.
+    pub key: String,
+}
+
+/// Files of a bundle, wherever they are.
+pub trait BundleSource {
+    /// The bytes of a file; `None` if there is no such file. A file longer than `limit_bytes` is an error, not read.
+    fn read(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError>;
+    /// SHA-256 and length of a file that may be too large to hold; `None` if there is no such file.
+    fn hash(&self, path: &str, limit_bytes: u64) -> Result<Option<(Hash, u64)>, SourceError>;
+}
+
+/// A file could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read {path}: {reason}")]
+pub struct SourceError {
+    /// Which.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Where the signed statement of an entry is.
+pub fn entry_path(index: u64) -> String {
+    format!("entries/{index:010}.p7s")
+}
+
+/// Where its receipt is.
+pub fn receipt_path(index: u64) -> String {
+    format!("entries/{index:010}.tlog-proof")
+}
+
+/// Where an attachment is, by the SHA-256 of its stored bytes.
+pub fn attachment_path(sha256: &Hash) -> String {
+    format!("attachments/{sha256}")
+}
+
+/// Where a segment's disclosure is.
+pub fn disclosure_path(stream: &str, seq: u64) -> String {
+    format!("{}/disclosure.json", segment_folder(stream, seq))
+}
+
+/// Where the plaintext of a fragment is.
+pub fn fragment_path(stream: &str, seq: u64, index: u32) -> String {
+    format!("{}/{index:03}.bin", segment_folder(stream, seq))
+}
+
+/// The folder of a disclosed segment. `~` stands for the `/` of a stream's name and occurs in none.
+fn segment_folder(stream: &str, seq: u64) -> String {
+    format!("disclosed/{}/{seq:010}", stream.replace('/', "~"))
+}
+
+impl Manifest {
+    /// Parses strictly: unknown and doubled members are refused, entries and segments must rise.
+    pub fn parse(json: &[u8]) -> Result<Self, String> {
+        let manifest: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if manifest.type_name != MANIFEST_TYPE {
+            return Err(format!("its type is {:?}, not {MANIFEST_TYPE}", manifest.type_name));
+        }
+        if !manifest.entries.is_sorted_by(|a, b| a < b) {
+            return Err("its entries are not in rising order".to_owned());
+        }
+        if !manifest.segments.is_sorted_by(|a, b| (&a.stream, a.seq) < (&b.stream, b.seq)) {
+            return Err("its segments are not in rising order".to_owned());
+        }
+        Ok(manifest)
+    }
+}
+
+impl Disclosure {
+    /// Parses strictly; the fragments must rise.
+    pub fn parse(json: &[u8]) -> Result<Self, String> {
+        let disclosure: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if disclosure.type_name != DISCLOSURE_TYPE {
+            return Err(format!("its type is {:?}, not {DISCLOSURE_TYPE}", disclosure.type_name));
+        }
+        if !disclosure.fragments.is_sorted_by(|a, b| a.index < b.index) {
+            return Err("its fragments are not in rising order".to_owned());
+        }
+        Ok(disclosure)
+    }
+}

@@ -1,1 +1,301 @@
-//! Stub.
+//! The verdict on a bundle: a vector of axes, each with the findings that made it; the headline is the worst axis.
+//!
+//! It does not know how anything is checked; `verify` fills it in.
+
+use std::fmt;
+
+use exhibit_pki::Timestamp;
+use serde::Serialize;
+
+/// What is judged apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Axis {
+    /// Statements are signed by whom they name, with certificates that were on the ledger before, and are on the ledger themselves.
+    Signature,
+    /// The chain of statements has no hole, and the interval asked for is covered.
+    Continuity,
+    /// Others have seen the same log.
+    Witness,
+    /// When it was sealed, on somebody else's word than the camera's.
+    Time,
+    /// No certificate was revoked at the time.
+    Revocation,
+    /// The camera's key is in an attested device.
+    Device,
+    /// The disclosed fragments are what the camera sealed.
+    Payload,
+}
+
+/// How an axis, and so the whole, stands. From best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grade {
+    /// Checked, and it holds.
+    Good,
+    /// Not proven here, and the policy of the anchor does not demand it. It is named, so that nobody takes it for proven.
+    NotDemanded,
+    /// It could be either; what is at hand does not decide.
+    Undecided,
+    /// Checked, and it does not hold.
+    Bad,
+}
+
+/// Where in the evidence a finding is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Index of the entry on the ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// The stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    /// The position in the stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// The fragment of the segment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fragment: Option<u32>,
+    /// The time by the camera's clock, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// The file of the bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// What exactly was found. Programs go by this; people read the sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// A file that the manifest or a statement names is not there.
+    FileMissing,
+    /// A file is not what the manifest says.
+    FileAltered,
+    /// An entry is not a signed statement.
+    EntryMalformed,
+    /// An entry is of another log.
+    OtherLog,
+    /// A receipt does not prove the entry under the bundle's checkpoint.
+    Receipt,
+    /// The signer's certificate was not on the ledger before the statement.
+    CertificateUnknown,
+    /// The signer's certificate does not lead to a trusted root, or was not valid at the time.
+    CertificatePath,
+    /// The statement is not its signer's.
+    StatementSignature,
+    /// The checkpoint observed lies after the statement, or falls within the stream.
+    Observed,
+    /// A statement does not follow the one before it.
+    ChainBroken,
+    /// Statements of the chain are missing from the bundle.
+    ChainHole,
+    /// The interval asked for is not covered by segments, and no statement says why.
+    Uncovered,
+    /// The camera says why there is nothing.
+    Gap,
+    /// A segment is proven to exist, and its content is not disclosed.
+    Withheld,
+    /// The commitments do not match what the camera signed.
+    Commitments,
+    /// A fragment is not what the camera sealed.
+    FragmentAltered,
+    /// The recipients that the camera obeyed are not shown, or not for this camera.
+    Recipients,
+    /// The exporter's statement is missing or is of another bundle.
+    Export,
+    /// A statement of a type that this version does not know.
+    NotJudged,
+    /// Nothing in the bundle speaks to this axis.
+    NoEvidence,
+    /// The axis holds.
+    Holds,
+}
+
+/// One thing found, explained in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which axis it bears on.
+    pub axis: Axis,
+    /// How much.
+    pub grade: Grade,
+    /// What.
+    pub kind: FindingKind,
+    /// Where.
+    pub place: Place,
+    /// For people.
+    pub sentence: String,
+}
+
+/// What the verdict was judged by; none of it came with the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Basis {
+    /// The log, by the leaf hash of its genesis.
+    pub log: String,
+    /// Its name.
+    pub origin: String,
+    /// Fingerprints of the trusted roots.
+    pub roots: Vec<String>,
+    /// What the policy demands beyond signatures, continuity and payload.
+    pub demands: Vec<Axis>,
+    /// Size of the log at the checkpoint that everything is proven under.
+    pub checkpoint_size: u64,
+    /// Its root.
+    pub checkpoint_root: String,
+    /// The signature suites met.
+    pub suites: Vec<String>,
+}
+
+/// What was judged, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Entries proven to be on the ledger.
+    pub entries: u64,
+    /// Segments whose statements were judged.
+    pub segments: u64,
+    /// Fragments whose content was checked against the camera's commitment.
+    pub fragments: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// The verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// The worst axis: the headline.
+    pub grade: Grade,
+    /// Every axis, in order.
+    pub axes: Vec<(Axis, Grade)>,
+    /// Worst first; at least one for each axis.
+    pub findings: Vec<Finding>,
+    /// By what.
+    pub basis: Basis,
+    /// Of how much.
+    pub counts: Counts,
+    /// What no verdict of this kind proves.
+    pub not_proven: &'static [&'static str],
+}
+
+/// What no verdict proves, said with each (DESIGN section 2).
+pub const NOT_PROVEN: &[&str] = &[
+    "the truth of the scene in front of the lens",
+    "anything that happened before the encoder",
+    "that no copies were made outside of the system",
+];
+
+impl Axis {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 7] =
+        [Self::Signature, Self::Continuity, Self::Witness, Self::Time, Self::Revocation, Self::Device, Self::Payload];
+}
+
+impl Verdict {
+    /// Gathers findings into a verdict. Each axis is as bad as its worst finding.
+    pub fn new(mut findings: Vec<Finding>, basis: Basis, counts: Counts) -> Self {
+        let axes: Vec<_> = Axis::ALL
+            .iter()
+            .map(|axis| {
+                let of_axis = findings.iter().filter(|finding| finding.axis == *axis);
+                (*axis, of_axis.map(|finding| finding.grade).max().expect("every axis has a finding, good or bad"))
+            })
+            .collect();
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.grade));
+        let grade = axes.iter().map(|(_, grade)| *grade).max().expect("there are axes");
+        Self { grade, axes, findings, basis, counts, not_proven: NOT_PROVEN }
+    }
+
+    /// The findings on one axis, worst first.
+    pub fn on(&self, axis: Axis) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |finding| finding.axis == axis)
+    }
+}
+
+impl Finding {
+    /// A finding without a place.
+    pub fn new(axis: Axis, grade: Grade, kind: FindingKind, sentence: impl Into<String>) -> Self {
+        Self { axis, grade, kind, place: Place::default(), sentence: sentence.into() }
+    }
+
+    /// The same, somewhere.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = place;
+        self
+    }
+}
+
+impl Place {
+    /// An entry.
+    pub fn entry(index: u64) -> Self {
+        Self { index: Some(index), ..Self::default() }
+    }
+
+    /// A file of the bundle.
+    pub fn file(path: &str) -> Self {
+        Self { file: Some(path.to_owned()), ..Self::default() }
+    }
+
+    /// A position in a stream.
+    pub fn position(stream: &str, seq: u64) -> Self {
+        Self { stream: Some(stream.to_owned()), seq: Some(seq), ..Self::default() }
+    }
+
+    /// A fragment of a segment, and the moment of it by the camera's clock.
+    pub fn fragment(stream: &str, seq: u64, fragment: u32, time: Timestamp) -> Self {
+        Self { fragment: Some(fragment), time: Some(time.to_string()), ..Self::position(stream, seq) }
+    }
+}
+
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Signature => "signature",
+            Self::Continuity => "continuity",
+            Self::Witness => "witness",
+            Self::Time => "time",
+            Self::Revocation => "revocation",
+            Self::Device => "device",
+            Self::Payload => "payload",
+        })
+    }
+}
+
+impl fmt::Display for Grade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Good => "good",
+            Self::NotDemanded => "not demanded",
+            Self::Undecided => "undecided",
+            Self::Bad => "BAD",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn basis() -> Basis {
+        Basis {
+            log: String::new(),
+            origin: String::new(),
+            roots: vec![],
+            demands: vec![],
+            checkpoint_size: 0,
+            checkpoint_root: String::new(),
+            suites: vec![],
+        }
+    }
+
+    #[test]
+    fn the_headline_is_the_worst_axis() {
+        let mut findings: Vec<_> = Axis::ALL.iter().map(|axis| Finding::new(*axis, Grade::Good, FindingKind::Holds, "It holds.")).collect();
+        assert_eq!(Verdict::new(findings.clone(), basis(), Counts::default()).grade, Grade::Good);
+        findings.push(Finding::new(Axis::Payload, Grade::Bad, FindingKind::FragmentAltered, "It was changed."));
+        let verdict = Verdict::new(findings, basis(), Counts::default());
+        assert_eq!(verdict.grade, Grade::Bad, "one bad axis was hidden by good ones");
+        assert_eq!(verdict.findings[0].kind, FindingKind::FragmentAltered, "the worst finding comes first");
+        assert!(verdict.axes.contains(&(Axis::Payload, Grade::Bad)));
+        assert!(verdict.axes.contains(&(Axis::Signature, Grade::Good)));
+    }
+}

@@ -24,8 +24,8 @@ pub(crate) fn body(body: &Body) -> String {
             .array("fragment_lengths", segment.fragment_lengths.iter().map(u32::to_string))
             .bytes("ciphertext_root", &segment.ciphertext_root.0)
             .bytes("commitment_root", &segment.commitment_root.0),
-        Body::Gap(gap) => members.string("cause", word(&GAP_CAUSES, gap.cause)).time("from", gap.from).time("to", gap.to),
-        Body::Close(close) => members.string("reason", word(&CLOSE_REASONS, close.reason)),
+        Body::Gap(gap) => members.string("cause", gap.cause.as_str()).time("from", gap.from).time("to", gap.to),
+        Body::Close(close) => members.string("reason", close.reason.as_str()),
         Body::Recipients(set) => members
             .string("scope", &set.scope)
             .integer("number", set.number)
@@ -74,7 +74,7 @@ fn continues(continues: &Continues) -> String {
             .bytes("leaf", &position.leaf.0)
             .finish(),
     };
-    ObjectWriter::new().string("reason", word(&EPOCH_REASONS, continues.reason)).json("previous", &previous).finish()
+    ObjectWriter::new().string("reason", continues.reason.as_str()).json("previous", &previous).finish()
 }
 
 fn predecessor(predecessor: Option<&Predecessor>) -> String {
@@ -94,8 +94,4 @@ fn ranges(ranges: &[SeqRange]) -> impl Iterator<Item = String> + '_ {
 
 fn fingerprints(fingerprints: &[Fingerprint]) -> impl Iterator<Item = String> + '_ {
     fingerprints.iter().map(|fingerprint| json::string(&hex::encode(fingerprint)))
-}
-
-fn word<T: PartialEq>(words: &[(&'static str, T)], meaning: T) -> &'static str {
-    words.iter().find(|(_, found)| *found == meaning).expect("every meaning has a word").0
 }

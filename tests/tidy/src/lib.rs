@@ -63,7 +63,7 @@ impl Workspace {
     pub fn load() -> Self {
         let output = Command::new(env!("CARGO"))
             .args(["metadata", "--format-version", "1", "--locked", "--all-features"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
             .output()
             .expect("cargo can be started, since it started this test");
         assert!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));

@@ -15,15 +15,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("exhibit-authority", &["exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
     ("exhibit-appliance", &["exhibit-evidence", "exhibit-ledger", "exhibit-pki", "exhibit-tlog"]),
     ("exhibit-camera-core", &["exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
-    (
-        "exhibit-camera-agent",
-        &["exhibit-camera-core", "exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog", "exhibit-tpm"],
-    ),
+    ("exhibit-camera-agent", &["exhibit-camera-core", "exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog", "exhibit-tpm"]),
     ("exhibit-cli", &["exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
-    (
-        "exhibit-e2e",
-        &["exhibit-camera-core", "exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog", "exhibit-tpm"],
-    ),
+    ("exhibit-e2e", &["exhibit-camera-core", "exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog", "exhibit-tpm"]),
     ("exhibit-tidy", &[]),
 ];
 

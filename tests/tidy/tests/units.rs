@@ -24,10 +24,15 @@ fn units_are_confined() {
     for (name, tenths_max) in EXPOSURE_TENTHS_MAX {
         let Some(mut analyze) = systemd_analyze() else { return };
         let threshold = tenths_max.to_string();
-        let output = analyze.args(["security", "--offline=yes", "--no-pager"]).arg(format!("--threshold={threshold}")).arg(unit(name)).output();
+        let output =
+            analyze.args(["security", "--offline=yes", "--no-pager"]).arg(format!("--threshold={threshold}")).arg(unit(name)).output();
         let output = output.expect("systemd-analyze can be started");
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains("Overall exposure level"), "systemd-analyze did not judge {name}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            text.contains("Overall exposure level"),
+            "systemd-analyze did not judge {name}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert!(output.status.success(), "{name} is exposed beyond {threshold} tenths:\n{text}");
     }
 }
@@ -36,10 +41,12 @@ fn units_are_confined() {
 fn units_have_no_unknown_settings() {
     for (name, _) in EXPOSURE_TENTHS_MAX {
         let Some(mut analyze) = systemd_analyze() else { return };
-        let output = analyze.args(["verify", "--man=no", "--recursive-errors=no"]).arg(unit(name)).output().expect("systemd-analyze can be started");
+        let output =
+            analyze.args(["verify", "--man=no", "--recursive-errors=no"]).arg(unit(name)).output().expect("systemd-analyze can be started");
         let complaints = String::from_utf8_lossy(&output.stderr);
         // The programs themselves are not installed where this runs; everything else it says is a mistake in the unit.
-        let mistakes: Vec<_> = complaints.lines().filter(|line| line.contains(name)).filter(|line| !line.contains("is not executable")).collect();
+        let mistakes: Vec<_> =
+            complaints.lines().filter(|line| line.contains(name)).filter(|line| !line.contains("is not executable")).collect();
         assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
     }
 }

@@ -1,0 +1,98 @@
+//! The command line: what can be asked, in words that `--help` explains.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::commands;
+use crate::failure::{EXIT_OK, Failure};
+
+/// Shares, fetches, exports and verifies video evidence.
+#[derive(Parser)]
+#[command(name = "exhibit", version = version(), propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 as asked; 1 the evidence or the check says no; 2 it could not be judged or done; 64 wrong use.")]
+pub struct Arguments {
+    /// Print results as JSON on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be asked.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make an identity (keys and certificate requests) on this machine, or show one.
+    #[command(subcommand)]
+    Identity(commands::identity::Command),
+    /// Write what a camera pins at enrolment: the log, its keys, and the custodians who may name recipients.
+    Pin(commands::pin::Command),
+    /// Say who can open a camera's evidence from now on, and who may change that.
+    #[command(subcommand)]
+    Recipients(commands::recipients::Command),
+    /// Grant an investigator a range of time, back-dated if need be.
+    Share(commands::share::Command),
+    /// List the streams that the appliance has.
+    Streams(commands::streams::Command),
+    /// Sign a request for segments, get their ciphertext, and open it here.
+    Fetch(commands::fetch::Command),
+    /// Make a bundle for court out of what was fetched.
+    Export(commands::export::Command),
+    /// Judge a bundle, offline.
+    Verify(commands::verify::Command),
+    /// Print a completion script for a shell.
+    Completions {
+        /// bash, zsh, fish, …
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff).
+    Manual,
+}
+
+/// Whom to speak to, and as whom.
+#[derive(Args, Clone)]
+pub struct Connection {
+    /// The appliance, as host:port.
+    #[arg(long, env = "EXHIBIT_APPLIANCE")]
+    pub appliance: String,
+    /// The log's anchor file: got from the operator once, over a way that can be trusted.
+    #[arg(long, env = "EXHIBIT_ANCHOR")]
+    pub anchor: PathBuf,
+    /// The folder of the identity to act as.
+    #[arg(long, env = "EXHIBIT_IDENTITY")]
+    pub identity: PathBuf,
+}
+
+/// Version and commit.
+fn version() -> String {
+    format!("{} ({})", env!("CARGO_PKG_VERSION"), option_env!("EXHIBIT_COMMIT").unwrap_or("commit not recorded"))
+}
+
+/// Name and version of this program, as bundles record it.
+pub fn software() -> String {
+    format!("exhibit {}", version())
+}
+
+/// Prints a completion script.
+pub fn print_completions(shell: clap_complete::Shell) -> u8 {
+    clap_complete::generate(shell, &mut Arguments::command(), "exhibit", &mut std::io::stdout());
+    EXIT_OK
+}
+
+/// Prints the manual page.
+pub fn print_manual() -> Result<u8, Failure> {
+    let page = clap_mangen::Man::new(Arguments::command());
+    page.render(&mut std::io::stdout()).map_err(|error| Failure::Cannot(format!("cannot print: {error}")))?;
+    Ok(EXIT_OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,139 @@
+//! A bundle in a folder: the only place where names out of a bundle become paths of this machine.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Component, Path, PathBuf};
+
+use exhibit_evidence::bundle::{BundleSource, SourceError};
+use exhibit_tlog::Hash;
+use sha2::{Digest, Sha256};
+
+use crate::failure::Failure;
+
+/// Bytes hashed at a time.
+const HASH_BUFFER_BYTES: usize = 1 << 20;
+
+/// A folder that is read as a bundle.
+pub struct BundleFolder {
+    root: PathBuf,
+}
+
+impl BundleFolder {
+    /// The folder must exist.
+    pub fn open(root: &Path) -> Result<Self, Failure> {
+        let root = root.canonicalize().map_err(Failure::file("read", root))?;
+        if !root.is_dir() {
+            return Err(Failure::content(&root, "this is not a folder; a bundle is one"));
+        }
+        Ok(Self { root })
+    }
+
+    /// Opens a file of the bundle for reading; `None` if there is none. A name that leads out of the folder, by itself or by a symbolic
+    /// link, is an error: a bundle comes from anybody.
+    fn file(&self, path: &str) -> Result<Option<(File, u64)>, SourceError> {
+        let error = |reason: &str| SourceError { path: path.to_owned(), reason: reason.to_owned() };
+        let relative = Path::new(path);
+        if path.is_empty() || !relative.components().all(|component| matches!(component, Component::Normal(_))) {
+            return Err(error("it leads out of the bundle"));
+        }
+        let resolved = match self.root.join(relative).canonicalize() {
+            Ok(resolved) => resolved,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(error(&source.to_string())),
+        };
+        if !resolved.starts_with(&self.root) {
+            return Err(error("it leads out of the bundle"));
+        }
+        let file = File::open(&resolved).map_err(|source| error(&source.to_string()))?;
+        let metadata = file.metadata().map_err(|source| error(&source.to_string()))?;
+        if !metadata.is_file() {
+            return Err(error("it is not a file"));
+        }
+        Ok(Some((file, metadata.len())))
+    }
+}
+
+impl BundleSource for BundleFolder {
+    fn read(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
+        let Some((file, length)) = self.file(path)? else { return Ok(None) };
+        let too_long = || SourceError { path: path.to_owned(), reason: format!("it is longer than {limit_bytes} bytes") };
+        if length > limit_bytes {
+            return Err(too_long());
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        file.take(limit_bytes + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|source| SourceError { path: path.to_owned(), reason: source.to_string() })?;
+        if bytes.len() as u64 > limit_bytes {
+            return Err(too_long());
+        }
+        Ok(Some(bytes))
+    }
+
+    fn hash(&self, path: &str, limit_bytes: u64) -> Result<Option<(Hash, u64)>, SourceError> {
+        let Some((mut file, length)) = self.file(path)? else { return Ok(None) };
+        if length > limit_bytes {
+            return Err(SourceError { path: path.to_owned(), reason: format!("it is longer than {limit_bytes} bytes") });
+        }
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; HASH_BUFFER_BYTES];
+        let mut total = 0;
+        loop {
+            let count = file.read(&mut buffer).map_err(|source| SourceError { path: path.to_owned(), reason: source.to_string() })?;
+            if count == 0 {
+                return Ok(Some((Hash(hasher.finalize().into()), total)));
+            }
+            hasher.update(&buffer[..count]);
+            total += count as u64;
+        }
+    }
+}
+
+/// Writes a file below `root`, making its folders.
+pub fn write(root: &Path, path: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let target = root.join(path);
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder).map_err(Failure::file("create", folder))?;
+    }
+    File::create(&target).and_then(|mut file| file.write_all(bytes)).map_err(Failure::file("write", &target))
+}
+
+/// Makes a new folder; one that exists already must be empty, so that nothing is mixed or lost.
+pub fn create_empty(root: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(root).map_err(Failure::file("create", root))?;
+    let mut entries = fs::read_dir(root).map_err(Failure::file("read", root))?;
+    if entries.next().is_some() {
+        return Err(Failure::content(root, "the folder is not empty; name a new one"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn names_that_lead_out_of_the_bundle_are_refused() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("secret"), b"secret").unwrap();
+        let folder = outside.path().join("bundle");
+        fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink("../secret", folder.join("link")).unwrap();
+        let bundle = BundleFolder::open(&folder).unwrap();
+        for name in ["../secret", "/etc/passwd", "a/../../secret", "", "link"] {
+            assert!(bundle.read(name, 100).is_err(), "{name:?} was read");
+        }
+        assert_eq!(bundle.read("absent", 100).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_beyond_its_limit_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "a/b", b"12345").unwrap();
+        let bundle = BundleFolder::open(folder.path()).unwrap();
+        assert_eq!(bundle.read("a/b", 5).unwrap().unwrap(), b"12345");
+        assert!(bundle.read("a/b", 4).is_err(), "a file longer than its limit was held in memory");
+    }
+}

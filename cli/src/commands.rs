@@ -1,0 +1,10 @@
+//! The commands, one module each.
+
+pub mod export;
+pub mod fetch;
+pub mod identity;
+pub mod pin;
+pub mod recipients;
+pub mod share;
+pub mod streams;
+pub mod verify;

@@ -1,0 +1,194 @@
+//! `exhibit export`: a bundle for court out of what was fetched: proofs under one checkpoint, playable copies, and the exporter's signature.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use exhibit_evidence::body::{AttachmentRef, Export, SeqRange};
+use exhibit_evidence::bundle::{self, BundleSource, Disclosure, FileRecord, MANIFEST, MANIFEST_TYPE, Manifest};
+use exhibit_evidence::{Body, SignedStatement, StreamName};
+use exhibit_pki::Timestamp;
+use exhibit_tlog::{Hash, leaf_hash};
+use sha2::{Digest, Sha256};
+
+use crate::arguments::{Connection, software};
+use crate::bundle_folder::{self, BundleFolder};
+use crate::case_folder::Case;
+use crate::commands::share::erasable;
+use crate::commands::verify;
+use crate::failure::Failure;
+use crate::mp4::WorkingCopies;
+use crate::proofs::Tiles;
+use crate::session::{Session, now};
+
+/// What the bundle says of itself.
+const README: &str = include_str!("../bundle_readme.md");
+
+/// What can be asked.
+#[derive(Args)]
+pub struct Command {
+    #[command(flatten)]
+    connection: Connection,
+    /// The folder that `exhibit fetch` made.
+    #[arg(long)]
+    case: PathBuf,
+    /// The bundle's folder, to be made.
+    #[arg(long)]
+    out: PathBuf,
+    /// Why; a case number, perhaps. It can be erased later.
+    #[arg(long, default_value = "")]
+    purpose: String,
+}
+
+/// Runs it.
+pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
+    let case = Case::read(&command.case)?;
+    let mut session = Session::open(&command.connection)?;
+    if case.log != session.anchor.log.to_string() {
+        return Err(Failure::content(&command.case, "the case is of another log than the anchor"));
+    }
+    let source = BundleFolder::open(&command.case)?;
+    bundle_folder::create_empty(&command.out)?;
+    copy_tree(&command.case.join("entries"), &command.out.join("entries"))?;
+    copy_tree(&command.case.join("attachments"), &command.out.join("attachments"))?;
+    copy_tree(&command.case.join("disclosed"), &command.out.join("disclosed"))?;
+    let working = write_working_copies(&source, &case, &command.out)?;
+    let mut files = working.clone();
+    files.push(write_recorded(&command.out, "README.md", README.as_bytes())?);
+    let manifest = Manifest {
+        type_name: MANIFEST_TYPE.to_owned(),
+        log: case.log.clone(),
+        created: now().to_string(),
+        software: software(),
+        question: case.question.clone(),
+        entries: case.entries.clone(),
+        segments: case.segments.clone(),
+        files,
+    };
+    let manifest = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
+    bundle_folder::write(&command.out, MANIFEST, &manifest)?;
+    let export = issue_export(&mut session, &case, &manifest, &command.purpose).await?;
+    prove(&mut session, &source, &case, &export, &command.out).await?;
+
+    let verdict = verify::judge(&command.out, &command.connection.anchor)?;
+    if json {
+        let copies: Vec<_> = working.iter().map(|file| command.out.join(&file.path)).collect();
+        println!(
+            "{}",
+            serde_json::json!({ "bundle": command.out, "working_copies": copies, "grade": verdict.grade, "segments": case.segments.len() })
+        );
+    } else {
+        print!("{}", verify::table(&verdict, &command.out.display().to_string()));
+        println!("\nThe bundle is {}; it plays as:", command.out.display());
+        working.iter().for_each(|file| println!("  {}", command.out.join(&file.path).display()));
+    }
+    Ok(verify::exit_code(&verdict))
+}
+
+/// Signs the export and puts it on the ledger before the bundle is whole: nobody exports without a trace.
+async fn issue_export(session: &mut Session, case: &Case, manifest: &[u8], purpose: &str) -> Result<(SignedStatement, u64), Failure> {
+    let damaged = |what: &str| Failure::Cannot(format!("case.json is damaged: {what}; fetch again"));
+    let mut ranges: Vec<SeqRange> = Vec::new();
+    for segment in &case.segments {
+        let stream = StreamName::parse(&segment.stream).map_err(|error| damaged(&error.to_string()))?;
+        match ranges.last_mut() {
+            Some(range) if range.stream == stream && range.last + 1 == segment.seq => range.last = segment.seq,
+            _ => ranges.push(SeqRange { stream, first: segment.seq, last: segment.seq }),
+        }
+    }
+    let stored = if purpose.is_empty() { vec![] } else { vec![erasable(purpose.as_bytes())] };
+    let body = Export {
+        fetch: Hash::from_hex(&case.fetch).ok_or_else(|| damaged("the fetch is not a hash"))?,
+        ranges,
+        manifest: Hash(Sha256::digest(manifest).into()),
+        attachments: stored.iter().map(|stored| AttachmentRef::of("purpose", stored, true)).collect(),
+    };
+    let stored: Vec<&[u8]> = stored.iter().map(Vec::as_slice).collect();
+    let (signed, receipt) = session.issue(Body::Export(body), &stored).await?;
+    Ok((signed, receipt.index))
+}
+
+/// Writes the checkpoint and a receipt of every entry under it, the exporter's own included.
+async fn prove(
+    session: &mut Session,
+    source: &BundleFolder,
+    case: &Case,
+    export: &(SignedStatement, u64),
+    out: &Path,
+) -> Result<(), Failure> {
+    let (note, head) = session.checkpoint().await?;
+    bundle_folder::write(out, bundle::CHECKPOINT, note.as_bytes())?;
+    let mut tiles = Tiles::new(head.size);
+    for index in &case.entries {
+        let path = bundle::entry_path(*index);
+        let entry = read(source, &path, bundle::SMALL_FILE_BYTES_MAX)?;
+        let receipt = tiles.receipt(&mut session.appliance, *index, &leaf_hash(&entry), &note, &head).await?;
+        bundle_folder::write(out, &bundle::receipt_path(*index), receipt.as_bytes())?;
+    }
+    let (signed, index) = export;
+    let receipt = tiles.receipt(&mut session.appliance, *index, &signed.leaf_hash(), &note, &head).await?;
+    bundle_folder::write(out, bundle::EXPORT_ENTRY, signed.der())?;
+    bundle_folder::write(out, bundle::EXPORT_RECEIPT, receipt.as_bytes())
+}
+
+/// Makes the playable copies and says what they are.
+fn write_working_copies(source: &BundleFolder, case: &Case, out: &Path) -> Result<Vec<FileRecord>, Failure> {
+    let mut copies = WorkingCopies::default();
+    let starts = segment_starts(source, case)?;
+    for segment in &case.segments {
+        let disclosure = read(source, &bundle::disclosure_path(&segment.stream, segment.seq), bundle::DISCLOSURE_BYTES_MAX)?;
+        let disclosure = Disclosure::parse(&disclosure).map_err(Failure::Cannot)?;
+        let mut media = Vec::new();
+        for fragment in &disclosure.fragments {
+            media.extend(read(source, &bundle::fragment_path(&segment.stream, segment.seq, fragment.index), bundle::FRAGMENT_BYTES_MAX)?);
+        }
+        let start = starts.get(&(segment.stream.clone(), segment.seq));
+        let start = start.ok_or_else(|| Failure::Cannot(format!("the case has no statement for segment {}; fetch again", segment.seq)))?;
+        copies.push_segment(&segment.stream, *start, &media).map_err(|error| Failure::Cannot(error.to_string()))?;
+    }
+    let name = case.question.series.replace('/', "-");
+    let named = copies.finish().into_iter().enumerate().map(|(number, file)| {
+        let path = format!("working/{name}-{:02}.mp4", number + 1);
+        write_recorded(out, &path, &file)
+    });
+    named.collect()
+}
+
+/// When each segment began, by its statement.
+fn segment_starts(source: &BundleFolder, case: &Case) -> Result<HashMap<(String, u64), Timestamp>, Failure> {
+    let mut starts = HashMap::new();
+    for index in &case.entries {
+        let entry = read(source, &bundle::entry_path(*index), bundle::SMALL_FILE_BYTES_MAX)?;
+        let signed = SignedStatement::parse(&entry).map_err(|error| Failure::Cannot(format!("entry {index} of the case: {error}")))?;
+        let statement = signed.statement();
+        if let Body::Segment(segment) = &statement.body {
+            starts.insert((statement.stream.as_str().to_owned(), statement.seq), segment.start);
+        }
+    }
+    Ok(starts)
+}
+
+fn read(source: &BundleFolder, path: &str, limit_bytes: u64) -> Result<Vec<u8>, Failure> {
+    let bytes = source.read(path, limit_bytes).map_err(|error| Failure::Cannot(error.to_string()))?;
+    bytes.ok_or_else(|| Failure::Cannot(format!("the case has lost {path}; fetch again")))
+}
+
+fn write_recorded(out: &Path, path: &str, bytes: &[u8]) -> Result<FileRecord, Failure> {
+    bundle_folder::write(out, path, bytes)?;
+    Ok(FileRecord { path: path.to_owned(), sha256: hex::encode(Sha256::digest(bytes)), length: bytes.len() as u64 })
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(to).map_err(Failure::file("create", to))?;
+    for entry in fs::read_dir(from).map_err(Failure::file("read", from))? {
+        let entry = entry.map_err(Failure::file("read", from))?;
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target).map_err(Failure::file("write", &target))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! `exhibit fetch`: signs what is asked for before a byte is served, gets the ciphertext, and opens it here, fragment by fragment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::Args;
+use exhibit_evidence::body::{AttachmentRef, Fetch, Segment, SeqRange};
+use exhibit_evidence::bundle::{DISCLOSURE_TYPE, DisclosedFragment, Disclosure, Question};
+use exhibit_evidence::exchange::{EntryRecord, Terms};
+use exhibit_evidence::keytree::KeyTree;
+use exhibit_evidence::segment::{CiphertextChecker, SegmentOpener};
+use exhibit_evidence::{Body, SignedStatement, StreamName};
+use exhibit_pki::{Fingerprint, Timestamp};
+use exhibit_tlog::Hash;
+
+use crate::arguments::Connection;
+use crate::case_folder::CaseFolder;
+use crate::commands::share::erasable;
+use crate::evidence_access::{Found, Opener, tree_of};
+use crate::failure::{EXIT_NO, EXIT_OK, Failure};
+use crate::session::Session;
+
+/// Terms are small: a few ranges and a purpose.
+const TERMS_BYTES_MAX: u64 = 1 << 20;
+
+/// What can be asked.
+#[derive(Args)]
+pub struct Command {
+    #[command(flatten)]
+    connection: Connection,
+    /// The grant, by its leaf hash; its interval and camera are fetched. Without it: the newest grant to this identity.
+    #[arg(long, conflicts_with_all = ["series", "from", "to"])]
+    grant: Option<String>,
+    /// As a recipient of the camera itself: which series, such as camera/102/main.
+    #[arg(long, requires = "from", requires = "to")]
+    series: Option<String>,
+    /// From, by the camera's clock.
+    #[arg(long)]
+    from: Option<String>,
+    /// To.
+    #[arg(long)]
+    to: Option<String>,
+    /// Why; a case number, perhaps. It can be erased later.
+    #[arg(long, default_value = "")]
+    purpose: String,
+    /// The folder to make.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// On what right, and what.
+struct Right {
+    grant: Option<Found>,
+    question: Question,
+    from: Timestamp,
+    to: Timestamp,
+    /// The trees held: of a grant, those in it; of a recipient, each epoch's own, opened when met.
+    trees: BTreeMap<StreamName, KeyTree>,
+}
+
+/// Runs it.
+pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
+    let mut session = Session::open(&command.connection)?;
+    let opener = Opener::open(&command.connection.identity)?;
+    let mut right = right(&mut session, &opener, &command).await?;
+    let mut segments = session.segments(&right.question.series, right.from, right.to).await?;
+    for stream in segments.iter().map(|found| found.signed.statement().stream.clone()).collect::<BTreeSet<_>>() {
+        if right.grant.is_none() {
+            let epoch = session.epoch(&stream).await?;
+            right.trees.insert(stream, opener.epoch_tree(&mut session, &epoch.signed).await?);
+        }
+    }
+    segments.retain(|found| held(&right.trees, found).is_some());
+    if segments.is_empty() {
+        return Err(Failure::Cannot("nothing of the interval can be opened with this right".to_owned()));
+    }
+    let mut case = CaseFolder::create(&command.out)?;
+    let fetch = issue_fetch(&mut session, &right, &segments, &command.purpose).await?;
+    if !json {
+        eprintln!("The request is on the ledger at index {}. Getting {} segments.", fetch.receipt.index, segments.len());
+    }
+    let mut damaged = Vec::new();
+    for found in &segments {
+        damaged.extend(fetch_segment(&mut session, &mut case, &right.trees, found, &fetch.signed.leaf_hash()).await?);
+    }
+    keep_context(&mut session, &mut case, &right, &segments, &fetch).await?;
+    let (count, leaf) = (case.segment_count(), fetch.signed.leaf_hash());
+    case.finish(&session.anchor.log, right.question, &leaf)?;
+    for sentence in &damaged {
+        eprintln!("exhibit: {sentence}");
+    }
+    if json {
+        println!("{}", serde_json::json!({ "fetch": leaf.to_string(), "segments": count, "damaged": damaged, "out": command.out }));
+    } else {
+        println!("Opened {count} segments in {}. Make a bundle of them with `exhibit export`.", command.out.display());
+    }
+    Ok(if damaged.is_empty() { EXIT_OK } else { EXIT_NO })
+}
+
+async fn right(session: &mut Session, opener: &Opener, command: &Command) -> Result<Right, Failure> {
+    if let (Some(series), Some(from), Some(to)) = (&command.series, &command.from, &command.to) {
+        let question = Question { series: series.clone(), from: from.clone(), to: to.clone() };
+        let time = |text: &str| Timestamp::parse(text).map_err(|error| Failure::Usage(format!("{text:?} is {error}")));
+        return Ok(Right { grant: None, from: time(from)?, to: time(to)?, question, trees: BTreeMap::new() });
+    }
+    let grant = find_grant(session, command.grant.as_deref()).await?;
+    let terms = terms(session, &grant.signed).await?;
+    if terms.grantee != hex::encode(opener.certificate().fingerprint()) {
+        return Err(Failure::Cannot(format!("the grant is to another certificate ({})", terms.grantee)));
+    }
+    let mut package = opener.keys_of(session, &grant.signed).await?;
+    let mut trees = BTreeMap::new();
+    let mut series = None;
+    for keys in std::mem::take(&mut package.streams) {
+        series = Some(keys.stream.series().to_owned());
+        let stream = keys.stream.clone();
+        let single = exhibit_evidence::envelope::KeyPackage { log: package.log, streams: vec![keys] };
+        trees.insert(stream.clone(), tree_of(single, &stream)?);
+    }
+    let series = series.ok_or_else(|| Failure::Untrustworthy("the grant opens nothing".to_owned()))?;
+    let time = |text: &str| Timestamp::parse(text).map_err(|error| Failure::Untrustworthy(format!("the grant's terms: {error}")));
+    let (from, to) = (time(&terms.from)?, time(&terms.to)?);
+    Ok(Right { grant: Some(grant), question: Question { series, from: terms.from, to: terms.to }, from, to, trees })
+}
+
+async fn find_grant(session: &mut Session, leaf: Option<&str>) -> Result<Found, Failure> {
+    if let Some(leaf) = leaf {
+        let hash = Hash::from_hex(leaf).ok_or_else(|| Failure::Usage("--grant takes a leaf hash, 64 hex digits".to_owned()))?;
+        let (signed, receipt) = session.appliance.entry(&hash).await?;
+        return Ok(Found { signed, receipt });
+    }
+    let newest = session.pages("/v1/grants").await?.into_iter().max_by_key(|found| found.receipt.index);
+    newest.ok_or_else(|| Failure::Cannot("nothing has been granted to this identity".to_owned()))
+}
+
+async fn terms(session: &mut Session, grant: &SignedStatement) -> Result<Terms, Failure> {
+    let named = grant.statement().body.attachment("terms").filter(|named| named.length <= TERMS_BYTES_MAX).cloned();
+    let named = named.ok_or_else(|| Failure::Untrustworthy("the grant has no terms".to_owned()))?;
+    let stored = session.appliance.attachment(&named).await?;
+    let terms = named.open(&stored).and_then(|json| serde_json::from_slice(json).ok());
+    terms.ok_or_else(|| Failure::Untrustworthy("the terms of the grant are not those that were signed".to_owned()))
+}
+
+fn held<'a>(trees: &'a BTreeMap<StreamName, KeyTree>, found: &Found) -> Option<&'a KeyTree> {
+    let segment = found.segment()?;
+    trees.get(&found.signed.statement().stream).filter(|tree| tree.slot_key(segment.slot).is_some())
+}
+
+/// Signs the request for exactly these segments.
+async fn issue_fetch(session: &mut Session, right: &Right, segments: &[Found], purpose: &str) -> Result<Found, Failure> {
+    let mut ranges: Vec<SeqRange> = Vec::new();
+    for found in segments {
+        let (stream, seq) = (&found.signed.statement().stream, found.signed.statement().seq);
+        match ranges.last_mut() {
+            Some(range) if range.stream == *stream && range.last + 1 == seq => range.last = seq,
+            _ => ranges.push(SeqRange { stream: stream.clone(), first: seq, last: seq }),
+        }
+    }
+    let stored = if purpose.is_empty() { vec![] } else { vec![erasable(purpose.as_bytes())] };
+    let attachments = stored.iter().map(|stored| AttachmentRef::of("purpose", stored, true)).collect();
+    let body = Fetch { grant: right.grant.as_ref().map(|grant| grant.signed.leaf_hash()), ranges, attachments };
+    let stored: Vec<&[u8]> = stored.iter().map(Vec::as_slice).collect();
+    let (signed, receipt) = session.issue(Body::Fetch(body), &stored).await?;
+    Ok(Found { signed, receipt })
+}
+
+/// Gets, checks and opens one segment. What is damaged is named and the rest kept, since a part of the evidence is better than none.
+async fn fetch_segment(
+    session: &mut Session,
+    case: &mut CaseFolder,
+    trees: &BTreeMap<StreamName, KeyTree>,
+    found: &Found,
+    fetch: &Hash,
+) -> Result<Vec<String>, Failure> {
+    let statement = found.signed.statement();
+    let (stream, seq) = (statement.stream.as_str(), statement.seq);
+    let (Some(segment), Some(tree)) = (found.segment(), held(trees, found)) else { return Ok(vec![]) };
+    let slot_key = tree.slot_key(segment.slot).expect("held() has found the key");
+    let length: u64 = segment.fragment_lengths.iter().map(|length| u64::from(*length)).sum();
+    let ciphertext = session.appliance.get_bytes(&format!("/v1/payloads/{stream}/{seq}?fetch={fetch}"), length).await?;
+    let mut checker = CiphertextChecker::new(segment);
+    checker.update(&ciphertext);
+    let intact = checker.finish().is_ok();
+
+    let opener = SegmentOpener::new(&statement.stream, seq, segment, slot_key);
+    let mut damaged = Vec::new();
+    let mut commitments = Vec::new();
+    let mut fragments = Vec::new();
+    let mut rest = ciphertext.as_slice();
+    for (index, length) in (0u32..).zip(&segment.fragment_lengths) {
+        let (fragment, after) = rest.split_at_checked(*length as usize).unwrap_or((rest, &[]));
+        rest = after;
+        match opener.open(index, fragment) {
+            Ok(opened) => {
+                case.keep_fragment(stream, seq, index, &opened.plaintext)?;
+                commitments.push(opened.commitment.to_string());
+                fragments.push(DisclosedFragment { index, key: hex::encode(opened.key.0.as_slice()) });
+            }
+            Err(error) => damaged.push(format!("segment {seq} of {stream}, {}: {error}", about(segment, index))),
+        }
+    }
+    if damaged.is_empty() && !intact {
+        damaged.push(format!("segment {seq} of {stream}: the ciphertext is not what was signed"));
+    }
+    if damaged.is_empty() {
+        let disclosure = Disclosure { type_name: DISCLOSURE_TYPE.to_owned(), stream: stream.to_owned(), seq, commitments, fragments };
+        case.keep_segment(&disclosure)?;
+    }
+    Ok(damaged)
+}
+
+fn about(segment: &Segment, index: u32) -> String {
+    let share_ms = segment.duration_ms * u64::from(index) / segment.fragment_lengths.len().max(1) as u64;
+    segment.start.checked_add_ms(share_ms).map(|time| format!("at {time}")).unwrap_or_default()
+}
+
+/// Keeps all that a verdict needs beside the segments: the chains with their epochs and what follows, recipients, grant, fetch, genesis, and
+/// the certificates of everybody who signed any of it.
+async fn keep_context(
+    session: &mut Session,
+    case: &mut CaseFolder,
+    right: &Right,
+    segments: &[Found],
+    fetch: &Found,
+) -> Result<(), Failure> {
+    let mut kept: Vec<SignedStatement> = Vec::new();
+    let mut spans: BTreeMap<&StreamName, (u64, u64)> = BTreeMap::new();
+    for found in segments {
+        let statement = found.signed.statement();
+        let span = spans.entry(&statement.stream).or_insert((statement.seq, statement.seq));
+        *span = (span.0.min(statement.seq), span.1.max(statement.seq));
+    }
+    for (stream, (first, last)) in spans {
+        let epoch = session.epoch(stream).await?;
+        if let Body::Epoch(stated) = &epoch.signed.statement().body {
+            let (signed, receipt) = session.appliance.entry(&stated.recipients).await?;
+            keep(case, &mut kept, Found { signed, receipt })?;
+        }
+        keep(case, &mut kept, epoch)?;
+        // The statement after the last closes the interval: nothing can have stood between.
+        for found in session.entries(stream, first, last + 1).await? {
+            keep(case, &mut kept, found)?;
+        }
+    }
+    for found in [right.grant.as_ref(), Some(fetch)].into_iter().flatten() {
+        keep(case, &mut kept, Found { signed: found.signed.clone(), receipt: found.receipt.clone() })?;
+    }
+    let genesis: EntryRecord = session.appliance.get_json("/v1/index/0").await?;
+    let genesis = session.found(&genesis)?;
+    keep_attachments(session, case, &genesis.signed).await?;
+    keep(case, &mut kept, genesis)?;
+    keep_certificates(session, case, kept).await
+}
+
+fn keep(case: &mut CaseFolder, kept: &mut Vec<SignedStatement>, found: Found) -> Result<(), Failure> {
+    if case.keep(&found)? {
+        kept.push(found.signed);
+    }
+    Ok(())
+}
+
+/// For every signer, the entry that put the certificate on the ledger, and then that entry's signer, until nothing new comes.
+async fn keep_certificates(session: &mut Session, case: &mut CaseFolder, mut waiting: Vec<SignedStatement>) -> Result<(), Failure> {
+    let mut known: BTreeSet<Fingerprint> = BTreeSet::new();
+    while let Some(signed) = waiting.pop() {
+        if !known.insert(*signed.signer()) {
+            continue;
+        }
+        let record: EntryRecord = session.appliance.get_json(&format!("/v1/certificates/{}", hex::encode(signed.signer()))).await?;
+        let found = session.found(&record)?;
+        if case.keep(&found)? {
+            keep_attachments(session, case, &found.signed).await?;
+            waiting.push(found.signed);
+        }
+    }
+    Ok(())
+}
+
+async fn keep_attachments(session: &mut Session, case: &CaseFolder, signed: &SignedStatement) -> Result<(), Failure> {
+    for named in signed.statement().body.attachments() {
+        let stored = session.appliance.attachment(named).await?;
+        case.keep_attachment(&named.sha256, &stored)?;
+    }
+    Ok(())
+}

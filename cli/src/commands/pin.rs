@@ -1,0 +1,51 @@
+//! `exhibit pin`: what a camera pins at enrolment. From then on nobody but these custodians can change who opens its evidence.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+use exhibit_evidence::Pin;
+use exhibit_pki::{KeyPurpose, Role};
+
+use crate::failure::{EXIT_OK, Failure};
+use crate::session::{read_anchor, read_certificate};
+
+/// What can be asked.
+#[derive(Args)]
+pub struct Command {
+    /// The log's anchor file.
+    #[arg(long, env = "EXHIBIT_ANCHOR")]
+    anchor: PathBuf,
+    /// A custodian's signing certificate (PEM); several times for several.
+    #[arg(long, required = true)]
+    custodian: Vec<PathBuf>,
+    /// How many of them must sign the recipients.
+    #[arg(long, default_value_t = 1)]
+    threshold: u64,
+    /// The file to write.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Runs it.
+pub fn run(command: &Command, json: bool) -> Result<u8, Failure> {
+    let mut custodians = Vec::new();
+    for path in &command.custodian {
+        let certificate = read_certificate(path)?;
+        if certificate.purpose() != KeyPurpose::Signing || !certificate.has_role(Role::Custodian) {
+            return Err(Failure::content(path, "this is not a custodian's signing certificate"));
+        }
+        custodians.push(certificate);
+    }
+    if command.threshold == 0 || command.threshold > custodians.len() as u64 {
+        return Err(Failure::Usage(format!("--threshold must be 1 to {}, the number of custodians", custodians.len())));
+    }
+    let pin = Pin { anchor: read_anchor(&command.anchor)?, custodians, threshold: command.threshold };
+    fs::write(&command.out, pin.to_json()).map_err(Failure::file("write", &command.out))?;
+    if json {
+        println!("{}", serde_json::json!({ "pin": command.out, "custodians": pin.custodians.len(), "threshold": pin.threshold }));
+    } else {
+        println!("Wrote {}: {} custodians, {} of whom must sign.", command.out.display(), pin.custodians.len(), pin.threshold);
+    }
+    Ok(EXIT_OK)
+}

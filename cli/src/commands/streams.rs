@@ -1,0 +1,33 @@
+//! `exhibit streams`: which chains the appliance has.
+
+use clap::Args;
+use exhibit_evidence::exchange;
+
+use crate::arguments::Connection;
+use crate::failure::{EXIT_OK, Failure};
+use crate::session::Session;
+
+/// What can be asked.
+#[derive(Args)]
+pub struct Command {
+    #[command(flatten)]
+    connection: Connection,
+    /// Only names that begin so.
+    #[arg(long, default_value = "camera/")]
+    prefix: String,
+}
+
+/// Runs it.
+pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
+    let mut session = Session::open(&command.connection)?;
+    let records: exchange::StreamRecords = session.appliance.get_json(&format!("/v1/streams?prefix={}", command.prefix)).await?;
+    if json {
+        println!("{}", serde_json::to_string(&records).expect("records are plain data"));
+        return Ok(EXIT_OK);
+    }
+    println!("{:<44} {:>8}  {:<24}  {:<24}", "STREAM", "ENTRIES", "FIRST", "LAST");
+    for record in &records.streams {
+        println!("{:<44} {:>8}  {:<24}  {:<24}", record.stream, record.next_seq, record.first_issued, record.last_issued);
+    }
+    Ok(EXIT_OK)
+}

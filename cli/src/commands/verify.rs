@@ -1,0 +1,141 @@
+//! `exhibit verify`: judges a bundle, offline, by an anchor that did not come with it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use exhibit_evidence::verdict::{Axis, Grade, Place, Verdict};
+use exhibit_evidence::verify::verify;
+use exhibit_pki::signature::AwsLc;
+
+use crate::bundle_folder::BundleFolder;
+use crate::failure::{EXIT_CANNOT, EXIT_NO, EXIT_OK, Failure};
+use crate::session::read_anchor;
+
+/// What can be asked.
+#[derive(Args)]
+pub struct Command {
+    /// The bundle's folder.
+    bundle: PathBuf,
+    /// The log's anchor file, got from the operator or from somebody trusted; never the one out of the bundle.
+    #[arg(long, env = "EXHIBIT_ANCHOR")]
+    anchor: Option<PathBuf>,
+}
+
+/// Runs it.
+pub fn run(command: &Command, json: bool) -> Result<u8, Failure> {
+    let Some(anchor_path) = &command.anchor else {
+        return Err(Failure::Cannot(
+            "without --anchor nothing can be judged: ask the operator of the log, or anybody you trust, for its anchor file".to_owned(),
+        ));
+    };
+    let verdict = judge(&command.bundle, anchor_path)?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&verdict).expect("a verdict is plain data"));
+    } else {
+        print!("{}", table(&verdict, &command.bundle.display().to_string()));
+    }
+    Ok(exit_code(&verdict))
+}
+
+/// Judges the bundle in a folder.
+pub fn judge(bundle: &std::path::Path, anchor_path: &std::path::Path) -> Result<Verdict, Failure> {
+    let anchor = read_anchor(anchor_path)?;
+    let folder = BundleFolder::open(bundle)?;
+    let beside = anchor_path.canonicalize().is_ok_and(|path| bundle.canonicalize().is_ok_and(|bundle| path.starts_with(bundle)));
+    if beside {
+        return Err(Failure::Cannot(
+            "the anchor lies inside the bundle: an anchor out of the bundle that is judged proves nothing".to_owned(),
+        ));
+    }
+    verify(&folder, &anchor, &AwsLc).map_err(|error| Failure::Cannot(error.to_string()))
+}
+
+/// 0 holds, 1 does not, 2 undecided.
+pub fn exit_code(verdict: &Verdict) -> u8 {
+    match verdict.grade {
+        Grade::Good | Grade::NotDemanded => EXIT_OK,
+        Grade::Undecided => EXIT_CANNOT,
+        Grade::Bad => EXIT_NO,
+    }
+}
+
+/// A table of findings for people.
+pub fn table(verdict: &Verdict, name: &str) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        text.push_str(&words);
+        text.push('\n');
+    };
+    line(format!("{}  {name}", headline(verdict.grade)));
+    line(String::new());
+    for (axis, grade) in &verdict.axes {
+        line(format!("  {axis:<11} {grade:<13} {}", summary(verdict, *axis)));
+    }
+    let told: Vec<_> =
+        verdict.findings.iter().filter(|finding| finding.grade > Grade::NotDemanded || finding.place != Place::default()).collect();
+    if !told.is_empty() {
+        line(String::new());
+        line("Findings, worst first:".to_owned());
+        for finding in told {
+            line(format!("  {:<13} {}{}", finding.grade.to_string(), finding.sentence, place(&finding.place)));
+        }
+    }
+    line(String::new());
+    let counts = &verdict.counts;
+    line(format!(
+        "Judged {} entries, {} segments, {} disclosed fragments ({} bytes).",
+        counts.entries, counts.segments, counts.fragments, counts.bytes
+    ));
+    let basis = &verdict.basis;
+    line(format!("By the anchor of {} (log {}), which did not come with the bundle,", basis.origin, basis.log));
+    line(format!(
+        "under its checkpoint of {} entries, root {}. Signatures: {}.",
+        basis.checkpoint_size,
+        basis.checkpoint_root,
+        basis.suites.join(", ")
+    ));
+    line(format!("Not proven by this or any such verdict: {}.", verdict.not_proven.join("; ")));
+    text
+}
+
+fn headline(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Good => "VERIFIED",
+        Grade::NotDemanded => "VERIFIED, as far as the anchor demands",
+        Grade::Undecided => "UNDECIDED",
+        Grade::Bad => "NOT AUTHENTIC",
+    }
+}
+
+/// The axis in a sentence: its only finding, or how many of the worst there are.
+fn summary(verdict: &Verdict, axis: Axis) -> String {
+    let mut findings = verdict.on(axis);
+    let first = findings.next().expect("every axis has a finding");
+    match findings.filter(|finding| finding.grade == first.grade).count() {
+        0 => first.sentence.clone(),
+        more => format!("{} (and {more} more)", first.sentence),
+    }
+}
+
+fn place(place: &Place) -> String {
+    let mut words = Vec::new();
+    if let Some(stream) = &place.stream {
+        words.push(stream.clone());
+    }
+    if let Some(seq) = place.seq {
+        words.push(format!("segment {seq}"));
+    }
+    if let Some(fragment) = place.fragment {
+        words.push(format!("fragment {fragment}"));
+    }
+    if let Some(time) = &place.time {
+        words.push(format!("at {time}"));
+    }
+    if let Some(index) = place.index {
+        words.push(format!("entry {index}"));
+    }
+    if let Some(file) = &place.file {
+        words.push(format!("file {file}"));
+    }
+    if words.is_empty() { String::new() } else { format!("\n                [{}]", words.join(", ")) }
+}

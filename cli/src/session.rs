@@ -1,0 +1,106 @@
+//! A person at work: an identity's folder, the anchor, the appliance, and the chain of the person's own statements.
+//!
+//! It knows no command.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use exhibit_client::{Appliance, ClientIdentity, Issuer, Receipt};
+use exhibit_evidence::{Anchor, Body, SignedStatement};
+use exhibit_pki::{Certificate, SoftwareSigner, Timestamp};
+use exhibit_tlog::Checkpoint;
+
+use crate::arguments::Connection;
+use crate::failure::Failure;
+
+/// Files of an identity's folder.
+pub const SIGNING_KEY: &str = "signing.key";
+/// See above.
+pub const SIGNING_CERTIFICATE: &str = "signing.pem";
+/// See above.
+pub const WRAPPING_KEY: &str = "wrapping.key";
+/// See above.
+pub const WRAPPING_CERTIFICATE: &str = "wrapping.pem";
+/// The CA certificates between the person's and the root.
+pub const CHAIN: &str = "chain.pem";
+
+/// A checkpoint is at most this long: three lines, and the signatures of the log and of 32 witnesses.
+const CHECKPOINT_BYTES_MAX: u64 = 256 << 10;
+
+/// A session with the appliance.
+pub struct Session {
+    /// What is trusted.
+    pub anchor: Anchor,
+    /// The connection.
+    pub appliance: Appliance,
+    issuer: Issuer,
+}
+
+impl Session {
+    /// Reads identity and anchor and prepares the connection; nothing is sent yet.
+    pub fn open(connection: &Connection) -> Result<Self, Failure> {
+        let anchor = read_anchor(&connection.anchor)?;
+        let folder = &connection.identity;
+        let identity = ClientIdentity {
+            certificate: read_certificate(&folder.join(SIGNING_CERTIFICATE))?,
+            chain: read_certificates(&folder.join(CHAIN))?,
+            signer: Arc::new(read_key(&folder.join(SIGNING_KEY))?),
+        };
+        let subject = identity.certificate.identity().map(|identity| identity.subject.to_string());
+        let subject = subject.ok_or_else(|| Failure::content(&folder.join(SIGNING_CERTIFICATE), "the certificate names nobody"))?;
+        let appliance = Appliance::new(&connection.appliance, &identity, &anchor)?;
+        let issuer = Issuer::open(folder, &subject, identity, anchor.log, now())?;
+        Ok(Self { anchor, appliance, issuer })
+    }
+
+    /// Signs `body` and puts it on the ledger.
+    pub async fn issue(&mut self, body: Body, attachments: &[&[u8]]) -> Result<(SignedStatement, Receipt), Failure> {
+        Ok(self.issuer.issue(&mut self.appliance, body, attachments, now()).await?)
+    }
+
+    /// The log's newest checkpoint, verified: the note as receipts carry it, and its head.
+    pub async fn checkpoint(&mut self) -> Result<(String, Checkpoint), Failure> {
+        let bytes = self.appliance.get_bytes("/log/checkpoint", CHECKPOINT_BYTES_MAX).await?;
+        let verified = String::from_utf8(bytes).map_err(|_| "it is not text".to_owned()).and_then(|note| {
+            let head = self.anchor.verifier.verify(&note).map_err(|error| error.to_string())?;
+            Ok((note, head))
+        });
+        verified.map_err(|reason| Failure::Untrustworthy(format!("the checkpoint of the appliance: {reason}")))
+    }
+}
+
+/// The moment, by this machine's clock.
+pub fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).ok().and_then(Timestamp::from_unix_ms).expect("the clock is before the year 10000")
+}
+
+/// Fills a slice with cryptographic randomness. Without it nothing can go on.
+pub fn fill_random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system gives randomness");
+}
+
+/// Reads an anchor file.
+pub fn read_anchor(path: &Path) -> Result<Anchor, Failure> {
+    Anchor::parse(&fs::read(path).map_err(Failure::file("read", path))?).map_err(|error| Failure::content(path, error))
+}
+
+/// Reads one PEM certificate.
+pub fn read_certificate(path: &Path) -> Result<Certificate, Failure> {
+    let pem = fs::read_to_string(path).map_err(Failure::file("read", path))?;
+    Certificate::from_pem(&pem).map_err(|error| Failure::content(path, error))
+}
+
+/// Reads PEM certificates.
+pub fn read_certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
+    let pem = fs::read_to_string(path).map_err(Failure::file("read", path))?;
+    Certificate::all_from_pem(&pem).map_err(|error| Failure::content(path, error))
+}
+
+/// Reads a private key.
+pub fn read_key(path: &Path) -> Result<SoftwareSigner, Failure> {
+    let pem = zeroize::Zeroizing::new(fs::read_to_string(path).map_err(Failure::file("read", path))?);
+    SoftwareSigner::from_pkcs8_pem(&pem).map_err(|error| Failure::content(path, error))
+}

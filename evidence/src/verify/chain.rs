@@ -1,0 +1,174 @@
+//! Continuity: each stream of the series is a chain without holes, each epoch follows the one before, and the interval is accounted for.
+
+use std::collections::BTreeMap;
+
+use super::entries::Entry;
+use super::{Interval, Judgement};
+use crate::Body;
+use crate::body::{Epoch, EpochReason};
+use crate::bundle::Manifest;
+use crate::verdict::{Axis, Finding, FindingKind, Grade, Place};
+
+/// Uncovered time up to this is no hole: segments are timed in whole milliseconds by frames that come up to half a second apart (2 frames a
+/// second is the slowest that surveillance cameras are set to), at both ends of a span.
+const COVER_TOLERANCE_MS: u64 = 1_000;
+
+/// The statements of one stream that the bundle holds, in order of seq.
+type Chain<'a> = Vec<&'a Entry>;
+
+pub(super) fn judge(judgement: &mut Judgement<'_>, manifest: &Manifest, interval: Interval, entries: &[Entry]) {
+    let mut chains: BTreeMap<&str, Chain<'_>> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| entry.statement().stream.series() == manifest.question.series) {
+        chains.entry(entry.statement().stream.as_str()).or_default().push(entry);
+    }
+    for chain in chains.values_mut() {
+        chain.sort_by_key(|entry| entry.statement().seq);
+        judge_chain(judgement, chain);
+    }
+    for chain in chains.values() {
+        judge_epoch(judgement, chain, &chains, entries);
+    }
+    judge_coverage(judgement, interval, &chains);
+    report_unknown_types(judgement, entries);
+}
+
+fn judge_chain(judgement: &mut Judgement<'_>, chain: &Chain<'_>) {
+    for pair in chain.windows(2) {
+        let (before, after) = (pair[0], pair[1]);
+        let (seq, next) = (before.statement().seq, after.statement().seq);
+        if after.statement().observed.size < before.statement().observed.size {
+            let sentence = "The log that the issuer says it observed shrank within its own chain.";
+            judgement.bad(Axis::Continuity, FindingKind::Observed, after.place(), sentence);
+        }
+        if next == seq {
+            judgement.bad(Axis::Continuity, FindingKind::ChainBroken, after.place(), "Two entries claim this place in the chain.");
+        } else if next == seq + 1 {
+            if after.statement().prev != before.leaf {
+                let sentence = "The statement does not follow the one before it in the bundle.";
+                judgement.bad(Axis::Continuity, FindingKind::ChainBroken, after.place(), sentence);
+            }
+        } else if seq != 0 {
+            // From the epoch's statement to the first one of the interval there may be a leap: what lies between was not asked for.
+            let sentence = format!("Statements {} to {} of the chain are not in the bundle.", seq + 1, next - 1);
+            judgement.bad(Axis::Continuity, FindingKind::ChainHole, after.place(), sentence);
+        }
+    }
+}
+
+/// The epoch statement is there, its recipients are shown, and what it continues is what the bundle has.
+fn judge_epoch(judgement: &mut Judgement<'_>, chain: &Chain<'_>, chains: &BTreeMap<&str, Chain<'_>>, entries: &[Entry]) {
+    let first = chain[0];
+    let Body::Epoch(epoch) = &first.statement().body else {
+        let sentence = "The statement that begins this epoch is not in the bundle.";
+        judgement.bad(Axis::Continuity, FindingKind::ChainHole, first.place(), sentence);
+        return;
+    };
+    let obeyed = entries.iter().find(|entry| entry.leaf == epoch.recipients);
+    let fits = obeyed.is_some_and(|entry| match &entry.statement().body {
+        Body::Recipients(recipients) => recipients.scope == first.statement().stream.owner() && entry.index < first.index,
+        _ => false,
+    });
+    if !fits {
+        let sentence = "The recipients that the camera obeyed are not in the bundle, or not of this camera.";
+        judgement.bad(Axis::Signature, FindingKind::Recipients, first.place(), sentence);
+    }
+    let Some(previous) = &epoch.continues.previous else { return };
+    let Some(last) = chains.get(previous.stream.as_str()).and_then(|chain| chain.last()) else { return };
+    let held = last.statement().seq;
+    if held < previous.seq {
+        let sentence = format!("Statements {} to {} of the chain before this epoch are not in the bundle.", held + 1, previous.seq);
+        judgement.bad(Axis::Continuity, FindingKind::ChainHole, last.place(), sentence);
+    } else if held == previous.seq && last.leaf != previous.leaf {
+        let sentence = "This epoch continues another statement than the one in the bundle.";
+        judgement.bad(Axis::Continuity, FindingKind::ChainBroken, first.place(), sentence);
+    }
+}
+
+/// What a span of the camera's time holds.
+struct Span {
+    from_ms: u64,
+    to_ms: u64,
+}
+
+fn judge_coverage(judgement: &mut Judgement<'_>, interval: Interval, chains: &BTreeMap<&str, Chain<'_>>) {
+    let statements = || chains.values().flatten().map(|entry| &entry.statement().body);
+    let mut covered: Vec<Span> = statements()
+        .filter_map(|body| match body {
+            Body::Segment(segment) => {
+                let from_ms = segment.start.unix_ms();
+                Some(Span { from_ms, to_ms: from_ms.saturating_add(segment.duration_ms) })
+            }
+            _ => None,
+        })
+        .collect();
+    covered.sort_by_key(|span| span.from_ms);
+    let end_ms = interval.to.unix_ms();
+    let mut now_ms = interval.from.unix_ms();
+    let mut holes = Vec::new();
+    for span in covered.iter().filter(|span| span.from_ms < end_ms) {
+        if span.from_ms > now_ms + COVER_TOLERANCE_MS {
+            holes.push(Span { from_ms: now_ms, to_ms: span.from_ms });
+        }
+        now_ms = now_ms.max(span.to_ms);
+    }
+    if end_ms > now_ms + COVER_TOLERANCE_MS {
+        holes.push(Span { from_ms: now_ms, to_ms: end_ms });
+    }
+    for hole in holes {
+        explain(judgement, &hole, chains);
+    }
+}
+
+/// Says of a span without segments why that is, if a statement does.
+fn explain(judgement: &mut Judgement<'_>, hole: &Span, chains: &BTreeMap<&str, Chain<'_>>) {
+    let text = |ms| exhibit_pki::Timestamp::from_unix_ms(ms).map(|time| time.to_string()).unwrap_or_default();
+    let (from, to) = (text(hole.from_ms), text(hole.to_ms));
+    let place = Place { time: Some(from.clone()), ..Place::default() };
+    for entry in chains.values().flatten() {
+        let cause = match &entry.statement().body {
+            Body::Gap(gap)
+                if gap.from.unix_ms() <= hole.from_ms + COVER_TOLERANCE_MS && gap.to.unix_ms() + COVER_TOLERANCE_MS >= hole.to_ms =>
+            {
+                format!("the camera states a gap there ({})", gap.cause.as_str())
+            }
+            Body::Epoch(epoch) if began_after(epoch, hole) => match epoch.continues.previous {
+                None => "the camera's first epoch began only then".to_owned(),
+                Some(_) => {
+                    format!("the camera began a new epoch then ({}), and its chain shows nothing between", epoch.continues.reason.as_str())
+                }
+            },
+            Body::Close(close) if entry.statement().issued.unix_ms() <= hole.from_ms + COVER_TOLERANCE_MS + close_lag_ms(hole) => {
+                format!("the camera closed its chain before ({})", close.reason.as_str())
+            }
+            _ => continue,
+        };
+        let sentence = format!("Nothing was recorded from {from} to {to}: {cause}.");
+        judgement.findings.push(Finding::new(Axis::Continuity, Grade::NotDemanded, FindingKind::Gap, sentence).at(place));
+        return;
+    }
+    let sentence = format!("No segment covers {from} to {to}, and no statement in the bundle says why.");
+    judgement.findings.push(Finding::new(Axis::Continuity, Grade::Undecided, FindingKind::Uncovered, sentence).at(place));
+}
+
+/// An epoch that began where the hole ends accounts for it: its chain is whole from there on, and it names what came before.
+fn began_after(epoch: &Epoch, hole: &Span) -> bool {
+    let began_ms = epoch.started.unix_ms();
+    let known = epoch.continues.previous.is_some() || epoch.continues.reason == EpochReason::Start;
+    known && began_ms + COVER_TOLERANCE_MS >= hole.from_ms && began_ms <= hole.to_ms + COVER_TOLERANCE_MS
+}
+
+/// A `close` is issued after the last segment was sealed, which the encoder delivers up to a segment later than its frames were taken.
+fn close_lag_ms(hole: &Span) -> u64 {
+    const SEGMENT_MS_MAX: u64 = 10_000;
+    SEGMENT_MS_MAX.min(hole.to_ms.saturating_sub(hole.from_ms))
+}
+
+fn report_unknown_types(judgement: &mut Judgement<'_>, entries: &[Entry]) {
+    for entry in entries {
+        if let Body::Unknown { type_name, .. } = &entry.statement().body {
+            let sentence = format!("Entry {} is of type {type_name}, which this version does not judge.", entry.index);
+            let finding = Finding::new(Axis::Continuity, Grade::NotDemanded, FindingKind::NotJudged, sentence);
+            judgement.findings.push(finding.at(entry.place()));
+        }
+    }
+}

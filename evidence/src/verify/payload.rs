@@ -1,0 +1,121 @@
+//! Content: every disclosed fragment against the commitment that the camera signed, one at a time.
+
+use exhibit_pki::Timestamp;
+use exhibit_tlog::Hash;
+use zeroize::Zeroizing;
+
+use super::entries::Entry;
+use super::{Interval, Judgement};
+use crate::Body;
+use crate::body::Segment;
+use crate::bundle::{
+    DISCLOSURE_BYTES_MAX, DisclosedFragment, DisclosedSegment, Disclosure, FRAGMENT_BYTES_MAX, Manifest, SourceError, disclosure_path,
+    fragment_path,
+};
+use crate::segment::{CommitmentKey, TAG_BYTES, commitment, commitment_root};
+use crate::verdict::{Axis, Finding, FindingKind, Grade, Place};
+
+pub(super) fn judge(judgement: &mut Judgement<'_>, manifest: &Manifest, interval: Interval, entries: &[Entry]) -> Result<(), SourceError> {
+    let of_series = entries.iter().filter(|entry| entry.statement().stream.series() == manifest.question.series);
+    for entry in of_series {
+        let Body::Segment(segment) = &entry.statement().body else { continue };
+        judgement.counts.segments += 1;
+        let statement = entry.statement();
+        let disclosed = manifest.segments.iter().any(|named| named.stream == statement.stream.as_str() && named.seq == statement.seq);
+        let starts_ms = segment.start.unix_ms();
+        let overlaps = starts_ms < interval.to.unix_ms() && starts_ms.saturating_add(segment.duration_ms) > interval.from.unix_ms();
+        if overlaps && !disclosed {
+            let sentence = "The segment is proven to exist, and its content is withheld.";
+            judgement.findings.push(Finding::new(Axis::Payload, Grade::NotDemanded, FindingKind::Withheld, sentence).at(entry.place()));
+        }
+    }
+    for named in &manifest.segments {
+        judge_segment(judgement, named, entries)?;
+    }
+    Ok(())
+}
+
+fn judge_segment(judgement: &mut Judgement<'_>, named: &DisclosedSegment, entries: &[Entry]) -> Result<(), SourceError> {
+    let place = Place::position(&named.stream, named.seq);
+    let found = entries.iter().find(|entry| entry.statement().stream.as_str() == named.stream && entry.statement().seq == named.seq);
+    let Some(Body::Segment(segment)) = found.map(|entry| &entry.statement().body) else {
+        let sentence =
+            format!("Segment {} of {} is disclosed, and no proven statement of the camera stands for it.", named.seq, named.stream);
+        judgement.bad(Axis::Payload, FindingKind::Commitments, place, sentence);
+        return Ok(());
+    };
+    let path = disclosure_path(&named.stream, named.seq);
+    let Some(json) = judgement.required(Axis::Payload, &path, DISCLOSURE_BYTES_MAX)? else { return Ok(()) };
+    let (disclosure, commitments) = match parse_disclosure(&json, named, segment) {
+        Ok(parsed) => parsed,
+        Err(reason) => {
+            let sentence = format!("The commitments of segment {} do not match what the camera signed: {reason}.", named.seq);
+            judgement.bad(Axis::Payload, FindingKind::Commitments, Place { file: Some(path), ..place }, sentence);
+            return Ok(());
+        }
+    };
+    for fragment in &disclosure.fragments {
+        judge_fragment(judgement, named, segment, &commitments, fragment)?;
+    }
+    Ok(())
+}
+
+/// Parses a disclosure and checks the root of its commitments against the signed one.
+fn parse_disclosure(json: &[u8], named: &DisclosedSegment, segment: &Segment) -> Result<(Disclosure, Vec<Hash>), String> {
+    let disclosure = Disclosure::parse(json)?;
+    if disclosure.stream != named.stream || disclosure.seq != named.seq {
+        return Err("they are of another segment".to_owned());
+    }
+    let commitments: Option<Vec<Hash>> = disclosure.commitments.iter().map(|text| Hash::from_hex(text)).collect();
+    let commitments = commitments.ok_or_else(|| "one is not 64 lower-case hex digits".to_owned())?;
+    if commitments.len() != segment.fragment_lengths.len() {
+        return Err(format!("there are {}, and {} were signed", commitments.len(), segment.fragment_lengths.len()));
+    }
+    if commitment_root(&commitments) != segment.commitment_root {
+        return Err("their root is another".to_owned());
+    }
+    Ok((disclosure, commitments))
+}
+
+fn judge_fragment(
+    judgement: &mut Judgement<'_>,
+    named: &DisclosedSegment,
+    segment: &Segment,
+    commitments: &[Hash],
+    fragment: &DisclosedFragment,
+) -> Result<(), SourceError> {
+    let path = fragment_path(&named.stream, named.seq, fragment.index);
+    let time = fragment_time(segment, fragment.index);
+    let place = Place { file: Some(path.clone()), ..Place::fragment(&named.stream, named.seq, fragment.index, time) };
+    let Some(expected) = commitments.get(fragment.index as usize) else {
+        let sentence = format!("Fragment {} does not exist in segment {}.", fragment.index, named.seq);
+        judgement.bad(Axis::Payload, FindingKind::FragmentAltered, place, sentence);
+        return Ok(());
+    };
+    let Some(plaintext) = judgement.required(Axis::Payload, &path, FRAGMENT_BYTES_MAX)? else { return Ok(()) };
+    let last = fragment.index as usize + 1 == commitments.len();
+    let signed_length = segment.fragment_lengths[fragment.index as usize] as usize;
+    let holds = plaintext.len() + TAG_BYTES == signed_length
+        && parse_key(&fragment.key).is_some_and(|key| commitment(&key, fragment.index, last, &plaintext) == *expected);
+    if holds {
+        judgement.counts.fragments += 1;
+        judgement.counts.bytes += plaintext.len() as u64;
+    } else {
+        let sentence = format!(
+            "Fragment {} of segment {}, at {time} by the camera's clock, is not what the camera sealed: it was changed.",
+            fragment.index, named.seq
+        );
+        judgement.bad(Axis::Payload, FindingKind::FragmentAltered, place, sentence);
+    }
+    Ok(())
+}
+
+fn parse_key(text: &str) -> Option<CommitmentKey> {
+    Hash::from_hex(text).map(|bytes| CommitmentKey(Zeroizing::new(bytes.0)))
+}
+
+/// Where in the camera's time a fragment begins. Fragments of a segment are cut at equal steps, so its share of the duration is the time.
+fn fragment_time(segment: &Segment, index: u32) -> Timestamp {
+    let count = segment.fragment_lengths.len().max(1) as u64;
+    segment.start.checked_add_ms(segment.duration_ms * u64::from(index) / count).unwrap_or(segment.start)
+}
