@@ -2,11 +2,16 @@
 //!
 //! It does not know what a segment is, who signed an entry, or what a certificate is. It owns RocksDB; nobody else uses it.
 
+mod checkpoint;
+mod database;
+mod edge;
+mod ledger;
 pub mod plan;
-pub mod recover;
-pub mod sequencer;
-pub mod store;
+mod recover;
+mod sequencer;
+mod store;
 
-pub use plan::{Candidate, Refusal};
-pub use sequencer::{Admission, Ledger, LedgerError, Options};
+pub use ledger::{Admission, Ledger, LedgerError, Options};
+pub use plan::{Annotation, Candidate, Refusal};
+pub use sequencer::{BATCH_ENTRIES_LIMIT, QUEUE_CANDIDATES_MAX};
 pub use store::{EntryPlace, StreamHead};

@@ -1,1 +1,155 @@
 //! Start: proves the edge of the tree against the last signed head, and refuses a tree that shrank, forked or is damaged.
+//!
+//! It does not read the whole ledger: what lies behind the last tile is judged by the roots above it, and in full by fsck.
+
+use exhibit_tlog::tile::TILE_WIDTH;
+use exhibit_tlog::{HashReader, MerkleFrontier, leaf_hash, root_at, root_of};
+
+use crate::LedgerError;
+use crate::checkpoint::{Published, Signing};
+use crate::edge::{TREE_LEVELS_PER_TILE, TreeEdge, tile_width};
+use crate::sequencer::BATCH_ENTRIES_LIMIT;
+use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEYS, META_ORIGIN, Store, TileReader, damaged};
+
+/// A ledger whose edge holds.
+pub(crate) struct Recovered {
+    pub edge: TreeEdge,
+    /// `None` if it is empty.
+    pub published: Option<Published>,
+}
+
+/// Proves the edge; signs the entries that a crash has left durable but without a checkpoint.
+pub(crate) fn recover(store: &Store, signing: &Signing) -> Result<Recovered, LedgerError> {
+    check_log(store, signing)?;
+    let tree = store.tree()?;
+    check_last_entry(store, &tree)?;
+    let reader = TileReader::new(store);
+    if root_at(&reader, tree.size())? != tree.root() {
+        return Err(damaged(format_args!("the tiles do not lead to the root that is stored for {} entries", tree.size())));
+    }
+    let edge = read_edge(store, &tree)?;
+    let signed = check_checkpoint(store, signing, &tree)?;
+    let signed_size = signed.as_ref().map_or(0, |published| published.head.size);
+    check_tail(store, &tree, signed_size)?;
+    let published = if tree.size() > signed_size { Some(sign_again(store, signing, &tree)?) } else { signed };
+    Ok(Recovered { edge, published })
+}
+
+/// A blank database becomes this log's; any other must be this log's already.
+fn check_log(store: &Store, signing: &Signing) -> Result<(), LedgerError> {
+    let (origin, keys) = (&signing.log.origin, signing.keys_text());
+    let Some(format) = store.meta(META_FORMAT)? else {
+        if store.is_blank()? {
+            return store.create(origin, &keys);
+        }
+        return Err(damaged("the row that names the format is missing"));
+    };
+    if format != FORMAT {
+        return Err(LedgerError::WrongLog(format!(
+            "the database has the format {format:?} and this program knows {FORMAT:?}. Use the program that wrote it, or migrate"
+        )));
+    }
+    let stored_origin = store.meta(META_ORIGIN)?.ok_or_else(|| damaged("the row that names the log is missing"))?;
+    if stored_origin != *origin {
+        return Err(LedgerError::WrongLog(format!(
+            "the database is of the log {stored_origin:?} and the configuration names {origin:?}. Correct the folder or the origin"
+        )));
+    }
+    let stored_keys = store.meta(META_KEYS)?.ok_or_else(|| damaged("the row that names the log's keys is missing"))?;
+    if stored_keys != keys {
+        return Err(LedgerError::WrongLog(format!(
+            "the database was made with the note keys {stored_keys:?} and the configuration has {keys:?}. Configure the log's own keys; \
+             a log with other keys is another log"
+        )));
+    }
+    Ok(())
+}
+
+fn check_last_entry(store: &Store, tree: &MerkleFrontier) -> Result<(), LedgerError> {
+    let entries = store.last_index()?.map_or(0, |last| last.saturating_add(1));
+    if entries == tree.size() {
+        return Ok(());
+    }
+    Err(damaged(format_args!("the tree has {} entries and the last one that is stored is number {entries}", tree.size())))
+}
+
+/// The rows that the next entries go to, each with exactly the hashes of this size, and the end of each level against the tile below it.
+fn read_edge(store: &Store, tree: &MerkleFrontier) -> Result<TreeEdge, LedgerError> {
+    let width = u64::from(TILE_WIDTH);
+    let mut open = Vec::new();
+    let (mut level, mut hashes) = (0, tree.size());
+    while hashes > 0 {
+        let (index, expected) = (hashes / width, usize::from(tile_width(level, hashes / width, tree.size())));
+        let row = store.tile(level, index)?.unwrap_or_default();
+        if row.len() != expected {
+            return Err(damaged(format_args!("tile {level}/{index} has {} hashes and should have {expected}", row.len())));
+        }
+        open.push(row);
+        if level > 0 {
+            let below = store.tile(level - 1, hashes - 1)?.unwrap_or_default();
+            let last = TileReader::new(store).hash(level * TREE_LEVELS_PER_TILE, hashes - 1)?;
+            if root_of(&below) != last {
+                return Err(damaged(format_args!("tile {}/{} does not lead to its hash in the level above", level - 1, hashes - 1)));
+            }
+        }
+        level += 1;
+        hashes /= width;
+    }
+    Ok(TreeEdge::new(tree.clone(), open))
+}
+
+/// The stored checkpoint must verify under this log's keys, and the tree must still be one that it signs or has grown from it.
+fn check_checkpoint(store: &Store, signing: &Signing, tree: &MerkleFrontier) -> Result<Option<Published>, LedgerError> {
+    let Some(note) = store.meta(META_CHECKPOINT)? else {
+        return Ok(None);
+    };
+    let head = signing.log.verify(&note).map_err(|error| damaged(format_args!("the stored checkpoint does not verify: {error}")))?;
+    if head.size > tree.size() {
+        return Err(damaged(format_args!(
+            "a checkpoint of {} entries was signed and only {} are there: the end of the ledger is lost",
+            head.size,
+            tree.size()
+        )));
+    }
+    if root_at(&TileReader::new(store), head.size)? != head.root {
+        return Err(damaged(format_args!("the tree does not contain the one of {} entries that was signed: it was forked", head.size)));
+    }
+    Ok(Some(Published { note: note.into(), head }))
+}
+
+/// Re-hashes the last tile's worth of entries, and whatever is not signed yet.
+fn check_tail(store: &Store, tree: &MerkleFrontier, signed_size: u64) -> Result<(), LedgerError> {
+    let unsigned = tree.size() - signed_size;
+    if unsigned > BATCH_ENTRIES_LIMIT as u64 {
+        return Err(damaged(format_args!(
+            "{unsigned} entries are not covered by the stored checkpoint, more than one batch can hold: a checkpoint was removed"
+        )));
+    }
+    let count = unsigned.max(u64::from(TILE_WIDTH)).min(tree.size());
+    let first = tree.size() - count;
+    let reader = TileReader::new(store);
+    for (index, entry) in (first..).zip(store.entries(first, count)?) {
+        let leaf = leaf_hash(&entry);
+        if reader.hash(0, index)? != leaf {
+            return Err(damaged(format_args!("entry {index} does not have the hash that the tree has for it")));
+        }
+        // The same bytes may have been admitted at a second place, whose index this row then names.
+        match store.index_of(&leaf)? {
+            Some(named) if named == index || (named < tree.size() && reader.hash(0, named)? == leaf) => {}
+            _ => return Err(damaged(format_args!("the leaf hash of entry {index} does not lead to it"))),
+        }
+    }
+    Ok(())
+}
+
+/// The process ended between a synced batch and its checkpoint: nobody was answered, but the entries are there to stay.
+fn sign_again(store: &Store, signing: &Signing, tree: &MerkleFrontier) -> Result<Published, LedgerError> {
+    let published = signing.sign(tree)?;
+    store.write_checkpoint(&published.note)?;
+    tracing::info!(size = published.head.size, "signed the entries that the last run had left without a checkpoint");
+    Ok(published)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,6 +1,19 @@
 //! The rows in RocksDB (docs/formats/ledger.md): column families, keys, and the synced batch.
+//!
+//! It does not know which rows a signed checkpoint covers: who reads for others must look at indexes.
 
-use exhibit_tlog::Hash;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::rc::Rc;
+
+use exhibit_tlog::tile::{TILE_WIDTH, encode_tile};
+use exhibit_tlog::{Hash, HashReader, MerkleFrontier, root_of};
+use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, WriteBatch};
+
+use crate::database::{self, ANNOTATIONS, ENTRIES, HEADS, LEAVES, META, PLACES, TILES};
+use crate::edge::{TREE_LEVELS_PER_TILE, TileRow};
+use crate::{Candidate, LedgerError};
 
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,4 +35,390 @@ pub struct StreamHead {
     pub next_seq: u64,
     /// Leaf hash of the last entry.
     pub leaf: Hash,
+}
+
+/// A head as stored: with the index of the last entry, which tells whether a checkpoint covers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeadRow {
+    pub head: StreamHead,
+    pub last_index: u64,
+}
+
+/// An annotation as stored: its newest value, and the one before if that was of an earlier batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AnnotationRow {
+    /// The entry that wrote the newest value.
+    pub index: u64,
+    pub value: Vec<u8>,
+    pub earlier: Option<Vec<u8>>,
+}
+
+impl AnnotationRow {
+    /// The value in a ledger of `size` entries. There is never more than one batch beyond a checkpoint, so one earlier value is enough.
+    pub fn value_at(self, size: u64) -> Option<Vec<u8>> {
+        if self.index < size { Some(self.value) } else { self.earlier }
+    }
+}
+
+/// The database. Opening it takes RocksDB's lock: one process has it.
+pub(crate) struct Store {
+    db: DB,
+}
+
+type Rows<'a> = Box<dyn Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), LedgerError>> + 'a>;
+
+impl Store {
+    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
+        let db = DB::open_cf_descriptors(&database::database_options(), folder, database::families()).map_err(storage)?;
+        Ok(Self { db })
+    }
+
+    pub fn entry(&self, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.get(ENTRIES, index.to_be_bytes())
+    }
+
+    /// The entries from `first` on, `count` of them; damaged if one is missing.
+    pub fn entries(&self, first: u64, count: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let mut entries = Vec::new();
+        for (row, index) in self.rows(ENTRIES, &first.to_be_bytes(), Direction::Forward).zip(first..first.saturating_add(count)) {
+            let (key, entry) = row?;
+            if *key != index.to_be_bytes() {
+                break;
+            }
+            entries.push(entry.into_vec());
+        }
+        if entries.len() as u64 == count {
+            Ok(entries)
+        } else {
+            Err(damaged(format_args!("entry {} is missing", first + entries.len() as u64)))
+        }
+    }
+
+    /// The highest index that any entry has.
+    pub fn last_index(&self) -> Result<Option<u64>, LedgerError> {
+        let Some(row) = self.db.iterator_cf(self.family(ENTRIES), IteratorMode::End).next() else {
+            return Ok(None);
+        };
+        let (key, _) = row.map_err(storage)?;
+        read_u64(&key).map(Some).ok_or_else(|| damaged("an entry has a key that is no index"))
+    }
+
+    pub fn place(&self, stream: &str, seq: u64) -> Result<Option<EntryPlace>, LedgerError> {
+        let Some(value) = self.get(PLACES, place_key(stream, seq))? else {
+            return Ok(None);
+        };
+        decode_place(&value).map(Some).ok_or_else(|| damaged(format_args!("the row of place {seq} of a chain is malformed")))
+    }
+
+    pub fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LedgerError> {
+        let Some(value) = self.get(LEAVES, leaf.0)? else {
+            return Ok(None);
+        };
+        read_u64(&value).map(Some).ok_or_else(|| damaged(format_args!("the row of leaf {leaf} is malformed")))
+    }
+
+    pub fn head(&self, stream: &str) -> Result<Option<HeadRow>, LedgerError> {
+        let Some(value) = self.get(HEADS, stream)? else {
+            return Ok(None);
+        };
+        decode_head(stream.as_bytes(), &value).map(Some).ok_or_else(|| damaged("the row of a chain's head is malformed"))
+    }
+
+    /// All heads from the name `from` on, in order.
+    pub fn heads(&self, from: &[u8]) -> impl Iterator<Item = Result<HeadRow, LedgerError>> {
+        self.rows(HEADS, from, Direction::Forward).map(|row| {
+            let (stream, value) = row?;
+            decode_head(&stream, &value).ok_or_else(|| damaged("the row of a chain's head is malformed"))
+        })
+    }
+
+    /// All annotations from the key `from` on, in order.
+    pub fn annotations(&self, from: &[u8]) -> impl Iterator<Item = Result<(Vec<u8>, AnnotationRow), LedgerError>> {
+        self.rows(ANNOTATIONS, from, Direction::Forward).map(|row| {
+            let (key, value) = row?;
+            let annotation = decode_annotation(&value).ok_or_else(|| damaged("the row of an annotation is malformed"))?;
+            Ok((key.into_vec(), annotation))
+        })
+    }
+
+    /// The hashes so far of a tile.
+    pub fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
+        let Some(value) = self.get(TILES, tile_key(level, index))? else {
+            return Ok(None);
+        };
+        let hashes = decode_hashes(&value).filter(|hashes| (1..=usize::from(TILE_WIDTH)).contains(&hashes.len()));
+        hashes.map(Some).ok_or_else(|| damaged(format_args!("the row of tile {level}/{index} is malformed")))
+    }
+
+    /// Size and peaks of the tree that is durable, signed or not.
+    pub fn tree(&self) -> Result<MerkleFrontier, LedgerError> {
+        let Some(value) = self.get(META, META_TREE)? else {
+            return Ok(MerkleFrontier::default());
+        };
+        let (size, peaks) = value.split_at_checked(8).ok_or_else(|| damaged("the row of the tree is malformed"))?;
+        let frontier = read_u64(size).zip(decode_hashes(peaks)).and_then(|(size, peaks)| MerkleFrontier::from_parts(size, peaks));
+        frontier.ok_or_else(|| damaged("the row of the tree is malformed"))
+    }
+
+    pub fn meta(&self, key: &str) -> Result<Option<String>, LedgerError> {
+        let text = self.get(META, key)?.map(String::from_utf8).transpose();
+        text.map_err(|_| damaged(format_args!("the row of the {key} is malformed")))
+    }
+
+    /// Whether nothing at all is stored in the families that are not empty in a ledger with entries.
+    pub fn is_blank(&self) -> Result<bool, LedgerError> {
+        for family in database::FAMILIES {
+            if let Some(row) = self.rows(family, &[], Direction::Forward).next() {
+                return row.map(|_| false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes a blank database the one of a log, synced.
+    pub fn create(&self, origin: &str, keys: &str) -> Result<(), LedgerError> {
+        let mut batch = WriteBatch::default();
+        let meta = self.family(META);
+        batch.put_cf(meta, META_FORMAT, FORMAT);
+        batch.put_cf(meta, META_ORIGIN, origin);
+        batch.put_cf(meta, META_KEYS, keys);
+        self.db.write_opt(batch, &database::synced()).map_err(storage)
+    }
+
+    /// Writes new entries with all their rows, and the tree with them, in one synced batch: after a crash all are there or none.
+    pub fn write_entries(&self, entries: &[(&Candidate, EntryPlace)], tiles: &[TileRow], tree: &MerkleFrontier) -> Result<(), LedgerError> {
+        let mut batch = WriteBatch::default();
+        let [entry_rows, places, leaves] = [ENTRIES, PLACES, LEAVES].map(|name| self.family(name));
+        let mut heads = HashMap::new();
+        for (candidate, place) in entries {
+            let index = place.index.to_be_bytes();
+            batch.put_cf(entry_rows, index, &candidate.entry);
+            batch.put_cf(places, place_key(&candidate.stream, candidate.seq), encode_place(place));
+            batch.put_cf(leaves, place.leaf.0, index);
+            heads.insert(candidate.stream.as_str(), (candidate.seq + 1, place));
+        }
+        for (stream, (next_seq, last)) in heads {
+            batch.put_cf(self.family(HEADS), stream, encode_head(next_seq, last));
+        }
+        for row in tiles {
+            batch.put_cf(self.family(TILES), tile_key(row.level, row.index), encode_tile(&row.hashes));
+        }
+        self.put_annotations(&mut batch, entries)?;
+        batch.put_cf(self.family(META), META_TREE, [tree.size().to_be_bytes().to_vec(), encode_tile(tree.peaks())].concat());
+        self.db.write_opt(batch, &database::synced()).map_err(storage)
+    }
+
+    fn put_annotations(&self, batch: &mut WriteBatch, entries: &[(&Candidate, EntryPlace)]) -> Result<(), LedgerError> {
+        let mut newest = BTreeMap::new();
+        for (candidate, place) in entries {
+            newest.extend(candidate.annotations.iter().map(|(key, value)| (key, (place.index, value))));
+        }
+        let family = self.family(ANNOTATIONS);
+        for (key, (index, value)) in newest {
+            let earlier =
+                self.get(ANNOTATIONS, key)?.map(|row| decode_annotation(&row).ok_or_else(|| damaged("an annotation is malformed")));
+            let earlier = earlier.transpose()?.map(|row| row.value);
+            batch.put_cf(family, key, encode_annotation(&AnnotationRow { index, value: value.clone(), earlier }));
+        }
+        Ok(())
+    }
+
+    /// Keeps the newest signed checkpoint. Not synced by itself: the tree that it signs is synced already, so what a power cut can take is
+    /// this note, and start signs the same tree again. It reaches the disk with the next batch.
+    pub fn write_checkpoint(&self, note: &str) -> Result<(), LedgerError> {
+        self.db.put_cf_opt(self.family(META), META_CHECKPOINT, note, &database::unsynced()).map_err(storage)
+    }
+
+    fn get(&self, family: &str, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.db.get_cf(self.family(family), key).map_err(storage)
+    }
+
+    fn rows(&self, family: &str, from: &[u8], direction: Direction) -> Rows<'_> {
+        let rows = self.db.iterator_cf(self.family(family), IteratorMode::From(from, direction));
+        Box::new(rows.map(|row| row.map_err(storage)))
+    }
+
+    fn family(&self, name: &str) -> &ColumnFamily {
+        self.db.cf_handle(name).expect("every column family was opened or created")
+    }
+
+    /// The rows as they are, for tests that damage them.
+    #[cfg(test)]
+    pub fn raw(&self) -> &DB {
+        &self.db
+    }
+}
+
+/// Reads hashes of perfect subtrees from tile rows; reads each row once.
+pub(crate) struct TileReader<'a> {
+    store: &'a Store,
+    rows: RefCell<HashMap<TilePosition, Rc<[Hash]>>>,
+}
+
+/// Level and index.
+type TilePosition = (u8, u64);
+
+impl<'a> TileReader<'a> {
+    pub fn new(store: &'a Store) -> Self {
+        Self { store, rows: RefCell::default() }
+    }
+
+    fn row(&self, level: u8, index: u64) -> Result<Rc<[Hash]>, LedgerError> {
+        if let Some(row) = self.rows.borrow().get(&(level, index)) {
+            return Ok(row.clone());
+        }
+        let row = self.store.tile(level, index)?.ok_or_else(|| damaged(format_args!("tile {level}/{index} is missing")))?;
+        let row: Rc<[Hash]> = row.into();
+        self.rows.borrow_mut().insert((level, index), row.clone());
+        Ok(row)
+    }
+}
+
+impl HashReader for TileReader<'_> {
+    type Error = LedgerError;
+
+    fn hash(&self, tree_level: u8, position: u64) -> Result<Hash, LedgerError> {
+        let (level, height) = (tree_level / TREE_LEVELS_PER_TILE, tree_level % TREE_LEVELS_PER_TILE);
+        // A subtree within a tile: 2^height of its hashes.
+        let first = position << height;
+        let (index, start) = (first / u64::from(TILE_WIDTH), (first % u64::from(TILE_WIDTH)) as usize);
+        let row = self.row(level, index)?;
+        let hashes = row.get(start..start + (1 << height));
+        hashes.map(root_of).ok_or_else(|| damaged(format_args!("tile {level}/{index} is too short")))
+    }
+}
+
+/// `stream || 0x00 || be64(seq)`: a name has no zero byte, so no two places share a key and a chain's places are in order.
+fn place_key(stream: &str, seq: u64) -> Vec<u8> {
+    [stream.as_bytes(), &[0], &seq.to_be_bytes()].concat()
+}
+
+/// `level || be64(index)`.
+fn tile_key(level: u8, index: u64) -> [u8; 9] {
+    let mut key = [level; 9];
+    key[1..].copy_from_slice(&index.to_be_bytes());
+    key
+}
+
+/// `be64(index) || leaf || identity`.
+fn encode_place(place: &EntryPlace) -> Vec<u8> {
+    [&place.index.to_be_bytes()[..], &place.leaf.0, &place.identity.0].concat()
+}
+
+fn decode_place(value: &[u8]) -> Option<EntryPlace> {
+    let (index, hashes) = value.split_at_checked(8)?;
+    let [leaf, identity] = decode_hashes(hashes)?.try_into().ok()?;
+    Some(EntryPlace { index: read_u64(index)?, leaf, identity })
+}
+
+/// `be64(next seq) || leaf || be64(index of the last entry)`.
+fn encode_head(next_seq: u64, last: &EntryPlace) -> Vec<u8> {
+    [&next_seq.to_be_bytes()[..], &last.leaf.0, &last.index.to_be_bytes()].concat()
+}
+
+fn decode_head(stream: &[u8], value: &[u8]) -> Option<HeadRow> {
+    let stream = String::from_utf8(stream.to_vec()).ok()?;
+    let (next_seq, rest) = value.split_at_checked(8)?;
+    let (leaf, last_index) = rest.split_at_checked(32)?;
+    let head = StreamHead { stream, next_seq: read_u64(next_seq).filter(|next| *next > 0)?, leaf: Hash(leaf.try_into().ok()?) };
+    Some(HeadRow { head, last_index: read_u64(last_index)? })
+}
+
+/// `be64(index) || be32(length) || value`, then nothing or `0x01 || earlier value`.
+fn encode_annotation(row: &AnnotationRow) -> Vec<u8> {
+    let length = u32::try_from(row.value.len()).expect("an annotation's length was checked with its candidate's form");
+    let mut bytes = [&row.index.to_be_bytes()[..], &length.to_be_bytes(), &row.value].concat();
+    if let Some(earlier) = &row.earlier {
+        bytes.push(1);
+        bytes.extend_from_slice(earlier);
+    }
+    bytes
+}
+
+fn decode_annotation(bytes: &[u8]) -> Option<AnnotationRow> {
+    let (index, rest) = bytes.split_at_checked(8)?;
+    let (length, rest) = rest.split_at_checked(4)?;
+    let length = u32::from_be_bytes(length.try_into().ok()?);
+    let (value, rest) = rest.split_at_checked(length as usize)?;
+    let earlier = match rest.split_first() {
+        None => None,
+        Some((1, earlier)) => Some(earlier.to_vec()),
+        Some(_) => return None,
+    };
+    Some(AnnotationRow { index: read_u64(index)?, value: value.to_vec(), earlier })
+}
+
+fn decode_hashes(bytes: &[u8]) -> Option<Vec<Hash>> {
+    let (hashes, []) = bytes.as_chunks::<32>() else {
+        return None;
+    };
+    Some(hashes.iter().copied().map(Hash).collect())
+}
+
+fn read_u64(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+fn storage(error: rocksdb::Error) -> LedgerError {
+    LedgerError::Storage(error.into_string())
+}
+
+/// What is damaged, and what the operator does about it.
+pub(crate) fn damaged(what: impl std::fmt::Display) -> LedgerError {
+    LedgerError::Damaged(format!("{what}. {REMEDY}"))
+}
+
+const REMEDY: &str = "Keep this folder as it is for an investigation, and restore the newest backup beside it; \
+    what was acknowledged since then has to be collected from its issuers";
+
+/// The format of the database, and the keys under `meta`.
+pub(crate) const FORMAT: &str = "exhibit-ledger/1";
+pub(crate) const META_FORMAT: &str = "format";
+pub(crate) const META_ORIGIN: &str = "origin";
+pub(crate) const META_KEYS: &str = "keys";
+pub(crate) const META_TREE: &str = "tree";
+pub(crate) const META_CHECKPOINT: &str = "checkpoint";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// docs/formats/ledger.md gives the same bytes.
+    #[test]
+    fn rows_are_as_the_format_document_says() {
+        let place = EntryPlace { index: 258, leaf: Hash([1; 32]), identity: Hash([2; 32]) };
+        assert_eq!(place_key("a/b", 7), b"a/b\0\0\0\0\0\0\0\0\x07");
+        assert_eq!(tile_key(2, 258), *b"\x02\0\0\0\0\0\0\x01\x02");
+        assert_eq!(encode_place(&place), [&b"\0\0\0\0\0\0\x01\x02"[..], &[1; 32], &[2; 32]].concat());
+        assert_eq!(encode_head(8, &place), [&b"\0\0\0\0\0\0\0\x08"[..], &[1; 32], b"\0\0\0\0\0\0\x01\x02"].concat());
+        let first = AnnotationRow { index: 258, value: b"new".into(), earlier: None };
+        assert_eq!(encode_annotation(&first), b"\0\0\0\0\0\0\x01\x02\0\0\0\x03new");
+        let second = AnnotationRow { earlier: Some(b"old".into()), ..first };
+        assert_eq!(encode_annotation(&second), b"\0\0\0\0\0\0\x01\x02\0\0\0\x03new\x01old");
+    }
+
+    #[test]
+    fn rows_come_back_and_damaged_ones_do_not() {
+        let place = EntryPlace { index: 258, leaf: Hash([1; 32]), identity: Hash([2; 32]) };
+        assert_eq!(decode_place(&encode_place(&place)), Some(place));
+        let head = StreamHead { stream: "a".into(), next_seq: 8, leaf: place.leaf };
+        assert_eq!(decode_head(b"a", &encode_head(8, &place)), Some(HeadRow { head, last_index: 258 }));
+        assert_eq!(decode_head(b"\xff", &encode_head(8, &place)), None, "a name that is not UTF-8");
+        assert_eq!(decode_head(b"a", &encode_head(0, &place)), None, "an end before the beginning");
+        for cut in 0..encode_place(&place).len() {
+            assert_eq!(decode_place(&encode_place(&place)[..cut]), None);
+        }
+        for cut in 0..encode_head(8, &place).len() {
+            assert_eq!(decode_head(b"a", &encode_head(8, &place)[..cut]), None);
+        }
+        for earlier in [None, Some(vec![]), Some(b"old".to_vec())] {
+            let row = AnnotationRow { index: 5, value: b"new".into(), earlier: earlier.clone() };
+            assert_eq!(decode_annotation(&encode_annotation(&row)), Some(row.clone()));
+            assert_eq!(row.clone().value_at(5), earlier, "seen before its checkpoint");
+            assert_eq!(row.value_at(6), Some(b"new".to_vec()));
+        }
+        assert_eq!(decode_annotation(b"\0\0\0\0\0\0\0\0\0\0\0\x04new"), None);
+        assert_eq!(decode_annotation(b"\0\0\0\0\0\0\0\0\0\0\0\x03new\x02"), None);
+    }
 }

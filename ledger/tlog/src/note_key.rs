@@ -227,7 +227,7 @@ pub struct Ed25519NoteSigner {
 }
 
 impl Ed25519NoteSigner {
-    /// From a random seed. No other copy of it is left behind. Fails for a name that no note could carry.
+    /// From a random seed, of which the caller keeps the zeroising copy. Fails for a name that no note could carry.
     pub fn new(name: &str, seed: &Zeroizing<[u8; 32]>) -> Result<Self, NoteError> {
         let key = ed25519_dalek::SigningKey::from_bytes(seed);
         let verifier = VerifierKey::new(name, PublicKey::Ed25519(key.verifying_key()))?;
@@ -252,7 +252,7 @@ pub struct MlDsa44NoteSigner {
 }
 
 impl MlDsa44NoteSigner {
-    /// From a random seed. No other copy of it is left behind. Fails for a name that no note could carry.
+    /// From a random seed, of which the caller keeps the zeroising copy. Fails for a name that no note could carry.
     pub fn new(name: &str, seed: &Zeroizing<[u8; 32]>) -> Result<Self, NoteError> {
         let seed: &ml_dsa::Seed = (&**seed).into();
         let key = ml_dsa::SigningKey::<MlDsa44>::from_seed(seed);

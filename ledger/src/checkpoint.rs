@@ -1,0 +1,50 @@
+//! The head that is signed: with which keys, and when.
+//!
+//! It does not know what the tree holds.
+
+use std::sync::Arc;
+
+use exhibit_tlog::{Checkpoint, LogVerifier, MerkleFrontier, NoteSigner};
+
+use crate::{LedgerError, Options};
+
+/// A signed checkpoint and its head.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    pub note: Arc<str>,
+    pub head: Checkpoint,
+}
+
+/// Signs the heads of one log.
+pub(crate) struct Signing {
+    /// What verifies them: the origin and the signers' own public halves.
+    pub log: LogVerifier,
+    signers: Vec<Arc<dyn NoteSigner>>,
+    clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Signing {
+    pub fn new(options: Options) -> Result<Self, LedgerError> {
+        let Options { origin, signers, clock, .. } = options;
+        if signers.is_empty() {
+            return Err(LedgerError::WrongLog("no note key is configured, so nothing could be signed. Configure the log's keys".into()));
+        }
+        let keys = signers.iter().map(|signer| signer.verifier_key().clone()).collect();
+        Ok(Self { log: LogVerifier { origin, keys }, signers, clock })
+    }
+
+    /// The public keys, one a line, in an order that does not depend on the configuration's.
+    pub fn keys_text(&self) -> String {
+        let mut keys: Vec<String> = self.log.keys.iter().map(|key| format!("{key}\n")).collect();
+        keys.sort();
+        keys.concat()
+    }
+
+    /// Signs the head of a tree with every key.
+    pub fn sign(&self, tree: &MerkleFrontier) -> Result<Published, LedgerError> {
+        let head = Checkpoint { origin: self.log.origin.clone(), size: tree.size(), root: tree.root() };
+        let signers: Vec<&dyn NoteSigner> = self.signers.iter().map(|signer| &**signer).collect();
+        let note = head.sign(&signers, (self.clock)()).map_err(|error| LedgerError::Signing(error.to_string()))?;
+        Ok(Published { note: note.into(), head })
+    }
+}

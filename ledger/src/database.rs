@@ -1,0 +1,109 @@
+//! How RocksDB is set up: durability, column families, bounded memory.
+//!
+//! It does not know what the rows mean.
+
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options, WriteOptions};
+
+/// `be64(index)` to the entry.
+pub(crate) const ENTRIES: &str = "entries";
+/// `stream || 0x00 || be64(seq)` to where the entry is.
+pub(crate) const PLACES: &str = "places";
+/// `stream` to the end of the chain.
+pub(crate) const HEADS: &str = "heads";
+/// Leaf hash to index.
+pub(crate) const LEAVES: &str = "leaves";
+/// `level || be64(index)` to the hashes of a tile so far.
+pub(crate) const TILES: &str = "tiles";
+/// The owner's indexes.
+pub(crate) const ANNOTATIONS: &str = "annotations";
+/// Format, origin, keys, tree and checkpoint.
+pub(crate) const META: &str = "meta";
+
+/// All column families but RocksDB's own `default`, which stays empty.
+pub(crate) const FAMILIES: [&str; 7] = [ENTRIES, PLACES, HEADS, LEAVES, TILES, ANNOTATIONS, META];
+
+/// Shared by all families, index and filter blocks included, so that memory stays flat while the ledger grows.
+const BLOCK_CACHE_BYTES: usize = 96 * MIB;
+/// Entries come at a megabyte per thousand: one flush every 32 MiB keeps files large and the log to replay short.
+const ENTRIES_WRITE_BUFFER_BYTES: usize = 32 * MIB;
+/// The other families get a few dozen bytes per entry, or a tile row per batch.
+const ROWS_WRITE_BUFFER_BYTES: usize = 8 * MIB;
+/// All write buffers together: when full, the largest is flushed.
+const WRITE_BUFFERS_TOTAL_BYTES: usize = 128 * MIB;
+/// Bounds what has to be replayed at start, and the disk that an idle family could otherwise pin.
+const WRITE_AHEAD_LOG_BYTES_MAX: u64 = 256 * MIB as u64;
+/// Lets the kernel write flushed files out steadily; otherwise a large flush delays the sync of a batch.
+const BYTES_PER_SYNC: u64 = MIB as u64;
+/// Each open file costs memory and a descriptor.
+const OPEN_FILES_MAX: i32 = 512;
+/// One flush beside one compaction: the rest of the machine is for sealing and hashing.
+const BACKGROUND_JOBS: i32 = 2;
+/// About one in a hundred look-ups of a key that is not there touches the disk.
+const FILTER_BITS_PER_KEY: f64 = 10.0;
+/// RocksDB's own diagnostic log, kept short: what an operator needs is in ours.
+const DIAGNOSTIC_LOGS_MAX: usize = 4;
+const DIAGNOSTIC_LOG_BYTES_MAX: usize = MIB;
+
+const MIB: usize = 1024 * 1024;
+
+/// Settings of the whole database.
+pub(crate) fn database_options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    // What was synced must not be rolled back: only a torn record at the end of the log, which nobody was told of, is dropped; anything
+    // else that does not check out refuses to open. Point-in-time recovery, the default, would cut the ledger short in silence.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    // A synced log file that has vanished refuses to open.
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_paranoid_checks(true);
+    options.set_max_total_wal_size(WRITE_AHEAD_LOG_BYTES_MAX);
+    options.set_db_write_buffer_size(WRITE_BUFFERS_TOTAL_BYTES);
+    options.set_bytes_per_sync(BYTES_PER_SYNC);
+    options.set_max_open_files(OPEN_FILES_MAX);
+    options.set_max_background_jobs(BACKGROUND_JOBS);
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(DIAGNOSTIC_LOGS_MAX);
+    options.set_max_log_file_size(DIAGNOSTIC_LOG_BYTES_MAX);
+    options
+}
+
+/// The column families with their settings.
+pub(crate) fn families() -> Vec<ColumnFamilyDescriptor> {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+    FAMILIES.iter().map(|name| ColumnFamilyDescriptor::new(*name, family_options(name, &cache))).collect()
+}
+
+fn family_options(name: &str, cache: &Cache) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // Keys that are not there are looked up where chains begin and where annotations and leaves are new.
+    if [HEADS, LEAVES, PLACES, ANNOTATIONS].contains(&name) {
+        blocks.set_bloom_filter(FILTER_BITS_PER_KEY, false);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    options.set_write_buffer_size(if name == ENTRIES { ENTRIES_WRITE_BUFFER_BYTES } else { ROWS_WRITE_BUFFER_BYTES });
+    // Statements are JSON and certificates' words; hashes do not compress.
+    let compressible = [ENTRIES, ANNOTATIONS, HEADS].contains(&name);
+    options.set_compression_type(if compressible { DBCompressionType::Lz4 } else { DBCompressionType::None });
+    options
+}
+
+/// A write that returns when it is on disk: written to the log and synced, and every write before it.
+pub(crate) fn synced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options.disable_wal(false);
+    options
+}
+
+/// A write that survives the process but perhaps not a power cut, until the next synced one.
+pub(crate) fn unsynced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(false);
+    options.disable_wal(false);
+    options
+}
