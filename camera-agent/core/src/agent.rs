@@ -2,14 +2,38 @@
 //!
 //! It does not know where fragments come from, nor where the signing key lives.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    fs::{self, DirBuilder},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use exhibit_client::ClientIdentity;
-use exhibit_evidence::{Pin, StreamName};
-use exhibit_pki::{Subject, Timestamp};
-use tokio::sync::mpsc;
+use exhibit_client::{Appliance, ClientError, ClientIdentity};
+use exhibit_evidence::{Pin, body::EpochReason};
+use exhibit_pki::{KeyPurpose, Role, Subject};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout},
+};
 
-use crate::{Clock, Input};
+use crate::{
+    AgentError, AgentEvent, AgentSummary, Clock, Delay, Input,
+    courier::{Courier, RecipientsFailure, newest_recipients, obtain, recipients_path},
+    obtain::ObtainError,
+    recipients::Obeyed,
+    recorder::{Orders, Recorder, Shared},
+    spool::Spool,
+    state::{AgentState, StateError},
+};
+
+/// A camera that knows recipients asks for newer ones this long before it begins without an answer.
+const FIRST_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How often a camera that knows no recipients asks for them, at first and at most.
+const RECIPIENTS_RETRY_MS: (u64, u64) = (500, 10_000);
 
 /// What a camera is told once.
 #[derive(Clone)]
@@ -45,108 +69,6 @@ pub struct AgentLimits {
     pub drain_ms_max: u64,
 }
 
-/// What happened, for logs and progress displays.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AgentEvent {
-    /// Waiting for what is needed to begin: say so, and go on waiting.
-    Waiting(Delay),
-    /// Recipients are known and an epoch has begun: the pipeline may be started at the first of these.
-    EpochBegan {
-        /// Its stream.
-        stream: StreamName,
-        /// The number of the recipients that it obeys.
-        recipients_number: u64,
-    },
-    /// A segment is sealed, signed and synced in the spool.
-    Sealed {
-        /// Its stream.
-        stream: StreamName,
-        /// Its position.
-        seq: u64,
-        /// Of the ciphertext.
-        bytes: u64,
-        /// The camera's clock at its first frame.
-        start: Timestamp,
-        /// How long it plays.
-        duration_ms: u64,
-    },
-    /// A statement is on the ledger; its receipt verified and is synced.
-    Acknowledged {
-        /// Its stream.
-        stream: StreamName,
-        /// Its position.
-        seq: u64,
-        /// Its index on the ledger.
-        index: u64,
-        /// How many statements are still to be sent.
-        unsent: u64,
-    },
-    /// Uploading waits; recording goes on.
-    UploadDelayed(Delay),
-    /// The spool is full of what could not be sent: segments are dropped until there is room, and a `gap` will say so.
-    SpoolFull,
-    /// The spool takes segments again.
-    SpoolHasRoom,
-    /// The recipients have expired: recording goes on, and somebody should look.
-    RecipientsStale {
-        /// Their number.
-        number: u64,
-        /// When they expired.
-        expired: Timestamp,
-    },
-    /// Something that a person has to look at. The evidence concerned is kept.
-    Finding {
-        /// The stream that it concerns, if one.
-        stream: Option<StreamName>,
-        /// What was found, and what to do.
-        text: String,
-    },
-    /// The epoch was closed.
-    Closed {
-        /// Its stream.
-        stream: StreamName,
-    },
-}
-
-/// Why and how long something waits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delay {
-    /// What failed, and what to do.
-    pub reason: String,
-    /// The next attempt.
-    pub retry_in_ms: u64,
-}
-
-/// What an agent has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AgentSummary {
-    /// Segments sealed.
-    pub segments: u64,
-    /// Statements acknowledged in this run.
-    pub acknowledged: u64,
-    /// Statements left for the next start.
-    pub unsent: u64,
-    /// Findings reported.
-    pub findings: u64,
-}
-
-/// Why an agent ended before it was asked to.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentError {
-    /// The appliance said something that does not verify. Everything is kept.
-    #[error("{0}; nothing was deleted: have an auditor look at the log before this camera is started again")]
-    Untrustworthy(String),
-}
-
-impl AgentError {
-    /// 1 if the evidence or the log does not verify, 2 if the agent could not do its work.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Untrustworthy(_) => 1,
-        }
-    }
-}
-
 impl Default for AgentLimits {
     fn default() -> Self {
         Self {
@@ -163,7 +85,9 @@ impl Default for AgentLimits {
 pub struct CameraAgent;
 
 /// An agent at work.
-pub struct RunningAgent {}
+pub struct RunningAgent {
+    task: JoinHandle<Result<AgentSummary, AgentError>>,
+}
 
 impl CameraAgent {
     /// Starts it on the current tokio runtime. Fragments go in, events come out (an event channel that is full or closed never stops it).
@@ -203,13 +127,146 @@ impl CameraAgent {
         inputs: mpsc::Receiver<Input>,
         events: mpsc::Sender<AgentEvent>,
     ) -> Result<RunningAgent, AgentError> {
-        todo!()
+        check_identity(&config)?;
+        let appliance = Appliance::new(&config.appliance_address, &config.identity, &config.pin.anchor)?;
+        make_private(&config.state_folder)?;
+        let spool = Spool::open(&config.state_folder.join("spool"), config.limits.spool_bytes_max, config.limits.kept_items_max)?;
+        let (state, lost) = open_state(&config.state_folder.join("state.json"))?;
+        let findings: Vec<String> = spool.findings().iter().cloned().chain(lost).collect();
+        let begun_before = spool.newest_position().is_some();
+        let shared = Arc::new(Shared::new(config, clock, spool, state, events));
+        let reason = if !findings.is_empty() && !begun_before { EpochReason::StateLost } else { EpochReason::Start };
+        for text in &findings {
+            shared.tell(AgentEvent::Finding { stream: None, text: text.clone() });
+        }
+        let found = findings.len() as u64;
+        let task = tokio::spawn(async move {
+            let mut summary = work(shared, appliance, inputs, reason).await?;
+            summary.findings += found;
+            Ok(summary)
+        });
+        Ok(RunningAgent { task })
     }
 }
 
 impl RunningAgent {
     /// Waits until the inputs have ended and the spool is drained (or `drain_ms_max` has passed), or until it cannot go on.
     pub async fn wait(self) -> Result<AgentSummary, AgentError> {
-        todo!()
+        self.task.await.map_err(|error| AgentError::Failed(error.to_string()))?
+    }
+}
+
+/// Recipients first, then recording and uploading side by side until both have ended.
+async fn work(
+    shared: Arc<Shared>,
+    mut appliance: Appliance,
+    mut inputs: mpsc::Receiver<Input>,
+    reason: EpochReason,
+) -> Result<AgentSummary, AgentError> {
+    let Some(recipients) = first_recipients(&shared, &mut appliance, &mut inputs).await? else {
+        return Ok(AgentSummary { unsent: shared.spool().unsent().count() as u64, ..AgentSummary::default() });
+    };
+    let (orders, to_recorder) = watch::channel(Orders { recipients: Arc::new(recipients), renewals: 0, reason: EpochReason::Rotation });
+    let (to_courier, spooled) = mpsc::unbounded_channel();
+    let courier = Courier::new(Arc::clone(&shared), appliance, orders, spooled);
+    let recorder = tokio::task::spawn_blocking(move || {
+        let recorder = Recorder::begin(shared, to_recorder, to_courier, reason)?;
+        recorder.run(inputs, &Handle::current())
+    });
+    // When the courier ends early its orders end with it, and the recorder closes the epoch and stops.
+    let uploaded = courier.run().await;
+    let recorded = recorder.await.map_err(|error| AgentError::Failed(error.to_string()))?;
+    let mut summary = uploaded?;
+    summary.segments = recorded?;
+    Ok(summary)
+}
+
+/// The newest recipients if the appliance answers, else those kept from before, else it waits. `None` if it was asked to stop meanwhile.
+async fn first_recipients(
+    shared: &Shared,
+    appliance: &mut Appliance,
+    inputs: &mut mpsc::Receiver<Input>,
+) -> Result<Option<Obeyed>, AgentError> {
+    let number = shared.state().recipients_number();
+    let kept = match obtain(shared).kept(&recipients_path(shared), number) {
+        Ok(kept) => kept,
+        Err(error) => {
+            shared.tell(AgentEvent::Finding { stream: None, text: error.to_string() });
+            None
+        }
+    };
+    let mut delay_ms = RECIPIENTS_RETRY_MS.0;
+    loop {
+        let asked = newest_recipients(shared, appliance, kept.as_ref());
+        let answer = if kept.is_some() { timeout(FIRST_ANSWER_MAX, asked).await.ok() } else { Some(asked.await) };
+        let reason = match (answer, kept.as_ref()) {
+            (Some(Ok(Some(obeyed))), _) => return Ok(Some(obeyed)),
+            (Some(Err(RecipientsFailure::Agent(error))), _) => return Err(error),
+            (Some(Err(RecipientsFailure::Obtain(error))), _) if error.is_untrustworthy() => {
+                return Err(AgentError::Untrustworthy(error.to_string()));
+            }
+            (Some(Err(RecipientsFailure::Obtain(error))), Some(kept)) => {
+                if !matches!(error, ObtainError::Client(ClientError::Unreachable { .. })) {
+                    shared.tell(AgentEvent::Finding { stream: None, text: format!("{error}; recording begins with those obeyed before") });
+                }
+                return Ok(Some(kept.clone()));
+            }
+            (Some(Ok(None)) | None, Some(kept)) => return Ok(Some(kept.clone())),
+            (Some(Err(RecipientsFailure::Obtain(error))), None) => error.to_string(),
+            (Some(Ok(None)) | None, None) => "the appliance gave no recipients".to_owned(),
+        };
+        shared.tell(AgentEvent::Waiting(Delay { reason, retry_in_ms: delay_ms }));
+        if stopped_within(inputs, Duration::from_millis(delay_ms)).await {
+            return Ok(None);
+        }
+        delay_ms = (delay_ms * 2).min(RECIPIENTS_RETRY_MS.1);
+    }
+}
+
+/// Waits, and tells whether it was asked to stop. Fragments that come before the first epoch have no key, and are dropped.
+async fn stopped_within(inputs: &mut mpsc::Receiver<Input>, wait: Duration) -> bool {
+    let until = Instant::now() + wait;
+    loop {
+        tokio::select! {
+            () = sleep_until(until) => return false,
+            input = inputs.recv() => match input {
+                Some(Input::Fragment(_) | Input::SourceLost) => {}
+                Some(Input::EndOfSource | Input::Stop) | None => return true,
+            },
+        }
+    }
+}
+
+fn check_identity(config: &AgentConfig) -> Result<(), AgentError> {
+    let certificate = &config.identity.certificate;
+    let subject = certificate.identity().map(|identity| &identity.subject);
+    let wrong = |reason: String| Err(AgentError::Identity(reason));
+    if subject != Some(&config.camera) {
+        return wrong(format!("the certificate is for {}, not for {}", certificate.common_name(), config.camera));
+    }
+    if certificate.purpose() != KeyPurpose::Signing || !certificate.has_role(Role::Camera) {
+        return wrong("the certificate is not a camera's signing certificate".into());
+    }
+    if certificate.public_key() != config.identity.signer.public_key() {
+        return wrong("the key is not the one in the certificate: enrol again".into());
+    }
+    Ok(())
+}
+
+fn make_private(folder: &Path) -> Result<(), AgentError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| AgentError::State(StateError::Storage { path: folder.to_owned(), source }))
+}
+
+/// A damaged state is like a lost one: it is moved aside and said, and the camera begins from its pin instead of not at all.
+fn open_state(path: &Path) -> Result<(AgentState, Option<String>), AgentError> {
+    match AgentState::open(path) {
+        Err(StateError::Damaged(_)) => {
+            let aside = path.with_extension("damaged");
+            fs::rename(path, &aside).map_err(|source| StateError::Storage { path: path.to_owned(), source })?;
+            let finding = format!("the state was damaged: it was moved to {}, and the camera begins from its pin", aside.display());
+            Ok((AgentState::open(path)?, Some(finding)))
+        }
+        other => Ok((other?, None)),
     }
 }

@@ -4,16 +4,21 @@
 
 pub mod agent;
 pub mod clock;
+mod courier;
 pub mod epoch;
+pub mod event;
 mod locked;
 pub mod media;
+pub mod obtain;
 pub mod recipients;
+mod recorder;
 pub mod seal;
 pub mod spool;
 pub mod state;
 mod storage;
 pub mod upload;
 
-pub use agent::{AgentConfig, AgentError, AgentEvent, AgentLimits, AgentSummary, CameraAgent, Delay, RunningAgent};
+pub use agent::{AgentConfig, AgentLimits, CameraAgent, RunningAgent};
 pub use clock::{Clock, SystemClock};
+pub use event::{AgentError, AgentEvent, AgentSummary, Delay};
 pub use media::{Fragment, Input};

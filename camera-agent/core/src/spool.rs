@@ -17,8 +17,6 @@ use crate::storage::{self, Step};
 
 /// An entry is below 64 KiB.
 const ENTRY_BYTES_MAX: u64 = 65_535;
-/// A receipt is a few kilobytes; tlog-proof's parser takes 128 KiB.
-const RECEIPT_BYTES_MAX: usize = 128 * 1024;
 /// All attachments of a statement.
 const ATTACHMENTS_BYTES_MAX: u64 = 64 << 20;
 /// The head file is one line.
@@ -92,6 +90,7 @@ pub struct Spool {
     payload_bytes: u64,
     head: HeadFile,
     newest: Option<StreamPosition>,
+    findings: Vec<String>,
     _lock: File,
 }
 
@@ -147,14 +146,16 @@ impl Spool {
         let lock_path = folder.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(at(&lock_path))?;
         lock.try_lock().map_err(|_| SpoolError::Busy(folder.to_owned()))?;
+        let (head, finding) = read_head(folder)?;
         let mut spool = Self {
             folder: folder.to_owned(),
             bytes_max,
             kept_items_max,
             streams: BTreeMap::new(),
             payload_bytes: 0,
-            head: read_head(folder)?,
+            head,
             newest: None,
+            findings: finding.into_iter().collect(),
             _lock: lock,
         };
         for entry in fs::read_dir(folder).map_err(at(folder))? {
@@ -163,7 +164,14 @@ impl Spool {
                 spool.open_stream(stream)?;
             }
         }
-        spool.newest = spool.find_newest()?;
+        spool.newest = match spool.find_newest() {
+            // A damaged card must not keep a camera from recording: the next epoch names what is still known.
+            Err(SpoolError::Damaged { path, reason }) => {
+                spool.findings.push(format!("{} is damaged: {reason}", path.display()));
+                None
+            }
+            other => other?,
+        };
         Ok(spool)
     }
 
@@ -224,8 +232,14 @@ impl Spool {
         };
         item.state = ItemState::Durable;
         let path = self.path(stream, seq, Part::Receipt);
-        let receipt = &receipt.as_bytes()[..receipt.len().min(RECEIPT_BYTES_MAX)];
-        storage::replace(&path, receipt).map_err(at(&path))?;
+        match storage::replace(&path, receipt.as_bytes()) {
+            // Without room for a receipt nothing would ever be let go. The receipt was verified, and can be asked for again.
+            Err(error) if is_full(&error) => {
+                self.let_go(stream, seq)?;
+                storage::replace(&path, receipt.as_bytes()).map_err(at(&path))?;
+            }
+            other => other.map_err(at(&path))?,
+        }
         self.let_go(stream, seq)?;
         self.prune()
     }
@@ -233,6 +247,16 @@ impl Spool {
     /// The last statement of the newest stream: what the next epoch continues.
     pub fn newest_position(&self) -> Option<&StreamPosition> {
         self.newest.as_ref()
+    }
+
+    /// What was found damaged when it was opened.
+    pub fn findings(&self) -> &[String] {
+        &self.findings
+    }
+
+    /// The statement alone.
+    pub fn entry(&self, stream: &StreamName, seq: u64) -> Result<SignedStatement, SpoolError> {
+        self.read_entry(stream, seq)
     }
 
     /// True if a stream of that name is or was the newest, or has anything here.
@@ -282,8 +306,7 @@ impl Spool {
 
     /// A full disk is said to be full, and its remains are removed; anything else is the end of certainty.
     fn give_up(&self, stream: &StreamName, seq: u64, step: &Step, error: io::Error) -> SpoolError {
-        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) && matches!(step, Step::Write(..));
-        if !full {
+        if !(is_full(&error) && matches!(step, Step::Write(..))) {
             return SpoolError::Storage { path: step.path().to_owned(), source: error };
         }
         let entry = self.path(stream, seq, Part::Entry);
@@ -454,12 +477,19 @@ fn part_of_file(name: &str) -> Option<(u64, Part)> {
     strict.then(|| digits.parse().ok()).flatten().map(|seq| (seq, part))
 }
 
-fn read_head(folder: &Path) -> Result<HeadFile, SpoolError> {
+/// The head, and a finding if it was damaged: then nothing is known of the newest stream.
+fn read_head(folder: &Path) -> Result<(HeadFile, Option<String>), SpoolError> {
     let path = folder.join("head");
-    match storage::read_bounded(&path, HEAD_BYTES_MAX).map_err(at(&path))? {
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| SpoolError::Damaged { path, reason: error.to_string() }),
-        None => Ok(HeadFile::default()),
-    }
+    let bytes = match read_part(&path, HEAD_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(SpoolError::Damaged { .. }) if !path.exists() => return Ok((HeadFile::default(), None)),
+        Err(SpoolError::Damaged { path, reason }) => return Ok((HeadFile::default(), Some(format!("{}: {reason}", path.display())))),
+        Err(error) => return Err(error),
+    };
+    Ok(match serde_json::from_slice(&bytes) {
+        Ok(head) => (head, None),
+        Err(error) => (HeadFile::default(), Some(format!("{} is damaged: {error}", path.display()))),
+    })
 }
 
 /// A file that ought to be there.
@@ -480,6 +510,10 @@ fn file_length(path: &Path) -> Result<Option<u64>, SpoolError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(SpoolError::Storage { path: path.to_owned(), source }),
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> SpoolError + '_ {

@@ -1,0 +1,365 @@
+//! The recording half of an agent: fragments in, synced signed statements out. It runs on a thread of its own.
+//!
+//! It does not know whether there is a link. It blocks on the disk and the signing key, never on the network.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use exhibit_evidence::{
+    AttachmentRef, Body, Head, SignedStatement, StreamName,
+    body::{Close, CloseReason, Continues, Epoch, EpochReason, Gap, GapCause},
+    envelope,
+    keytree::SLOTS,
+};
+use exhibit_pki::Timestamp;
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    AgentConfig, AgentError, AgentEvent, Clock, Fragment, Input,
+    epoch::{EpochKeys, MediaClock, slot_of},
+    recipients::Obeyed,
+    seal::{Chain, OpenSegment, SEGMENT_BYTES_MAX, SegmentStart, initialisation},
+    spool::{Spool, SpoolError},
+    state::AgentState,
+};
+
+/// An epoch ends this long before its tree does, so that no segment is left without a key.
+const SLOTS_RESERVE: u32 = 3_600;
+
+/// What both halves of an agent share.
+pub(crate) struct Shared {
+    pub(crate) config: AgentConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    spool: Mutex<Spool>,
+    state: Mutex<AgentState>,
+    events: mpsc::Sender<AgentEvent>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: AgentConfig, clock: Arc<dyn Clock>, spool: Spool, state: AgentState, events: mpsc::Sender<AgentEvent>) -> Self {
+        Self { config, clock, spool: Mutex::new(spool), state: Mutex::new(state), events }
+    }
+    pub(crate) fn spool(&self) -> MutexGuard<'_, Spool> {
+        self.spool.lock().expect("nothing panics while it holds the spool")
+    }
+    pub(crate) fn state(&self) -> MutexGuard<'_, AgentState> {
+        self.state.lock().expect("nothing panics while it holds the state")
+    }
+    /// Tells whoever listens. Recording never waits for a listener.
+    pub(crate) fn tell(&self, event: AgentEvent) {
+        drop(self.events.try_send(event));
+    }
+}
+
+/// What the uploading half asks of the recording half; obeyed where a segment begins.
+#[derive(Clone)]
+pub(crate) struct Orders {
+    /// Wrap to these; higher numbers begin a new epoch.
+    pub(crate) recipients: Arc<Obeyed>,
+    /// Begin a new epoch each time this rises.
+    pub(crate) renewals: u64,
+    /// Why.
+    pub(crate) reason: EpochReason,
+}
+
+/// A statement that was synced: its stream and position. Position 0 begins the stream that is live from now on.
+pub(crate) type Spooled = (StreamName, u64);
+
+pub(crate) struct Recorder {
+    shared: Arc<Shared>,
+    orders: watch::Receiver<Orders>,
+    spooled: mpsc::UnboundedSender<Spooled>,
+    epoch: RunningEpoch,
+    media_clock: MediaClock,
+    segment: Option<(OpenSegment, u64)>,
+    /// Since when nothing is kept, and why.
+    gap: Option<(GapCause, Timestamp)>,
+    initialisation: Vec<u8>,
+    renewals: u64,
+    segments: u64,
+}
+
+struct RunningEpoch {
+    keys: EpochKeys,
+    chain: Chain,
+    began_ms: u64,
+    recipients_number: u64,
+}
+
+enum Next {
+    Input(Input),
+    Stop,
+}
+
+impl Recorder {
+    /// Begins the first epoch.
+    pub(crate) fn begin(
+        shared: Arc<Shared>,
+        orders: watch::Receiver<Orders>,
+        spooled: mpsc::UnboundedSender<Spooled>,
+        reason: EpochReason,
+    ) -> Result<Self, AgentError> {
+        let recipients = Arc::clone(&orders.borrow().recipients);
+        let renewals = orders.borrow().renewals;
+        let epoch = begin_epoch(&shared, &spooled, &recipients, reason)?;
+        Ok(Self {
+            shared,
+            orders,
+            spooled,
+            epoch,
+            media_clock: MediaClock::default(),
+            segment: None,
+            gap: None,
+            initialisation: Vec::new(),
+            renewals,
+            segments: 0,
+        })
+    }
+
+    /// Records until the inputs end, or until the uploading half is gone. Gives the number of segments.
+    pub(crate) fn run(mut self, mut inputs: mpsc::Receiver<Input>, runtime: &Handle) -> Result<u64, AgentError> {
+        loop {
+            let reason = match runtime.block_on(next(&mut inputs, &mut self.orders)) {
+                Next::Input(Input::Fragment(fragment)) => {
+                    self.fragment(fragment)?;
+                    continue;
+                }
+                Next::Input(Input::SourceLost) => {
+                    self.source_lost()?;
+                    continue;
+                }
+                Next::Input(Input::EndOfSource) => CloseReason::EndOfSource,
+                Next::Input(Input::Stop) | Next::Stop => CloseReason::Stop,
+            };
+            self.finish_segment()?;
+            self.state_gap(self.shared.clock.now())?;
+            self.close(reason)?;
+            return Ok(self.segments);
+        }
+    }
+
+    fn fragment(&mut self, mut fragment: Fragment) -> Result<(), AgentError> {
+        if fragment.begins_segment {
+            self.initialisation = initialisation(&fragment.bytes).to_vec();
+            self.finish_segment()?;
+            self.obey()?;
+            return self.begin_segment(fragment);
+        }
+        match &mut self.segment {
+            Some((segment, _)) if segment.has_room_for(&fragment) => segment.push(fragment),
+            Some(_) => {
+                self.finish_segment()?;
+                let mut bytes = self.initialisation.clone();
+                bytes.append(&mut fragment.bytes);
+                fragment.bytes = bytes;
+                self.begin_segment(fragment)?;
+            }
+            // The rest of a segment whose beginning was not kept: the gap covers it.
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn begin_segment(&mut self, first: Fragment) -> Result<(), AgentError> {
+        let clock = &self.shared.clock;
+        let (arrived_ms, now) = (clock.monotonic_ms(), clock.now());
+        let started_ms = self.media_clock.started_ms(arrived_ms, first.start_ms, first.duration_ms);
+        let start = earlier(now, arrived_ms - started_ms);
+        if !self.shared.spool().has_room_for(SEGMENT_BYTES_MAX as u64) {
+            self.drop_from(start);
+            return Ok(());
+        }
+        self.state_gap(start)?;
+        let slot = slot_of(started_ms, self.epoch.began_ms).max(self.epoch.keys.first_held());
+        let key = self.epoch.keys.slot_key(slot)?;
+        let mut salt = [0; 16];
+        draw(&mut salt)?;
+        let chain = &self.epoch.chain;
+        let segment = OpenSegment::begin(chain.stream(), chain.next_seq(), key, SegmentStart { slot, salt, start }, first);
+        self.segment = Some((segment, started_ms));
+        Ok(())
+    }
+
+    fn finish_segment(&mut self) -> Result<(), AgentError> {
+        let Some((segment, started_ms)) = self.segment.take() else { return Ok(()) };
+        let (start, duration_ms) = (segment.start().start, segment.duration_ms());
+        let (body, ciphertext) = segment.finish(&self.shared.config.media_type);
+        match self.append(Body::Segment(body), &[], Some(&ciphertext)) {
+            Err(AgentError::Spool(SpoolError::Full)) => {
+                self.drop_from(start);
+                return Ok(());
+            }
+            other => {
+                let signed = other?;
+                self.segments += 1;
+                let (stream, seq) = (signed.statement().stream.clone(), signed.statement().seq);
+                self.shared.tell(AgentEvent::Sealed { stream, seq, bytes: ciphertext.len() as u64, start, duration_ms });
+            }
+        }
+        // The next segment starts where this one ends: what is before that is sealed for good.
+        let ended = slot_of(started_ms.saturating_add(duration_ms), self.epoch.began_ms).min(SLOTS - 1);
+        if ended > self.epoch.keys.first_held() {
+            self.epoch.keys.forget_before(ended)?;
+        }
+        Ok(())
+    }
+
+    fn source_lost(&mut self) -> Result<(), AgentError> {
+        let ended = self.segment.as_ref().and_then(|(segment, _)| segment.start().start.checked_add_ms(segment.duration_ms()));
+        self.finish_segment()?;
+        if self.gap.is_none() {
+            self.gap = Some((GapCause::SourceLost, ended.unwrap_or_else(|| self.shared.clock.now())));
+        }
+        Ok(())
+    }
+
+    fn drop_from(&mut self, start: Timestamp) {
+        if self.gap.is_none() {
+            self.gap = Some((GapCause::EvictedOffline, start));
+            self.shared.tell(AgentEvent::SpoolFull);
+        }
+    }
+
+    fn state_gap(&mut self, to: Timestamp) -> Result<(), AgentError> {
+        let Some((cause, from)) = self.gap else { return Ok(()) };
+        self.append(Body::Gap(Gap { cause, from, to: to.max(from), attachments: Vec::new() }), &[], None)?;
+        self.gap = None;
+        if cause == GapCause::EvictedOffline {
+            self.shared.tell(AgentEvent::SpoolHasRoom);
+        }
+        Ok(())
+    }
+
+    /// A new epoch where one is due: other recipients, a refused chain, a day gone by.
+    fn obey(&mut self) -> Result<(), AgentError> {
+        let orders = self.orders.borrow_and_update().clone();
+        let age_ms = self.shared.clock.monotonic_ms().saturating_sub(self.epoch.began_ms);
+        let old = age_ms >= self.shared.config.limits.epoch_ms_max || self.epoch.keys.first_held() >= SLOTS - SLOTS_RESERVE;
+        let reason = if orders.renewals > self.renewals {
+            orders.reason
+        } else if old || orders.recipients.accepted.number > self.epoch.recipients_number {
+            EpochReason::Rotation
+        } else {
+            return Ok(());
+        };
+        self.renewals = orders.renewals;
+        if reason != EpochReason::Contradiction {
+            self.close(CloseReason::Rotation)?;
+        }
+        self.epoch = begin_epoch(&self.shared, &self.spooled, &orders.recipients, reason)?;
+        Ok(())
+    }
+
+    fn close(&mut self, reason: CloseReason) -> Result<(), AgentError> {
+        let signed = self.append(Body::Close(Close { reason, attachments: Vec::new() }), &[], None)?;
+        self.shared.tell(AgentEvent::Closed { stream: signed.statement().stream.clone() });
+        Ok(())
+    }
+
+    fn append(&mut self, body: Body, attachments: &[&[u8]], payload: Option<&[u8]>) -> Result<SignedStatement, AgentError> {
+        append(&self.shared, &self.spooled, &mut self.epoch.chain, body, attachments, payload)
+    }
+}
+
+/// Signs, syncs, and only then lets the statement take its place and leave.
+fn append(
+    shared: &Shared,
+    spooled: &mpsc::UnboundedSender<Spooled>,
+    chain: &mut Chain,
+    body: Body,
+    attachments: &[&[u8]],
+    payload: Option<&[u8]>,
+) -> Result<SignedStatement, AgentError> {
+    let observed: Head = shared.state().observed();
+    let signed = chain.state(body, shared.clock.now(), observed)?;
+    shared.spool().append(&signed, attachments, payload)?;
+    chain.took(&signed);
+    // Nobody listens once uploading has ended; the spool has it, and the next start sends it.
+    drop(spooled.send((signed.statement().stream.clone(), signed.statement().seq)));
+    Ok(signed)
+}
+
+fn begin_epoch(
+    shared: &Shared,
+    spooled: &mpsc::UnboundedSender<Spooled>,
+    recipients: &Obeyed,
+    reason: EpochReason,
+) -> Result<RunningEpoch, AgentError> {
+    let log = shared.config.pin.anchor.log;
+    let started = shared.clock.now();
+    let began_ms = shared.clock.monotonic_ms();
+    let stream = name_epoch(shared, started)?;
+    let mut root = Zeroizing::new([0; 32]);
+    draw(root.as_mut())?;
+    let keys = EpochKeys::begin(root)?;
+    let (commitment, package) = keys.root_package(log, &stream).expect("the root is held until the first slot is used");
+    let wraps = wrap(&package.to_bytes(), recipients)?;
+    let epoch = Epoch {
+        commitment,
+        started,
+        recipients: recipients.accepted.leaf,
+        continues: Continues { reason, previous: shared.spool().newest_position().cloned() },
+        attachments: vec![AttachmentRef::of("wraps", &wraps, true)],
+    };
+    let mut chain = Chain::begin(log, stream.clone(), shared.config.identity.clone());
+    append(shared, spooled, &mut chain, Body::Epoch(epoch), &[&wraps], None)?;
+    let recipients_number = recipients.accepted.number;
+    shared.tell(AgentEvent::EpochBegan { stream, recipients_number });
+    Ok(RunningEpoch { keys, chain, began_ms, recipients_number })
+}
+
+/// The stored form: salt, then the envelope to every recipient.
+fn wrap(package: &[u8], recipients: &Obeyed) -> Result<Vec<u8>, AgentError> {
+    let mut failed = None;
+    let mut entropy = |bytes: &mut [u8]| {
+        if let Err(error) = getrandom::fill(bytes) {
+            failed = Some(error);
+        }
+    };
+    let envelope = envelope::seal(package, &recipients.certificates, &mut entropy)?;
+    if let Some(error) = failed {
+        return Err(AgentError::Randomness(error));
+    }
+    let mut salt = [0; 32];
+    draw(&mut salt)?;
+    Ok(AttachmentRef::erasable_bytes(&salt, &envelope))
+}
+
+/// `camera/102/main/<time>`: a second later as long as that name is taken, since a name has one meaning for ever.
+fn name_epoch(shared: &Shared, started: Timestamp) -> Result<StreamName, AgentError> {
+    let spool = shared.spool();
+    let mut at = started;
+    loop {
+        let name = format!("{}/main/{}", shared.config.camera, at.compact());
+        let stream = StreamName::parse(&name).map_err(|error| AgentError::Identity(error.to_string()))?;
+        if !spool.has_stream(&stream) {
+            return Ok(stream);
+        }
+        at = at.checked_add_ms(1000).ok_or_else(|| AgentError::Identity("the clock is at the end of time: set it".into()))?;
+    }
+}
+
+async fn next(inputs: &mut mpsc::Receiver<Input>, orders: &mut watch::Receiver<Orders>) -> Next {
+    loop {
+        tokio::select! {
+            biased;
+            changed = orders.changed() => match changed {
+                // New orders are obeyed where a segment begins.
+                Ok(()) => {}
+                Err(_) => return Next::Stop,
+            },
+            input = inputs.recv() => return input.map_or(Next::Stop, Next::Input),
+        }
+    }
+}
+
+fn draw(bytes: &mut [u8]) -> Result<(), AgentError> {
+    getrandom::fill(bytes).map_err(AgentError::Randomness)
+}
+
+fn earlier(now: Timestamp, ms: u64) -> Timestamp {
+    Timestamp::from_unix_ms(now.unix_ms().saturating_sub(ms)).expect("an earlier moment is in range")
+}
