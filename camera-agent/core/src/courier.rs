@@ -191,9 +191,10 @@ impl Courier {
         };
         match self.appliance.entry(&signed.leaf_hash()).await {
             Ok((_, receipt)) => self.settle(&signed, receipt).await,
-            Err(ClientError::Refused(problem)) if problem.status == 404 => {
-                Ok(Outcome::Refused { status: 404, reason: "the ledger says that it is further on, and does not have this statement".into() })
-            }
+            Err(ClientError::Refused(problem)) if problem.status == 404 => Ok(Outcome::Refused {
+                status: 404,
+                reason: "the ledger says that it is further on, and does not have this statement".into(),
+            }),
             Err(error) => Ok(outcome_of(error)),
         }
     }

@@ -39,7 +39,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: AgentConfig, clock: Arc<dyn Clock>, spool: Spool, state: AgentState, events: mpsc::Sender<AgentEvent>) -> Self {
+    pub(crate) fn new(
+        config: AgentConfig,
+        clock: Arc<dyn Clock>,
+        spool: Spool,
+        state: AgentState,
+        events: mpsc::Sender<AgentEvent>,
+    ) -> Self {
         Self { config, clock, spool: Mutex::new(spool), state: Mutex::new(state), events }
     }
     pub(crate) fn spool(&self) -> MutexGuard<'_, Spool> {
