@@ -1,3 +1,62 @@
-//! Stub.
+//! `exhibit-authority`: makes a city's certificate authority, and certifies cameras, people and appliances on its ledger.
+//!
+//! It does not serve anything and keeps no connection: each run does one thing and ends with an exit code that machines rely on.
 
-fn main() {}
+mod arguments;
+mod ca;
+mod failure;
+mod files;
+mod judgement;
+mod publish;
+mod sign;
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use exhibit_pki::Timestamp;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::{EXIT_USAGE, Failure};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Printing help or the version is as asked; everything else that clap says is wrong use. Where it cannot be printed, the exit
+            // code still tells.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    let json = arguments.json;
+    match run(arguments).await {
+        Ok(report) => {
+            println!("{}", if json { report.json.to_string() } else { report.text });
+            ExitCode::SUCCESS
+        }
+        Err(failure) => failure.report(json),
+    }
+}
+
+/// What was done, for people and for machines.
+pub struct Report {
+    text: String,
+    json: serde_json::Value,
+}
+
+async fn run(arguments: Arguments) -> Result<Report, Failure> {
+    let now = now()?;
+    match arguments.command {
+        Command::Init(init) => ca::init(&init, now),
+        Command::Sign(sign) => sign::run(&sign, now).await,
+    }
+}
+
+fn now() -> Result<Timestamp, Failure> {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|elapsed| u64::try_from(elapsed.as_millis()).ok());
+    since_epoch
+        .and_then(Timestamp::from_unix_ms)
+        .ok_or_else(|| Failure::Cannot("this machine's clock is not between 1970 and 9999: set it".to_owned()))
+}

@@ -1,0 +1,146 @@
+//! The command line: what can be asked, in words that `--help` explains. It knows nothing of how it is done.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use exhibit_pki::{Identity, KeyPurpose, Role, Timestamp, TimestampError, TrustDomain};
+
+/// The certificate authority of an Exhibit installation.
+#[derive(Parser)]
+#[command(name = "exhibit-authority", version = version(), propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 as asked; 1 the request is refused; 2 it could not be done; 64 wrong use.")]
+pub struct Arguments {
+    /// Print results as JSON on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be asked.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make a root, an issuing authority and its own signer of statements, with their keys, in a new folder.
+    Init(Init),
+    /// Certify the key of a request, and put the certificate on the ledger.
+    Sign(Box<Sign>),
+}
+
+/// Makes in the folder: root.pem root.key (take the key offline), issuing.pem issuing.key, authority.pem authority.key, and chain.pem, which
+/// goes to everybody who gets a certificate. Keys are unencrypted PKCS#8, readable by their owner only.
+#[derive(Args)]
+pub struct Init {
+    /// The folder to make. It must not exist, or be empty.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// The trust domain, such as city.example: the first part of every identity.
+    #[arg(long)]
+    pub domain: TrustDomain,
+}
+
+/// Verifies the request, decides what to certify, and signs it with the issuing authority's key. With --appliance, the certificate is put on
+/// the ledger first and written to --out only when the receipt has been verified: a certificate that is not on the ledger signs nothing that
+/// counts. If that is cut short, the same command finishes it.
+#[derive(Args)]
+pub struct Sign {
+    /// The authority's folder.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// The certificate request (PKCS#10, PEM).
+    #[arg(long)]
+    pub csr: PathBuf,
+    /// What the holder may do: camera for cameras; appliance for appliances; custodian, investigator, auditor or admin for users. May be
+    /// given several times.
+    #[arg(long = "role", required = true)]
+    pub roles: Vec<Role>,
+    /// Where to write the certificate. The file must not exist.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// What the key is for.
+    #[arg(long, default_value = "signing")]
+    pub purpose: Purpose,
+    /// The identity to certify, such as spiffe://city.example/camera/102. Without it the one that the request asks for; if both are there,
+    /// they must be equal.
+    #[arg(long)]
+    pub identity: Option<Identity>,
+    /// A DNS name or IP address that TLS clients reach an appliance by. May be given several times.
+    #[arg(long = "server-name")]
+    pub server_names: Vec<String>,
+    /// How many days the certificate is valid, from five minutes ago. The default is a year and a month for renewing it: long enough not to
+    /// be a burden, short enough that a key which was lost without anybody noticing ends by itself.
+    #[arg(long, default_value_t = DAYS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(DAYS_MAX)))]
+    pub days: u32,
+    /// When validity begins instead, such as 2026-11-20T12:00:00Z.
+    #[arg(long, value_parser = moment)]
+    pub not_before: Option<Timestamp>,
+    /// When validity ends instead.
+    #[arg(long, value_parser = moment, conflicts_with = "days")]
+    pub not_after: Option<Timestamp>,
+    /// The appliance to put the certificate on the ledger of, as host:port. Left out only for the certificate of the first appliance itself,
+    /// which the ledger's first entry carries.
+    #[arg(long, requires = "anchor")]
+    pub appliance: Option<String>,
+    /// The log's anchor file, as `exhibit-appliance create-log` made it.
+    #[arg(long, requires = "appliance")]
+    pub anchor: Option<PathBuf>,
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Purpose {
+    /// Signs statements and connections.
+    Signing,
+    /// Receives wrapped keys; for users.
+    Wrapping,
+}
+
+impl From<Purpose> for KeyPurpose {
+    fn from(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Signing => Self::Signing,
+            Purpose::Wrapping => Self::Wrapping,
+        }
+    }
+}
+
+/// RFC 3339 in UTC, with or without milliseconds.
+fn moment(text: &str) -> Result<Timestamp, TimestampError> {
+    Timestamp::parse(text).or_else(|error| match text.strip_suffix('Z') {
+        Some(without) => Timestamp::parse(&format!("{without}.000Z")),
+        None => Err(error),
+    })
+}
+
+/// Version and commit.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> =
+        LazyLock::new(|| format!("{} ({})", env!("CARGO_PKG_VERSION"), option_env!("EXHIBIT_COMMIT").unwrap_or("commit not recorded")));
+    &VERSION
+}
+
+/// A year, and a month in which to renew.
+const DAYS_DEFAULT: u32 = 397;
+/// As long as the issuing authority's own.
+const DAYS_MAX: u32 = 3650;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn moments_are_read_with_and_without_milliseconds() {
+        assert_eq!(moment("2026-11-20T12:00:00Z").unwrap(), moment("2026-11-20T12:00:00.000Z").unwrap());
+        assert!(moment("2026-11-20T12:00:00+00:00").is_err());
+        assert!(moment("2026-11-20").is_err());
+    }
+}

@@ -1,0 +1,77 @@
+//! The authority's stream on the ledger: it introduces itself, then each certificate that it issues.
+//!
+//! It does not issue. A statement is signed once and synced before it is sent; what was cut short is sent again, the same bytes
+//! (exhibit-client's `Issuer` keeps that promise, in the authority's folder).
+
+use exhibit_client::{Appliance, ClientError, ClientIdentity, Issuer};
+use exhibit_evidence::{Anchor, AttachmentRef, Body, body::CertificateBody, exchange};
+use exhibit_pki::{Certificate, Timestamp};
+
+use crate::ca::Authority;
+use crate::failure::Failure;
+
+/// The ledger, as the authority writes to it.
+pub struct Ledger {
+    appliance: Appliance,
+    issuer: Issuer,
+}
+
+impl Ledger {
+    /// Connects as the authority, finishes what an earlier run left undone, and introduces the authority if nobody has: seq 0 of its stream
+    /// carries its own certificate with all that leads to the root, so that every verifier can judge what follows.
+    pub async fn open(authority: &Authority, address: &str, anchor: &Anchor, now: Timestamp) -> Result<Self, Failure> {
+        if !anchor.roots.iter().any(|root| root.fingerprint() == authority.root.fingerprint()) {
+            return Err(Failure::Cannot("the log of this anchor does not trust this authority's root: take its own anchor".to_owned()));
+        }
+        let identity = ClientIdentity {
+            certificate: authority.authority.clone(),
+            chain: vec![authority.issuing.clone()],
+            signer: authority.authority_key.clone(),
+        };
+        let series = authority.authority.identity().map(|identity| identity.subject.to_string());
+        let series = series.ok_or_else(|| Failure::Cannot("authority.pem has no identity: it is not the one that init made".to_owned()))?;
+        let mut appliance = Appliance::new(address, &identity, anchor)?;
+        let mut issuer = Issuer::open(&authority.folder, &series, identity, anchor.log, now)?;
+        issuer.deliver_pending(&mut appliance).await?;
+        if issuer.next_seq() == 0 {
+            let stored = [authority.authority.der(), authority.issuing.der(), authority.root.der()];
+            issuer.issue(&mut appliance, statement(&authority.authority, &stored), &stored, now).await?;
+        }
+        Ok(Self { appliance, issuer })
+    }
+
+    /// Puts a certificate on the ledger; the index of its entry, whose receipt has been verified.
+    pub async fn publish(&mut self, certificate: &Certificate, now: Timestamp) -> Result<u64, Failure> {
+        let stored = [certificate.der()];
+        let (_, receipt) = self.issuer.issue(&mut self.appliance, statement(certificate, &stored), &stored, now).await?;
+        Ok(receipt.index)
+    }
+
+    /// The index of the entry that introduced a certificate, if one did.
+    pub async fn find(&mut self, certificate: &Certificate) -> Result<Option<u64>, Failure> {
+        let path = format!("/v1/certificates/{}", hex::encode(certificate.fingerprint()));
+        let record: exchange::EntryRecord = match self.appliance.get_json(&path).await {
+            Ok(record) => record,
+            Err(ClientError::Refused(problem)) if problem.status == NOT_FOUND => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let (signed, receipt) = self.appliance.open_record(&record)?;
+        match &signed.statement().body {
+            Body::Certificate(body) if body.fingerprint == *certificate.fingerprint() => Ok(Some(receipt.index)),
+            _ => Err(ClientError::Untrustworthy("it gave another entry than the one that introduced the certificate".to_owned()).into()),
+        }
+    }
+}
+
+/// The statement that introduces `certificate`: `stored` is the certificate itself and, where it introduces itself, what issued it.
+fn statement(certificate: &Certificate, stored: &[&[u8]]) -> Body {
+    let name = |position: usize| match position.checked_sub(1) {
+        None => "certificate".to_owned(),
+        Some(issuer) => format!("issuer-{issuer}"),
+    };
+    let attachments = stored.iter().enumerate().map(|(position, bytes)| AttachmentRef::of(&name(position), bytes, false)).collect();
+    Body::Certificate(CertificateBody { fingerprint: *certificate.fingerprint(), replaces: None, attachments })
+}
+
+/// HTTP: there is no such entry.
+const NOT_FOUND: u16 = 404;
