@@ -161,6 +161,7 @@ fn members_of_the_wrong_form_are_refused() {
         ("body_is_an_array", r#""body":{"#, r#""body":[{}],"b":{"#, "body is not an object"),
         ("type_without_version", "segment/v1", "segment", "type is not a name like segment/v1"),
         ("type_of_version_zero", "segment/v1", "segment/v0", "type is not a name like segment/v1"),
+        ("type_too_long", "segment/v1", &format!("{}/v1", "a".repeat(62)), "type is not a name like segment/v1"),
         ("type_with_escape_sequence", "segment/v1", r"\u001b[31m/v1", "type is not a name like segment/v1"),
         ("upper_case_hex", r#""salt":"44"#, r#""salt":"4A"#, "body.salt is not 32 lower-case hex digits"),
         ("short_hash", LOG, "11", "log is not 64 lower-case hex digits"),
@@ -343,6 +344,10 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
     };
     let key = r#""a+00000000+AAAA""#;
     assert_eq!(refusal(at_0(nothing_observed(genesis(key, "null")))), "accepted");
+    let genesis_without = |from: &str, to: &str| spoil(&at_0(nothing_observed(genesis(key, "null"))), from, to);
+    let policy_too_long = genesis_without(r#""witness_policy":"""#, &format!(r#""witness_policy":"{}""#, "a".repeat(8 * 1024 + 1)));
+    let predecessor_and_more = format!(r#"{{"log":"{LOG}","size":1,"root":"{LOG}","x":1}}"#);
+    let position_and_more = format!(r#"{{"reason":"start","previous":{{"stream":"{CAMERA}","seq":1,"leaf":"{LOG}","x":1}}}}"#);
     let log_named = at_0(nothing_observed(genesis(key, "null"))).replacen(&zeros, LOG, 1);
     let empty_predecessor = format!(r#"{{"log":"{LOG}","size":0,"root":"{LOG}"}}"#);
     let cases = [
@@ -357,6 +362,14 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
         ("epoch_without_previous", at_0(epoch(r#"{"reason":"start"}"#, &wraps)), "body.continues.previous is missing"),
         ("epoch_continues_more", at_0(epoch(r#"{"reason":"start","previous":null,"x":1}"#, &wraps)), r#"body.continues."x" is unknown"#),
         ("epoch_continues_a_number", at_0(epoch(r#"{"reason":"start","previous":1}"#, &wraps)), "body.continues.previous is not an object"),
+        ("epoch_after_more_than_a_position", at_0(epoch(&position_and_more, &wraps)), r#"body.continues.previous."x" is unknown"#),
+        (
+            "genesis_after_more_than_a_log",
+            at_0(nothing_observed(genesis(key, &predecessor_and_more))),
+            r#"body.predecessor."x" is unknown"#,
+        ),
+        ("genesis_of_a_long_policy", policy_too_long, "body.witness_policy is too long"),
+        ("genesis_of_an_origin_with_plus", genesis_without("exhibit.example/log", "a+b"), "body.origin is empty, too long"),
         ("genesis_in_mid_stream", nothing_observed(genesis(key, "null")), "seq and observed.size are 0 in genesis"),
         ("genesis_that_observed", at_0(genesis(key, "null")), "seq and observed.size are 0 in genesis"),
         ("genesis_of_a_log", log_named, "log is zeros in genesis"),
