@@ -1,14 +1,37 @@
 //! Keys in a TPM 2.0: the only user of tss-esapi.
+//!
+//! Knows nothing of statements, certificates or files: it makes a key that can not leave the TPM, and signs digests with it.
+//!
+//! libtss2 writes its own log lines to stderr; a program that wants to be the only voice sets `TSS2_LOG=all+NONE` before it starts.
+
+mod owner;
+#[cfg(feature = "test-support")]
+pub mod swtpm;
+
+use std::{sync::mpsc, thread, time::Duration};
 
 use exhibit_pki::{PublicKey, Signer, SignerError};
 
-/// A TPM, owned by one thread; handles to it are cheap to clone and may be used from anywhere.
-#[derive(Clone)]
-pub struct Tpm {}
+use owner::Request;
+
+/// A TPM that answers does so within milliseconds; a discrete one that runs its self-test first, within seconds.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// The slowest command that we send is making a P-384 key, which takes a slow discrete TPM several seconds.
+const COMMAND_MAX: Duration = Duration::from_secs(60);
+
+/// A TPM, owned by one thread; handles to it are cheap to clone and may be used from anywhere. The thread ends with the last handle.
+#[derive(Clone, Debug)]
+pub struct Tpm {
+    requests: mpsc::Sender<Request>,
+}
 
 /// A P-384 signing key (fixedTPM, fixedParent, made by the TPM, not restricted) that persists at a handle.
-#[derive(Clone)]
-pub struct DeviceKey {}
+#[derive(Clone, Debug)]
+pub struct DeviceKey {
+    requests: mpsc::Sender<Request>,
+    handle: u32,
+    public_key: PublicKey,
+}
 
 /// What failed, and whose fault it is.
 #[derive(Debug, thiserror::Error)]
@@ -42,19 +65,55 @@ pub enum TpmError {
 impl Tpm {
     /// Connects; `tcti` is a TCTI configuration such as `device:/dev/tpmrm0` or `swtpm:host=127.0.0.1,port=2321`.
     pub fn connect(tcti: &str) -> Result<Self, TpmError> {
-        todo!()
+        let unreachable = |reason: String| TpmError::Unreachable { tcti: tcti.to_owned(), reason };
+        let (requests, incoming) = mpsc::channel();
+        let (connected, outcome) = mpsc::channel();
+        let address = tcti.to_owned();
+        thread::Builder::new()
+            .name("tpm".into())
+            .spawn(move || owner::run(&address, &connected, &incoming))
+            .map_err(|error| unreachable(format!("its thread could not start: {error}")))?;
+        match outcome.recv_timeout(CONNECT_MAX) {
+            Ok(Ok(())) => Ok(Self { requests }),
+            Ok(Err(reason)) => Err(unreachable(reason)),
+            Err(_) => Err(unreachable(format!("no answer in {} s", CONNECT_MAX.as_secs()))),
+        }
     }
+
     /// The device key at a persistent handle (`0x8101_0102`, say), made if there is none.
+    ///
+    /// A key that is there already is taken only if every attribute is as we would have made it.
     pub fn device_key(&self, handle: u32) -> Result<DeviceKey, TpmError> {
-        todo!()
+        const COMMAND: &str = "the device key";
+        let (reply, answer) = mpsc::channel();
+        let public_key = ask(&self.requests, Request::DeviceKey { handle, reply }, &answer)
+            .map_err(|reason| TpmError::Command { command: COMMAND, reason })??;
+        Ok(DeviceKey { requests: self.requests.clone(), handle, public_key })
+    }
+}
+
+impl DeviceKey {
+    /// The persistent handle.
+    pub fn handle(&self) -> u32 {
+        self.handle
     }
 }
 
 impl Signer for DeviceKey {
     fn public_key(&self) -> &PublicKey {
-        todo!()
+        &self.public_key
     }
+
     fn sign_sha384(&self, digest: &[u8; 48]) -> Result<[u8; 96], SignerError> {
-        todo!()
+        let (reply, answer) = mpsc::channel();
+        ask(&self.requests, Request::Sign { handle: self.handle, digest: *digest, reply }, &answer)
+            .map_err(SignerError)?
+            .map_err(|error| SignerError(error.to_string()))
     }
+}
+
+/// Sends a request to the owner thread and waits for its answer, a bounded time.
+fn ask<T>(requests: &mpsc::Sender<Request>, request: Request, answer: &mpsc::Receiver<T>) -> Result<T, String> {
+    requests.send(request).map_err(|_| "the thread that owns it has ended".to_owned())?;
+    answer.recv_timeout(COMMAND_MAX).map_err(|_| format!("no answer in {} s; is it held by another program?", COMMAND_MAX.as_secs()))
 }
