@@ -1,3 +1,3 @@
-//! Stub.
+//! The camera agent's program.
 
 fn main() {}
