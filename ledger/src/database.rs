@@ -46,14 +46,25 @@ const DIAGNOSTIC_LOG_BYTES_MAX: usize = MIB;
 
 const MIB: usize = 1024 * 1024;
 
+/// What opening may do with a write-ahead log that ends in something else than whole records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogTail {
+    /// Drop a record that is cut off at the end, refuse all else. The default of RocksDB would cut the ledger short in silence.
+    MustBeWhole,
+    /// Drop everything from the first damaged record on. A power cut can leave the pages of a write that was not synced yet in any order;
+    /// but it is only for a ledger that was shown to have lost nothing by it.
+    MayBeTorn,
+}
+
 /// Settings of the whole database.
-pub(crate) fn database_options() -> Options {
+pub(crate) fn database_options(log_tail: LogTail) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    // What was synced must not be rolled back: only a torn record at the end of the log, which nobody was told of, is dropped; anything
-    // else that does not check out refuses to open. Point-in-time recovery, the default, would cut the ledger short in silence.
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_wal_recovery_mode(match log_tail {
+        LogTail::MustBeWhole => DBRecoveryMode::TolerateCorruptedTailRecords,
+        LogTail::MayBeTorn => DBRecoveryMode::PointInTime,
+    });
     // A synced log file that has vanished refuses to open.
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_paranoid_checks(true);

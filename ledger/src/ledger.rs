@@ -2,6 +2,7 @@
 //!
 //! It does not decide what becomes of a candidate (`plan`), and it does not write.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, mpsc};
@@ -12,9 +13,10 @@ use exhibit_tlog::{Checkpoint, Hash, LogProof, NoteSigner, prove_consistency, pr
 
 use crate::checkpoint::Signing;
 use crate::edge::tile_width;
+use crate::head_file::HeadFile;
 use crate::recover::recover;
 use crate::sequencer::{Answer, Done, QUEUE_CANDIDATES_MAX, Shared, Waiting, Writer};
-use crate::store::{HeadRow, Store, TileReader, damaged};
+use crate::store::{HeadRow, TileReader, damaged};
 use crate::{Annotation, Candidate, EntryPlace, Refusal, StreamHead};
 
 /// How a ledger is opened.
@@ -78,14 +80,16 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens or creates the database in `folder`, and proves its edge against the last signed head before anything else (see recover).
+    /// Opens or creates the ledger in `folder` (all of it is the ledger's), and proves its edge against the last signed head before anything
+    /// else (see recover).
     pub fn open(folder: &Path, options: Options) -> Result<Self, LedgerError> {
         let batch_entries_max = options.batch_entries_max;
         let signing = Signing::new(options)?;
-        let store = Store::open(folder)?;
-        let recovered = recover(&store, &signing)?;
-        let shared = Arc::new(Shared::new(store, recovered.published));
-        let writer = Writer::new(shared.clone(), signing, recovered.edge, batch_entries_max);
+        create_folder(folder)?;
+        let (head_file, noted) = HeadFile::open(folder)?;
+        let (store, edge) = recover(&folder.join(DATABASE_FOLDER), &signing, noted)?;
+        let shared = Arc::new(Shared::new(store, edge.published));
+        let writer = Writer::new(shared.clone(), signing, edge.tree, head_file, batch_entries_max);
         let queue = Queue::start(writer)?;
         Ok(Self { shared, queue: Arc::new(queue) })
     }
@@ -255,6 +259,20 @@ impl Ledger {
         Ok(Some(head))
     }
 }
+
+/// A folder that a power cut takes away again would take the ledger with it.
+fn create_folder(folder: &Path) -> Result<(), LedgerError> {
+    let failed = |error| LedgerError::Storage(format!("the ledger's folder can not be made: {error}"));
+    if !folder.exists() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// RocksDB's own folder within the ledger's.
+pub(crate) const DATABASE_FOLDER: &str = "database";
 
 /// The way to the writer, and its thread.
 struct Queue {

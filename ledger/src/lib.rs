@@ -5,6 +5,7 @@
 mod checkpoint;
 mod database;
 mod edge;
+mod head_file;
 mod ledger;
 pub mod plan;
 mod recover;

@@ -2,48 +2,79 @@
 //!
 //! It does not read the whole ledger: what lies behind the last tile is judged by the roots above it, and in full by fsck.
 
+use std::path::Path;
+
 use exhibit_tlog::tile::TILE_WIDTH;
 use exhibit_tlog::{HashReader, MerkleFrontier, leaf_hash, root_at, root_of};
 
 use crate::LedgerError;
 use crate::checkpoint::{Published, Signing};
+use crate::database::LogTail;
 use crate::edge::{TREE_LEVELS_PER_TILE, TreeEdge, tile_width};
 use crate::sequencer::BATCH_ENTRIES_LIMIT;
 use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEYS, META_ORIGIN, Store, TileReader, damaged};
 
-/// A ledger whose edge holds.
-pub(crate) struct Recovered {
-    pub edge: TreeEdge,
-    /// `None` if it is empty.
+/// Opens the database in `folder` for writing, its edge proven, and signs the entries that a crash has left durable but without a
+/// checkpoint. `noted` is the checkpoint that was kept beside the database.
+pub(crate) fn recover(folder: &Path, signing: &Signing, noted: Option<String>) -> Result<(Store, Edge), LedgerError> {
+    let store = open_store(folder, signing, noted.as_deref())?;
+    create_if_blank(&store, signing)?;
+    let mut edge = prove_edge(&store, signing, noted)?;
+    let size = edge.tree.frontier().size();
+    if edge.published.as_ref().is_none_or(|published| published.head.size < size) && size > 0 {
+        edge.published = Some(sign_again(&store, signing, edge.tree.frontier())?);
+    }
+    Ok((store, edge))
+}
+
+/// The edge of a ledger, which holds.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub tree: TreeEdge,
+    /// The newest checkpoint; `None` if the ledger is empty.
     pub published: Option<Published>,
 }
 
-/// Proves the edge; signs the entries that a crash has left durable but without a checkpoint.
-pub(crate) fn recover(store: &Store, signing: &Signing) -> Result<Recovered, LedgerError> {
+/// A power cut can tear what was being written, and nobody was told of that; but a damaged record in the middle of the log looks the same to
+/// RocksDB. So the rest is proven without changing anything first: it must reach to the newest checkpoint.
+fn open_store(folder: &Path, signing: &Signing, noted: Option<&str>) -> Result<Store, LedgerError> {
+    if let Some(store) = Store::open(folder, LogTail::MustBeWhole)? {
+        return Ok(store);
+    }
+    let rest = Store::open_read_only(folder)?;
+    let edge = prove_edge(&rest, signing, noted.map(str::to_owned))?;
+    drop(rest);
+    let size = edge.tree.frontier().size();
+    tracing::warn!(size, "the end of the write-ahead log is torn, as by a power cut: dropping what was never acknowledged");
+    let store = Store::open(folder, LogTail::MayBeTorn)?;
+    Ok(store.expect("only a log that must be whole is not opened for its damage"))
+}
+
+/// All checks, without writing.
+fn prove_edge(store: &Store, signing: &Signing, noted: Option<String>) -> Result<Edge, LedgerError> {
     check_log(store, signing)?;
     let tree = store.tree()?;
     check_last_entry(store, &tree)?;
-    let reader = TileReader::new(store);
-    if root_at(&reader, tree.size())? != tree.root() {
+    if root_at(&TileReader::new(store), tree.size())? != tree.root() {
         return Err(damaged(format_args!("the tiles do not lead to the root that is stored for {} entries", tree.size())));
     }
     let edge = read_edge(store, &tree)?;
-    let signed = check_checkpoint(store, signing, &tree)?;
-    let signed_size = signed.as_ref().map_or(0, |published| published.head.size);
-    check_tail(store, &tree, signed_size)?;
-    let published = if tree.size() > signed_size { Some(sign_again(store, signing, &tree)?) } else { signed };
-    Ok(Recovered { edge, published })
+    let stored = check_checkpoint(store, signing, &tree, store.meta(META_CHECKPOINT)?)?;
+    let noted = check_checkpoint(store, signing, &tree, noted)?;
+    let published = [stored, noted].into_iter().flatten().max_by_key(|published| published.head.size);
+    check_tail(store, &tree, published.as_ref().map_or(0, |published| published.head.size))?;
+    Ok(Edge { tree: edge, published })
 }
 
-/// A blank database becomes this log's; any other must be this log's already.
+/// A blank database becomes this log's.
+fn create_if_blank(store: &Store, signing: &Signing) -> Result<(), LedgerError> {
+    if store.is_blank()? { store.create(&signing.log.origin, &signing.keys_text()) } else { Ok(()) }
+}
+
+/// The database must be this log's.
 fn check_log(store: &Store, signing: &Signing) -> Result<(), LedgerError> {
     let (origin, keys) = (&signing.log.origin, signing.keys_text());
-    let Some(format) = store.meta(META_FORMAT)? else {
-        if store.is_blank()? {
-            return store.create(origin, &keys);
-        }
-        return Err(damaged("the row that names the format is missing"));
-    };
+    let format = store.meta(META_FORMAT)?.ok_or_else(|| damaged("the row that names the format is missing"))?;
     if format != FORMAT {
         return Err(LedgerError::WrongLog(format!(
             "the database has the format {format:?} and this program knows {FORMAT:?}. Use the program that wrote it, or migrate"
@@ -98,9 +129,14 @@ fn read_edge(store: &Store, tree: &MerkleFrontier) -> Result<TreeEdge, LedgerErr
     Ok(TreeEdge::new(tree.clone(), open))
 }
 
-/// The stored checkpoint must verify under this log's keys, and the tree must still be one that it signs or has grown from it.
-fn check_checkpoint(store: &Store, signing: &Signing, tree: &MerkleFrontier) -> Result<Option<Published>, LedgerError> {
-    let Some(note) = store.meta(META_CHECKPOINT)? else {
+/// A checkpoint must verify under this log's keys, and the tree must still be the one that it signs or have grown from it.
+fn check_checkpoint(
+    store: &Store,
+    signing: &Signing,
+    tree: &MerkleFrontier,
+    note: Option<String>,
+) -> Result<Option<Published>, LedgerError> {
+    let Some(note) = note else {
         return Ok(None);
     };
     let head = signing.log.verify(&note).map_err(|error| damaged(format_args!("the stored checkpoint does not verify: {error}")))?;

@@ -9,6 +9,7 @@ use exhibit_tlog::{MerkleFrontier, leaf_hash, root_at};
 
 use crate::checkpoint::{Published, Signing};
 use crate::edge::TreeEdge;
+use crate::head_file::HeadFile;
 use crate::plan::{Chains, Decision, check_form, plan};
 use crate::store::{Store, TileReader, damaged};
 use crate::{Admission, Candidate, EntryPlace, LedgerError};
@@ -87,12 +88,13 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     signing: Signing,
     edge: TreeEdge,
+    head_file: HeadFile,
     batch_entries_max: usize,
 }
 
 impl Writer {
-    pub fn new(shared: Arc<Shared>, signing: Signing, edge: TreeEdge, batch_entries_max: usize) -> Self {
-        Self { shared, signing, edge, batch_entries_max: batch_entries_max.clamp(1, BATCH_ENTRIES_LIMIT) }
+    pub fn new(shared: Arc<Shared>, signing: Signing, edge: TreeEdge, head_file: HeadFile, batch_entries_max: usize) -> Self {
+        Self { shared, signing, edge, head_file, batch_entries_max: batch_entries_max.clamp(1, BATCH_ENTRIES_LIMIT) }
     }
 
     /// Works until the queue's senders are gone or something fails.
@@ -143,8 +145,8 @@ impl Writer {
         } else {
             let before = self.edge.frontier().clone();
             self.write(&new)?;
-            self.check_written(&before, &new)?;
-            Some(self.sign_and_publish()?)
+            let tree = self.read_back(before)?;
+            Some(self.sign_and_publish(&tree)?)
         };
         let admit = |place: EntryPlace, new| {
             let published = published.as_ref().expect("a place was given, so the ledger is not empty and its head is signed");
@@ -179,33 +181,32 @@ impl Writer {
         self.shared.store.write_entries(new, &tiles, self.edge.frontier())
     }
 
-    /// Reads back and re-hashes what was written, before it is signed: single flipped bits have ended public logs.
-    fn check_written(&self, before: &MerkleFrontier, new: &[(&Candidate, EntryPlace)]) -> Result<(), LedgerError> {
+    /// Reads back and re-hashes what was written after `before`: single flipped bits have ended public logs. What comes of it is signed.
+    fn read_back(&self, before: MerkleFrontier) -> Result<ReadBack, LedgerError> {
         let store = &self.shared.store;
-        let mut again = before.clone();
-        for (index, entry) in (before.size()..).zip(store.entries(before.size(), new.len() as u64)?) {
+        let written = self.edge.frontier();
+        let (first, size) = (before.size(), written.size());
+        let mut again = before;
+        for entry in store.entries(first, size - first)? {
             again.push(leaf_hash(&entry), |_, _, _| {});
-            if again.size() != index + 1 {
-                return Err(damaged("entries were read back out of order"));
-            }
         }
-        let tree = self.edge.frontier();
-        if again != *tree || root_at(&TileReader::new(store), tree.size())? != tree.root() {
-            return Err(damaged(format_args!(
-                "what was read back for entries {} to {} is not what was written",
-                before.size(),
-                tree.size() - 1
-            )));
+        if again != *written || root_at(&TileReader::new(store), size)? != again.root() {
+            return Err(damaged(format_args!("what was read back for entries {first} to {} is not what was written", size - 1)));
         }
-        Ok(())
+        Ok(ReadBack(again))
     }
 
-    fn sign_and_publish(&self) -> Result<Arc<Published>, LedgerError> {
-        let published = self.signing.sign(self.edge.frontier())?;
+    fn sign_and_publish(&mut self, tree: &ReadBack) -> Result<Arc<Published>, LedgerError> {
+        let published = self.signing.sign(&tree.0)?;
         self.shared.store.write_checkpoint(&published.note)?;
+        self.head_file.write(published.head.size, &published.note)?;
         Ok(self.shared.publish(published))
     }
 }
+
+/// A tree whose newest entries and edge were read back from the database. Only such a tree is signed.
+#[derive(Debug)]
+struct ReadBack(MerkleFrontier);
 
 /// However the writer ends, later calls must know.
 struct StopAtEnd(Arc<Shared>);
@@ -226,3 +227,67 @@ pub const BATCH_ENTRIES_LIMIT: usize = 4096;
 pub const QUEUE_CANDIDATES_MAX: usize = 2048;
 /// A batch takes no more candidates once their entries reach this, so that its sync stays short.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use exhibit_tlog::{Ed25519NoteSigner, Hash, NoteSigner};
+    use rocksdb::DB;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::Options;
+    use crate::database::{ENTRIES, LogTail, TILES};
+
+    /// Writes 300 entries and then 40, damages the rows, and reads back.
+    fn read_back_after(damage: impl FnOnce(&DB)) -> Result<ReadBack, LedgerError> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("database"), LogTail::MustBeWhole).unwrap().unwrap();
+        let signer: Arc<dyn NoteSigner> = Arc::new(Ed25519NoteSigner::new("log", &Zeroizing::new([1; 32])).unwrap());
+        let options = Options { origin: "log".into(), signers: vec![signer], clock: Arc::new(|| 1), batch_entries_max: 256 };
+        let (head_file, _) = HeadFile::open(folder.path()).unwrap();
+        let shared = Arc::new(Shared::new(store, None));
+        let mut writer = Writer::new(shared, Signing::new(options).unwrap(), TreeEdge::default(), head_file, 256);
+        let candidates: Vec<Candidate> = (0..340_u64)
+            .map(|seq| Candidate {
+                stream: "a".into(),
+                seq,
+                prev: Hash::default(),
+                identity: Hash::default(),
+                entry: seq.to_be_bytes().to_vec(),
+                annotations: vec![],
+            })
+            .collect();
+        let place =
+            |candidate: &Candidate| EntryPlace { index: candidate.seq, leaf: leaf_hash(&candidate.entry), identity: Hash::default() };
+        let placed: Vec<_> = candidates.iter().map(|candidate| (candidate, place(candidate))).collect();
+        writer.write(&placed[..300]).unwrap();
+        let before = writer.edge.frontier().clone();
+        writer.write(&placed[300..]).unwrap();
+        damage(writer.shared.store.raw());
+        writer.read_back(before)
+    }
+
+    fn flip(db: &DB, family: &str, key: &[u8]) {
+        let family = db.cf_handle(family).unwrap();
+        let mut value = db.get_cf(family, key).unwrap().unwrap();
+        *value.last_mut().unwrap() ^= 1;
+        db.put_cf(family, key, value).unwrap();
+    }
+
+    #[test]
+    fn only_what_is_read_back_as_written_is_signed() {
+        assert_eq!(read_back_after(|_| {}).unwrap().0.size(), 340);
+        for index in [300_u64, 339] {
+            let altered = read_back_after(|db| flip(db, ENTRIES, &index.to_be_bytes())).unwrap_err();
+            assert!(matches!(altered, LedgerError::Damaged(_)), "a flipped bit in entry {index} would be signed: {altered}");
+            let missing = read_back_after(|db| db.delete_cf(db.cf_handle(ENTRIES).unwrap(), index.to_be_bytes()).unwrap());
+            assert!(missing.is_err(), "the missing entry {index} would be signed");
+        }
+        for (level, index) in [(0, 1), (1, 0)] {
+            let key = [&[level][..], &u64::to_be_bytes(index)].concat();
+            let altered = read_back_after(|db| flip(db, TILES, &key)).unwrap_err();
+            assert!(matches!(altered, LedgerError::Damaged(_)), "a flipped bit in tile {level}/{index} would be signed: {altered}");
+        }
+    }
+}

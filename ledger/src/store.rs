@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 use exhibit_tlog::tile::{TILE_WIDTH, encode_tile};
 use exhibit_tlog::{Hash, HashReader, MerkleFrontier, root_of};
-use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, WriteBatch};
+use rocksdb::{ColumnFamily, DB, Direction, ErrorKind, IteratorMode, WriteBatch};
 
-use crate::database::{self, ANNOTATIONS, ENTRIES, HEADS, LEAVES, META, PLACES, TILES};
+use crate::database::{self, ANNOTATIONS, ENTRIES, HEADS, LEAVES, LogTail, META, PLACES, TILES};
 use crate::edge::{TREE_LEVELS_PER_TILE, TileRow};
 use crate::{Candidate, LedgerError};
 
@@ -68,9 +68,21 @@ pub(crate) struct Store {
 type Rows<'a> = Box<dyn Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), LedgerError>> + 'a>;
 
 impl Store {
-    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
-        let db = DB::open_cf_descriptors(&database::database_options(), folder, database::families()).map_err(storage)?;
-        Ok(Self { db })
+    /// `None` if records of the write-ahead log are damaged, and that may not be.
+    pub fn open(folder: &Path, log_tail: LogTail) -> Result<Option<Self>, LedgerError> {
+        let opened = DB::open_cf_descriptors(&database::database_options(log_tail), folder, database::families());
+        match opened {
+            Ok(db) => Ok(Some(Self { db })),
+            Err(error) if log_tail == LogTail::MustBeWhole && error.kind() == ErrorKind::Corruption => Ok(None),
+            Err(error) => Err(storage(error)),
+        }
+    }
+
+    /// What the database would hold without the damaged end of its write-ahead log. Changes nothing.
+    pub fn open_read_only(folder: &Path) -> Result<Self, LedgerError> {
+        let options = database::database_options(LogTail::MayBeTorn);
+        let db = DB::open_cf_descriptors_read_only(&options, folder, database::families(), false);
+        Ok(Self { db: db.map_err(storage)? })
     }
 
     pub fn entry(&self, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
@@ -80,7 +92,7 @@ impl Store {
     /// The entries from `first` on, `count` of them; damaged if one is missing.
     pub fn entries(&self, first: u64, count: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
         let mut entries = Vec::new();
-        for (row, index) in self.rows(ENTRIES, &first.to_be_bytes(), Direction::Forward).zip(first..first.saturating_add(count)) {
+        for (index, row) in (first..first.saturating_add(count)).zip(self.rows(ENTRIES, &first.to_be_bytes())) {
             let (key, entry) = row?;
             if *key != index.to_be_bytes() {
                 break;
@@ -126,7 +138,7 @@ impl Store {
 
     /// All heads from the name `from` on, in order.
     pub fn heads(&self, from: &[u8]) -> impl Iterator<Item = Result<HeadRow, LedgerError>> {
-        self.rows(HEADS, from, Direction::Forward).map(|row| {
+        self.rows(HEADS, from).map(|row| {
             let (stream, value) = row?;
             decode_head(&stream, &value).ok_or_else(|| damaged("the row of a chain's head is malformed"))
         })
@@ -134,7 +146,7 @@ impl Store {
 
     /// All annotations from the key `from` on, in order.
     pub fn annotations(&self, from: &[u8]) -> impl Iterator<Item = Result<(Vec<u8>, AnnotationRow), LedgerError>> {
-        self.rows(ANNOTATIONS, from, Direction::Forward).map(|row| {
+        self.rows(ANNOTATIONS, from).map(|row| {
             let (key, value) = row?;
             let annotation = decode_annotation(&value).ok_or_else(|| damaged("the row of an annotation is malformed"))?;
             Ok((key.into_vec(), annotation))
@@ -168,7 +180,7 @@ impl Store {
     /// Whether nothing at all is stored in the families that are not empty in a ledger with entries.
     pub fn is_blank(&self) -> Result<bool, LedgerError> {
         for family in database::FAMILIES {
-            if let Some(row) = self.rows(family, &[], Direction::Forward).next() {
+            if let Some(row) = self.rows(family, &[]).next() {
                 return row.map(|_| false);
             }
         }
@@ -233,8 +245,9 @@ impl Store {
         self.db.get_cf(self.family(family), key).map_err(storage)
     }
 
-    fn rows(&self, family: &str, from: &[u8], direction: Direction) -> Rows<'_> {
-        let rows = self.db.iterator_cf(self.family(family), IteratorMode::From(from, direction));
+    /// All rows of a family from a key on, in order.
+    fn rows(&self, family: &str, from: &[u8]) -> Rows<'_> {
+        let rows = self.db.iterator_cf(self.family(family), IteratorMode::From(from, Direction::Forward));
         Box::new(rows.map(|row| row.map_err(storage)))
     }
 

@@ -6,7 +6,9 @@ mod common;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use common::{Chain, ORIGIN, Tiles, append_all, bundled_leaves, check_consistent, open, options, signers, verifier, verify_all};
+use common::{
+    Chain, FailingSigner, ORIGIN, Tiles, append_all, bundled_leaves, check_consistent, open, options, signers, verifier, verify_all,
+};
 use exhibit_ledger::{BATCH_ENTRIES_LIMIT, Candidate, Ledger, LedgerError, Options, QUEUE_CANDIDATES_MAX, Refusal, StreamHead};
 use exhibit_tlog::tile::{BundleId, TileId};
 use exhibit_tlog::{Checkpoint, EMPTY_ROOT, Hash, LogProof, NoteError, NoteSigner, VerifierKey, leaf_hash, root_at, root_of};
@@ -174,6 +176,23 @@ fn what_waits_during_a_sync_becomes_one_group() {
 }
 
 #[test]
+fn a_batch_is_bounded_in_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (gate, ledger) = gated_ledger(folder.path());
+    let mut chain = Chain::new("a");
+    let (sender, outcomes) = channel();
+    append_to(&ledger, chain.next(10), &sender);
+    gate.wait_until_signing();
+    for _ in 0..255 {
+        append_to(&ledger, chain.next(60_000), &sender);
+    }
+    gate.open();
+    let mut heads: Vec<u64> = outcomes.iter().take(256).map(|outcome| outcome.unwrap().head.size).collect();
+    heads.dedup();
+    assert!(heads.len() > 2, "15 MB went into one batch: {heads:?}");
+}
+
+#[test]
 fn concurrent_appenders_keep_their_chains_in_order() {
     const CHAINS: usize = 24;
     const EACH: usize = 25;
@@ -333,7 +352,7 @@ fn dropping_the_ledger_still_answers_what_was_queued() {
 #[test]
 fn a_failed_signature_stops_the_writer_and_the_entry_is_signed_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
-    let failing = FailingSigner { inner: signers(1).remove(0), after: Mutex::new(1) };
+    let failing = FailingSigner::new(signers(1).remove(0), 1);
     let ledger = Ledger::open(folder.path(), Options { signers: vec![Arc::new(failing), signers(1).remove(1)], ..options() }).unwrap();
     let mut chain = Chain::new("a");
     ledger.append(chain.next(10)).unwrap();
@@ -437,24 +456,6 @@ impl NoteSigner for GatedSigner {
         assert!(text.starts_with(ORIGIN));
         let _ = self.signing.send(());
         self.opened.lock().unwrap().recv().expect("the test opens the gate");
-        self.inner.sign(text, unix_s)
-    }
-}
-
-/// Signs so many times, then fails.
-struct FailingSigner {
-    inner: Arc<dyn NoteSigner>,
-    after: Mutex<u32>,
-}
-
-impl NoteSigner for FailingSigner {
-    fn verifier_key(&self) -> &VerifierKey {
-        self.inner.verifier_key()
-    }
-
-    fn sign(&self, text: &str, unix_s: u64) -> Result<Vec<u8>, NoteError> {
-        let mut after = self.after.lock().unwrap();
-        *after = after.checked_sub(1).ok_or(NoteError::Malformed("the token was removed"))?;
         self.inner.sign(text, unix_s)
     }
 }

@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError, Options};
 use exhibit_tlog::tile::{BundleId, TileId, decode_bundle};
 use exhibit_tlog::{
-    Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, MlDsa44NoteSigner, NoteSigner, leaf_hash, root_at, root_of,
-    verify_consistency,
+    Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, MlDsa44NoteSigner, NoteError, NoteSigner, VerifierKey, leaf_hash, root_at,
+    root_of, verify_consistency,
 };
 use zeroize::Zeroizing;
 
@@ -157,5 +157,29 @@ pub fn check_consistent(ledger: &Ledger, heads: &[exhibit_tlog::Checkpoint]) {
         let path = ledger.consistency(old.size, new.size).unwrap().expect("both sizes were published");
         verify_consistency(old.size, &old.root, new.size, &new.root, &path).expect("two published heads are inconsistent");
         assert_eq!(ledger.root_at(old.size).unwrap(), Some(old.root));
+    }
+}
+
+/// Signs so many times, then fails.
+pub struct FailingSigner {
+    inner: Arc<dyn NoteSigner>,
+    after: Mutex<u32>,
+}
+
+impl FailingSigner {
+    pub fn new(inner: Arc<dyn NoteSigner>, times: u32) -> Self {
+        Self { inner, after: Mutex::new(times) }
+    }
+}
+
+impl NoteSigner for FailingSigner {
+    fn verifier_key(&self) -> &VerifierKey {
+        self.inner.verifier_key()
+    }
+
+    fn sign(&self, text: &str, unix_s: u64) -> Result<Vec<u8>, NoteError> {
+        let mut after = self.after.lock().unwrap();
+        *after = after.checked_sub(1).ok_or(NoteError::Malformed("the token was removed"))?;
+        self.inner.sign(text, unix_s)
     }
 }
