@@ -19,7 +19,7 @@ pub use package::{KeyPackage, STREAMS_MAX, StreamKeys};
 
 /// An envelope has at most this many recipients.
 pub const RECIPIENTS_MAX: usize = 64;
-/// An envelope holds at most this much: 1,024 streams with a full cover each take about 5 MiB.
+/// An envelope holds at most this much, which the largest key package fits.
 pub const CONTENT_BYTES_MAX: usize = 8 << 20;
 
 /// Draws cryptographic randomness: fills the slice.

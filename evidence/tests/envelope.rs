@@ -1,60 +1,18 @@
-//! Envelopes against stock openssl, against envelopes with one defect each, and against the defect that would open them to everybody.
+//! Envelopes against stock openssl, and against the defect that would open them to everybody.
 
 #![allow(clippy::unwrap_used)]
+
+mod envelope_support;
 
 use std::fs;
 use std::process::Command;
 
-use exhibit_evidence::envelope::{EnvelopeError, open, seal};
-use exhibit_pki::{
-    Certificate, EndEntity, Identity, Issuance, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp, TrustDomain, issue_end_entity,
-    issue_issuing_ca, issue_root,
-};
-use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
-
-/// Random enough to be different each time, and the same in every run.
-fn entropy(seed: u8) -> impl FnMut(&mut [u8]) {
-    let mut counter = 0_u64;
-    move |bytes| {
-        for chunk in bytes.chunks_mut(32) {
-            counter += 1;
-            let block = Sha256::new().chain_update([seed]).chain_update(counter.to_be_bytes()).finalize();
-            chunk.copy_from_slice(&block[..chunk.len()]);
-        }
-    }
-}
-
-fn key(number: u8) -> SoftwareSigner {
-    SoftwareSigner::from_scalar(&Zeroizing::new([number; 48])).unwrap()
-}
-
-fn issuance(serial: u8) -> Issuance {
-    let at = |text: &str| Timestamp::parse(text).unwrap();
-    Issuance { not_before: at("2026-01-01T00:00:00.000Z"), not_after: at("2036-01-01T00:00:00.000Z"), serial: [serial; 16] }
-}
-
-/// The certificate of `user/u<number>`, whose key is `key(number)`.
-fn certificate(number: u8, purpose: KeyPurpose) -> Certificate {
-    let (root_key, issuing_key) = (key(1), key(2));
-    let root = issue_root("City root", &TrustDomain::parse("city.example").unwrap(), &root_key, &issuance(1)).unwrap();
-    let roles = [Role::Custodian];
-    let issuing = issue_issuing_ca("City issuing", issuing_key.public_key(), &roles, &root, &root_key, &issuance(2)).unwrap();
-    let identity = Identity::parse(&format!("spiffe://city.example/user/u{number}")).unwrap();
-    let holder = key(number);
-    let entity = EndEntity { identity: &identity, public_key: holder.public_key(), purpose, roles: &roles, server_names: &[] };
-    issue_end_entity(&entity, &issuing, &issuing_key, &issuance(number)).unwrap()
-}
-
-fn recipient(number: u8) -> Certificate {
-    certificate(number, KeyPurpose::Wrapping)
-}
-
-const CONTENT: &[u8] = b"thirty-two bytes and a few more, not a multiple of sixteen";
-
-fn sealed_for_two() -> Vec<u8> {
-    seal(CONTENT, &[recipient(10), recipient(11)], &mut entropy(1)).unwrap()
-}
+use aes_gcm::aead::Aead;
+use aes_gcm::{Aes256Gcm, KeyInit};
+use aes_kw::AesKw;
+use envelope_support::{CONTENT, certificate, entropy, ephemeral, kari, key, parse, recipient, sealed_for_two};
+use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, RECIPIENTS_MAX, is_addressed_to, open, recipient_count, seal};
+use exhibit_pki::{Certificate, KeyPurpose, SoftwareSigner};
 
 fn openssl_decrypts(envelope: &[u8], number: u8) -> Option<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
@@ -85,4 +43,100 @@ fn each_recipient_opens_it_and_nobody_else() {
     assert_eq!(open(&envelope, &recipient(12), &key(12)).unwrap_err(), EnvelopeError::NotARecipient);
     assert_eq!(open(&envelope, &recipient(10), &key(12)).unwrap_err(), EnvelopeError::Authentication, "another key opened it");
     assert_eq!(open(&envelope, &recipient(10), &key(11)).unwrap_err(), EnvelopeError::Authentication);
+}
+
+#[test]
+fn who_is_addressed_is_seen_without_a_key() {
+    let envelope = sealed_for_two();
+    assert_eq!(recipient_count(&envelope), Ok(2));
+    assert_eq!(is_addressed_to(&envelope, &recipient(11)), Ok(true));
+    assert_eq!(is_addressed_to(&envelope, &recipient(12)), Ok(false));
+}
+
+/// The bytes are part of the format: what was wrapped before must open for as long as the key is kept.
+#[test]
+fn the_envelope_of_the_documentation_is_written_and_opens() {
+    let envelope = include_bytes!("vectors/envelope.der");
+    assert_eq!(sealed_for_two(), envelope);
+    let key = SoftwareSigner::from_pkcs8_pem(include_str!("vectors/envelope.key.pem")).unwrap();
+    let certificate = Certificate::from_pem(include_str!("vectors/envelope.certificate.pem")).unwrap();
+    assert_eq!(**open(envelope, &certificate, &key).unwrap(), *CONTENT);
+}
+
+#[test]
+fn sixty_four_recipients_and_no_more() {
+    let all: Vec<Certificate> = (3..=3 + RECIPIENTS_MAX as u8).map(recipient).collect();
+    let most = &all[..RECIPIENTS_MAX];
+    let envelope = seal(CONTENT, most, &mut entropy(1)).unwrap();
+    assert_eq!(recipient_count(&envelope), Ok(RECIPIENTS_MAX));
+    assert_eq!(**open(&envelope, &most[63], &key(66)).unwrap(), *CONTENT);
+    assert_eq!(seal(CONTENT, &all, &mut entropy(1)), Err(EnvelopeError::RecipientCount(65)));
+    assert_eq!(seal(CONTENT, &[], &mut entropy(1)), Err(EnvelopeError::RecipientCount(0)));
+}
+
+#[test]
+fn only_wrapping_certificates_receive_keys() {
+    let signing = certificate(12, KeyPurpose::Signing);
+    let refused = Err(EnvelopeError::NotForWrapping("user/u12".to_owned()));
+    assert_eq!(seal(CONTENT, &[recipient(10), signing.clone()], &mut entropy(1)), refused);
+    assert_eq!(open(&sealed_for_two(), &signing, &key(12)).map(|_| Vec::new()), refused);
+}
+
+#[test]
+fn the_same_recipient_twice_is_refused() {
+    let twice = seal(CONTENT, &[recipient(10), recipient(10)], &mut entropy(1));
+    assert_eq!(twice, Err(EnvelopeError::Malformed("it names a recipient twice")));
+}
+
+#[test]
+fn more_content_than_an_envelope_holds_is_refused() {
+    let content = vec![0; CONTENT_BYTES_MAX + 1];
+    assert_eq!(seal(&content, &[recipient(10)], &mut entropy(1)), Err(EnvelopeError::TooLong));
+    let envelope = seal(&content[1..], &[recipient(10)], &mut entropy(1)).unwrap();
+    assert_eq!(open(&envelope, &recipient(10), &key(10)).unwrap().len(), CONTENT_BYTES_MAX);
+}
+
+#[test]
+fn a_source_of_zeros_is_noticed() {
+    assert_eq!(seal(CONTENT, &[recipient(10)], &mut |bytes| bytes.fill(0)), Err(EnvelopeError::Entropy));
+    assert_eq!(seal(CONTENT, &[recipient(10)], &mut |bytes| bytes.fill(0xff)), Err(EnvelopeError::Entropy));
+}
+
+#[test]
+fn nothing_is_used_twice() {
+    let parts = |seed| {
+        let enveloped = parse(&seal(CONTENT, &[recipient(10), recipient(11)], &mut entropy(seed)).unwrap());
+        let infos: Vec<_> = enveloped.recip_infos.0.iter().map(kari).collect();
+        let ephemerals = infos.iter().map(|info| ephemeral(info).public_key.raw_bytes().to_vec()).collect::<Vec<_>>();
+        let wrapped = infos.iter().map(|info| info.recipient_enc_keys[0].enc_key.as_bytes().to_vec()).collect::<Vec<_>>();
+        let content = enveloped.auth_encrypted_content_info;
+        (ephemerals, wrapped, content.content_enc_alg.parameters.unwrap(), content.encrypted_content.unwrap())
+    };
+    let (one, other) = (parts(1), parts(2));
+    assert_ne!(one.0[0], one.0[1], "two recipients share an ephemeral key");
+    assert_ne!(one.1[0], one.1[1]);
+    assert!(one.0[0] != other.0[0] && one.1[0] != other.1[0] && one.2 != other.2 && one.3 != other.3, "two envelopes share a secret");
+}
+
+/// A well-known writer of these messages left the key-encryption key at zero, so that anybody could open them.
+#[test]
+fn no_known_key_unwraps_the_content_key() {
+    let enveloped = parse(&sealed_for_two());
+    let shared_info = hex::decode("3017300b060960864801650304012da2060404").unwrap();
+    let mut of_a_zero_secret = [0; 32];
+    let shared_info = [shared_info.as_slice(), &256_u32.to_be_bytes()].concat();
+    ansi_x963_kdf::derive_key_into::<sha2::Sha384>(&[0; 48], &shared_info, &mut of_a_zero_secret).unwrap();
+    for info in enveloped.recip_infos.0.iter().map(kari) {
+        for known in [[0; 32], [0xff; 32], of_a_zero_secret] {
+            let wrapped = info.recipient_enc_keys[0].enc_key.as_bytes();
+            let mut content_key = [0; 32];
+            let unwrapped = AesKw::<aes::Aes256>::new(&known.into()).unwrap_key(wrapped, &mut content_key);
+            assert!(unwrapped.is_err(), "everybody can open it");
+        }
+    }
+    let content = enveloped.auth_encrypted_content_info;
+    let parameters = content.content_enc_alg.parameters.unwrap();
+    let nonce: [u8; 12] = parameters.value()[2..14].try_into().unwrap();
+    let ciphertext = [content.encrypted_content.unwrap().as_bytes(), enveloped.mac.as_bytes()].concat();
+    assert!(Aes256Gcm::new(&[0; 32].into()).decrypt(&nonce.into(), ciphertext.as_slice()).is_err(), "the content key is zero");
 }
