@@ -10,9 +10,11 @@ use std::process::Command;
 use aes_gcm::aead::Aead;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use aes_kw::AesKw;
+use cms::enveloped_data::KeyAgreeRecipientInfo;
 use envelope_support::{CONTENT, certificate, entropy, ephemeral, kari, key, parse, recipient, sealed_for_two};
 use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, RECIPIENTS_MAX, is_addressed_to, open, recipient_count, seal};
 use exhibit_pki::{Certificate, KeyPurpose, SoftwareSigner};
+use sha2::{Digest, Sha384};
 
 fn openssl_decrypts(envelope: &[u8], number: u8) -> Option<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
@@ -118,22 +120,36 @@ fn nothing_is_used_twice() {
     assert!(one.0[0] != other.0[0] && one.1[0] != other.1[0] && one.2 != other.2 && one.3 != other.3, "two envelopes share a secret");
 }
 
+/// RFC 5753 section 7.2 in the test's own words: SHA-384 over the secret, a counter and ECC-CMS-SharedInfo.
+fn key_encryption_key(secret: &[u8; 48]) -> [u8; 32] {
+    let shared_info = hex::decode("3015300b060960864801650304012da206040400000100").unwrap();
+    let digest = Sha384::new().chain_update(secret).chain_update([0, 0, 0, 1]).chain_update(shared_info).finalize();
+    digest[..32].try_into().unwrap()
+}
+
+fn unwrap_content_key(info: &KeyAgreeRecipientInfo, key_encryption_key: [u8; 32]) -> Option<String> {
+    let mut content_key = [0; 32];
+    let wrapped = info.recipient_enc_keys[0].enc_key.as_bytes();
+    let unwrapped = AesKw::<aes::Aes256>::new(&key_encryption_key.into()).unwrap_key(wrapped, &mut content_key);
+    unwrapped.is_ok().then(|| hex::encode(content_key))
+}
+
 /// A well-known writer of these messages left the key-encryption key at zero, so that anybody could open them.
 #[test]
 fn no_known_key_unwraps_the_content_key() {
     let enveloped = parse(&sealed_for_two());
-    let shared_info = hex::decode("3017300b060960864801650304012da2060404").unwrap();
-    let mut of_a_zero_secret = [0; 32];
-    let shared_info = [shared_info.as_slice(), &256_u32.to_be_bytes()].concat();
-    ansi_x963_kdf::derive_key_into::<sha2::Sha384>(&[0; 48], &shared_info, &mut of_a_zero_secret).unwrap();
     for info in enveloped.recip_infos.0.iter().map(kari) {
-        for known in [[0; 32], [0xff; 32], of_a_zero_secret] {
-            let wrapped = info.recipient_enc_keys[0].enc_key.as_bytes();
-            let mut content_key = [0; 32];
-            let unwrapped = AesKw::<aes::Aes256>::new(&known.into()).unwrap_key(wrapped, &mut content_key);
-            assert!(unwrapped.is_err(), "everybody can open it");
+        for known in [[0; 32], [0xff; 32], key_encryption_key(&[0; 48])] {
+            assert_eq!(unwrap_content_key(info, known), None, "everybody can open it");
         }
     }
+    // The same way with the true secret does lead to the content key (docs/formats/envelope.md has these values).
+    let info = kari(enveloped.recip_infos.0.get(0).unwrap());
+    let secret = key(10).agree(ephemeral(info).public_key.raw_bytes()).unwrap();
+    let known = key_encryption_key(&secret);
+    assert_eq!(hex::encode(known), "0316a96632c851b4ee9d8c9279f4f0943b9bd5cb7443188cf15fdfe364039a99");
+    let content_key = "f52f3a746c2545658e1c6add32e5410365553ebaaa0433f5f8bd90c6f85fd6e2";
+    assert_eq!(unwrap_content_key(info, known).as_deref(), Some(content_key));
     let content = enveloped.auth_encrypted_content_info;
     let parameters = content.content_enc_alg.parameters.unwrap();
     let nonce: [u8; 12] = parameters.value()[2..14].try_into().unwrap();

@@ -45,7 +45,7 @@ fn maximal_ranges(first: u32, last: u32) -> BTreeSet<(u8, u32)> {
     loop {
         let depth = (0..=DEPTH).find(|depth| {
             let size = 1 << (DEPTH - depth);
-            slot % size == 0 && slot + (size - 1) <= last
+            slot.is_multiple_of(size) && slot + (size - 1) <= last
         });
         let depth = depth.unwrap();
         let size = 1 << (DEPTH - depth);

@@ -345,7 +345,7 @@ fn fragment_key(slot: &[u8; 32]) -> Vec<u8> {
 
 /// SP 800-38D section 6.4, over whole messages.
 fn ghash(key: u128, aad: &[u8], body: &[u8]) -> u128 {
-    let lengths = (aad.len() as u128 * 8) << 64 | body.len() as u128 * 8;
+    let lengths = ((aad.len() as u128 * 8) << 64) | (body.len() as u128 * 8);
     let blocks = aad.chunks(16).chain(body.chunks(16)).map(|chunk| {
         let mut block = [0; 16];
         block[..chunk.len()].copy_from_slice(chunk);
