@@ -80,7 +80,7 @@ pub fn seal(content: &[u8], recipients: &[Certificate], entropy: Entropy<'_>) ->
     for certificate in recipients {
         wrapped.push(wrap_for(certificate, &content_key, &mut *entropy)?);
     }
-    // The content key is fresh in each envelope, so this nonce never meets it twice; authAttrs are absent, so nothing else is authenticated.
+    // The content key is fresh in each envelope, so no nonce meets it twice; authAttrs are absent, so nothing else is authenticated.
     let mut ciphertext = content.to_vec();
     let tag = cipher(&content_key)
         .encrypt_inout_detached(&nonce.into(), b"", ciphertext.as_mut_slice().into())

@@ -394,7 +394,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), at in any::<prop::sample::Index>(), cut in any::<prop::sample::Index>()) {
+    fn no_bytes_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+        at in any::<prop::sample::Index>(),
+        cut in any::<prop::sample::Index>(),
+    ) {
         prop_assert!(recipient_count(&bytes).is_err());
         let mut spliced = include_bytes!("vectors/envelope.der").to_vec();
         let start = at.index(spliced.len());

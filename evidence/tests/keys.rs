@@ -85,6 +85,29 @@ fn covers_are_as_the_independent_generator_says() {
     }
 }
 
+/// A page that quotes other values would send its readers astray.
+#[test]
+fn the_documents_quote_the_vectors() {
+    let quotes = |page: &str, json: &Value| assert!(page.contains(json.as_str().unwrap()), "{json} is not on the page");
+    let vectors = vectors();
+    let page = include_str!("../../docs/formats/keys.md");
+    quotes(page, &vectors["epoch_commitment"]);
+    for node in vectors["nodes"].as_array().unwrap().iter().filter(|node| [(1, 0), (1, 1), (20, 0), (20, 7201)].contains(&place(node))) {
+        quotes(page, &node["key"]);
+    }
+    let hour: Vec<_> = vectors["covers"][2]["nodes"].as_array().unwrap().iter().map(place).collect();
+    assert!(page.contains(&hour.iter().map(|(depth, index)| format!("({depth}, {index})")).collect::<Vec<_>>().join(" ")));
+    let page = include_str!("../../docs/formats/segment.md");
+    let segment = &vectors["segment"];
+    ["salt", "slot_key", "ciphertext_root", "commitment_root"].map(|name| quotes(page, &segment[name]));
+    segment["fragments"].as_array().unwrap().iter().for_each(|fragment| quotes(page, &fragment["commitment"]));
+    ["aes_key", "commitment_key", "ciphertext_leaf"].map(|name| quotes(page, &segment["fragments"][1][name]));
+}
+
+fn place(node: &Value) -> (u32, u32) {
+    (number(&node["depth"]), number(&node["index"]))
+}
+
 #[test]
 fn the_worst_range_takes_38_nodes() {
     assert_eq!(tree().cover(1, LAST_SLOT - 1).unwrap().len(), COVER_NODES_MAX);

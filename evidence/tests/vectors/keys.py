@@ -122,7 +122,8 @@ slot_key = node(ROOT, DEPTH, SLOT)
 for j, plaintext in enumerate(PLAINTEXTS):
     last = j == len(PLAINTEXTS) - 1
     aes_key, commitment_key = fragment_keys(slot_key, SALT, j)
-    sealed, committed = gcm(aes_key, aad(STREAM, SEQ, j, last), plaintext), commitment(commitment_key, j, last, plaintext)
+    sealed = gcm(aes_key, aad(STREAM, SEQ, j, last), plaintext)
+    committed = commitment(commitment_key, j, last, plaintext)
     leaves.append(sha(b"\0" + sealed))
     commitments.append(sha(b"\0" + committed))
     fragments.append({"plaintext": plaintext.hex(), "last": last, "aes_key": aes_key.hex(), "commitment_key": commitment_key.hex(),
