@@ -99,9 +99,13 @@ fn the_documents_quote_the_vectors() {
     assert!(page.contains(&hour.iter().map(|(depth, index)| format!("({depth}, {index})")).collect::<Vec<_>>().join(" ")));
     let page = include_str!("../../docs/formats/segment.md");
     let segment = &vectors["segment"];
-    ["salt", "slot_key", "ciphertext_root", "commitment_root"].map(|name| quotes(page, &segment[name]));
+    for name in ["salt", "slot_key", "ciphertext_root", "commitment_root"] {
+        quotes(page, &segment[name]);
+    }
     segment["fragments"].as_array().unwrap().iter().for_each(|fragment| quotes(page, &fragment["commitment"]));
-    ["aes_key", "commitment_key", "ciphertext_leaf"].map(|name| quotes(page, &segment["fragments"][1][name]));
+    for name in ["aes_key", "commitment_key", "ciphertext_leaf"] {
+        quotes(page, &segment["fragments"][1][name]);
+    }
 }
 
 fn place(node: &Value) -> (u32, u32) {
