@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use super::entries::Entry;
 use super::{Interval, Judgement};
 use crate::Body;
-use crate::body::{Epoch, EpochReason};
+use crate::body::{EpochReason, Gap};
 use crate::bundle::Manifest;
 use crate::verdict::{Axis, Finding, FindingKind, Grade, Place};
 
 /// Uncovered time up to this is no hole: segments are timed in whole milliseconds by frames that come up to half a second apart (2 frames a
 /// second is the slowest that surveillance cameras are set to), at both ends of a span.
 const COVER_TOLERANCE_MS: u64 = 1_000;
+
+/// A segment is at most this long (DESIGN section 3), and is sealed when its last frame has come.
+const SEGMENT_MS_MAX: u64 = 10_000;
 
 /// The statements of one stream that the bundle holds, in order of seq.
 type Chain<'a> = Vec<&'a Entry>;
@@ -123,44 +126,49 @@ fn judge_coverage(judgement: &mut Judgement<'_>, interval: Interval, chains: &BT
 fn explain(judgement: &mut Judgement<'_>, hole: &Span, chains: &BTreeMap<&str, Chain<'_>>) {
     let text = |ms| exhibit_pki::Timestamp::from_unix_ms(ms).map(|time| time.to_string()).unwrap_or_default();
     let (from, to) = (text(hole.from_ms), text(hole.to_ms));
-    let place = Place { time: Some(from.clone()), ..Place::default() };
-    for entry in chains.values().flatten() {
-        let cause = match &entry.statement().body {
-            Body::Gap(gap)
-                if gap.from.unix_ms() <= hole.from_ms + COVER_TOLERANCE_MS && gap.to.unix_ms() + COVER_TOLERANCE_MS >= hole.to_ms =>
-            {
-                format!("the camera states a gap there ({})", gap.cause.as_str())
-            }
-            Body::Epoch(epoch) if began_after(epoch, hole) => match epoch.continues.previous {
-                None => "the camera's first epoch began only then".to_owned(),
-                Some(_) => {
-                    format!("the camera began a new epoch then ({}), and its chain shows nothing between", epoch.continues.reason.as_str())
-                }
-            },
-            Body::Close(close) if entry.statement().issued.unix_ms() <= hole.from_ms + COVER_TOLERANCE_MS + close_lag_ms(hole) => {
-                format!("the camera closed its chain before ({})", close.reason.as_str())
-            }
-            _ => continue,
-        };
-        let sentence = format!("Nothing was recorded from {from} to {to}: {cause}.");
-        judgement.findings.push(Finding::new(Axis::Continuity, Grade::NotDemanded, FindingKind::Gap, sentence).at(place));
-        return;
-    }
-    let sentence = format!("No segment covers {from} to {to}, and no statement in the bundle says why.");
-    judgement.findings.push(Finding::new(Axis::Continuity, Grade::Undecided, FindingKind::Uncovered, sentence).at(place));
+    let stated = chains.values().flatten().find_map(|entry| match &entry.statement().body {
+        Body::Gap(gap) => gap_fills(gap, hole).then(|| format!("the camera states a gap there ({})", gap.cause.as_str())),
+        _ => None,
+    });
+    let began = || chains.values().find_map(|chain| epoch_begins_after(chain, hole));
+    let (grade, kind, sentence) = if let Some(cause) = stated.or_else(began) {
+        (Grade::NotDemanded, FindingKind::Gap, format!("Nothing was recorded from {from} to {to}: {cause}."))
+    } else if chains.values().any(|chain| closes_before(chain, hole)) {
+        let sentence = format!("The camera closed its chain before {from}; whether it began another before {to} is not shown here.");
+        (Grade::Undecided, FindingKind::Uncovered, sentence)
+    } else {
+        let sentence = format!("No segment covers {from} to {to}, and no statement in the bundle says why.");
+        (Grade::Undecided, FindingKind::Uncovered, sentence)
+    };
+    let place = Place { time: Some(from), ..Place::default() };
+    judgement.findings.push(Finding::new(Axis::Continuity, grade, kind, sentence).at(place));
 }
 
-/// An epoch that began where the hole ends accounts for it: its chain is whole from there on, and it names what came before.
-fn began_after(epoch: &Epoch, hole: &Span) -> bool {
+fn gap_fills(gap: &Gap, hole: &Span) -> bool {
+    gap.from.unix_ms() <= hole.from_ms + COVER_TOLERANCE_MS && gap.to.unix_ms() + COVER_TOLERANCE_MS >= hole.to_ms
+}
+
+/// An epoch that began within the span accounts for it, if the bundle holds the chain from its very beginning: then nothing stood between.
+fn epoch_begins_after(chain: &Chain<'_>, hole: &Span) -> Option<String> {
+    let Body::Epoch(epoch) = &chain.first()?.statement().body else { return None };
+    let whole = chain.get(1).is_none_or(|second| second.statement().seq == 1);
     let began_ms = epoch.started.unix_ms();
-    let known = epoch.continues.previous.is_some() || epoch.continues.reason == EpochReason::Start;
-    known && began_ms + COVER_TOLERANCE_MS >= hole.from_ms && began_ms <= hole.to_ms + COVER_TOLERANCE_MS
+    let within = began_ms + COVER_TOLERANCE_MS >= hole.from_ms && began_ms <= hole.to_ms + COVER_TOLERANCE_MS;
+    if !whole || !within {
+        return None;
+    }
+    match epoch.continues.previous {
+        Some(_) => Some(format!("the camera began a new epoch then ({})", epoch.continues.reason.as_str())),
+        None if epoch.continues.reason == EpochReason::Start => Some("the camera's first epoch began only then".to_owned()),
+        None => None,
+    }
 }
 
-/// A `close` is issued after the last segment was sealed, which the encoder delivers up to a segment later than its frames were taken.
-fn close_lag_ms(hole: &Span) -> u64 {
-    const SEGMENT_MS_MAX: u64 = 10_000;
-    SEGMENT_MS_MAX.min(hole.to_ms.saturating_sub(hole.from_ms))
+/// A `close` is issued after the last segment was sealed, up to a segment's length after its last frame.
+fn closes_before(chain: &Chain<'_>, hole: &Span) -> bool {
+    chain.last().is_some_and(|entry| {
+        matches!(entry.statement().body, Body::Close(_)) && entry.statement().issued.unix_ms() <= hole.from_ms + SEGMENT_MS_MAX
+    })
 }
 
 fn report_unknown_types(judgement: &mut Judgement<'_>, entries: &[Entry]) {

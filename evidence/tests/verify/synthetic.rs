@@ -1,0 +1,431 @@
+//! A log in memory with one camera's recording on it, and the bundle of that recording, to be spoilt by the tests.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use exhibit_evidence::body::{
+    AttachmentRef, CertificateBody, Close, CloseReason, Continues, Epoch, EpochReason, Export, Fetch, Genesis, Grant, Recipients, Segment,
+    SeqRange,
+};
+use exhibit_evidence::bundle::{
+    BundleSource, DISCLOSURE_TYPE, DisclosedFragment, DisclosedSegment, Disclosure, MANIFEST_TYPE, Manifest, Question, SourceError,
+    disclosure_path, entry_path, fragment_path, receipt_path,
+};
+use exhibit_evidence::keytree::KeyTree;
+use exhibit_evidence::segment::{SegmentOpener, SegmentSealer};
+use exhibit_evidence::verdict::{FindingKind, Verdict};
+use exhibit_evidence::verify::{CannotJudge, verify};
+use exhibit_evidence::{Anchor, Body, Head, SignedStatement, Statement, StreamName, sign};
+use exhibit_pki::signature::RustCrypto;
+use exhibit_pki::{Certificate, KeyPurpose, Role, Timestamp};
+use exhibit_tlog::{
+    Checkpoint, EMPTY_ROOT, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, NoteSigner, prove_inclusion, root_of,
+};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::common::{NOT_AFTER, Party, Pki, stream, time};
+
+pub const ORIGIN: &str = "city.example/log/1";
+pub const CAMERA_STREAM: &str = "camera/102/main/20261120T115958Z";
+/// Segments recorded, of two seconds each, from this moment on.
+pub const SEGMENTS: u64 = 6;
+pub const STARTED_MS: u64 = 1_795_176_000_000;
+/// Those asked for and disclosed: 2 to 4.
+pub const ASKED: std::ops::RangeInclusive<u64> = 2..=4;
+
+/// Files in memory.
+#[derive(Clone, Default)]
+pub struct Files(pub BTreeMap<String, Vec<u8>>);
+
+impl BundleSource for Files {
+    fn read(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
+        let bytes = self.0.get(path).cloned();
+        match bytes {
+            Some(bytes) if bytes.len() as u64 > limit_bytes => Err(SourceError { path: path.to_owned(), reason: "too long".to_owned() }),
+            bytes => Ok(bytes),
+        }
+    }
+
+    fn hash(&self, path: &str, _limit_bytes: u64) -> Result<Option<(Hash, u64)>, SourceError> {
+        Ok(self.0.get(path).map(|bytes| (Hash(Sha256::digest(bytes).into()), bytes.len() as u64)))
+    }
+}
+
+/// Who issues statements, and where their chain stands.
+pub struct Issuer {
+    pub party: Party,
+    pub stream: StreamName,
+    pub next_seq: u64,
+    pub prev: Hash,
+}
+
+/// The log, its issuers, and what lies beside it.
+pub struct Log {
+    pub pki: Pki,
+    pub id: Hash,
+    pub entries: Vec<SignedStatement>,
+    pub attachments: BTreeMap<Hash, Vec<u8>>,
+    pub appliance: Issuer,
+    pub authority: Issuer,
+    pub camera: Issuer,
+    pub custodian: Issuer,
+    pub investigator: Issuer,
+}
+
+/// Plain hashes of perfect subtrees, computed when asked for.
+struct Leaves(Vec<Hash>);
+
+impl HashReader for Leaves {
+    type Error = std::convert::Infallible;
+    fn hash(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
+        let first = usize::try_from(index << level).unwrap();
+        Ok(root_of(&self.0[first..first + (1 << level)]))
+    }
+}
+
+impl Log {
+    fn new() -> Self {
+        let pki = Pki::new();
+        let issuer = |subject: &str, role, scalar, name: &str| Issuer {
+            party: pki.party(subject, &[role], KeyPurpose::Signing, scalar),
+            stream: stream(name),
+            next_seq: 0,
+            prev: Hash::default(),
+        };
+        Self {
+            appliance: issuer("appliance/1", Role::Appliance, 11, "appliance/1/log/20261120T110000Z"),
+            authority: issuer("authority/1", Role::Authority, 12, "authority/1/20261120T110000Z"),
+            camera: issuer("camera/102", Role::Camera, 13, CAMERA_STREAM),
+            custodian: issuer("user/aa", Role::Custodian, 14, "user/aa/20261120T110000Z"),
+            investigator: issuer("user/bb", Role::Investigator, 15, "user/bb/20261120T110000Z"),
+            pki,
+            id: Hash::default(),
+            entries: Vec::new(),
+            attachments: BTreeMap::new(),
+        }
+    }
+
+    /// Appends a statement of one of the issuers and gives its index.
+    pub fn append(&mut self, who: fn(&mut Self) -> &mut Issuer, issued_ms: u64, body: Body) -> u64 {
+        let log = self.id;
+        let observed = Head { size: self.entries.len() as u64, root: self.root() };
+        let observed = if self.entries.is_empty() { Head { size: 0, root: EMPTY_ROOT } } else { observed };
+        let issuer = who(self);
+        let statement = Statement {
+            log,
+            stream: issuer.stream.clone(),
+            seq: issuer.next_seq,
+            prev: issuer.prev,
+            issued: Timestamp::from_unix_ms(issued_ms).unwrap(),
+            observed,
+            body,
+        };
+        let signed = sign(&statement, &issuer.party.certificate, &issuer.party.key).unwrap();
+        issuer.next_seq += 1;
+        issuer.prev = signed.leaf_hash();
+        self.entries.push(signed);
+        self.entries.len() as u64 - 1
+    }
+
+    fn keep(&mut self, name: &str, bytes: &[u8]) -> AttachmentRef {
+        let named = AttachmentRef::of(name, bytes, false);
+        self.attachments.insert(named.sha256, bytes.to_vec());
+        named
+    }
+
+    pub fn certify(&mut self, certificate: &Certificate, issuers: &[Certificate]) -> u64 {
+        let mut attachments = vec![self.keep("certificate", certificate.der())];
+        for (number, issuer) in issuers.iter().enumerate() {
+            attachments.push(self.keep(&format!("issuer-{number}"), issuer.der()));
+        }
+        let body = CertificateBody { fingerprint: *certificate.fingerprint(), replaces: None, attachments };
+        self.append(|log| &mut log.authority, STARTED_MS - 10_000, Body::Certificate(body))
+    }
+
+    pub fn leaf(&self, index: u64) -> Hash {
+        self.entries[usize::try_from(index).unwrap()].leaf_hash()
+    }
+
+    fn root(&self) -> Hash {
+        root_of(&self.entries.iter().map(SignedStatement::leaf_hash).collect::<Vec<_>>())
+    }
+
+    pub fn checkpoint(&self) -> String {
+        let head = Checkpoint { origin: ORIGIN.to_owned(), size: self.entries.len() as u64, root: self.root() };
+        head.sign(&[&note_signer()], STARTED_MS / 1_000).unwrap()
+    }
+
+    pub fn receipt(&self, index: u64, checkpoint: &str) -> String {
+        let leaves = Leaves(self.entries.iter().map(SignedStatement::leaf_hash).collect());
+        let path = prove_inclusion(&leaves, index, leaves.0.len() as u64).unwrap();
+        LogProof { index, path, checkpoint: checkpoint.to_owned() }.to_text()
+    }
+
+    pub fn anchor(&self) -> Anchor {
+        Anchor {
+            log: self.id,
+            verifier: LogVerifier { origin: ORIGIN.to_owned(), keys: vec![note_signer().verifier_key().clone()] },
+            roots: vec![self.pki.root.clone()],
+        }
+    }
+}
+
+pub fn note_signer() -> Ed25519NoteSigner {
+    Ed25519NoteSigner::new(ORIGIN, &Zeroizing::new([21; 32])).unwrap()
+}
+
+/// A recording on a log, and its bundle.
+pub struct Case {
+    pub log: Log,
+    pub files: Files,
+    pub manifest: Manifest,
+    /// Index of the entry of each seq of the camera's stream.
+    pub camera_index: Vec<u64>,
+    pub fetch_index: u64,
+}
+
+/// How a recording may differ from the usual one, before it is signed and logged.
+#[derive(Clone, Copy, Default)]
+pub struct Recording {
+    /// This segment starts so much later than it should, by the camera's clock.
+    pub late: Option<(u64, u64)>,
+    /// The camera's certificate is put on the ledger after the recording.
+    pub certificate_late: bool,
+    /// The recipients are of another camera.
+    pub other_scope: bool,
+    /// The investigator's fetch asks for fewer segments than are exported.
+    pub fetch_less: bool,
+    /// The fetch was made by the custodian.
+    pub fetch_by_other: bool,
+    /// The camera's certificate is signed by a CA that nobody trusts.
+    pub foreign_certificate: bool,
+}
+
+impl Case {
+    pub fn new() -> Self {
+        Self::recorded(Recording::default())
+    }
+
+    pub fn recorded(how: Recording) -> Self {
+        let mut log = Log::new();
+        if how.foreign_certificate {
+            log.camera.party = foreign_camera();
+        }
+        begin_log(&mut log, how);
+        let recipients = set_recipients(&mut log, if how.other_scope { "camera/103" } else { "camera/102" });
+        let (camera_index, disclosures, mut files) = record(&mut log, recipients, how);
+        if how.certificate_late {
+            let certificate = log.camera.party.certificate.clone();
+            log.certify(&certificate, &[]);
+        }
+        let grant = Grant {
+            scope: "camera/102".to_owned(),
+            attachments: vec![AttachmentRef::of("terms", &[1; 40], true), AttachmentRef::of("wraps", &[2; 40], true)],
+        };
+        let grant = log.append(|log| &mut log.custodian, STARTED_MS + 60_000, Body::Grant(grant));
+        let ranges = vec![SeqRange {
+            stream: stream(CAMERA_STREAM),
+            first: *ASKED.start(),
+            last: if how.fetch_less { *ASKED.start() } else { *ASKED.end() },
+        }];
+        let fetch = Body::Fetch(Fetch { grant: Some(log.leaf(grant)), ranges, attachments: vec![] });
+        let fetch_index = if how.fetch_by_other {
+            log.append(|log| &mut log.custodian, STARTED_MS + 61_000, fetch)
+        } else {
+            log.append(|log| &mut log.investigator, STARTED_MS + 61_000, fetch)
+        };
+        for disclosure in disclosures {
+            files.0.insert(disclosure_path(CAMERA_STREAM, disclosure.seq), serde_json::to_vec(&disclosure).unwrap());
+        }
+        files.0.insert("working/copy.mp4".to_owned(), b"a playable copy".to_vec());
+        let manifest = Manifest {
+            type_name: MANIFEST_TYPE.to_owned(),
+            log: log.id.to_string(),
+            created: Timestamp::from_unix_ms(STARTED_MS + 62_000).unwrap().to_string(),
+            software: "test".to_owned(),
+            question: Question { series: "camera/102/main".to_owned(), from: moment(*ASKED.start()), to: moment(*ASKED.end() + 1) },
+            entries: (0..log.entries.len() as u64).filter(|index| *index != camera_index[1]).collect(),
+            segments: ASKED.map(|seq| DisclosedSegment { stream: CAMERA_STREAM.to_owned(), seq }).collect(),
+            files: vec![exhibit_evidence::bundle::FileRecord {
+                path: "working/copy.mp4".to_owned(),
+                sha256: hex::encode(Sha256::digest(b"a playable copy")),
+                length: 15,
+            }],
+        };
+        for (sha256, stored) in &log.attachments {
+            files.0.insert(exhibit_evidence::bundle::attachment_path(sha256), stored.clone());
+        }
+        let mut case = Self { log, files, manifest, camera_index, fetch_index };
+        case.export();
+        case
+    }
+
+    /// Signs the manifest as it stands and proves everything under a new checkpoint.
+    pub fn export(&mut self) {
+        let manifest = serde_json::to_vec(&self.manifest).unwrap();
+        let ranges = vec![SeqRange { stream: stream(CAMERA_STREAM), first: *ASKED.start(), last: *ASKED.end() }];
+        let body = Export {
+            fetch: self.log.leaf(self.fetch_index),
+            ranges,
+            manifest: Hash(Sha256::digest(&manifest).into()),
+            attachments: vec![],
+        };
+        let index = self.log.append(|log| &mut log.investigator, STARTED_MS + 63_000, Body::Export(body));
+        self.files.0.insert("manifest.json".to_owned(), manifest);
+        self.prove(index);
+    }
+
+    /// Writes entries and receipts under a checkpoint of the log as it stands; the export is at `index`.
+    pub fn prove(&mut self, index: u64) {
+        let checkpoint = self.log.checkpoint();
+        for listed in &self.manifest.entries {
+            let der = self.log.entries[usize::try_from(*listed).unwrap()].der().to_vec();
+            self.files.0.insert(entry_path(*listed), der);
+            self.files.0.insert(receipt_path(*listed), self.log.receipt(*listed, &checkpoint).into_bytes());
+        }
+        self.files.0.insert("export.p7s".to_owned(), self.log.entries[usize::try_from(index).unwrap()].der().to_vec());
+        self.files.0.insert("export.tlog-proof".to_owned(), self.log.receipt(index, &checkpoint).into_bytes());
+        self.files.0.insert("checkpoint".to_owned(), checkpoint.into_bytes());
+    }
+
+    pub fn judge(&self) -> Result<Verdict, CannotJudge> {
+        verify(&self.files, &self.log.anchor(), &RustCrypto)
+    }
+
+    /// The kinds of the findings that are bad or undecided.
+    pub fn faults(&self) -> Vec<FindingKind> {
+        let verdict = self.judge().expect("the bundle can be judged");
+        let faulty = verdict.findings.iter().filter(|finding| finding.grade > exhibit_evidence::verdict::Grade::NotDemanded);
+        faulty.map(|finding| finding.kind).collect()
+    }
+
+    pub fn file(&mut self, path: &str) -> &mut Vec<u8> {
+        self.files.0.get_mut(path).unwrap_or_else(|| panic!("the bundle holds {path}"))
+    }
+}
+
+/// When segment `seq` begins, by the camera's clock.
+pub fn moment(seq: u64) -> String {
+    Timestamp::from_unix_ms(segment_start_ms(seq)).unwrap().to_string()
+}
+
+fn segment_start_ms(seq: u64) -> u64 {
+    STARTED_MS + (seq - 1) * 2_000
+}
+
+fn begin_log(log: &mut Log, how: Recording) {
+    let own = log.appliance.party.certificate.clone();
+    let genesis = Genesis {
+        origin: ORIGIN.to_owned(),
+        keys: vec![note_signer().verifier_key().to_string()],
+        roots: vec![*log.pki.root.fingerprint()],
+        witness_policy: String::new(),
+        predecessor: None,
+        attachments: vec![log.keep("certificate", own.der())],
+    };
+    log.append(|log| &mut log.appliance, STARTED_MS - 20_000, Body::Genesis(genesis));
+    log.id = log.leaf(0);
+    let (authority, issuing, root) = (log.authority.party.certificate.clone(), log.pki.issuing.clone(), log.pki.root.clone());
+    log.certify(&authority, &[issuing, root]);
+    for certificate in [&log.custodian, &log.investigator].map(|issuer| issuer.party.certificate.clone()) {
+        log.certify(&certificate, &[]);
+    }
+    if !how.certificate_late {
+        let camera = log.camera.party.certificate.clone();
+        log.certify(&camera, &[]);
+    }
+}
+
+fn set_recipients(log: &mut Log, scope: &str) -> Hash {
+    let set = Recipients {
+        scope: scope.to_owned(),
+        number: 1,
+        replaces: None,
+        recipients: vec![[5; 32]],
+        custodians: vec![*log.custodian.party.certificate.fingerprint()],
+        threshold: 1,
+        expires: time(NOT_AFTER),
+        attachments: vec![],
+    };
+    let index = log.append(|log| &mut log.custodian, STARTED_MS - 5_000, Body::Recipients(set));
+    log.leaf(index)
+}
+
+/// Records: an epoch, segments of two fragments, a close. Gives the index of each, and what is disclosed.
+fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Disclosure>, Files) {
+    let name = stream(CAMERA_STREAM);
+    let tree = KeyTree::from_root(Zeroizing::new([31; 32]));
+    let epoch = Epoch {
+        commitment: tree.commitment(&name).unwrap(),
+        started: Timestamp::from_unix_ms(STARTED_MS).unwrap(),
+        recipients,
+        continues: Continues { reason: EpochReason::Start, previous: None },
+        attachments: vec![AttachmentRef::of("wraps", &[3; 40], true)],
+    };
+    let mut indexes = vec![log.append(|log| &mut log.camera, STARTED_MS, Body::Epoch(epoch))];
+    let (disclosures, files) = (RefCell::new(Vec::new()), RefCell::new(Files::default()));
+    for seq in 1..=SEGMENTS {
+        let late_ms = how.late.filter(|(late, _)| *late <= seq).map_or(0, |(_, ms)| ms);
+        let slot = u32::try_from((seq - 1) * 2).unwrap();
+        let slot_key = || tree.slot_key(slot).unwrap();
+        let plaintexts = [format!("segment {seq}, first fragment"), format!("segment {seq}, the second one")];
+        let mut sealer = SegmentSealer::new(&name, seq, slot_key(), [9; 16]);
+        let ciphertexts: Vec<_> = plaintexts.iter().enumerate().map(|(index, text)| sealer.seal(text.as_bytes(), index == 1)).collect();
+        let sealed = sealer.finish();
+        let segment = Segment {
+            slot,
+            salt: [9; 16],
+            start: Timestamp::from_unix_ms(segment_start_ms(seq) + late_ms).unwrap(),
+            duration_ms: 2_000,
+            media_type: "video/mp4".to_owned(),
+            random_access: true,
+            fragment_lengths: sealed.fragment_lengths,
+            ciphertext_root: sealed.ciphertext_root,
+            commitment_root: sealed.commitment_root,
+            attachments: vec![],
+        };
+        if ASKED.contains(&seq) {
+            let opener = SegmentOpener::new(&name, seq, &segment, slot_key());
+            let opened: Vec<_> = (0u32..).zip(&ciphertexts).map(|(index, bytes)| opener.open(index, bytes).unwrap()).collect();
+            for (index, fragment) in (0u32..).zip(&opened) {
+                files.borrow_mut().0.insert(fragment_path(CAMERA_STREAM, seq, index), fragment.plaintext.clone());
+            }
+            disclosures.borrow_mut().push(Disclosure {
+                type_name: DISCLOSURE_TYPE.to_owned(),
+                stream: CAMERA_STREAM.to_owned(),
+                seq,
+                commitments: opened.iter().map(|fragment| fragment.commitment.to_string()).collect(),
+                fragments: (0u32..)
+                    .zip(&opened)
+                    .map(|(index, fragment)| DisclosedFragment { index, key: hex::encode(*fragment.key.0) })
+                    .collect(),
+            });
+        }
+        indexes.push(log.append(|log| &mut log.camera, segment_start_ms(seq) + late_ms + 2_100, Body::Segment(segment)));
+    }
+    let close = Close { reason: CloseReason::Stop, attachments: vec![] };
+    indexes.push(log.append(|log| &mut log.camera, segment_start_ms(SEGMENTS) + 2_200, Body::Close(close)));
+    (indexes, disclosures.into_inner(), files.into_inner())
+}
+
+/// Camera 102 as another authority would certify it: same names, other root.
+fn foreign_camera() -> Party {
+    use exhibit_pki::issue::{EndEntity, Issuance, issue_end_entity, issue_issuing_ca, issue_root};
+    let (root_key, issuing_key, camera_key) = (crate::common::key(41), crate::common::key(42), crate::common::key(13));
+    let issuance = |serial| Issuance { not_before: time(crate::common::NOT_BEFORE), not_after: time(NOT_AFTER), serial: [serial; 16] };
+    let domain = exhibit_pki::TrustDomain::parse("city.example").unwrap();
+    let root = issue_root("City Root", &domain, &root_key, &issuance(41)).unwrap();
+    use exhibit_pki::Signer;
+    let issuing = issue_issuing_ca("City Issuing", issuing_key.public_key(), &[Role::Camera], &root, &root_key, &issuance(42)).unwrap();
+    let identity = exhibit_pki::Identity::parse("spiffe://city.example/camera/102").unwrap();
+    let entity = EndEntity {
+        identity: &identity,
+        public_key: camera_key.public_key(),
+        purpose: KeyPurpose::Signing,
+        roles: &[Role::Camera],
+        server_names: &[],
+    };
+    let certificate = issue_end_entity(&entity, &issuing, &issuing_key, &issuance(43)).unwrap();
+    Party { certificate, key: camera_key }
+}
