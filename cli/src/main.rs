@@ -8,7 +8,6 @@ mod commands;
 mod evidence_access;
 mod failure;
 mod mp4;
-mod proofs;
 mod session;
 
 use std::process::ExitCode;

@@ -10,7 +10,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use exhibit_client::{Appliance, ClientIdentity, Issuer, Receipt};
 use exhibit_evidence::{Anchor, Body, SignedStatement};
 use exhibit_pki::{Certificate, SoftwareSigner, Timestamp};
-use exhibit_tlog::Checkpoint;
 
 use crate::arguments::Connection;
 use crate::failure::Failure;
@@ -25,9 +24,6 @@ pub const WRAPPING_KEY: &str = "wrapping.key";
 pub const WRAPPING_CERTIFICATE: &str = "wrapping.pem";
 /// The CA certificates between the person's and the root.
 pub const CHAIN: &str = "chain.pem";
-
-/// A checkpoint is at most this long: three lines, and the signatures of the log and of 32 witnesses.
-const CHECKPOINT_BYTES_MAX: u64 = 256 << 10;
 
 /// A session with the appliance.
 pub struct Session {
@@ -58,16 +54,6 @@ impl Session {
     /// Signs `body` and puts it on the ledger.
     pub async fn issue(&mut self, body: Body, attachments: &[&[u8]]) -> Result<(SignedStatement, Receipt), Failure> {
         Ok(self.issuer.issue(&mut self.appliance, body, attachments, now()).await?)
-    }
-
-    /// The log's newest checkpoint, verified: the note as receipts carry it, and its head.
-    pub async fn checkpoint(&mut self) -> Result<(String, Checkpoint), Failure> {
-        let bytes = self.appliance.get_bytes("/log/checkpoint", CHECKPOINT_BYTES_MAX).await?;
-        let verified = String::from_utf8(bytes).map_err(|_| "it is not text".to_owned()).and_then(|note| {
-            let head = self.anchor.verifier.verify(&note).map_err(|error| error.to_string())?;
-            Ok((note, head))
-        });
-        verified.map_err(|reason| Failure::Untrustworthy(format!("the checkpoint of the appliance: {reason}")))
     }
 }
 

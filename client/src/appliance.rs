@@ -101,13 +101,18 @@ impl Appliance {
 
     /// Fetches and verifies a head: the newest checkpoint, consistent with `observed`.
     pub async fn checkpoint(&mut self, observed: Option<&Head>) -> Result<Checkpoint, ClientError> {
+        Ok(self.signed_checkpoint(observed).await?.1)
+    }
+
+    /// The same, with the signed note as receipts carry it.
+    pub async fn signed_checkpoint(&mut self, observed: Option<&Head>) -> Result<(String, Checkpoint), ClientError> {
         let bytes = self.get_bytes("/log/checkpoint", CHECKPOINT_BYTES_MAX).await?;
         let note = String::from_utf8(bytes).map_err(|_| untrustworthy("the checkpoint is not text"))?;
         let checkpoint = self.anchor.verifier.verify(&note).map_err(untrustworthy)?;
         if let Some(observed) = observed {
             self.extends(observed, &Head { size: checkpoint.size, root: checkpoint.root }).await?;
         }
-        Ok(checkpoint)
+        Ok((note, checkpoint))
     }
 
     /// Proves from the log's tiles that the tree `newer` extends the tree `older`. Both must have been verified before.
@@ -116,13 +121,20 @@ impl Appliance {
             return Err(untrustworthy(format!("the log shrank from {} to {} entries", older.size, newer.size)));
         }
         let mut tiles = TileCache::new(newer.size);
+        let path = self.prove(&mut tiles, |tiles| prove_consistency(tiles, older.size, newer.size)).await?;
+        verify_consistency(older.size, &older.root, newer.size, &newer.root, &path)
+            .map_err(|error| untrustworthy(format!("the log of {} entries does not extend that of {}: {error}", newer.size, older.size)))
+    }
+
+    /// Makes a proof, fetching the tiles that it needs. What the tiles say is for the caller to verify.
+    pub(crate) async fn prove<T>(
+        &mut self,
+        tiles: &mut TileCache,
+        proof: impl Fn(&TileCache) -> Result<T, Missing>,
+    ) -> Result<T, ClientError> {
         for _ in 0..TILES_MAX {
-            match prove_consistency(&tiles, older.size, newer.size) {
-                Ok(path) => {
-                    return verify_consistency(older.size, &older.root, newer.size, &newer.root, &path).map_err(|error| {
-                        untrustworthy(format!("the log of {} entries does not extend that of {}: {error}", newer.size, older.size))
-                    });
-                }
+            match proof(tiles) {
+                Ok(proof) => return Ok(proof),
                 Err(Missing(id)) => {
                     let bytes = self.get_bytes(&format!("/log/tile/{}", id.path()), u64::from(id.width) * 32).await?;
                     tiles

@@ -7,9 +7,11 @@ pub mod appliance;
 mod body;
 mod connection;
 pub mod issuer;
+pub mod receipts;
 mod tiles;
 pub mod tls;
 
 pub use appliance::{Appliance, ClientError, Receipt, open_record};
 pub use issuer::{Issuer, IssuerError};
+pub use receipts::Receipts;
 pub use tls::{ClientIdentity, client_config, crypto_provider};

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use exhibit_client::Receipts;
 use exhibit_evidence::body::{AttachmentRef, Export, SeqRange};
 use exhibit_evidence::bundle::{self, BundleSource, Disclosure, FileRecord, MANIFEST, MANIFEST_TYPE, Manifest};
 use exhibit_evidence::{Body, SignedStatement, StreamName};
@@ -19,7 +20,6 @@ use crate::commands::share::erasable;
 use crate::commands::verify;
 use crate::failure::Failure;
 use crate::mp4::WorkingCopies;
-use crate::proofs::Tiles;
 use crate::session::{Session, now};
 
 /// What the bundle says of itself.
@@ -117,17 +117,15 @@ async fn prove(
     export: &(SignedStatement, u64),
     out: &Path,
 ) -> Result<(), Failure> {
-    let (note, head) = session.checkpoint().await?;
-    bundle_folder::write(out, bundle::CHECKPOINT, note.as_bytes())?;
-    let mut tiles = Tiles::new(head.size);
+    let mut receipts = Receipts::newest(&mut session.appliance).await?;
+    bundle_folder::write(out, bundle::CHECKPOINT, receipts.checkpoint().as_bytes())?;
     for index in &case.entries {
-        let path = bundle::entry_path(*index);
-        let entry = read(source, &path, bundle::SMALL_FILE_BYTES_MAX)?;
-        let receipt = tiles.receipt(&mut session.appliance, *index, &leaf_hash(&entry), &note, &head).await?;
+        let entry = read(source, &bundle::entry_path(*index), bundle::SMALL_FILE_BYTES_MAX)?;
+        let receipt = receipts.of(&mut session.appliance, *index, &leaf_hash(&entry)).await?;
         bundle_folder::write(out, &bundle::receipt_path(*index), receipt.as_bytes())?;
     }
     let (signed, index) = export;
-    let receipt = tiles.receipt(&mut session.appliance, *index, &signed.leaf_hash(), &note, &head).await?;
+    let receipt = receipts.of(&mut session.appliance, *index, &signed.leaf_hash()).await?;
     bundle_folder::write(out, bundle::EXPORT_ENTRY, signed.der())?;
     bundle_folder::write(out, bundle::EXPORT_RECEIPT, receipt.as_bytes())
 }
