@@ -1,3 +1,31 @@
-//! The camera agent's program.
+//! The camera agent's program: reads the arguments, does one thing, and ends with the exit code that machines rely on: 0 as asked, 1 what
+//! the appliance says does not verify, 2 it could not be done, 64 wrong use.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use exhibit_camera_agent::{Arguments, EXIT_USAGE, Report};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Printing help or the version is as asked; everything else that clap says is wrong use. Where it cannot be printed, the exit
+            // code still tells.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
+    let report = Report { json: arguments.json };
+    match arguments.perform(report).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report.failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

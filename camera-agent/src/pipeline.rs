@@ -102,9 +102,25 @@ pub enum PipelineError {
         /// Which source.
         what: String,
     },
+    /// A camera that says that there is no more.
+    #[error("{what} has closed the stream: check the camera")]
+    Closed {
+        /// Which source.
+        what: String,
+    },
     /// What came can not be cut into segments.
     #[error(transparent)]
     Segmenter(#[from] SegmenterError),
+}
+
+impl PipelineError {
+    /// A camera may be back in a moment; a plug-in that is missing stays missing.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Library(_) | Self::MissingElement { .. } | Self::NoDecoder { .. } | Self::Segmenter(_) => false,
+            Self::Source { .. } | Self::NothingRecorded { .. } | Self::Stalled { .. } | Self::Closed { .. } => true,
+        }
+    }
 }
 
 /// A pipeline that plays. Dropping it stops it at once; what is not yet a whole chunk is lost.
