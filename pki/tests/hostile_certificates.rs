@@ -31,6 +31,7 @@ fn a_certificate_with_a_flaw_is_refused() {
         forgery
     };
     let client_and_server = tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.2"), &oid("1.3.6.1.5.5.7.3.1")]);
+    let with_server = |uri: &str| tlv(0x30, &[&tlv(0x86, &[uri.as_bytes()]), &tlv(0x82, &[b"localhost"])]);
     let with_null = tlv(0x30, &[&oid("1.2.840.10045.4.3.3"), &[5, 0]]);
     let p256 = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5").unwrap();
     let mut off_curve = camera.public_key.clone();
@@ -49,6 +50,7 @@ fn a_certificate_with_a_flaw_is_refused() {
                 f.outer_algorithm = f.algorithm.clone();
             }),
         ),
+        ("signature algorithm other inside than outside", with(&camera, &|f| f.algorithm = tlv(0x30, &[&oid("1.2.840.10045.4.3.2")]))),
         (
             "signature algorithm other outside than inside",
             with(&camera, &|f| f.outer_algorithm = tlv(0x30, &[&oid("1.2.840.10045.4.3.2")])),
@@ -131,6 +133,15 @@ fn a_certificate_with_a_flaw_is_refused() {
         ("CA with basicConstraints that say no", authority.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[]))),
         ("CA with basicConstraints not critical", authority.clone().criticality(BASIC_CONSTRAINTS, false)),
         ("CA with an end entity's name", authority.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/authority/1"]))),
+        ("CA with a server's name", authority.clone().replace(ALTERNATIVE_NAME, with_server("spiffe://city.example"))),
+        (
+            "wrapping certificate with a server's name",
+            camera
+                .clone()
+                .replace(KEY_USAGE, AGREEMENT_USAGE.to_vec())
+                .without(EXTENDED_USAGE)
+                .replace(ALTERNATIVE_NAME, with_server("spiffe://city.example/camera/102")),
+        ),
         ("CA without a trust domain", authority.clone().without(ALTERNATIVE_NAME)),
         ("CA for TLS", authority.with(EXTENDED_USAGE, false, tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.2")]))),
     ];

@@ -43,7 +43,10 @@ fn an_authority_refuses_what_it_may_not_issue() {
         assert!(refused(issue(EndEntity { server_names: &[name.to_owned()], ..entity })), "{name:?}");
     }
     assert!(refused(issue_end_entity(&entity, &city.issuing, &city.root_key, &issuance(3))), "another key than the issuer's");
-    assert!(refused(issue_end_entity(&entity, &city.camera(), &key(3), &issuance(3))), "a camera as an authority");
+    assert!(
+        refused(issue_end_entity(&EndEntity { roles: &[Role::Camera], ..entity }, &city.camera(), &key(3), &issuance(3))),
+        "a camera as an authority"
+    );
     let backwards = Issuance { not_before: at(TO), not_after: at(FROM), serial: [3; 16] };
     assert!(refused(issue_end_entity(&entity, &city.issuing, &city.issuing_key, &backwards)), "a validity that ends before it begins");
 }
