@@ -269,6 +269,14 @@ fn lengths_that_were_never_sealed() {
 }
 
 #[test]
+fn a_segment_of_no_fragments_is_not_a_segment() {
+    let mut segment = seal(&four_fragments()).segment;
+    segment.fragment_lengths.clear();
+    segment.ciphertext_root = root_of(&[]);
+    assert_eq!(check(&segment, &[]), Err(CiphertextError::Length));
+}
+
+#[test]
 fn cuts_moved_between_fragments_change_the_root() {
     let sealed = seal(&four_fragments());
     let mut moved = sealed.segment.clone();
