@@ -142,6 +142,8 @@ fn a_cover_across_a_hole_is_refused() {
     assert!(holed.cover(0, 99).is_some());
     assert!(holed.cover(99, 101).is_none());
     assert!(holed.cover(0, 200).is_none());
+    assert!(holed.cover(150, 201).is_none(), "a range that is held only in part was granted");
+    assert!(holed.cover(201, 300).is_none());
     assert!(holed.slot_key(100).is_none(), "slot 100 was never disclosed");
 }
 
