@@ -35,6 +35,8 @@ const STALL_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(5);
 /// How often a silent bus is left to look at the clock.
 const LOOK_INTERVAL_MS: u64 = 500;
+/// Of GStreamer's explanation of an error.
+const DETAIL_LINES_MAX: usize = 2;
 /// The application message that wakes whoever waits on the bus.
 const WAKE: &str = "exhibit-wake";
 
@@ -256,8 +258,9 @@ impl Pipeline {
     /// Whose fault it is, and what to do.
     fn judge(&self, error: &gst::glib::Error, debug: Option<&str>) -> PipelineError {
         let what = self.source.to_string();
-        // The first line of the debug text names an element and a line of C; the second says what happened.
-        let detail = debug.and_then(|debug| debug.lines().nth(1)).map(|line| format!("; {}", line.trim())).unwrap_or_default();
+        // The first line of the debug text names an element and a line of C; those after it say what happened.
+        let detail: String =
+            debug.unwrap_or_default().lines().skip(1).take(DETAIL_LINES_MAX).map(|line| format!(" {}", line.trim())).collect();
         let reason = self.source.redact(&format!("{error}{detail}"));
         if error.matches(gst::CoreError::MissingPlugin) || error.matches(gst::StreamError::CodecNotFound) {
             return PipelineError::NoDecoder { what, reason };

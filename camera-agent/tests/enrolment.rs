@@ -3,8 +3,9 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -205,4 +206,31 @@ fn the_program_says_what_is_wrong_and_ends_with_the_code_for_it() {
     let printed = agent(&csr, folder.path()).stdout;
     let event: serde_json::Value = serde_json::from_slice(&printed).unwrap();
     assert_eq!((event["event"].as_str(), event["exit"].as_u64()), (Some("failed"), Some(2)));
+}
+
+/// An appliance that is not there is waited for; being asked to stop meanwhile is no failure.
+#[test]
+fn a_camera_without_its_appliance_waits_and_can_be_stopped() {
+    let world = World::new();
+    let certificate = world.certify("camera/102", &world.requested_key(), Role::Camera, &issuance(-1, 1));
+    world.install(&certificate, &world.issuing, &world.pin.to_json()).unwrap();
+    // The port was free a moment ago, and nothing listens on it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_exhibit-camera-agent"))
+        .args(["run", "--json", "--source", "test:", "--tcti", &world.tpm.tcti(), "--appliance", &format!("127.0.0.1:{port}")])
+        .arg("--state")
+        .arg(world.state())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(process.stdout.take().unwrap())
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let waiting = events.next().unwrap();
+    assert_eq!(waiting["event"], "waiting", "{waiting}");
+    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    let ended = events.last().unwrap();
+    assert_eq!((&ended["event"], &ended["segments"]), (&"ended".into(), &0.into()), "{ended}");
+    assert_eq!(process.wait().unwrap().code(), Some(0));
 }

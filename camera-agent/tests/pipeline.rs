@@ -3,13 +3,14 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use exhibit_camera_agent::{Ended, MediaSettings, Pipeline, PipelineError, Source};
+use exhibit_camera_agent::{Ended, MediaSettings, Pipeline, PipelineError, Player, Source};
 use exhibit_camera_core::{Fragment, Input};
 use tokio::sync::mpsc;
 
@@ -136,29 +137,30 @@ fn a_real_clip_becomes_segments_that_play_alone() {
     check(&fragments, 795, 100);
 }
 
+/// A file is read ahead; a stop ends it now nevertheless.
 #[test]
 fn live_speed_is_the_speed_of_life_and_a_stop_keeps_what_was_recorded() {
-    let settings = MediaSettings { live_speed: true, ..settings(Source::Test { frames: None }) };
-    let (sender, mut receiver) = mpsc::channel(64);
-    let began = Instant::now();
-    let pipeline = Pipeline::start(&settings, sender).unwrap();
-    let stopper = pipeline.stopper();
-    let waiting = thread::spawn(move || pipeline.wait());
-    let mut fragments = vec![];
-    while let Some(Input::Fragment(fragment)) = receiver.blocking_recv() {
-        fragments.push(fragment);
-        if fragments.len() == 5 {
-            stopper.stop();
+    let clip = Path::new(VTEST).exists().then(|| (Source::File(VTEST.into()), 100));
+    for (source, frame_ms) in [(Source::Test { frames: None }, 50)].into_iter().chain(clip) {
+        let (sender, mut receiver) = mpsc::channel(64);
+        let began = Instant::now();
+        let pipeline = Pipeline::start(&MediaSettings { live_speed: true, ..settings(source) }, sender).unwrap();
+        let stopper = pipeline.stopper();
+        let waiting = thread::spawn(move || pipeline.wait());
+        let mut fragments = vec![];
+        while let Some(Input::Fragment(fragment)) = receiver.blocking_recv() {
+            fragments.push(fragment);
+            if fragments.len() == 5 {
+                stopper.stop();
+            }
         }
+        let elapsed = began.elapsed();
+        assert_eq!(waiting.join().unwrap().unwrap(), Ended::Stopped);
+        assert!(elapsed >= Duration::from_millis(2_400), "2.5 s of video in {elapsed:?}");
+        let recorded_ms: u64 = fragments.iter().map(|fragment| fragment.duration_ms).sum();
+        assert!(recorded_ms < 4_000, "it went on for {recorded_ms} ms of video after it was asked to stop");
+        check(&fragments, (recorded_ms / frame_ms) as usize, frame_ms);
     }
-    let elapsed = began.elapsed();
-    assert_eq!(waiting.join().unwrap().unwrap(), Ended::Stopped);
-    assert!(elapsed >= Duration::from_millis(2_400), "2.5 s of video in {elapsed:?}");
-    let recorded_ms: u64 = fragments.iter().map(|fragment| fragment.duration_ms).sum();
-    check(&fragments, (recorded_ms / 50) as usize, 50);
-    let folder = tempfile::tempdir().unwrap();
-    let (frames, _) = decoded_frames(&write(folder.path(), "all.mp4", &fragments.iter().collect::<Vec<_>>()));
-    assert_eq!(frames as u64 * 50, recorded_ms);
 }
 
 #[test]
@@ -199,4 +201,85 @@ fn a_camera_that_does_not_answer_is_said_so_without_its_password() {
     let error = ended.unwrap_err().to_string();
     assert!(error.contains("can not be read") && error.contains("127.0.0.1"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
+}
+
+/// A camera that speaks RTSP, as a process of its own.
+struct RtspCamera {
+    process: Child,
+    port: u16,
+}
+
+impl RtspCamera {
+    /// On that port, or on a free one for 0; none if Debian's RTSP server is not installed.
+    fn start(port: u16) -> Option<Self> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rtsp_camera.py");
+        let mut process =
+            Command::new("/usr/bin/python3").args([script, &port.to_string()]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let camera = Self { process, port: line.trim().parse().unwrap_or(0) };
+        assert!(
+            camera.port != 0 || std::env::var_os("EXHIBIT_TEST_ALL").is_none(),
+            "gir1.2-gst-rtsp-server-1.0 is missing: run make packages"
+        );
+        (camera.port != 0).then_some(camera)
+    }
+}
+
+impl Drop for RtspCamera {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// Fragments until `enough`, or `None` at the first word of a lost source.
+fn take(receiver: &mut mpsc::Receiver<Input>, enough: usize) -> Option<Vec<Fragment>> {
+    let mut fragments = vec![];
+    while fragments.len() < enough {
+        match receiver.blocking_recv().unwrap() {
+            Input::Fragment(fragment) => fragments.push(fragment),
+            Input::SourceLost => return None,
+            other => panic!("{other:?} from a camera that nobody stopped"),
+        }
+    }
+    Some(fragments)
+}
+
+/// What comes from the camera is kept as it is; when it is lost, that is said, it is looked for, and time goes on.
+#[test]
+fn a_camera_that_is_lost_and_comes_back() {
+    let Some(camera) = RtspCamera::start(0) else { return };
+    let port = camera.port;
+    let source = Source::Rtsp(format!("rtsp://127.0.0.1:{port}/camera"));
+    let (sender, mut receiver) = mpsc::channel(64);
+    let (lost, losses) = std::sync::mpsc::channel();
+    let player = Player::start(settings(source), sender, move |delay| drop(lost.send(delay.reason.clone()))).unwrap();
+    let before = take(&mut receiver, 13).expect("the camera was lost at once");
+    keep(&before);
+    for segment in segments(&before).iter().take(2) {
+        let duration_ms: u64 = segment.iter().map(|fragment| fragment.duration_ms).sum();
+        assert!((1_900..=3_100).contains(&duration_ms), "a segment of {duration_ms} ms");
+        let folder = tempfile::tempdir().unwrap();
+        assert!(decoded_frames(&write(folder.path(), "segment.mp4", segment)).1, "it does not begin with a key frame");
+    }
+
+    drop(camera);
+    while take(&mut receiver, usize::MAX).is_some() {}
+    assert!(losses.recv().unwrap().contains("127.0.0.1"));
+    let camera = RtspCamera::start(port).expect("it could be started before");
+    let after = loop {
+        if let Some(fragments) = take(&mut receiver, 3) {
+            break fragments;
+        }
+    };
+    let (last, first) = (before.last().unwrap(), &after[0]);
+    assert!(first.begins_segment && first.random_access);
+    assert!(first.start_ms > last.start_ms + last.duration_ms, "time went back from {last:?} to {first:?}");
+
+    player.stop();
+    let mut inputs = std::iter::from_fn(|| receiver.blocking_recv());
+    assert_eq!(inputs.by_ref().last(), Some(Input::Stop));
+    assert_eq!(player.wait().unwrap(), Ended::Stopped);
+    drop(camera);
 }
