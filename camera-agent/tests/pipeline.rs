@@ -182,10 +182,21 @@ fn a_consumer_that_ends_ends_the_pipeline() {
 #[test]
 fn a_file_that_is_not_there_or_is_no_video_is_said_so() {
     let folder = tempfile::tempdir().unwrap();
-    let text = folder.path().join("text.avi");
-    fs::write(&text, "this is not video\n".repeat(1000)).unwrap();
-    let missing = folder.path().join("missing.avi");
-    for (path, expected) in [(missing, "No such file"), (text, "can not be")] {
+    let write = |name, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    // A second of silence: 8 kHz, 16 bits, one channel.
+    let silence =
+        [b"RIFF\xa4\x3e\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\x80\x3e\0\0".as_slice(), &[0; 16_000]]
+            .concat();
+    for (path, expected) in [
+        (folder.path().join("missing.avi"), "No such file"),
+        (folder.path().to_owned(), "not a file"),
+        (write("text.avi", "this is not video\n".repeat(1000).as_bytes()), "can not be"),
+        (write("silence.wav", &silence), "is video"),
+    ] {
         let (ended, fragments) = record(&settings(Source::File(path.clone())));
         let error = ended.unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains(path.to_str().unwrap()), "{error}");

@@ -330,6 +330,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_key_with_another_name_a_policy_or_a_wrong_point_is_not_ours() {
+        let unique = || EccPoint::new(vec![1; SCALAR_BYTES].try_into().unwrap(), vec![2; SCALAR_BYTES].try_into().unwrap());
+        let made = |hash, policy: &[u8], unique| {
+            PublicBuilder::new()
+                .with_public_algorithm(PublicAlgorithm::Ecc)
+                .with_name_hashing_algorithm(hash)
+                .with_auth_policy(policy.to_vec().try_into().unwrap())
+                .with_object_attributes(signing_attributes().unwrap())
+                .with_ecc_parameters(signing_parameters().unwrap())
+                .with_ecc_unique_identifier(unique)
+                .build()
+                .unwrap()
+        };
+        for (key, expected) in [
+            (made(HashingAlgorithm::Sha256, &[], unique()), "name is not"),
+            (made(HashingAlgorithm::Sha384, &[7; 48], unique()), "policy"),
+            (made(HashingAlgorithm::Sha384, &[], unique()), "not on the curve"),
+        ] {
+            let reason = check_public(&key).unwrap_err();
+            assert!(reason.contains(expected), "{expected}: {reason}");
+        }
+    }
+
     /// The defect that this prevents: a signature of 95 bytes, once in 128 times.
     #[test]
     fn short_scalars_are_padded_on_the_left_and_long_ones_refused() {
