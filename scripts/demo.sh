@@ -128,7 +128,7 @@ make_pki_and_appliance() {
 }
 
 start_appliance() {
-  "$bin/exhibit-appliance" serve --state "$state/appliance" --json >"$state/appliance.out" 2>"$state/appliance.err" &
+  "$bin/exhibit-appliance" serve --state "$state/appliance" --intake 127.0.0.1:0 --public 127.0.0.1:0 --json >"$state/appliance.out" 2>"$state/appliance.err" &
   children+=($!)
   await_line "$state/appliance.out" '"ready"' $! "The appliance"
   intake=$(python3 -c 'import json,sys; print(next(e["intake"] for e in map(json.loads, open(sys.argv[1])) if e.get("event") == "ready"))' "$state/appliance.out")
