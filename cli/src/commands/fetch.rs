@@ -8,7 +8,7 @@ use exhibit_evidence::body::{AttachmentRef, Fetch, Segment, SeqRange};
 use exhibit_evidence::bundle::{DISCLOSURE_TYPE, DisclosedFragment, Disclosure, Question};
 use exhibit_evidence::exchange::{EntryRecord, Terms};
 use exhibit_evidence::keytree::KeyTree;
-use exhibit_evidence::segment::{CiphertextChecker, SegmentOpener};
+use exhibit_evidence::segment::{CiphertextChecker, SegmentOpener, commitment_root};
 use exhibit_evidence::{Body, SignedStatement, StreamName};
 use exhibit_pki::{Fingerprint, Timestamp};
 use exhibit_tlog::Hash;
@@ -193,7 +193,7 @@ async fn fetch_segment(
         match opener.open(index, fragment) {
             Ok(opened) => {
                 case.keep_fragment(stream, seq, index, &opened.plaintext)?;
-                commitments.push(opened.commitment.to_string());
+                commitments.push(opened.commitment);
                 fragments.push(DisclosedFragment { index, key: hex::encode(opened.key.0.as_slice()) });
             }
             Err(error) => damaged.push(format!("segment {seq} of {stream}, {}: {error}", about(segment, index))),
@@ -202,7 +202,12 @@ async fn fetch_segment(
     if damaged.is_empty() && !intact {
         damaged.push(format!("segment {seq} of {stream}: the ciphertext is not what was signed"));
     }
+    // A GCM tag does not commit to a key: only the camera's commitments say that this is the plaintext which it sealed.
+    if damaged.is_empty() && commitment_root(&commitments) != segment.commitment_root {
+        damaged.push(format!("segment {seq} of {stream}: it opens, but not to what the camera committed to"));
+    }
     if damaged.is_empty() {
+        let commitments = commitments.iter().map(ToString::to_string).collect();
         let disclosure = Disclosure { type_name: DISCLOSURE_TYPE.to_owned(), stream: stream.to_owned(), seq, commitments, fragments };
         case.keep_segment(&disclosure)?;
     }
