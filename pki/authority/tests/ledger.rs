@@ -168,7 +168,10 @@ fn the_ledger_of_another_city_is_told_nothing() {
     let (here, there) = (City::new(), City::new());
     let anchor = fs::read(there.folder.path().join("anchor.json")).unwrap();
     fs::write(here.folder.path().join("anchor.json"), anchor).unwrap();
-    assert_eq!(code(&here.sign("camera.csr", "camera.pem")), 2);
+    let output = here.sign("camera.csr", "camera.pem");
+    assert_eq!(code(&output), 2);
+    let reason = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(reason.contains("does not trust this authority's root"), "the operator is not told what is wrong: {reason}");
     assert!(here.ledger.sent().is_empty() && !here.exists("camera.pem"));
     assert_eq!(fs::read_dir(here.folder.path().join("ca/issued")).unwrap().count(), 1, "only the appliance's was issued");
 }
