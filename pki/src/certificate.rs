@@ -275,7 +275,7 @@ fn encode(part: &impl Encode) -> Result<Vec<u8>, CertificateError> {
 }
 
 const PEM_LABEL: &str = "CERTIFICATE";
-/// Ours have about 800 bytes; a stranger's may carry policies and distribution points, but not megabytes.
+/// Ours have about 600 bytes; a stranger's may carry policies and distribution points, but not megabytes.
 const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 /// A file of roots or of a chain has a handful.
 const PEM_CERTIFICATES_MAX: usize = 64;
