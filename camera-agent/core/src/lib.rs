@@ -16,6 +16,9 @@ pub mod seal;
 pub mod spool;
 pub mod state;
 mod storage;
+#[cfg(test)]
+#[path = "../../../client/tests/support/mod.rs"]
+mod support;
 pub mod upload;
 
 pub use agent::{AgentConfig, AgentLimits, CameraAgent, RunningAgent};

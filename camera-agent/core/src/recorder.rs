@@ -148,6 +148,11 @@ impl Recorder {
     }
 
     fn fragment(&mut self, mut fragment: Fragment) -> Result<(), AgentError> {
+        if fragment.bytes.len() + self.initialisation.len() > SEGMENT_BYTES_MAX || fragment.bytes.is_empty() {
+            let text = format!("a fragment of {} bytes cannot be recorded: lower the bit rate or the chunk duration", fragment.bytes.len());
+            self.shared.tell(AgentEvent::Finding { stream: None, text });
+            return self.source_lost();
+        }
         if fragment.begins_segment {
             self.initialisation = initialisation(&fragment.bytes).to_vec();
             self.finish_segment()?;

@@ -5,7 +5,7 @@
 use exhibit_client::ClientIdentity;
 use exhibit_evidence::{
     Body, Head, SignedStatement, Statement, StreamName,
-    body::{Segment, StreamPosition},
+    body::{SEGMENT_DURATION_MAX_MS, Segment, StreamPosition},
     keytree::SlotKey,
     segment::{FRAGMENTS_MAX, SegmentSealer, TAG_BYTES},
     sign,
@@ -128,7 +128,7 @@ impl OpenSegment {
 
     /// How long it plays so far.
     pub fn duration_ms(&self) -> u64 {
-        self.end_ms.saturating_sub(self.first_ms)
+        self.end_ms.saturating_sub(self.first_ms).min(SEGMENT_DURATION_MAX_MS)
     }
 
     /// Where it begins.
@@ -176,4 +176,89 @@ fn box_at(bytes: &[u8]) -> Option<(usize, [u8; 4])> {
     let kind = rest.first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     (length >= 8 && length <= bytes.len()).then_some((length, *kind))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use exhibit_evidence::{keytree::KeyTree, segment::SegmentOpener};
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::support;
+
+    fn fragment(bytes: Vec<u8>, start_ms: u64) -> Fragment {
+        Fragment { bytes, begins_segment: start_ms == 0, random_access: start_ms == 0, start_ms, duration_ms: 500 }
+    }
+
+    fn stream() -> StreamName {
+        StreamName::parse("camera/102/main/20261120T115958Z").unwrap()
+    }
+
+    fn key() -> SlotKey {
+        KeyTree::from_root(Zeroizing::new([3; 32])).slot_key(5).unwrap()
+    }
+
+    fn begin(first: Fragment) -> OpenSegment {
+        let start = SegmentStart { slot: 5, salt: [8; 16], start: support::time("2026-11-20T12:00:00.120Z") };
+        OpenSegment::begin(&stream(), 7, key(), start, first)
+    }
+
+    #[test]
+    fn a_segment_opens_to_its_fragments_and_nothing_lies_between_them() {
+        let mut segment = begin(fragment(b"one".to_vec(), 0));
+        segment.push(fragment(b"two".to_vec(), 500));
+        segment.push(fragment(b"three".to_vec(), 1000));
+        let (body, ciphertext) = segment.finish("video/mp4");
+        assert_eq!((body.duration_ms, body.slot, body.random_access), (1500, 5, true));
+        let opener = SegmentOpener::new(&stream(), 7, &body, key());
+        let mut rest = ciphertext.as_slice();
+        for (index, plaintext) in [(0, &b"one"[..]), (1, b"two"), (2, b"three")] {
+            let (sealed, after) = rest.split_at(body.fragment_lengths[index as usize] as usize);
+            assert_eq!(opener.open(index, sealed).unwrap().plaintext, plaintext);
+            rest = after;
+        }
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn a_segment_is_cut_by_bytes_by_time_and_by_number() {
+        let mut segment = begin(fragment(vec![0; 1000], 0));
+        assert!(segment.has_room_for(&fragment(vec![0; SEGMENT_BYTES_MAX - 1000 - 2 * TAG_BYTES], 500)));
+        assert!(!segment.has_room_for(&fragment(vec![0; SEGMENT_BYTES_MAX - 999 - 2 * TAG_BYTES], 500)), "more than 8 MiB");
+        assert!(segment.has_room_for(&fragment(vec![0], SEGMENT_MS_MAX - 500)));
+        assert!(!segment.has_room_for(&fragment(vec![0], SEGMENT_MS_MAX - 499)), "more than 10 s");
+        for _ in 1..FRAGMENTS_MAX {
+            assert!(segment.has_room_for(&fragment(vec![0], 500)));
+            segment.push(fragment(vec![0], 500));
+        }
+        assert!(!segment.has_room_for(&fragment(vec![0], 500)), "more than 256 fragments");
+        assert_eq!(segment.finish("video/mp4").0.fragment_lengths.len(), FRAGMENTS_MAX);
+    }
+
+    #[test]
+    fn a_statement_takes_its_place_only_when_it_is_said_to_be_synced() {
+        let pki = support::Pki::new(10);
+        let mut chain = Chain::begin(Hash([1; 32]), stream(), pki.identity(&pki.camera()));
+        let observed = Head { size: 0, root: exhibit_tlog::EMPTY_ROOT };
+        let close =
+            || Body::Close(exhibit_evidence::body::Close { reason: exhibit_evidence::body::CloseReason::Stop, attachments: vec![] });
+        let lost = chain.state(close(), support::time("2026-11-20T12:00:00.000Z"), observed).unwrap();
+        assert_eq!((lost.statement().seq, chain.next_seq(), chain.position()), (0, 0, None));
+        let first = chain.state(close(), support::time("2026-11-20T12:00:01.000Z"), observed).unwrap();
+        chain.took(&first);
+        let second = chain.state(close(), support::time("2026-11-20T12:00:02.000Z"), observed).unwrap();
+        assert_eq!((second.statement().seq, second.statement().prev), (1, first.leaf_hash()));
+    }
+
+    #[test]
+    fn the_initialisation_is_what_stands_before_the_first_moof() {
+        let made = |kind: &[u8; 4], body: &[u8]| [&(body.len() as u32 + 8).to_be_bytes()[..], kind, body].concat();
+        let head = [made(b"ftyp", b"cmf2"), made(b"moov", b"tracks")].concat();
+        let whole = [head.clone(), made(b"moof", b"x"), made(b"mdat", b"moov")].concat();
+        assert_eq!(initialisation(&whole), head);
+        for hostile in [&b""[..], b"\0\0\0\0ftyp", b"\0\0\0\x07ftyp", b"\xff\xff\xff\xffmoov", b"\0\0"] {
+            assert_eq!(initialisation(hostile), b"");
+        }
+    }
 }

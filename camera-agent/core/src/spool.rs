@@ -519,3 +519,6 @@ fn is_full(error: &io::Error) -> bool {
 fn at(path: &Path) -> impl Fn(io::Error) -> SpoolError + '_ {
     |source| SpoolError::Storage { path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests;

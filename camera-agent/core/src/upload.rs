@@ -220,3 +220,154 @@ pub fn outcome_of_refusal(kind: &str, status: u16, expected_seq: Option<u64>, re
         _ => Outcome::Refused { status, reason },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn stream(generation: &str) -> StreamName {
+        StreamName::parse(&format!("camera/102/main/{generation}")).unwrap()
+    }
+
+    fn old() -> StreamName {
+        stream("20261118T000000Z")
+    }
+
+    fn older() -> StreamName {
+        stream("20261117T000000Z")
+    }
+
+    fn live() -> StreamName {
+        stream("20261120T000000Z")
+    }
+
+    fn plan(items: &[(StreamName, u64)]) -> UploadPlan {
+        let mut plan = UploadPlan::new();
+        for (stream, seq) in items {
+            plan.spooled(stream, *seq);
+        }
+        plan.live(&live());
+        plan
+    }
+
+    fn later(plan: &mut UploadPlan, now_ms: u64, jitter: f64) -> u64 {
+        match plan.answered(&live(), 0, Outcome::Later("down".into()), now_ms, jitter) {
+            Consequence::Delay { until_ms, .. } => until_ms - now_ms,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_live_stream_goes_first_and_then_the_oldest_each_in_order() {
+        let mut plan = plan(&[(old(), 9), (live(), 1), (older(), 5), (live(), 0), (old(), 8)]);
+        let mut sent = Vec::new();
+        while let Action::Send(stream, seq) = plan.next(0) {
+            assert_eq!(plan.answered(&stream, seq, Outcome::Receipt, 0, 0.0), Consequence::Continue);
+            sent.push((stream, seq));
+        }
+        assert_eq!(sent, [(live(), 0), (live(), 1), (older(), 5), (old(), 8), (old(), 9)]);
+        assert_eq!((plan.next(0), plan.unsent()), (Action::Rest, 0));
+        plan.spooled(&live(), 2);
+        assert_eq!(plan.next(0), Action::Send(live(), 2));
+    }
+
+    #[test]
+    fn waiting_doubles_is_spread_and_ends_at_a_minute_and_with_the_first_receipt() {
+        let mut plan = plan(&[(live(), 0)]);
+        assert_eq!((later(&mut plan, 0, 0.0), later(&mut plan, 0, 1.0), later(&mut plan, 0, 0.0)), (250, 1000, 1000));
+        for _ in 0..100 {
+            assert!(later(&mut plan, 0, 0.999) <= BACK_OFF_MAX_MS);
+        }
+        let wait_ms = later(&mut plan, 1000, 0.5);
+        assert_eq!(plan.next(1000), Action::WaitUntil(1000 + wait_ms));
+        assert_eq!(plan.next(1000 + wait_ms), Action::Send(live(), 0), "an upload was forgotten");
+        plan.answered(&live(), 0, Outcome::Receipt, 1000, 0.0);
+        plan.spooled(&live(), 1);
+        assert_eq!(plan.next(1000), Action::Send(live(), 1));
+        assert_eq!(later(&mut plan, 0, 1.0), BACK_OFF_FIRST_MS);
+    }
+
+    #[test]
+    fn a_refused_stream_is_halted_and_the_others_go_on() {
+        for outcome in [
+            Outcome::Refused { status: 409, reason: "contradiction".into() },
+            Outcome::Refused { status: 422, reason: "payload".into() },
+            Outcome::Refused { status: 403, reason: "certificate".into() },
+            Outcome::Chain { expected_seq: Some(2), reason: "chain".into() },
+            Outcome::Damaged("gone".into()),
+        ] {
+            let mut plan = plan(&[(live(), 3), (old(), 8)]);
+            assert!(matches!(plan.answered(&live(), 3, outcome.clone(), 0, 0.0), Consequence::Halt { .. }), "{outcome:?}");
+            assert_eq!(plan.next(0), Action::Send(old(), 8), "one refusal holds everything up");
+            assert_eq!(plan.unsent(), 2, "what was refused counts as sent");
+        }
+    }
+
+    #[test]
+    fn a_refused_live_stream_is_renewed_but_not_every_second() {
+        let mut plan = plan(&[(live(), 0), (live(), 1)]);
+        assert!(!plan.renewal_is_due(0));
+        plan.answered(&live(), 0, Outcome::Refused { status: 409, reason: String::new() }, 0, 0.0);
+        assert!(plan.renewal_is_due(0));
+        assert!(!plan.renewal_is_due(1), "an epoch a second is begun against an appliance that refuses all");
+        assert!(plan.renewal_is_due(RENEWAL_INTERVAL_MS));
+        let next = stream("20261120T000100Z");
+        plan.live(&next);
+        plan.spooled(&next, 0);
+        assert!(!plan.renewal_is_due(10 * RENEWAL_INTERVAL_MS));
+        assert_eq!(plan.next(0), Action::Send(next, 0));
+    }
+
+    #[test]
+    fn a_camera_that_is_not_known_yet_waits_and_says_so_once() {
+        let mut plan = plan(&[(live(), 0)]);
+        let mut refuse = || plan.answered(&live(), 0, Outcome::Refused { status: 403, reason: "unknown".into() }, 0, 0.0);
+        assert!(matches!(refuse(), Consequence::Delay { finding: true, .. }));
+        assert!(matches!(refuse(), Consequence::Delay { finding: false, .. }));
+    }
+
+    #[test]
+    fn a_ledger_that_is_ahead_is_asked_and_not_believed_twice() {
+        let mut plan = plan(&[(live(), 4), (live(), 5), (live(), 6)]);
+        let ahead = || Outcome::Chain { expected_seq: Some(6), reason: "chain".into() };
+        assert_eq!(plan.answered(&live(), 4, ahead(), 0, 0.0), Consequence::Continue);
+        assert_eq!(plan.next(0), Action::Collect(live(), 4));
+        plan.answered(&live(), 4, Outcome::Receipt, 0, 0.0);
+        assert_eq!(plan.next(0), Action::Collect(live(), 5));
+        assert!(matches!(plan.answered(&live(), 5, ahead(), 0, 0.0), Consequence::Halt { .. }), "it goes round for ever");
+    }
+
+    #[test]
+    fn what_does_not_verify_stops_everything() {
+        let mut plan = plan(&[(live(), 0)]);
+        assert_eq!(plan.answered(&live(), 0, Outcome::Untrustworthy("fork".into()), 0, 0.0), Consequence::Stop("fork".into()));
+        assert_eq!(plan.unsent(), 1);
+    }
+
+    #[test]
+    fn after_an_outage_live_video_overtakes_what_is_behind() {
+        let items: Vec<_> = (0..=BACKLOG_ITEMS as u64 + 1).map(|seq| (live(), seq)).collect();
+        let mut behind = plan(&items);
+        assert_eq!(behind.answered(&live(), 0, Outcome::Receipt, 0, 0.0), Consequence::Continue, "there was no outage");
+        later(&mut behind, 0, 0.0);
+        behind.spooled(&live(), 99);
+        assert_eq!(behind.answered(&live(), 1, Outcome::Receipt, 1000, 0.0), Consequence::Renew(EpochReason::Backlog));
+        let mut abreast = plan(&items[..BACKLOG_ITEMS / 2]);
+        later(&mut abreast, 0, 0.0);
+        assert_eq!(abreast.answered(&live(), 0, Outcome::Receipt, 1000, 0.0), Consequence::Continue);
+    }
+
+    #[test]
+    fn refusals_mean_what_their_status_says() {
+        let outcome = |status, kind: &str| outcome_of_refusal(&format!("tag:exhibit,2026:{kind}"), status, Some(3), String::new());
+        assert!(matches!(outcome(409, "chain"), Outcome::Chain { expected_seq: Some(3), .. }));
+        assert!(matches!(outcome(409, "contradiction"), Outcome::Refused { status: 409, .. }));
+        for status in [422, 403, 400, 413, 404] {
+            assert!(matches!(outcome(status, "x"), Outcome::Refused { .. }), "{status}");
+        }
+        for status in [503, 507, 500, 429] {
+            assert!(matches!(outcome(status, "overloaded"), Outcome::Later(_)), "{status}");
+        }
+    }
+}
