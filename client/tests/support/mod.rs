@@ -387,7 +387,8 @@ impl FakeAppliance {
 
     pub fn append(&self, party: &Party, stream: &str, seq: u64, body: Body) -> u64 {
         let log = self.anchor().log;
-        let signed = signed(party, log, stream, seq, Hash::default(), Head { size: 0, root: EMPTY_ROOT }, body);
+        let prev = if seq == 0 { Hash::default() } else { Hash([1; 32]) };
+        let signed = signed(party, log, stream, seq, prev, Head { size: 0, root: EMPTY_ROOT }, body);
         let mut world = self.world();
         let index = world.log.size();
         world.log.entries.push(signed.der().to_vec());
@@ -509,6 +510,12 @@ async fn put(world: &Mutex<World>, path: &str, request: Request<Incoming>, misch
         world.log.entries.push(entry.clone());
         world.positions.insert(place.clone(), index);
         world.payloads.insert(place, body[payload_at..].to_vec());
+        let mut at = attachments_at;
+        for attachment in statement.body.attachments() {
+            let end = at + usize::try_from(attachment.length).unwrap();
+            world.attachments.insert(attachment.sha256, body[at..end].to_vec());
+            at = end;
+        }
     }
     if mischief == Mischief::TakeAndHangUp {
         return Err(std::io::Error::other("hanging up"));
