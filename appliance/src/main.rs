@@ -1,3 +1,173 @@
-//! Stub.
+//! `exhibit-appliance`: makes an appliance's keys and log, and serves.
+//!
+//! Reads arguments, wires, runs; all else is in the library.
 
-fn main() {}
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use exhibit_appliance::serve::{Addresses, serve};
+use exhibit_appliance::setup::{Folder, NewLog, now};
+use exhibit_pki::Identity;
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+/// It could not be done.
+const EXIT_FAILED: u8 = 2;
+/// Wrong use.
+const EXIT_USAGE: u8 = 64;
+
+/// The Exhibit appliance: takes sealed video from cameras, verifies it without being able to decrypt it, and puts it on a ledger.
+///
+/// A new appliance, in order:
+///   exhibit-appliance init --state S --identity spiffe://city.example/appliance/1 --server-name appliance.city.example
+///   exhibit-authority sign --csr S/appliance.csr --role appliance --server-name appliance.city.example --out S/appliance.pem …
+///   exhibit-appliance create-log --state S --origin city.example/log/1 --chain chain.pem --root root.pem
+///   exhibit-appliance serve --state S
+///
+/// Exit codes: 0 as asked, 2 it could not be done, 64 wrong use. RUST_LOG sets what is logged to standard error (default: info).
+#[derive(Parser)]
+#[command(name = "exhibit-appliance", version = exhibit_appliance::version(), verbatim_doc_comment)]
+struct Arguments {
+    /// Print results as one line of JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make keys, a certificate request (appliance.csr) and a sample configuration (appliance.toml). Writes over nothing.
+    Init {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+        /// Who the appliance is: spiffe://<domain>/appliance/<id>
+        #[arg(long)]
+        identity: Identity,
+        /// A DNS name or IP address that clients reach it by (repeat for more); printed as part of what to tell the authority.
+        #[arg(long, required = true)]
+        server_name: Vec<String>,
+    },
+    /// Begin a log: write genesis as entry 0, and the anchor that everybody else trusts (anchor.json). Needs appliance.pem.
+    CreateLog {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+        /// The log's name, for ever: a schema-less URL like city.example/log/1
+        #[arg(long)]
+        origin: String,
+        /// CA certificates between the appliance's and the root (PEM).
+        #[arg(long)]
+        chain: PathBuf,
+        /// The trusted roots (PEM).
+        #[arg(long)]
+        root: PathBuf,
+    },
+    /// Print the anchor.
+    Anchor {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+    },
+    /// Serve until SIGTERM. Prints one line when it is ready, with the ports that it listens on.
+    Serve {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+        /// Listen here instead of where appliance.toml says; port 0 takes a free one.
+        #[arg(long)]
+        intake: Option<SocketAddr>,
+        /// See --intake: for checkpoints and hash tiles, which anyone may read.
+        #[arg(long)]
+        public: Option<SocketAddr>,
+    },
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // Where nobody reads what is printed, the code still tells.
+            let _ = error.print();
+            return if asked_for { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("exhibit-appliance: {error}");
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { json, command } = arguments;
+    match command {
+        Command::Init { state, identity, server_name } => {
+            let request = Folder::new(&state).init(&identity)?;
+            let names: Vec<_> = server_name.iter().map(|name| format!("--server-name {name}")).collect();
+            let sign = format!("exhibit-authority sign --csr {} --role appliance {}", request.display(), names.join(" "));
+            let text = format!("Keys, {} and a sample configuration are made.\nNext: {sign} --out {}", request.display(), in_state(&state));
+            print(json, &json!({ "event": "initialised", "request": request, "server_names": server_name }), &text)
+        }
+        Command::CreateLog { state, origin, chain, root } => {
+            let (chain_pem, root_pem) = (read(&chain)?, read(&root)?);
+            let new = NewLog { origin: &origin, chain_pem: &chain_pem, root_pem: &root_pem, now: now() };
+            let anchor = Folder::new(&state).create_log(&new)?;
+            print(json, &serde_json::from_str(&anchor.to_json())?, anchor.to_json().trim_end())
+        }
+        Command::Anchor { state } => {
+            let anchor = Folder::new(&state).anchor()?.to_json();
+            print(json, &serde_json::from_str(&anchor)?, anchor.trim_end())
+        }
+        Command::Serve { state, intake, public } => {
+            let folder = Folder::new(&state);
+            let mut config = folder.config()?;
+            config.intake = intake.unwrap_or(config.intake);
+            config.public = public.unwrap_or(config.public);
+            let fatal = Arc::new(|reason: &str| {
+                tracing::error!(reason, "the appliance can promise nothing any more and ends");
+                std::process::exit(i32::from(EXIT_FAILED));
+            });
+            Ok(serve(folder, config, Arc::new(now), fatal, |addresses| ready(json, addresses))?)
+        }
+    }
+}
+
+fn in_state(state: &Path) -> String {
+    state.join("appliance.pem").display().to_string()
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// Scripts wait for this line.
+fn ready(as_json: bool, Addresses { intake, public }: Addresses) {
+    let line = json!({ "event": "ready", "intake": intake, "public": public });
+    if let Err(error) = print(as_json, &line, &format!("ready intake={intake} public={public}")) {
+        tracing::warn!(%error, "nobody reads standard output");
+    }
+}
+
+fn print(as_json: bool, json: &serde_json::Value, text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    if as_json {
+        writeln!(out, "{json}")?
+    } else {
+        writeln!(out, "{text}")?
+    }
+    Ok(out.flush()?)
+}

@@ -1,0 +1,120 @@
+//! Bodies of answers: bytes in memory, or an object of the vault that is read as it is sent.
+//!
+//! It does not know what is answered.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::spawn_blocking;
+
+use super::problem::Refusal;
+use crate::vault::StoredObject;
+
+/// An answer.
+pub type Answer = Response<AnswerBody>;
+
+/// The body of an answer.
+pub enum AnswerBody {
+    /// Bytes in memory.
+    Whole(Option<Bytes>),
+    /// Pieces as they are read.
+    Pieces {
+        /// Where they come from.
+        pieces: mpsc::Receiver<io::Result<Bytes>>,
+        /// Bytes still to come.
+        remaining: u64,
+    },
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Pieces { remaining: 0, .. } => Poll::Ready(None),
+            Self::Pieces { pieces, remaining } => pieces.poll_recv(context).map(|piece| {
+                let piece = piece.unwrap_or_else(|| Err(io::Error::other("an object could not be read to its end")));
+                Some(piece.map(|piece| {
+                    *remaining = remaining.saturating_sub(piece.len() as u64);
+                    Frame::data(piece)
+                }))
+            }),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None) | Self::Pieces { remaining: 0, .. })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match self {
+            Self::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            Self::Pieces { remaining, .. } => *remaining,
+        })
+    }
+}
+
+impl AnswerBody {
+    /// `length` bytes of an object from `first` on. The permit is kept until the last one is sent.
+    pub fn of_object(object: Arc<dyn StoredObject>, first: u64, length: u64, permit: OwnedSemaphorePermit) -> Self {
+        // One piece is read while another is sent.
+        let (sender, pieces) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let _permit = permit;
+            let (mut offset, end) = (first, first + length);
+            while offset < end {
+                let piece_bytes = usize::try_from(end - offset).unwrap_or(usize::MAX).min(READ_BYTES);
+                let object = object.clone();
+                let read = spawn_blocking(move || {
+                    let mut piece = vec![0; piece_bytes];
+                    object.read_exact_at(&mut piece, offset).map(|()| Bytes::from(piece))
+                });
+                let piece = read.await.map_err(io::Error::other).and_then(|read| read.map_err(io::Error::other));
+                let failed = piece.is_err();
+                if sender.send(piece).await.is_err() || failed {
+                    // Whoever asked is gone, or the disk has failed.
+                    return;
+                }
+                offset += piece_bytes as u64;
+            }
+        });
+        Self::Pieces { pieces, remaining: length }
+    }
+}
+
+/// Read at a time: as much as is written at a time on the way in.
+const READ_BYTES: usize = 256 * 1024;
+
+/// An answer with bytes.
+pub fn bytes(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(AnswerBody::Whole(Some(body.into())));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+/// An answer in JSON.
+pub fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    bytes(status, "application/json", serde_json::to_vec(value).expect("answers are plain data"))
+}
+
+/// A refusal. `closes` says that the connection ends with it, since a body was not read to its end.
+pub fn refusal(refusal: &Refusal, closes: bool) -> Answer {
+    let status = StatusCode::from_u16(refusal.kind.status()).expect("statuses are between 400 and 507");
+    let problem = serde_json::to_vec(&refusal.problem()).expect("problems are plain data");
+    let mut answer = bytes(status, "application/problem+json", problem);
+    if closes {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}

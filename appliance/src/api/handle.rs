@@ -1,0 +1,332 @@
+//! From a request to an answer: route, permission, and the module that knows the answer.
+//!
+//! It holds no policy: the table is in `authorise`, the rules of sharing in `share`.
+
+use std::sync::Arc;
+
+use exhibit_evidence::{Body, StreamName, exchange::EntryRecord};
+use exhibit_pki::Certificate;
+use exhibit_tlog::Hash;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, TRANSFER_ENCODING};
+use hyper::{Request, StatusCode};
+use serde_json::json;
+use tokio::task::spawn_blocking;
+
+use super::answer::{self, Answer, AnswerBody};
+use super::authorise::{Caller, authorise, may_read_attachment};
+use super::problem::{Kind, Refusal};
+use super::route::Route;
+use super::server::{Listener, Peer};
+use crate::appliance::Appliance;
+use crate::ingest::{self, contents, payload_object, refuse_vault, rules};
+use crate::query::Query;
+use crate::registry::RegistryError;
+use crate::share::{self, Basis, Denial};
+use crate::vault::Object;
+
+/// Answers one request.
+pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, request: Request<Incoming>) -> Answer {
+    let has_body = !request.body().is_end_stream();
+    let route = Route::parse(request.method().as_str(), request.uri().path(), request.uri().query());
+    let answered = match (route, listener) {
+        (Err(refusal), _) => Err(refusal),
+        (Ok(route), Listener::Public) if route.is_public() => read(appliance, None, route, HeaderMap::new()).await,
+        (Ok(_), Listener::Public) => Err(Refusal::not_found()),
+        (Ok(route), Listener::Intake(Ok(peer))) => match permit(&appliance, peer, &route) {
+            Err(refusal) => Err(refusal),
+            Ok(()) => serve(appliance, peer.clone(), route, request).await,
+        },
+        (Ok(_), Listener::Intake(Err(reason))) => Err(Refusal::new(Kind::Certificate, reason.clone())),
+    };
+    answered.unwrap_or_else(|refusal| {
+        tracing::info!(kind = ?refusal.kind, detail = ?refusal.detail, "refused");
+        // What was not read of a body would be taken for the next request.
+        answer::refusal(&refusal, has_body)
+    })
+}
+
+fn permit(appliance: &Appliance, peer: &Peer, route: &Route) -> Result<(), Refusal> {
+    let certificate = &peer.certificate;
+    let identity = certificate.identity().ok_or_else(|| Refusal::new(Kind::Certificate, "the certificate names nobody"))?;
+    let caller = Caller {
+        subject: &identity.subject,
+        roles: certificate.roles(),
+        on_ledger: appliance.registry.is_known(certificate.fingerprint())?,
+        is_valid: certificate.is_valid_at(appliance.now()),
+    };
+    authorise(&caller, route)
+}
+
+async fn serve(appliance: Arc<Appliance>, peer: Arc<Peer>, route: Route, request: Request<Incoming>) -> Result<Answer, Refusal> {
+    match route {
+        Route::Put { stream, seq } => {
+            let length = announced_length(request.headers())?;
+            let answered = ingest::put(appliance, peer, (stream, seq), request.into_body(), length).await?;
+            let status = if answered.new { StatusCode::CREATED } else { StatusCode::OK };
+            Ok(answer::json(status, &answered.admitted))
+        }
+        route => read(appliance, Some(peer), route, request.headers().clone()).await,
+    }
+}
+
+/// A body's length must be known before it is judged whether it is the one that was signed.
+fn announced_length(headers: &HeaderMap) -> Result<u64, Refusal> {
+    let malformed = |detail: &str| Refusal::new(Kind::Malformed, detail);
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return Err(malformed("a transfer encoding is not accepted: send Content-Length"));
+    }
+    let length = headers.get(CONTENT_LENGTH).ok_or_else(|| malformed("Content-Length is missing"))?;
+    length.to_str().ok().and_then(|length| length.parse().ok()).ok_or_else(|| malformed("Content-Length is not a number"))
+}
+
+async fn read(appliance: Arc<Appliance>, peer: Option<Arc<Peer>>, route: Route, headers: HeaderMap) -> Result<Answer, Refusal> {
+    match (route, peer) {
+        (Route::Payload { stream, seq, fetch }, Some(peer)) => payload(appliance, peer, (stream, seq), fetch, &headers).await,
+        (route, peer) => {
+            // Reads of the ledger may wait for the disk.
+            let read = spawn_blocking(move || read_blocking(&appliance, peer.as_deref(), &route)).await;
+            read.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
+        }
+    }
+}
+
+fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route) -> Result<Answer, Refusal> {
+    let query = Query { ledger: &appliance.ledger, registry: &appliance.registry };
+    let subject = peer.and_then(|peer| peer.certificate.identity()).map(|identity| &identity.subject);
+    match route {
+        Route::Streams { prefix, after } => Ok(answer::json(StatusCode::OK, &query.streams(prefix, after.as_deref())?)),
+        Route::Stream { stream } => found(query.stream(stream)?),
+        Route::Entry { stream, seq } => found(query.record_at(stream, *seq)?),
+        Route::Entries { stream, first, last } => {
+            appliance.registry.head(stream)?.ok_or_else(Refusal::not_found)?;
+            Ok(answer::json(StatusCode::OK, &query.entries(stream, *first, *last)?))
+        }
+        Route::Segments { series, from, to, after } => {
+            Ok(answer::json(StatusCode::OK, &query.segments(series, *from, *to, after.as_ref())?))
+        }
+        Route::EntryByLeaf(leaf) => found(query.record_of(leaf)?),
+        Route::EntryByIndex(index) => found(query.record(*index)?),
+        Route::Certificate(fingerprint) => found(introduction(appliance, &query, fingerprint)?),
+        Route::Attachment(sha256) => attachment(appliance, peer.ok_or_else(Refusal::not_found)?, sha256),
+        Route::Recipients { scope } => match appliance.registry.newest_recipients(&scope.to_string())? {
+            Some(newest) => found(query.record_of(&newest.leaf)?),
+            None => Err(Refusal::not_found()),
+        },
+        Route::Grants { after } => {
+            let grants = query.grants(subject.ok_or_else(Refusal::not_found)?, after.as_deref())?;
+            let grants = grants.ok_or_else(|| Refusal::new(Kind::Malformed, "after is not what a page before gave as next"))?;
+            Ok(answer::json(StatusCode::OK, &grants))
+        }
+        Route::Checkpoint => {
+            let (note, _) = appliance.ledger.checkpoint().ok_or_else(Refusal::not_found)?;
+            Ok(with_cache(answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", note.as_bytes().to_vec()), "no-cache"))
+        }
+        Route::Tile(tile) => immutable(appliance.ledger.tile(*tile).map_err(RegistryError::from)?),
+        Route::Bundle(bundle) => immutable(appliance.ledger.bundle(*bundle).map_err(RegistryError::from)?),
+        Route::Version => Ok(answer::json(
+            StatusCode::OK,
+            &json!({ "name": "exhibit-appliance", "version": crate::version(), "origin": appliance.anchor.verifier.origin,
+                "log": appliance.anchor.log.to_string() }),
+        )),
+        Route::Health => Ok(answer::json(StatusCode::OK, &json!({ "status": "ok", "size": appliance.ledger.size() }))),
+        Route::Put { .. } | Route::Payload { .. } => Err(Refusal::not_found()),
+    }
+}
+
+fn found(record: Option<impl serde::Serialize>) -> Result<Answer, Refusal> {
+    record.map(|record| answer::json(StatusCode::OK, &record)).ok_or_else(Refusal::not_found)
+}
+
+/// Tiles and bundles of a width never change.
+fn immutable(bytes: Option<Vec<u8>>) -> Result<Answer, Refusal> {
+    let bytes = bytes.ok_or_else(Refusal::not_found)?;
+    Ok(with_cache(answer::bytes(StatusCode::OK, "application/octet-stream", bytes), "public, max-age=604800, immutable"))
+}
+
+fn with_cache(mut answer: Answer, cache: &'static str) -> Answer {
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    answer
+}
+
+fn introduction(appliance: &Appliance, query: &Query<'_>, fingerprint: &[u8; 32]) -> Result<Option<EntryRecord>, RegistryError> {
+    appliance.registry.introduction(fingerprint)?.map_or(Ok(None), |leaf| query.record_of(&leaf))
+}
+
+fn attachment(appliance: &Appliance, peer: &Peer, sha256: &Hash) -> Result<Answer, Refusal> {
+    let identity = peer.certificate.identity().ok_or_else(Refusal::not_found)?;
+    let caller = Caller { subject: &identity.subject, roles: peer.certificate.roles(), on_ledger: true, is_valid: true };
+    let mut after = Vec::new();
+    let mut is_named = false;
+    loop {
+        let page = appliance.registry.attachment(sha256, &after)?;
+        let Some((last, _)) = page.last() else { break };
+        is_named = true;
+        after = [last.as_slice(), &[0]].concat();
+        if let Some((_, row)) = page.iter().find(|(_, row)| may_read_attachment(&caller, row)) {
+            let stored = appliance.vault.read(Object::Attachment(*sha256), row.length)?;
+            // Named on the ledger and gone: the verifier tells lost from erased.
+            let stored = stored.ok_or_else(|| Refusal::new(Kind::NotFound, "the attachment is not there any more"))?;
+            return Ok(answer::bytes(StatusCode::OK, "application/octet-stream", stored));
+        }
+    }
+    if is_named { Err(Refusal::new(Kind::Forbidden, "this attachment is for others")) } else { Err(Refusal::not_found()) }
+}
+
+async fn payload(
+    appliance: Arc<Appliance>,
+    peer: Arc<Peer>,
+    place: (StreamName, u64),
+    fetch: Hash,
+    headers: &HeaderMap,
+) -> Result<Answer, Refusal> {
+    let permit = appliance.downloads.clone().try_acquire_owned();
+    let permit = permit.map_err(|_| Refusal::new(Kind::Overloaded, "too many downloads at once: try again in a moment"))?;
+    let opened = spawn_blocking(move || open_payload(&appliance, &peer, &place, &fetch)).await;
+    let object = opened.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))??;
+    let length = object.length();
+    let range = headers.get(RANGE).map(|range| range.to_str().unwrap_or_default());
+    let (status, first, count) = match range.map(|range| single_range(range, length)) {
+        None | Some(Range::Ignored) => (StatusCode::OK, 0, length),
+        Some(Range::Part { first, last }) => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
+        Some(Range::Outside) => return Err(Refusal::new(Kind::Range, format!("the payload has {length} bytes"))),
+    };
+    let mut answer = answer::bytes(status, "application/octet-stream", Vec::new());
+    *answer.body_mut() = AnswerBody::of_object(object.into(), first, count, permit);
+    let headers = answer.headers_mut();
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if status == StatusCode::PARTIAL_CONTENT {
+        let range = format!("bytes {first}-{}/{length}", first + count - 1);
+        headers.insert(CONTENT_RANGE, HeaderValue::from_str(&range).expect("digits are a header's value"));
+    }
+    Ok(answer)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Range {
+    /// From and to, both included.
+    Part { first: u64, last: u64 },
+    /// Not one that we serve: RFC 9110 section 14.2 allows to answer with the whole.
+    Ignored,
+    /// No byte of it is there.
+    Outside,
+}
+
+fn single_range(header: &str, length: u64) -> Range {
+    let Some((first, last)) = header.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else { return Range::Ignored };
+    let number = |text: &str| -> Option<u64> { if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None } };
+    match (first, last) {
+        ("", suffix) => match number(suffix) {
+            Some(0) => Range::Outside,
+            Some(_) if length == 0 => Range::Outside,
+            Some(count) => Range::Part { first: length.saturating_sub(count), last: length - 1 },
+            None => Range::Ignored,
+        },
+        (first, last) => {
+            let end = if last.is_empty() { Some(u64::MAX) } else { number(last) };
+            match (number(first), end) {
+                (Some(first), Some(last)) if first <= last && first < length => Range::Part { first, last: last.min(length - 1) },
+                (Some(first), Some(last)) if first <= last => Range::Outside,
+                _ => Range::Ignored,
+            }
+        }
+    }
+}
+
+/// Decides, puts on the ledger what was decided, and only then opens the ciphertext. Blocks.
+fn open_payload(
+    appliance: &Appliance,
+    peer: &Peer,
+    (stream, seq): &(StreamName, u64),
+    fetch_leaf: &Hash,
+) -> Result<Box<dyn crate::vault::StoredObject>, Refusal> {
+    let registry = &appliance.registry;
+    let caller = &peer.certificate.identity().ok_or_else(Refusal::not_found)?.subject;
+    let not_yours = || Refusal::new(Kind::Forbidden, Denial::NotYourFetch.to_string());
+    let fetch = registry.statement(fetch_leaf)?.ok_or_else(not_yours)?;
+    let place = registry.place(stream, *seq)?.ok_or_else(Refusal::not_found)?;
+    let segment = registry.statement_at(place.index)?;
+    if !matches!(segment.statement().body, Body::Segment(_)) {
+        return Err(Refusal::new(Kind::NotFound, "this entry has no payload"));
+    }
+    let Body::Fetch(fetch_body) = &fetch.statement().body else { return Err(not_yours()) };
+    let grant = fetch_body.grant.map(|leaf| registry.statement(&leaf)?.ok_or(RegistryError::Entry)).transpose()?;
+    let terms = match &grant {
+        Some(grant) => terms_of(appliance, grant.statement())?,
+        None => None,
+    };
+    let recipients = if grant.is_none() { recipients_of(appliance, stream)? } else { Vec::new() };
+    let basis = match &grant {
+        Some(grant) => Basis::Grant { grant: grant.statement(), terms: terms.as_ref() },
+        None => Basis::Recipients(&recipients),
+    };
+    let request = share::Request { caller, segment: segment.statement(), fetch: fetch.statement(), basis, now: appliance.now() };
+    let decided = share::decide(&request);
+    if decided != Err(Denial::NotYourFetch) {
+        // On the ledger before the first byte, or there is none.
+        appliance.chronicle.access(fetch_leaf, decided.is_ok()).map_err(|error| {
+            appliance.heed_chronicle(&error);
+            tracing::error!(%error, "an access could not be put on the ledger");
+            Refusal::new(Kind::Internal, "the appliance could not log this access, so it serves nothing")
+        })?;
+    }
+    decided.map_err(|denial| Refusal::new(Kind::Forbidden, denial.to_string()))?;
+    let object = appliance.vault.open(payload_object(&segment.statement_hash())).map_err(refuse_vault(appliance))?;
+    object.ok_or_else(|| Refusal::new(Kind::NotFound, "the ciphertext is not there any more"))
+}
+
+/// The terms of a grant, as they were checked when it was admitted; `None` if they are gone or damaged.
+fn terms_of(appliance: &Appliance, grant: &exhibit_evidence::Statement) -> Result<Option<exhibit_evidence::exchange::Terms>, Refusal> {
+    let Body::Grant(body) = &grant.body else { return Ok(None) };
+    let Some(attachment) = body.attachments.iter().find(|attachment| attachment.name == "terms") else { return Ok(None) };
+    let stored = appliance.vault.read(Object::Attachment(attachment.sha256), rules::TERMS_BYTES_MAX)?;
+    let content = stored.as_deref().and_then(|stored| attachment.open(stored));
+    Ok(content.and_then(|content| contents::parse_terms(content, &body.scope).ok()))
+}
+
+/// The wrapping certificates to which the epoch of a stream was wrapped, as far as they are valid now.
+fn recipients_of(appliance: &Appliance, stream: &StreamName) -> Result<Vec<Certificate>, Refusal> {
+    let registry = &appliance.registry;
+    let place = registry.place(stream, 0)?.ok_or_else(Refusal::not_found)?;
+    let began = registry.statement_at(place.index)?;
+    let Body::Epoch(epoch) = &began.statement().body else { return Ok(Vec::new()) };
+    let Some(recipients) = registry.statement(&epoch.recipients)? else { return Ok(Vec::new()) };
+    let Body::Recipients(body) = &recipients.statement().body else { return Ok(Vec::new()) };
+    let mut certificates = Vec::new();
+    for fingerprint in &body.recipients {
+        if let Some(Ok(known)) = registry.certificate(fingerprint, appliance.now())? {
+            certificates.push(known.certificate().clone());
+        }
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_of_what_is_there() {
+        let part = |first, last| Range::Part { first, last };
+        let cases = [
+            ("bytes=0-9", part(0, 9)),
+            ("bytes=90-", part(90, 99)),
+            ("bytes=90-1000", part(90, 99)),
+            ("bytes=-10", part(90, 99)),
+            ("bytes=-1000", part(0, 99)),
+            ("bytes=100-", Range::Outside),
+            ("bytes=-0", Range::Outside),
+            ("bytes=9-0", Range::Ignored),
+            ("bytes=0-1,5-6", Range::Ignored),
+            ("bytes=+1-2", Range::Ignored),
+            ("bytes=99999999999999999999-", Range::Ignored),
+            ("bytes=a-b", Range::Ignored),
+            ("lines=0-9", Range::Ignored),
+        ];
+        for (header, expected) in cases {
+            assert_eq!(single_range(header, 100), expected, "{header}");
+        }
+        assert_eq!(single_range("bytes=-5", 0), Range::Outside);
+        assert_eq!(single_range("bytes=0-", 0), Range::Outside);
+    }
+}

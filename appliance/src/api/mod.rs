@@ -1,0 +1,11 @@
+//! The API over HTTP: connections, routes, who may ask, and how refusals are told.
+//!
+//! It decides nothing about evidence: see `ingest` and `share`.
+
+pub mod answer;
+pub mod authorise;
+pub mod handle;
+pub mod problem;
+pub mod route;
+pub mod server;
+mod watched;

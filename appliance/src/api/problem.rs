@@ -1,0 +1,143 @@
+//! Refusals as the API tells them (RFC 9457): what failed, what to do.
+//!
+//! It does not decide who is refused. Nothing in a refusal comes out of a key, and names only from certificates and paths that were parsed.
+
+use exhibit_evidence::exchange::Problem;
+use exhibit_tlog::Hash;
+
+use crate::registry::RegistryError;
+use crate::vault::VaultError;
+
+/// What kind of thing failed. The name and the status go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Not the protocol.
+    Malformed,
+    /// The certificate is unknown to the ledger, expired, or has no path.
+    Certificate,
+    /// The stream is somebody else's.
+    NotOwner,
+    /// The certificate has no role for this type of statement.
+    Role,
+    /// Whoever asks may not have this.
+    Forbidden,
+    /// There is no such thing.
+    NotFound,
+    /// The request took too long.
+    TimedOut,
+    /// The statement does not follow its chain.
+    Chain,
+    /// Another statement has this place.
+    Contradiction,
+    /// More than is accepted.
+    TooLarge,
+    /// No byte of what was asked for.
+    Range,
+    /// The signature does not verify.
+    Signature,
+    /// A statement for another log.
+    Log,
+    /// The payload is not what was signed.
+    Payload,
+    /// An attachment is not what was signed.
+    Attachment,
+    /// The observed head is none of ours.
+    Observed,
+    /// What the type demands does not hold.
+    Rule,
+    /// Ours.
+    Internal,
+    /// Too much at once.
+    Overloaded,
+    /// The disk.
+    Storage,
+}
+
+impl Kind {
+    /// The name behind `tag:exhibit,2026:`, the status, and what failed in few words.
+    fn words(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::Malformed => ("malformed", 400, "The request is malformed"),
+            Self::Certificate => ("certificate", 403, "The certificate does not count here"),
+            Self::NotOwner => ("not-owner", 403, "The stream belongs to somebody else"),
+            Self::Role => ("role", 403, "The certificate has no role for this"),
+            Self::Forbidden => ("forbidden", 403, "This may not be had"),
+            Self::NotFound => ("not-found", 404, "There is no such thing"),
+            Self::TimedOut => ("timed-out", 408, "The request took too long"),
+            Self::Chain => ("chain", 409, "The statement does not follow its chain"),
+            Self::Contradiction => ("contradiction", 409, "Another statement has this place already"),
+            Self::TooLarge => ("too-large", 413, "The request is too large"),
+            Self::Range => ("range", 416, "The range is outside the payload"),
+            Self::Signature => ("signature", 422, "The signature does not verify"),
+            Self::Log => ("log", 422, "The statement is for another log"),
+            Self::Payload => ("payload", 422, "The payload is not what was signed"),
+            Self::Attachment => ("attachment", 422, "An attachment is not what was signed"),
+            Self::Observed => ("observed", 422, "The observed head is not one of this log"),
+            Self::Rule => ("rule", 422, "The statement breaks a rule of its type"),
+            Self::Internal => ("internal", 500, "The appliance failed"),
+            Self::Overloaded => ("overloaded", 503, "The appliance is overloaded"),
+            Self::Storage => ("storage", 507, "The appliance could not store this"),
+        }
+    }
+
+    /// HTTP status.
+    pub fn status(self) -> u16 {
+        self.words().1
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind of thing failed.
+    pub kind: Kind,
+    /// What failed and what to do, for people.
+    pub detail: String,
+    /// For `chain`: the seq and prev that would fit.
+    pub expected: Option<(u64, Hash)>,
+}
+
+impl Refusal {
+    /// A refusal with words for people.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), expected: None }
+    }
+
+    /// There is no such thing.
+    pub fn not_found() -> Self {
+        Self::new(Kind::NotFound, "nothing is known under this name")
+    }
+
+    /// The document.
+    pub fn problem(&self) -> Problem {
+        let (name, status, title) = self.kind.words();
+        Problem {
+            kind: format!("tag:exhibit,2026:{name}"),
+            title: title.to_owned(),
+            status,
+            detail: self.detail.clone(),
+            expected_seq: self.expected.map(|(seq, _)| seq),
+            expected_prev: self.expected.map(|(_, prev)| prev.to_string()),
+        }
+    }
+}
+
+impl From<RegistryError> for Refusal {
+    fn from(error: RegistryError) -> Self {
+        // The operator reads the reason in the log; a stranger learns nothing of our storage.
+        tracing::error!(%error, "the ledger could not be read");
+        Self::new(Kind::Internal, "the appliance could not read its ledger: its operator has to see to it")
+    }
+}
+
+impl From<VaultError> for Refusal {
+    fn from(error: VaultError) -> Self {
+        tracing::error!(%error, "the vault failed");
+        match error {
+            VaultError::Read(_) => Self::new(Kind::Internal, "the appliance could not read its vault: its operator has to see to it"),
+            VaultError::Write(_) | VaultError::Sync(_) => {
+                Self::new(Kind::Storage, "nothing was admitted: keep it and try again once the operator has made room")
+            }
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! What a request asks for: method, path and query, parsed strictly.
+//!
+//! It does not know who asks, nor whether there is such a thing.
+
+use exhibit_evidence::StreamName;
+use exhibit_pki::{Fingerprint, Subject, Timestamp};
+use exhibit_tlog::{BundleId, Hash, TileId};
+
+use super::problem::{Kind, Refusal};
+
+/// A request of the API (docs/formats/api.md).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `PUT /v1/streams/{stream}/{seq}`
+    Put {
+        /// The place.
+        stream: StreamName,
+        /// See above.
+        seq: u64,
+    },
+    /// `GET /v1/streams?prefix=&after=`
+    Streams {
+        /// What the names begin with.
+        prefix: String,
+        /// The last name of the page before.
+        after: Option<String>,
+    },
+    /// `GET /v1/streams/{stream}`
+    Stream {
+        /// The stream.
+        stream: StreamName,
+    },
+    /// `GET /v1/streams/{stream}/{seq}`
+    Entry {
+        /// The place.
+        stream: StreamName,
+        /// See above.
+        seq: u64,
+    },
+    /// `GET /v1/streams/{stream}/entries?first=&last=&after=`
+    Entries {
+        /// The stream.
+        stream: StreamName,
+        /// From this seq on.
+        first: u64,
+        /// To this one.
+        last: u64,
+    },
+    /// `GET /v1/segments?series=&from=&to=&after=`
+    Segments {
+        /// A stream's name without its generation: `camera/102/main`.
+        series: String,
+        /// By the camera's clock.
+        from: Timestamp,
+        /// See above.
+        to: Timestamp,
+        /// The place of the last segment of the page before.
+        after: Option<(StreamName, u64)>,
+    },
+    /// `GET /v1/entries/{leaf}`
+    EntryByLeaf(Hash),
+    /// `GET /v1/index/{n}`
+    EntryByIndex(u64),
+    /// `GET /v1/certificates/{fingerprint}`
+    Certificate(Fingerprint),
+    /// `GET /v1/attachments/{sha256}`
+    Attachment(Hash),
+    /// `GET /v1/recipients/{scope}`
+    Recipients {
+        /// `camera/102`
+        scope: Subject,
+    },
+    /// `GET /v1/grants?after=`
+    Grants {
+        /// `next` of the page before.
+        after: Option<String>,
+    },
+    /// `GET /v1/payloads/{stream}/{seq}?fetch=`
+    Payload {
+        /// The segment.
+        stream: StreamName,
+        /// See above.
+        seq: u64,
+        /// Leaf hash of the `fetch` statement that it is asked for with.
+        fetch: Hash,
+    },
+    /// `GET /log/checkpoint`
+    Checkpoint,
+    /// `GET /log/tile/{level}/…`
+    Tile(TileId),
+    /// `GET /log/tile/entries/…`
+    Bundle(BundleId),
+    /// `GET /v1/version`
+    Version,
+    /// `GET /healthz`
+    Health,
+}
+
+impl Route {
+    /// Parses. Unknown paths are not found; anything unknown in a query is malformed.
+    pub fn parse(method: &str, path: &str, query: Option<&str>) -> Result<Self, Refusal> {
+        let mut query = Query::parse(query.unwrap_or_default())?;
+        let route = match (method, path) {
+            ("PUT", _) => {
+                let (stream, seq) = path.strip_prefix("/v1/streams/").and_then(place).ok_or_else(Refusal::not_found)?;
+                Self::Put { stream, seq }
+            }
+            ("GET", _) => Self::get(path, &mut query)?,
+            _ => return Err(Refusal::new(Kind::NotFound, "only GET and PUT are known")),
+        };
+        query.finish()?;
+        Ok(route)
+    }
+
+    /// What anyone may have, without a certificate: it tells sizes and hashes, and nothing else.
+    pub fn is_public(&self) -> bool {
+        matches!(self, Self::Checkpoint | Self::Tile(_) | Self::Health)
+    }
+
+    fn get(path: &str, query: &mut Query) -> Result<Self, Refusal> {
+        let not_found = Refusal::not_found;
+        match path {
+            "/healthz" => return Ok(Self::Health),
+            "/v1/version" => return Ok(Self::Version),
+            "/log/checkpoint" => return Ok(Self::Checkpoint),
+            "/v1/streams" => {
+                return Ok(Self::Streams { prefix: query.required("prefix")?, after: query.take("after") });
+            }
+            "/v1/segments" => return Self::segments(query),
+            "/v1/grants" => return Ok(Self::Grants { after: query.take("after") }),
+            _ => {}
+        }
+        if let Some(bundle) = path.strip_prefix("/log/tile/entries/") {
+            return Ok(Self::Bundle(BundleId::parse(bundle).map_err(|_| not_found())?));
+        }
+        if let Some(tile) = path.strip_prefix("/log/tile/") {
+            return Ok(Self::Tile(TileId::parse(tile).map_err(|_| not_found())?));
+        }
+        let (kind, rest) = path.strip_prefix("/v1/").and_then(|path| path.split_once('/')).ok_or_else(not_found)?;
+        match kind {
+            "streams" => Self::stream(rest, query),
+            "entries" => Ok(Self::EntryByLeaf(hash(rest)?)),
+            "index" => Ok(Self::EntryByIndex(decimal(rest).ok_or_else(not_found)?)),
+            "certificates" => Ok(Self::Certificate(hash(rest)?.0)),
+            "attachments" => Ok(Self::Attachment(hash(rest)?)),
+            "recipients" => Ok(Self::Recipients { scope: Subject::parse(rest).map_err(|_| not_found())? }),
+            "payloads" => {
+                let (stream, seq) = place(rest).ok_or_else(not_found)?;
+                let fetch = Hash::from_hex(&query.required("fetch")?);
+                Ok(Self::Payload { stream, seq, fetch: fetch.ok_or_else(|| malformed("fetch is not a leaf hash"))? })
+            }
+            _ => Err(not_found()),
+        }
+    }
+
+    /// A last component of digits only is a seq, and `entries` a listing, wherever what stands before is a stream's name.
+    fn stream(rest: &str, query: &mut Query) -> Result<Self, Refusal> {
+        if let Some((stream, seq)) = place(rest) {
+            return Ok(Self::Entry { stream, seq });
+        }
+        if let Some(stream) = rest.strip_suffix("/entries").and_then(|name| StreamName::parse(name).ok()) {
+            let first = query.number("first")?.unwrap_or(0);
+            let last = query.number("last")?.unwrap_or(u64::MAX);
+            let first = match query.number("after")? {
+                Some(after) => first.max(after.saturating_add(1)),
+                None => first,
+            };
+            return Ok(Self::Entries { stream, first, last });
+        }
+        Ok(Self::Stream { stream: StreamName::parse(rest).map_err(|_| Refusal::not_found())? })
+    }
+
+    fn segments(query: &mut Query) -> Result<Self, Refusal> {
+        let series = query.required("series")?;
+        // A series is a stream's name without its generation.
+        if StreamName::parse(&format!("{series}/1")).is_err() {
+            return Err(malformed("series is not a stream's name without its generation, like camera/102/main"));
+        }
+        let mut time = |name: &str| -> Result<Timestamp, Refusal> {
+            Timestamp::parse(&query.required(name)?).map_err(|error| malformed(&format!("{name} is {error}")))
+        };
+        let (from, to) = (time("from")?, time("to")?);
+        let after = match query.take("after") {
+            None => None,
+            Some(cursor) => Some(place(&cursor).ok_or_else(|| malformed("after is not what a page before gave as next"))?),
+        };
+        Ok(Self::Segments { series, from, to, after })
+    }
+}
+
+fn malformed(detail: &str) -> Refusal {
+    Refusal::new(Kind::Malformed, detail)
+}
+
+fn hash(text: &str) -> Result<Hash, Refusal> {
+    Hash::from_hex(text).ok_or_else(Refusal::not_found)
+}
+
+/// `camera/102/main/20261120T115958Z/7`
+fn place(text: &str) -> Option<(StreamName, u64)> {
+    let (stream, seq) = text.rsplit_once('/')?;
+    Some((StreamName::parse(stream).ok()?, decimal(seq)?))
+}
+
+/// A number has one spelling.
+fn decimal(text: &str) -> Option<u64> {
+    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if canonical { text.parse().ok() } else { None }
+}
+
+/// The members of a query that have not been asked for.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let mut members: Vec<(String, String)> = Vec::new();
+        for member in text.split('&').filter(|member| !member.is_empty()) {
+            let (name, value) = member.split_once('=').ok_or_else(|| malformed("a member of the query has no value"))?;
+            let value = decode_percent(value).ok_or_else(|| malformed("a value in the query is not percent-encoded UTF-8"))?;
+            if members.iter().any(|(known, _)| known == name) {
+                return Err(malformed("a member of the query is there twice"));
+            }
+            members.push((name.to_owned(), value));
+        }
+        Ok(Self(members))
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let position = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(position).1)
+    }
+
+    fn required(&mut self, name: &str) -> Result<String, Refusal> {
+        self.take(name).ok_or_else(|| malformed(&format!("the query lacks {name}")))
+    }
+
+    fn number(&mut self, name: &str) -> Result<Option<u64>, Refusal> {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        decimal(&text).map(Some).ok_or_else(|| malformed(&format!("{name} is not a number")))
+    }
+
+    fn finish(self) -> Result<(), Refusal> {
+        if self.0.is_empty() { Ok(()) } else { Err(malformed("the query has a member that is not known here")) }
+    }
+}
+
+fn decode_percent(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first == b'%' {
+            let (digits, after) = rest.split_at_checked(2)?;
+            let mut byte = [0];
+            hex::decode_to_slice(digits, &mut byte).ok()?;
+            bytes.extend_from_slice(&byte);
+            rest = after;
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn get(target: &str) -> Result<Route, Refusal> {
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        Route::parse("GET", path, query)
+    }
+
+    #[test]
+    fn a_stream_an_entry_and_a_listing_are_told_apart() {
+        let stream = StreamName::parse("camera/102/main/20261120T115958Z").unwrap();
+        assert_eq!(get("/v1/streams/camera/102/main/20261120T115958Z").unwrap(), Route::Stream { stream: stream.clone() });
+        assert_eq!(get("/v1/streams/camera/102/main/20261120T115958Z/7").unwrap(), Route::Entry { stream: stream.clone(), seq: 7 });
+        let listing = get("/v1/streams/camera/102/main/20261120T115958Z/entries?first=3&last=9").unwrap();
+        assert_eq!(listing, Route::Entries { stream: stream.clone(), first: 3, last: 9 });
+        let next = get("/v1/streams/camera/102/main/20261120T115958Z/entries?first=3&last=9&after=5").unwrap();
+        assert_eq!(next, Route::Entries { stream: stream.clone(), first: 6, last: 9 });
+        assert_eq!(Route::parse("PUT", "/v1/streams/camera/102/main/20261120T115958Z/7", None).unwrap(), Route::Put { stream, seq: 7 });
+    }
+
+    #[test]
+    fn queries_may_be_percent_encoded() {
+        let plain = get("/v1/segments?series=camera/102/main&from=2026-11-20T12:00:00.000Z&to=2026-11-20T12:00:10.000Z").unwrap();
+        let encoded = get("/v1/segments?series=camera%2F102%2Fmain&from=2026-11-20T12%3A00%3A00.000Z&to=2026-11-20T12%3a00%3a10.000Z");
+        assert_eq!(encoded.unwrap(), plain);
+    }
+
+    #[test]
+    fn hostile_targets_are_refused() {
+        let zeros = "0".repeat(64);
+        let cases = [
+            ("unknown path", "/v2/streams".to_owned(), Kind::NotFound),
+            ("upper-case hash", format!("/v1/entries/{}", "A".repeat(64)), Kind::NotFound),
+            ("short hash", "/v1/entries/00".to_owned(), Kind::NotFound),
+            ("climbing", "/v1/streams/camera/../main/1".to_owned(), Kind::NotFound),
+            ("signed index", "/v1/index/+1".to_owned(), Kind::NotFound),
+            ("index with a leading zero", "/v1/index/01".to_owned(), Kind::NotFound),
+            ("index beyond 64 bits", "/v1/index/18446744073709551616".to_owned(), Kind::NotFound),
+            ("unknown member", "/v1/streams?prefix=a&limit=9".to_owned(), Kind::Malformed),
+            ("member where none is known", format!("/v1/entries/{zeros}?x=1"), Kind::Malformed),
+            ("member twice", "/v1/streams?prefix=a&prefix=b".to_owned(), Kind::Malformed),
+            ("member without value", "/v1/streams?prefix".to_owned(), Kind::Malformed),
+            ("missing member", "/v1/streams".to_owned(), Kind::Malformed),
+            ("cut percent-encoding", "/v1/streams?prefix=%2".to_owned(), Kind::Malformed),
+            ("percent-encoding that is not UTF-8", "/v1/streams?prefix=%ff".to_owned(), Kind::Malformed),
+            ("payload without fetch", "/v1/payloads/camera/1/main/a/0".to_owned(), Kind::Malformed),
+            (
+                "series that is a kind",
+                "/v1/segments?series=camera&from=2026-11-20T12:00:00.000Z&to=2026-11-20T12:00:00.000Z".to_owned(),
+                Kind::Malformed,
+            ),
+            ("scope of nobody", "/v1/recipients/camera".to_owned(), Kind::NotFound),
+        ];
+        for (defect, target, kind) in cases {
+            assert_eq!(get(&target).unwrap_err().kind, kind, "{defect}");
+        }
+        assert_eq!(Route::parse("DELETE", "/v1/streams/a/b/c/0", None).unwrap_err().kind, Kind::NotFound);
+        assert_eq!(Route::parse("PUT", "/v1/streams/a/b/c", None).unwrap_err().kind, Kind::NotFound, "a place has a seq");
+        assert_eq!(Route::parse("PUT", "/v1/index/0", None).unwrap_err().kind, Kind::NotFound);
+    }
+}

@@ -1,0 +1,120 @@
+//! The appliance in one value: ledger, vault, registry and chronicle, opened together and checked against each other.
+//!
+//! It knows no socket and no HTTP.
+
+use std::sync::{Arc, Mutex};
+
+use exhibit_evidence::{Anchor, Body};
+use exhibit_ledger::{Ledger, LedgerError};
+use exhibit_pki::{SoftwareSigner, Timestamp};
+use tokio::sync::Semaphore;
+
+use crate::chronicle::{Chronicle, ChronicleError, Clock};
+use crate::config::Config;
+use crate::registry::Registry;
+use crate::setup::{Credentials, Folder, SetupError};
+use crate::vault::{Vault, VaultError};
+
+/// What ends the process: called with the reason, it logs it and does not come back.
+pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Everything that requests work with.
+pub struct Appliance {
+    /// The log, its keys and roots.
+    pub anchor: Anchor,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Ciphertext and attachments.
+    pub vault: Arc<dyn Vault>,
+    /// What the ledger says.
+    pub registry: Registry,
+    /// The appliance's own stream.
+    pub chronicle: Chronicle,
+    /// The clock.
+    pub clock: Clock,
+    /// Uploads that may go on at a time.
+    pub uploads: Arc<Semaphore>,
+    /// Downloads that may go on at a time.
+    pub downloads: Arc<Semaphore>,
+    /// Held from the last look at the rules to the append, by statements whose rules look beyond their own stream.
+    pub turn: Mutex<()>,
+    fatal: Fatal,
+}
+
+impl Appliance {
+    /// Opens what `create_log` began, and checks that ledger, anchor and certificate belong together. Blocks.
+    pub fn open(folder: &Folder, config: &Config, clock: Clock, fatal: Fatal) -> Result<(Self, Credentials), SetupError> {
+        let anchor = folder.anchor()?;
+        let credentials = folder.credentials(clock())?;
+        let ledger = folder.ledger(&anchor.verifier.origin, config.batch_entries_max)?;
+        let vault = folder.vault()?;
+        let registry = Registry::new(ledger.clone(), credentials.roots.clone(), credentials.chain.clone());
+        let genesis = registry.statement_at(0).map_err(|_| SetupError::OtherLog("it has no genesis"))?;
+        let Body::Genesis(body) = &genesis.statement().body else {
+            return Err(SetupError::OtherLog("its first entry is not a genesis"));
+        };
+        if genesis.leaf_hash() != anchor.log {
+            return Err(SetupError::OtherLog("its genesis is not the one that anchor.json names"));
+        }
+        let roots = |certificates: &[exhibit_pki::Certificate]| -> Vec<_> { certificates.iter().map(|root| *root.fingerprint()).collect() };
+        if body.roots != roots(&credentials.roots) || body.roots != roots(&anchor.roots) {
+            return Err(SetupError::OtherLog("root.pem and anchor.json do not have the roots that genesis names"));
+        }
+        let known = registry.is_known(credentials.certificate.fingerprint());
+        if !known.map_err(|_| SetupError::OtherLog("its rows can not be read"))? {
+            return Err(SetupError::OtherLog("the appliance's certificate is not on it: its authority has to put it there first"));
+        }
+        let chronicle = Chronicle::new(
+            genesis.statement().stream.clone(),
+            anchor.log,
+            credentials.certificate.clone(),
+            Box::new(SoftwareSigner::from_pkcs8_pem(&credentials.key_pem)?),
+            ledger.clone(),
+            vault.clone(),
+            clock.clone(),
+        );
+        let appliance = Self {
+            anchor,
+            ledger,
+            vault,
+            registry,
+            chronicle,
+            clock,
+            uploads: Arc::new(Semaphore::new(config.uploads_max)),
+            downloads: Arc::new(Semaphore::new(config.downloads_max)),
+            turn: Mutex::new(()),
+            fatal,
+        };
+        Ok((appliance, credentials))
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Ends the process if the ledger's failure is one after which nothing can be promised any more.
+    pub fn heed_ledger(&self, error: &LedgerError) {
+        match error {
+            LedgerError::Refused(_) | LedgerError::Overloaded => {}
+            // A failed sync may succeed when it is asked again, without the data: nothing is tried again.
+            _ => (self.fatal)(&error.to_string()),
+        }
+    }
+
+    /// The same for the vault: a failed write is the sender's to repeat, a failed sync the end.
+    pub fn heed_vault(&self, error: &VaultError) {
+        if matches!(error, VaultError::Sync(_)) {
+            (self.fatal)(&error.to_string());
+        }
+    }
+
+    /// The same for the chronicle.
+    pub fn heed_chronicle(&self, error: &ChronicleError) {
+        match error {
+            ChronicleError::Ledger(error) => self.heed_ledger(error),
+            ChronicleError::Vault(error) => self.heed_vault(error),
+            ChronicleError::Signer(_) | ChronicleError::Row(_) => {}
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The appliance's own stream: genesis, starts, accesses and contradictions, signed with its own key.
+//!
+//! It does not know why something is stated. Calls block: make them from a blocking thread, where nobody cancels them half-way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use exhibit_evidence::{AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body};
+use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError};
+use exhibit_pki::{Certificate, Signer, SignerError, Timestamp};
+use exhibit_tlog::{EMPTY_ROOT, Hash};
+
+use crate::rows::{self, Indexed, Row, RowError, StreamRow};
+use crate::vault::{Object, Vault, VaultError};
+
+/// The appliance's clock.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Writes the appliance's stream.
+pub struct Chronicle {
+    stream: StreamName,
+    log: Hash,
+    certificate: Certificate,
+    signer: Box<dyn Signer>,
+    ledger: Ledger,
+    vault: Arc<dyn Vault>,
+    clock: Clock,
+    /// One statement after the other: two with the same seq would convict the appliance itself.
+    turn: Mutex<()>,
+}
+
+/// Why nothing was stated.
+#[derive(Debug, thiserror::Error)]
+pub enum ChronicleError {
+    /// The appliance's key.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The attachments.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A row of ours.
+    #[error(transparent)]
+    Row(#[from] RowError),
+}
+
+impl Chronicle {
+    /// Goes on with `stream`, the one that genesis began.
+    pub fn new(
+        stream: StreamName,
+        log: Hash,
+        certificate: Certificate,
+        signer: Box<dyn Signer>,
+        ledger: Ledger,
+        vault: Arc<dyn Vault>,
+        clock: Clock,
+    ) -> Self {
+        Self { stream, log, certificate, signer, ledger, vault, clock, turn: Mutex::new(()) }
+    }
+
+    /// States that the appliance has started.
+    pub fn start(&self, version: &str) -> Result<Admission, ChronicleError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.issue(Body::Start(body::Start { version: version.to_owned(), attachments: Vec::new() }), Vec::new())
+    }
+
+    /// States what became of a fetch, once for each outcome.
+    pub fn access(&self, fetch: &Hash, granted: bool) -> Result<(), ChronicleError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_marked(&rows::access_key(fetch, granted))? {
+            self.issue(Body::Access(body::Access { fetch: *fetch, granted, attachments: Vec::new() }), Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// States that one place was claimed by two statements, once for each second one.
+    pub fn contradiction(&self, first: &[u8], second: &SignedStatement) -> Result<(), ChronicleError> {
+        let statement = second.statement();
+        let marker = rows::contradiction_key(&statement.stream, statement.seq, &second.statement_hash());
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_marked(&marker)? {
+            return Ok(());
+        }
+        let mut attachments = Vec::new();
+        for (name, stored) in [("first", first), ("second", second.der())] {
+            let attachment = AttachmentRef::of(name, stored, false);
+            self.vault.put(Object::Attachment(attachment.sha256), stored)?;
+            attachments.push(attachment);
+        }
+        let body = body::Contradiction { stream: statement.stream.clone(), seq: statement.seq, attachments };
+        self.issue(Body::Contradiction(body), vec![(marker, Vec::new())])?;
+        Ok(())
+    }
+
+    fn is_marked(&self, key: &[u8]) -> Result<bool, ChronicleError> {
+        Ok(self.ledger.annotations(key, key, 1)?.first().is_some_and(|(found, _)| found == key))
+    }
+
+    /// Signs the next statement and puts it on the ledger. The caller holds the turn.
+    fn issue(&self, body: Body, markers: Vec<Row>) -> Result<Admission, ChronicleError> {
+        // The ledger shows what is durable, and nothing of ours is under way while we hold the turn.
+        let head = self.ledger.head(self.stream.as_str())?;
+        let (seq, prev) = head.map_or((0, Hash([0; 32])), |head| (head.next_seq, head.leaf));
+        let observed =
+            self.ledger.checkpoint().map_or(Head { size: 0, root: EMPTY_ROOT }, |(_, head)| Head { size: head.size, root: head.root });
+        let statement = Statement { log: self.log, stream: self.stream.clone(), seq, prev, issued: (self.clock)(), observed, body };
+        let signed = exhibit_evidence::sign(&statement, &self.certificate, self.signer.as_ref())?;
+        let key = rows::stream_key(&self.stream);
+        let before = self.ledger.annotations(&key, &key, 1)?.pop().filter(|(found, _)| *found == key);
+        let before: Option<StreamRow> = before.map(|(_, value)| rows::from_json(&value)).transpose()?;
+        let candidate = own_candidate(&signed, before, None, markers);
+        let admission = self.ledger.append(candidate)?;
+        tracing::info!(index = admission.place.index, kind = statement.type_name(), seq, "stated");
+        Ok(admission)
+    }
+}
+
+/// The candidate for a statement of the appliance itself.
+pub fn own_candidate(
+    signed: &SignedStatement,
+    before: Option<StreamRow>,
+    certificate: Option<&Certificate>,
+    markers: Vec<Row>,
+) -> Candidate {
+    let statement = signed.statement();
+    let leaf = signed.leaf_hash();
+    let mut annotations = Indexed { statement, leaf, stream: before, block: None, certificate, issuers: &[], terms: None }.rows();
+    annotations.extend(markers);
+    Candidate {
+        stream: statement.stream.as_str().to_owned(),
+        seq: statement.seq,
+        prev: statement.prev,
+        identity: signed.statement_hash(),
+        entry: signed.der().to_vec(),
+        annotations,
+    }
+}

@@ -1,0 +1,137 @@
+//! The configuration file: one TOML file whose members are documented here, unknown ones refused.
+//!
+//! It reads no file itself, and holds no secret: keys are files of their own beside it.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+/// `appliance.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where cameras and people connect: TLS 1.3 with client certificates. Port 0 takes a free one; `serve` prints it.
+    pub intake: SocketAddr,
+    /// Where anyone may read checkpoints and hash tiles, without a client certificate.
+    pub public: SocketAddr,
+    /// Connections open at a time, for each of the two. One more waits until another closes.
+    #[serde(default = "connections_max")]
+    pub connections_max: usize,
+    /// Uploads at a time; one more is answered with 503. Each has at most one file staged for each object.
+    #[serde(default = "uploads_max")]
+    pub uploads_max: usize,
+    /// Ciphertext downloads at a time; one more is answered with 503.
+    #[serde(default = "downloads_max")]
+    pub downloads_max: usize,
+    /// Entries that share one synced write at most.
+    #[serde(default = "batch_entries_max")]
+    pub batch_entries_max: usize,
+    /// How long SIGTERM lets requests go on that have begun.
+    #[serde(default = "drain_s")]
+    pub drain_s: u64,
+}
+
+/// A city's cameras on one appliance, and people; 64 KiB of buffers each.
+fn connections_max() -> usize {
+    1024
+}
+/// Each has a thread while it is written; beyond this a disk gains nothing.
+fn uploads_max() -> usize {
+    256
+}
+/// People fetch a few segments at a time.
+fn downloads_max() -> usize {
+    64
+}
+/// Past this a synced write takes longer without taking more.
+fn batch_entries_max() -> usize {
+    256
+}
+/// Below systemd's 90 s.
+fn drain_s() -> u64 {
+    20
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not this file.
+    #[error("{0}")]
+    Form(#[from] toml::de::Error),
+    /// A number out of range.
+    #[error("{0} must be between 1 and {1}")]
+    Limit(&'static str, usize),
+}
+
+impl Config {
+    /// Parses and checks limits.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)?;
+        let limits = [
+            ("connections_max", config.connections_max, CONNECTIONS_LIMIT),
+            ("uploads_max", config.uploads_max, UPLOADS_LIMIT),
+            ("downloads_max", config.downloads_max, UPLOADS_LIMIT),
+            ("batch_entries_max", config.batch_entries_max, exhibit_ledger::BATCH_ENTRIES_LIMIT),
+        ];
+        for (name, value, limit) in limits {
+            if value == 0 || value > limit {
+                return Err(ConfigError::Limit(name, limit));
+            }
+        }
+        Ok(config)
+    }
+}
+
+/// File descriptors are finite.
+const CONNECTIONS_LIMIT: usize = 65_536;
+/// Threads are.
+const UPLOADS_LIMIT: usize = 4096;
+
+/// What `init` writes: every member, with its default.
+pub const SAMPLE: &str = "\
+# The Exhibit appliance. `exhibit-appliance serve --help` and docs/formats/api.md say more.
+
+# Where cameras and people connect: TLS 1.3 with client certificates. Port 0 takes a free one; `serve` prints it.
+intake = \"0.0.0.0:7443\"
+
+# Where anyone may read checkpoints and hash tiles, without a client certificate.
+public = \"0.0.0.0:7444\"
+
+# Connections open at a time, for each of the two. One more waits until another closes.
+connections_max = 1024
+
+# Uploads at a time; one more is answered with 503.
+uploads_max = 256
+
+# Ciphertext downloads at a time; one more is answered with 503.
+downloads_max = 64
+
+# Entries that share one synced write at most.
+batch_entries_max = 256
+
+# How long SIGTERM lets requests go on that have begun, in seconds.
+drain_s = 20
+";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_is_what_is_assumed_without_it() {
+        let sample = Config::parse(SAMPLE).unwrap();
+        let bare = Config::parse("intake = \"0.0.0.0:7443\"\npublic = \"0.0.0.0:7444\"\n").unwrap();
+        assert_eq!(sample, bare, "the sample shows other values than the defaults");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let refused = |more: &str| Config::parse(&format!("intake = \"0.0.0.0:1\"\npublic = \"0.0.0.0:2\"\n{more}"));
+        refused("").unwrap();
+        assert!(refused("intake_port = 1\n").is_err(), "a misspelt member was ignored");
+        assert!(refused("uploads_max = 0\n").is_err(), "an appliance that takes nothing");
+        assert!(refused("batch_entries_max = 1000000\n").is_err());
+        assert!(Config::parse("intake = \"localhost\"\npublic = \"0.0.0.0:2\"\n").is_err());
+    }
+}

@@ -1,0 +1,135 @@
+//! Reads a request's body in bounded pieces, and gives up on senders that stall.
+//!
+//! It does not know what the bytes are.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use tokio::time::{Instant, timeout_at};
+
+use crate::api::problem::{Kind, Refusal};
+
+/// A sender that is silent for so long has lost its link: a mobile link pauses for seconds, not for this.
+pub const BODY_IDLE_MAX: Duration = Duration::from_secs(30);
+/// The largest body within this needs 14 kB/s, less than any link that carries video has; else drops would hold an upload for ever.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(600);
+
+/// Why a body ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// The sender closed, or the connection broke.
+    #[error("the body ended before what was announced")]
+    Ended,
+    /// Nothing came for too long, or it all took too long.
+    #[error("the body came too slowly: try again")]
+    TimedOut,
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        let kind = match error {
+            BodyError::Ended => Kind::Payload,
+            BodyError::TimedOut => Kind::TimedOut,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// A body that is being read.
+pub struct BodyReader<B> {
+    body: B,
+    buffer: Bytes,
+    /// Announced and not yet given out.
+    remaining: u64,
+    end: Instant,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> BodyReader<B> {
+    /// `length` is what Content-Length announced.
+    pub fn new(body: B, length: u64) -> Self {
+        Self { body, buffer: Bytes::new(), remaining: length, end: Instant::now() + BODY_TIME_MAX }
+    }
+
+    /// Bytes announced and not yet given out.
+    pub fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// The next bytes: at least one, at most `length_max`.
+    pub async fn piece(&mut self, length_max: u64) -> Result<Bytes, BodyError> {
+        while self.buffer.is_empty() {
+            let end = self.end.min(Instant::now() + BODY_IDLE_MAX);
+            let frame = timeout_at(end, self.body.frame()).await.map_err(|_| BodyError::TimedOut)?;
+            match frame {
+                None | Some(Err(_)) => return Err(BodyError::Ended),
+                // Trailers say nothing to us.
+                Some(Ok(frame)) => self.buffer = frame.into_data().unwrap_or_default(),
+            }
+        }
+        let length = usize::try_from(length_max).unwrap_or(usize::MAX).min(self.buffer.len());
+        let piece = self.buffer.split_to(length);
+        // hyper gives no more than was announced.
+        self.remaining = self.remaining.saturating_sub(length as u64);
+        Ok(piece)
+    }
+
+    /// Exactly `length` bytes, which the caller has bounded.
+    pub async fn exact(&mut self, length: usize) -> Result<Vec<u8>, BodyError> {
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let piece = self.piece((length - bytes.len()) as u64).await?;
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    /// A length of 32 bits.
+    pub async fn length(&mut self) -> Result<u32, BodyError> {
+        Ok(self.exact(4).await?.as_slice().get_u32())
+    }
+
+    /// Reads what is left and drops it, so that the connection can go on.
+    pub async fn drain(mut self) {
+        while self.remaining > 0 && self.piece(u64::MAX).await.is_ok() {}
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+
+    #[tokio::test]
+    async fn pieces_are_cut_as_asked_for_and_the_end_is_told() {
+        let mut reader = BodyReader::new(Full::new(Bytes::from_static(b"\0\0\0\x02abcdef")), 10);
+        assert_eq!(reader.length().await, Ok(2));
+        assert_eq!(reader.exact(2).await.unwrap(), b"ab");
+        assert_eq!(reader.piece(3).await.unwrap(), b"cde"[..]);
+        assert_eq!(reader.remaining(), 1);
+        assert_eq!(reader.exact(2).await, Err(BodyError::Ended), "a body that is cut short was taken for whole");
+    }
+
+    /// Never gives a byte.
+    struct Silent;
+
+    impl Body for Silent {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            std::task::Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_sender_is_given_up() {
+        let started = Instant::now();
+        assert_eq!(BodyReader::new(Silent, 10).exact(1).await, Err(BodyError::TimedOut));
+        assert_eq!(started.elapsed().as_secs(), BODY_IDLE_MAX.as_secs());
+    }
+}

@@ -1,0 +1,120 @@
+//! The end of an upload: attachments and payload made durable, then the entry, then the receipt.
+//!
+//! It runs on one blocking thread from end to end, so that a sender who goes away leaves nothing half-done.
+
+use std::sync::PoisonError;
+
+use exhibit_evidence::{Body, Statement, VerifiedStatement, exchange::Admitted};
+use exhibit_ledger::{Admission, Candidate, EntryPlace, LedgerError, Refusal as LedgerRefusal};
+use exhibit_tlog::{Checkpoint, LogProof};
+
+use super::contents::{self, Contents};
+use super::{Answered, contradict, refuse_vault, rules};
+use crate::api::problem::{Kind, Refusal};
+use crate::appliance::Appliance;
+use crate::registry::RegistryError;
+use crate::rows::{BLOCK_ENTRIES, Indexed};
+use crate::vault::{Object, Staged};
+
+/// A statement whose attachments and payload have come as signed.
+pub struct Complete {
+    /// The statement.
+    pub verified: Box<VerifiedStatement>,
+    /// Its attachments.
+    pub attachments: Vec<(Box<dyn Staged>, Object)>,
+    /// Those that are read, as stored.
+    pub read: Vec<(String, Vec<u8>)>,
+    /// The ciphertext of a segment.
+    pub payload: Option<(Box<dyn Staged>, Object)>,
+}
+
+impl Complete {
+    /// Makes it durable and gives it its place. Blocks.
+    pub fn finish(self, appliance: &Appliance) -> Result<Answered, Refusal> {
+        let statement = self.verified.statement();
+        let contents = contents::read(statement, &self.read, &appliance.registry, appliance.now())?;
+        // Before the ledger knows of it, all of it is on disk.
+        for (staged, object) in self.attachments.into_iter().chain(self.payload) {
+            staged.commit(object).map_err(refuse_vault(appliance))?;
+        }
+        // What these two demand may have changed since they were judged, in another stream.
+        let looks_beyond = matches!(statement.body, Body::Recipients(_) | Body::Certificate(_));
+        let _turn = looks_beyond.then(|| appliance.turn.lock().unwrap_or_else(PoisonError::into_inner));
+        if looks_beyond {
+            let before = appliance.registry.stream(&statement.stream)?;
+            rules::check(&self.verified, before.as_ref(), &appliance.registry, appliance.now())?;
+        }
+        let candidate = candidate(appliance, &self.verified, &contents)?;
+        let admission = appliance.ledger.append(candidate).map_err(|error| refuse(appliance, &self.verified, error))?;
+        let Admission { place, new, .. } = admission;
+        tracing::info!(index = place.index, stream = %statement.stream, seq = statement.seq, kind = statement.type_name(), new, "admitted");
+        Ok(Answered { admitted: admitted(appliance, &place, statement)?, new })
+    }
+}
+
+fn candidate(appliance: &Appliance, verified: &VerifiedStatement, contents: &Contents) -> Result<Candidate, RegistryError> {
+    let (signed, statement) = (verified.signed(), verified.statement());
+    let registry = &appliance.registry;
+    let is_segment = matches!(statement.body, Body::Segment(_));
+    // The first introduction counts, for ever: a later one must not move a certificate behind what it has signed.
+    let certificate = match &contents.certificate {
+        Some(certificate) if !registry.is_known(certificate.fingerprint())? => Some(certificate),
+        _ => None,
+    };
+    let indexed = Indexed {
+        statement,
+        leaf: signed.leaf_hash(),
+        stream: registry.stream(&statement.stream)?,
+        block: if is_segment { registry.block(&statement.stream, statement.seq / BLOCK_ENTRIES)? } else { None },
+        certificate,
+        issuers: &contents.issuers,
+        terms: contents.terms.as_ref(),
+    };
+    Ok(Candidate {
+        stream: statement.stream.as_str().to_owned(),
+        seq: statement.seq,
+        prev: statement.prev,
+        identity: signed.statement_hash(),
+        entry: signed.der().to_vec(),
+        annotations: indexed.rows(),
+    })
+}
+
+/// Two uploads for one place may have been judged at the same time: the ledger has decided.
+fn refuse(appliance: &Appliance, verified: &VerifiedStatement, error: LedgerError) -> Refusal {
+    let detail = error.to_string();
+    match error {
+        LedgerError::Refused(LedgerRefusal::Contradiction { .. }) => {
+            let statement = verified.statement();
+            match appliance.registry.place(&statement.stream, statement.seq) {
+                Ok(Some(first)) => contradict(appliance, &first, verified.signed()),
+                Ok(None) => RegistryError::Entry.into(),
+                Err(error) => error.into(),
+            }
+        }
+        LedgerError::Refused(LedgerRefusal::BrokenChain { expected_seq, expected_prev }) => {
+            Refusal { kind: Kind::Chain, detail, expected: Some((expected_seq, expected_prev)) }
+        }
+        LedgerError::Refused(LedgerRefusal::Form(_)) => Refusal::new(Kind::Malformed, detail),
+        LedgerError::Overloaded => Refusal::new(Kind::Overloaded, "the ledger is overloaded: try again in a moment"),
+        error => {
+            appliance.heed_ledger(&error);
+            RegistryError::Ledger(error).into()
+        }
+    }
+}
+
+/// Receipt of the entry at `place`, and the consistency proof from what `statement` observed.
+pub fn admitted(appliance: &Appliance, place: &EntryPlace, statement: &Statement) -> Result<Admitted, RegistryError> {
+    let receipt = appliance.ledger.receipt(place.index)?.ok_or(RegistryError::Entry)?;
+    // The log may grow at any moment: the proof goes to the very checkpoint that is in the receipt.
+    let proof = LogProof::parse(&receipt).map_err(|_| RegistryError::Entry)?;
+    let checkpoint = Checkpoint::parse_unverified(&proof.checkpoint).map_err(|_| RegistryError::Entry)?;
+    let consistency = appliance.ledger.consistency(statement.observed.size, checkpoint.size)?.ok_or(RegistryError::Entry)?;
+    Ok(Admitted {
+        index: place.index,
+        leaf: place.leaf.to_string(),
+        receipt,
+        consistency: consistency.iter().map(|hash| hash.to_base64()).collect(),
+    })
+}

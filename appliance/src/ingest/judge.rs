@@ -1,0 +1,273 @@
+//! What becomes of an arriving statement: one decision, in the order of docs/formats/api.md, before anything is stored.
+//!
+//! It reads no socket, no file and no clock; the ledger is asked through `LedgerView`.
+
+use std::sync::Arc;
+
+use exhibit_evidence::{SignedStatement, SignedStatementError, Statement, StreamName, VerifiedStatement, VerifyError};
+use exhibit_ledger::{EntryPlace, StreamHead};
+use exhibit_pki::{AwsLc, Certificate, Fingerprint, PathError, Timestamp, ValidatedPath};
+use exhibit_tlog::Hash;
+
+use super::rules::{self, RuleError};
+use crate::api::problem::{Kind, Refusal};
+use crate::registry::{KnownCertificate, NewestRecipients, Registry, RegistryError};
+use crate::rows::StreamRow;
+
+/// What the judge asks the ledger.
+pub trait LedgerView {
+    /// See `Registry`.
+    fn certificate(
+        &self,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<Option<Result<Arc<KnownCertificate>, PathError>>, RegistryError>;
+    /// See `Registry`.
+    fn validate(
+        &self,
+        certificate: &Certificate,
+        more: &[Certificate],
+        at: Timestamp,
+    ) -> Result<Result<ValidatedPath, PathError>, RegistryError>;
+    /// See `Registry`.
+    fn root_at(&self, size: u64) -> Result<Option<Hash>, RegistryError>;
+    /// See `Registry`.
+    fn place(&self, stream: &StreamName, seq: u64) -> Result<Option<EntryPlace>, RegistryError>;
+    /// See `Registry`.
+    fn head(&self, stream: &StreamName) -> Result<Option<StreamHead>, RegistryError>;
+    /// See `Registry`.
+    fn stream(&self, stream: &StreamName) -> Result<Option<StreamRow>, RegistryError>;
+    /// See `Registry`.
+    fn newest_recipients(&self, scope: &str) -> Result<Option<NewestRecipients>, RegistryError>;
+    /// See `Registry`.
+    fn statement(&self, leaf: &Hash) -> Result<Option<SignedStatement>, RegistryError>;
+}
+
+impl LedgerView for Registry {
+    fn certificate(
+        &self,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<Option<Result<Arc<KnownCertificate>, PathError>>, RegistryError> {
+        Registry::certificate(self, fingerprint, now)
+    }
+    fn validate(
+        &self,
+        certificate: &Certificate,
+        more: &[Certificate],
+        at: Timestamp,
+    ) -> Result<Result<ValidatedPath, PathError>, RegistryError> {
+        Registry::validate(self, certificate, more, at)
+    }
+    fn root_at(&self, size: u64) -> Result<Option<Hash>, RegistryError> {
+        Registry::root_at(self, size)
+    }
+    fn place(&self, stream: &StreamName, seq: u64) -> Result<Option<EntryPlace>, RegistryError> {
+        Registry::place(self, stream, seq)
+    }
+    fn head(&self, stream: &StreamName) -> Result<Option<StreamHead>, RegistryError> {
+        Registry::head(self, stream)
+    }
+    fn stream(&self, stream: &StreamName) -> Result<Option<StreamRow>, RegistryError> {
+        Registry::stream(self, stream)
+    }
+    fn newest_recipients(&self, scope: &str) -> Result<Option<NewestRecipients>, RegistryError> {
+        Registry::newest_recipients(self, scope)
+    }
+    fn statement(&self, leaf: &Hash) -> Result<Option<SignedStatement>, RegistryError> {
+        Registry::statement(self, leaf)
+    }
+}
+
+/// A statement that somebody sends.
+pub struct Arrival<'a> {
+    /// The place that the path names.
+    pub stream: &'a StreamName,
+    /// See above.
+    pub seq: u64,
+    /// The signed statement.
+    pub entry: &'a [u8],
+    /// The certificate of the TLS connection, whose chain TLS has verified.
+    pub peer: &'a Certificate,
+    /// What the peer sent above its certificate.
+    pub peer_chain: &'a [Certificate],
+    /// The appliance's clock.
+    pub now: Timestamp,
+}
+
+/// What becomes of it.
+#[derive(Debug)]
+pub enum Judgement {
+    /// It is on the ledger already.
+    Same {
+        /// Where.
+        place: EntryPlace,
+        /// What arrived.
+        statement: Box<Statement>,
+    },
+    /// Its place has another statement: both are proof against their issuer.
+    Contradiction {
+        /// The first.
+        first: EntryPlace,
+        /// The second.
+        second: Box<VerifiedStatement>,
+    },
+    /// It gets its place once attachments and payload have come as signed.
+    Admit(Box<VerifiedStatement>),
+}
+
+/// Why a statement is refused. One variant for each thing that its sender would do differently.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// Not a signed statement.
+    #[error(transparent)]
+    Form(#[from] SignedStatementError),
+    /// The path names another place.
+    #[error("the path names another stream or seq than the statement")]
+    OtherPlace,
+    /// The TLS certificate is not the owner's.
+    #[error("{peer} does not own stream {stream}")]
+    NotOwner {
+        /// Whose connection it is.
+        peer: String,
+        /// Which stream.
+        stream: StreamName,
+    },
+    /// Another log's leaf hash.
+    #[error("the statement names another log: this one is {0}")]
+    OtherLog(Hash),
+    /// No entry introduced the signer's certificate.
+    #[error("the signer's certificate {0} is not on the ledger: its authority has to put it there first")]
+    UnknownCertificate(String),
+    /// The path of the certificate.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A certificate on the path is not valid now.
+    #[error("the signer's certificate, or one above it, is not valid now: renew it")]
+    NotValidNow,
+    /// The statement is signed by somebody else than the sender.
+    #[error("the statement is signed by {signer}, but the connection is that of {peer}")]
+    OtherSubject {
+        /// Who signed.
+        signer: String,
+        /// Who sends.
+        peer: String,
+    },
+    /// Purpose, owner, role or signature.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The observed head is not ours.
+    #[error("the observed head of size {0} is not one of this log: verify a checkpoint of it first")]
+    Observed(u64),
+    /// The observed head fell within the stream.
+    #[error("the observed head of size {0} is below that of the statement before")]
+    ObservedFell(u64),
+    /// It does not follow the chain.
+    #[error("the chain continues at seq {expected_seq} after {expected_prev}")]
+    BrokenChain {
+        /// The seq that would fit.
+        expected_seq: u64,
+        /// The prev that would fit.
+        expected_prev: Hash,
+    },
+    /// A rule of the type.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// The ledger could not be asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// Decides, in the order in which docs/formats/api.md lists the checks.
+pub fn judge(arrival: &Arrival<'_>, log: &Hash, view: &dyn LedgerView) -> Result<Judgement, JudgeError> {
+    let signed = SignedStatement::parse(arrival.entry)?;
+    let statement = signed.statement();
+    if (&statement.stream, statement.seq) != (arrival.stream, arrival.seq) {
+        return Err(JudgeError::OtherPlace);
+    }
+    let peer = arrival.peer.identity().filter(|identity| identity.owns_stream(statement.stream.as_str()));
+    let Some(peer) = peer else {
+        return Err(JudgeError::NotOwner { peer: name_of(arrival.peer), stream: statement.stream.clone() });
+    };
+    if statement.log != *log {
+        return Err(JudgeError::OtherLog(*log));
+    }
+    let signer = signer(&signed, arrival, view)?;
+    if signer.identity().map(|identity| &identity.subject) != Some(&peer.subject) {
+        return Err(JudgeError::OtherSubject { signer: name_of(&signer), peer: name_of(arrival.peer) });
+    }
+    let verified = signed.verify(&signer, &AwsLc)?;
+    if view.root_at(statement.observed.size)? != Some(statement.observed.root) {
+        return Err(JudgeError::Observed(statement.observed.size));
+    }
+    if let Some(place) = view.place(&statement.stream, statement.seq)? {
+        // Statements are compared, not entries: the same one under another signature is the same.
+        return Ok(if place.identity == signed.statement_hash() {
+            Judgement::Same { place, statement: Box::new(statement.clone()) }
+        } else {
+            Judgement::Contradiction { first: place, second: Box::new(verified) }
+        });
+    }
+    check_chain(statement, view)?;
+    let before = view.stream(&statement.stream)?;
+    if before.as_ref().is_some_and(|before| statement.observed.size < before.observed_size) {
+        return Err(JudgeError::ObservedFell(statement.observed.size));
+    }
+    rules::check(&verified, before.as_ref(), view, arrival.now)?;
+    Ok(Judgement::Admit(Box::new(verified)))
+}
+
+fn check_chain(statement: &Statement, view: &dyn LedgerView) -> Result<(), JudgeError> {
+    let head = view.head(&statement.stream)?;
+    let (expected_seq, expected_prev) = head.map_or((0, Hash([0; 32])), |head| (head.next_seq, head.leaf));
+    if (statement.seq, statement.prev) != (expected_seq, expected_prev) {
+        return Err(JudgeError::BrokenChain { expected_seq, expected_prev });
+    }
+    Ok(())
+}
+
+/// The signer's certificate, known to the ledger and valid now.
+fn signer(signed: &SignedStatement, arrival: &Arrival<'_>, view: &dyn LedgerView) -> Result<Certificate, JudgeError> {
+    if let Some(known) = view.certificate(signed.signer(), arrival.now)? {
+        let known = known?;
+        if !known.is_valid_at(arrival.now) {
+            return Err(JudgeError::NotValidNow);
+        }
+        return Ok(known.certificate().clone());
+    }
+    // An authority introduces itself, with the certificate of its own connection; everybody else is introduced.
+    if rules::introduces_itself(signed) && arrival.peer.fingerprint() == signed.signer() {
+        view.validate(arrival.peer, arrival.peer_chain, arrival.now)??;
+        return Ok(arrival.peer.clone());
+    }
+    Err(JudgeError::UnknownCertificate(hex::encode(signed.signer())))
+}
+
+fn name_of(certificate: &Certificate) -> String {
+    certificate.identity().map_or_else(|| "a certificate without identity".to_owned(), ToString::to_string)
+}
+
+impl From<JudgeError> for Refusal {
+    fn from(error: JudgeError) -> Self {
+        let detail = error.to_string();
+        let kind = match error {
+            JudgeError::Form(SignedStatementError::TooLong) => Kind::TooLarge,
+            JudgeError::Form(_) | JudgeError::OtherPlace => Kind::Malformed,
+            JudgeError::NotOwner { .. } | JudgeError::OtherSubject { .. } | JudgeError::Verify(VerifyError::NotOwner { .. }) => {
+                Kind::NotOwner
+            }
+            JudgeError::OtherLog(_) => Kind::Log,
+            JudgeError::UnknownCertificate(_) | JudgeError::Path(_) | JudgeError::NotValidNow => Kind::Certificate,
+            JudgeError::Verify(VerifyError::WrongCertificate | VerifyError::NotForSigning) => Kind::Certificate,
+            JudgeError::Verify(VerifyError::Role(_)) => Kind::Role,
+            JudgeError::Verify(VerifyError::Signature(_)) => Kind::Signature,
+            JudgeError::Observed(_) | JudgeError::ObservedFell(_) => Kind::Observed,
+            JudgeError::BrokenChain { expected_seq, expected_prev } => {
+                return Self { kind: Kind::Chain, detail, expected: Some((expected_seq, expected_prev)) };
+            }
+            JudgeError::Rule(error) => return error.into(),
+            JudgeError::Registry(error) => return error.into(),
+        };
+        Self::new(kind, detail)
+    }
+}

@@ -1,0 +1,200 @@
+//! `PUT /v1/streams/{stream}/{seq}`: judged from its first bytes on, staged while it arrives, durable before it is answered.
+//!
+//! It never holds a payload whole, and never sees a key.
+
+pub mod body;
+pub mod contents;
+pub mod finish;
+pub mod judge;
+pub mod rules;
+mod staging;
+
+use std::sync::Arc;
+
+use exhibit_evidence::{
+    Body, SignedStatement, Statement, StreamName, VerifiedStatement, cms::ENTRY_BYTES_MAX, exchange::Admitted, segment::CiphertextChecker,
+};
+use exhibit_ledger::EntryPlace;
+use exhibit_tlog::Hash;
+use hyper::body::{Bytes, Incoming};
+use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
+
+use crate::api::problem::{Kind, Refusal};
+use crate::api::server::Peer;
+use crate::appliance::Appliance;
+use crate::vault::{Object, Staged, VaultError};
+use body::BodyReader;
+use finish::Complete;
+use judge::{Arrival, Judgement, judge};
+use staging::StagedWriter;
+
+/// What the sender is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// Receipt and consistency.
+    pub admitted: Admitted,
+    /// False if it was there before.
+    pub new: bool,
+}
+
+/// Takes one statement with its attachments and its payload.
+pub async fn put(
+    appliance: Arc<Appliance>,
+    peer: Arc<Peer>,
+    place: (StreamName, u64),
+    body: Incoming,
+    length: u64,
+) -> Result<Answered, Refusal> {
+    let permit = appliance.uploads.clone().try_acquire_owned();
+    let _permit = permit.map_err(|_| Refusal::new(Kind::Overloaded, "too many uploads at once: try again in a moment"))?;
+    let mut body = BodyReader::new(body, length);
+    let entry_length = body.length().await? as usize;
+    if entry_length > ENTRY_BYTES_MAX {
+        return Err(Refusal::new(Kind::TooLarge, format!("a signed statement is at most {ENTRY_BYTES_MAX} bytes long")));
+    }
+    let entry = body.exact(entry_length).await?;
+    let judged = judge_blocking(appliance.clone(), peer, place, entry).await?;
+    let verified = match judged {
+        Judged::Admit(verified) => verified,
+        Judged::Same(admitted) => {
+            // Answered at once; what is still on its way is read beside, so that the connection can go on.
+            tokio::spawn(body.drain());
+            return Ok(Answered { admitted, new: false });
+        }
+    };
+    check_lengths(verified.statement(), &mut body).await?;
+    let staged = stage_attachments(&appliance, verified.statement(), &mut body).await?;
+    let payload = stage_payload(&appliance, &verified, &mut body).await?;
+    let complete = Complete { verified, attachments: staged.files, read: staged.read, payload };
+    let finished = spawn_blocking(move || complete.finish(&appliance)).await;
+    finished.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
+}
+
+enum Judged {
+    Admit(Box<VerifiedStatement>),
+    Same(Admitted),
+}
+
+/// The judge reads the ledger and verifies signatures, which is nothing for the threads that serve sockets.
+async fn judge_blocking(
+    appliance: Arc<Appliance>,
+    peer: Arc<Peer>,
+    (stream, seq): (StreamName, u64),
+    entry: Vec<u8>,
+) -> Result<Judged, Refusal> {
+    let judged = spawn_blocking(move || -> Result<Judged, Refusal> {
+        let now = appliance.now();
+        let arrival = Arrival { stream: &stream, seq, entry: &entry, peer: &peer.certificate, peer_chain: &peer.chain, now };
+        match judge(&arrival, &appliance.anchor.log, &appliance.registry)? {
+            Judgement::Admit(verified) => Ok(Judged::Admit(verified)),
+            Judgement::Same { place, statement } => Ok(Judged::Same(finish::admitted(&appliance, &place, &statement)?)),
+            Judgement::Contradiction { first, second } => Err(contradict(&appliance, &first, second.signed())),
+        }
+    });
+    judged.await.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
+}
+
+/// Puts on the ledger that one place was claimed twice, and says so.
+pub(crate) fn contradict(appliance: &Appliance, first: &EntryPlace, second: &SignedStatement) -> Refusal {
+    let statement = second.statement();
+    tracing::warn!(stream = %statement.stream, seq = statement.seq, "a contradiction");
+    let first_entry = match appliance.ledger.entry(first.index) {
+        Ok(Some(entry)) => entry,
+        Ok(None) => return Refusal::from(crate::registry::RegistryError::Entry),
+        Err(error) => return Refusal::from(crate::registry::RegistryError::from(error)),
+    };
+    if let Err(error) = appliance.chronicle.contradiction(&first_entry, second) {
+        appliance.heed_chronicle(&error);
+        tracing::error!(%error, "a contradiction could not be put on the ledger");
+        return Refusal::new(Kind::Internal, "the appliance could not log this: its operator has to see to it");
+    }
+    let detail = format!("entry {} has seq {} of this stream: begin another epoch, continuing this one", first.index, statement.seq);
+    Refusal::new(Kind::Contradiction, detail)
+}
+
+/// What is announced must be what the statement names, to the byte.
+async fn check_lengths(statement: &Statement, body: &mut BodyReader<Incoming>) -> Result<(), Refusal> {
+    let named: u64 = statement.body.attachments().iter().map(|attachment| attachment.length).sum();
+    let announced = u64::from(body.length().await?);
+    if announced != named {
+        return Err(Refusal::new(
+            Kind::Attachment,
+            format!("the statement names attachments of {named} bytes, {announced} were announced"),
+        ));
+    }
+    let expected = named + statement.body.payload_length();
+    if body.remaining() != expected {
+        let detail = format!("{expected} bytes of attachments and payload were signed, {} are announced", body.remaining());
+        return Err(Refusal::new(Kind::Payload, detail));
+    }
+    Ok(())
+}
+
+/// Attachments that are staged, and those that are read.
+struct StagedAttachments {
+    files: Vec<(Box<dyn Staged>, Object)>,
+    read: Vec<(String, Vec<u8>)>,
+}
+
+async fn stage_attachments(
+    appliance: &Appliance,
+    statement: &Statement,
+    body: &mut BodyReader<Incoming>,
+) -> Result<StagedAttachments, Refusal> {
+    let mut staged = StagedAttachments { files: Vec::new(), read: Vec::new() };
+    for attachment in statement.body.attachments() {
+        let mut read = contents::is_read(statement, &attachment.name).then(Vec::new);
+        let mut writer = StagedWriter::new(appliance.vault.clone());
+        let mut hasher = Sha256::new();
+        let mut remaining = attachment.length;
+        while remaining > 0 {
+            let piece = body.piece(remaining).await?;
+            remaining -= piece.len() as u64;
+            hasher.update(&piece);
+            if let Some(read) = &mut read {
+                read.extend_from_slice(&piece);
+            }
+            writer.write(piece).await.map_err(refuse_vault(appliance))?;
+        }
+        if hasher.finalize().as_slice() != attachment.sha256.0 {
+            return Err(Refusal::new(Kind::Attachment, format!("attachment {} has another SHA-256 than was signed", attachment.name)));
+        }
+        let file = writer.finish().await.map_err(refuse_vault(appliance))?;
+        staged.files.push((file, Object::Attachment(attachment.sha256)));
+        staged.read.extend(read.map(|read| (attachment.name.clone(), read)));
+    }
+    Ok(staged)
+}
+
+type StagedPayload = Option<(Box<dyn Staged>, Object)>;
+
+async fn stage_payload(
+    appliance: &Appliance,
+    verified: &VerifiedStatement,
+    body: &mut BodyReader<Incoming>,
+) -> Result<StagedPayload, Refusal> {
+    let Body::Segment(segment) = &verified.statement().body else { return Ok(None) };
+    let mut checker = CiphertextChecker::new(segment);
+    let mut writer = StagedWriter::new(appliance.vault.clone());
+    while body.remaining() > 0 {
+        let piece: Bytes = body.piece(u64::MAX).await?;
+        checker.update(&piece);
+        writer.write(piece).await.map_err(refuse_vault(appliance))?;
+    }
+    checker.finish().map_err(|error| Refusal::new(Kind::Payload, error.to_string()))?;
+    let file = writer.finish().await.map_err(refuse_vault(appliance))?;
+    Ok(Some((file, payload_object(&verified.signed().statement_hash()))))
+}
+
+/// The name of a segment's ciphertext.
+pub fn payload_object(statement_hash: &Hash) -> Object {
+    Object::Payload(*statement_hash)
+}
+
+pub(crate) fn refuse_vault(appliance: &Appliance) -> impl Fn(VaultError) -> Refusal + '_ {
+    |error| {
+        appliance.heed_vault(&error);
+        error.into()
+    }
+}

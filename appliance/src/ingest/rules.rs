@@ -1,0 +1,204 @@
+//! What each type of statement demands of the ledger before it: the type rules of docs/formats/api.md.
+//!
+//! It reads no attachment (see `contents`) and no chain position, which were judged before.
+
+use exhibit_evidence::{
+    Body, SignedStatement, Statement, VerifiedStatement,
+    body::{CertificateBody, Epoch, Export, Fetch, Recipients},
+};
+use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, Role, Timestamp};
+
+use super::judge::LedgerView;
+use crate::api::problem::{Kind, Refusal};
+use crate::registry::RegistryError;
+use crate::rows::StreamRow;
+
+/// All attachments of a statement together: what a stranger may make us stage beside a payload.
+pub const ATTACHMENTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A certificate has about 1 KiB; this is what `Certificate` parses.
+pub const CERTIFICATE_BYTES_MAX: u64 = 16 * 1024;
+/// Terms name a handful of streams; they are held in memory.
+pub const TERMS_BYTES_MAX: u64 = 256 * 1024;
+
+/// Why a statement breaks a rule.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleError {
+    /// The rule, and what to do.
+    #[error("{0}")]
+    Broken(String),
+    /// Longer than its kind may be.
+    #[error("attachment {0} is longer than {1} bytes")]
+    TooLarge(String, u64),
+    /// The ledger could not be asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+impl From<RuleError> for Refusal {
+    fn from(error: RuleError) -> Self {
+        match error {
+            RuleError::Broken(detail) => Self::new(Kind::Rule, detail),
+            RuleError::TooLarge(..) => Self::new(Kind::TooLarge, error.to_string()),
+            RuleError::Registry(error) => error.into(),
+        }
+    }
+}
+
+fn broken<T>(rule: impl Into<String>) -> Result<T, RuleError> {
+    Err(RuleError::Broken(rule.into()))
+}
+
+/// True for the statement with which an authority introduces its own certificate: seq 0 of its stream.
+pub fn introduces_itself(signed: &SignedStatement) -> bool {
+    let statement = signed.statement();
+    matches!(&statement.body, Body::Certificate(body) if statement.seq == 0 && body.fingerprint == *signed.signer())
+}
+
+/// Checks the rules of the statement's type. `before` is what is known of its stream.
+pub fn check(verified: &VerifiedStatement, before: Option<&StreamRow>, view: &dyn LedgerView, now: Timestamp) -> Result<(), RuleError> {
+    let statement = verified.statement();
+    check_attachment_lengths(statement)?;
+    if statement.stream.kind() == "camera" {
+        check_camera_stream(statement, before)?;
+    }
+    match &statement.body {
+        Body::Epoch(body) => check_epoch(statement, body, view),
+        Body::Segment(_) | Body::Gap(_) | Body::Close(_) => Ok(()),
+        Body::Recipients(body) => check_recipients(verified, body, view, now),
+        // Its terms are an attachment: see `contents`.
+        Body::Grant(_) => Ok(()),
+        Body::Fetch(body) => check_fetch(body, view),
+        Body::Export(body) => check_export(statement, body, view),
+        Body::Certificate(body) => check_certificate(body),
+        Body::Genesis(_) | Body::Start(_) | Body::Access(_) | Body::Contradiction(_) => {
+            broken("only the appliance itself issues statements of this type")
+        }
+        Body::Unknown { .. } => broken("this appliance does not know statements of this type"),
+    }
+}
+
+fn check_attachment_lengths(statement: &Statement) -> Result<(), RuleError> {
+    let mut total = 0;
+    for attachment in statement.body.attachments() {
+        total += attachment.length;
+        let length_max = match &statement.body {
+            Body::Certificate(_) => CERTIFICATE_BYTES_MAX,
+            Body::Grant(_) if attachment.name == "terms" => TERMS_BYTES_MAX,
+            _ => exhibit_evidence::body::ATTACHMENT_BYTES_MAX,
+        };
+        if attachment.length > length_max {
+            return Err(RuleError::TooLarge(attachment.name.clone(), length_max));
+        }
+    }
+    if total > ATTACHMENTS_BYTES_MAX {
+        return Err(RuleError::TooLarge("all together".to_owned(), ATTACHMENTS_BYTES_MAX));
+    }
+    Ok(())
+}
+
+fn check_camera_stream(statement: &Statement, before: Option<&StreamRow>) -> Result<(), RuleError> {
+    if (statement.seq == 0) != matches!(statement.body, Body::Epoch(_)) {
+        return broken("a camera's stream begins with an epoch, and has no other");
+    }
+    let Some(before) = before else { return Ok(()) };
+    if before.closed {
+        return broken("the stream was closed: begin another epoch");
+    }
+    if let Body::Segment(segment) = &statement.body
+        && before.slot.is_some_and(|slot| segment.slot < slot)
+    {
+        return broken("the slot falls within the stream: it counts the seconds of the epoch");
+    }
+    Ok(())
+}
+
+fn check_epoch(statement: &Statement, epoch: &Epoch, view: &dyn LedgerView) -> Result<(), RuleError> {
+    match view.statement(&epoch.recipients)?.as_ref().map(|signed| &signed.statement().body) {
+        Some(Body::Recipients(recipients)) if recipients.scope == statement.stream.owner() => Ok(()),
+        _ => broken("the epoch obeys a `recipients` that is not on the ledger, or is of another camera"),
+    }
+}
+
+fn check_recipients(verified: &VerifiedStatement, body: &Recipients, view: &dyn LedgerView, now: Timestamp) -> Result<(), RuleError> {
+    match view.newest_recipients(&body.scope)? {
+        None if body.replaces.is_some() => return broken("it replaces a set that is not there: this is the first of its scope"),
+        None => {}
+        Some(newest) => {
+            if body.replaces != Some(newest.leaf) || body.number <= newest.body.number {
+                return broken(format!("the newest set of this scope is number {}, {}: replace that", newest.body.number, newest.leaf));
+            }
+            if !newest.body.custodians.contains(verified.signed().signer()) {
+                return broken("its signer is not one of the custodians that the set before names");
+            }
+        }
+    }
+    // Without the certificates on the ledger, no camera could obey the set.
+    for fingerprint in &body.recipients {
+        demand(fingerprint, view, now, "a recipient", |certificate| certificate.purpose() == KeyPurpose::Wrapping)?;
+    }
+    for fingerprint in &body.custodians {
+        demand(fingerprint, view, now, "a custodian", |certificate| {
+            certificate.purpose() == KeyPurpose::Signing && certificate.has_role(Role::Custodian)
+        })?;
+    }
+    Ok(())
+}
+
+/// Checks that a certificate is on the ledger and of the kind that belongs there.
+pub fn demand(
+    fingerprint: &Fingerprint,
+    view: &dyn LedgerView,
+    now: Timestamp,
+    what: &str,
+    belongs: impl Fn(&Certificate) -> bool,
+) -> Result<Certificate, RuleError> {
+    let fingerprint_hex = hex::encode(fingerprint);
+    match view.certificate(fingerprint, now)? {
+        None => broken(format!("certificate {fingerprint_hex}, named as {what}, is not on the ledger")),
+        Some(Err(error)) => broken(format!("certificate {fingerprint_hex}, named as {what}, does not count: {error}")),
+        Some(Ok(known)) if !known.is_valid_at(now) => broken(format!("certificate {fingerprint_hex}, named as {what}, is not valid now")),
+        Some(Ok(known)) if belongs(known.certificate()) => Ok(known.certificate().clone()),
+        Some(Ok(_)) => broken(format!("certificate {fingerprint_hex} is not one for {what}")),
+    }
+}
+
+/// Whether the grant covers what is fetched is judged when it is fetched, so that the attempt is on the ledger.
+fn check_fetch(fetch: &Fetch, view: &dyn LedgerView) -> Result<(), RuleError> {
+    let Some(grant) = &fetch.grant else { return Ok(()) };
+    match view.statement(grant)?.as_ref().map(|signed| &signed.statement().body) {
+        Some(Body::Grant(_)) => Ok(()),
+        _ => broken("the grant that it names is not on the ledger"),
+    }
+}
+
+fn check_export(statement: &Statement, export: &Export, view: &dyn LedgerView) -> Result<(), RuleError> {
+    let Some(signed) = view.statement(&export.fetch)? else {
+        return broken("the fetch that it names is not on the ledger");
+    };
+    let Body::Fetch(fetch) = &signed.statement().body else {
+        return broken("what it names as its fetch is something else");
+    };
+    if signed.statement().stream.owner() != statement.stream.owner() {
+        return broken("the fetch that it names is somebody else's");
+    }
+    let covered = |range: &exhibit_evidence::body::SeqRange| {
+        fetch.ranges.iter().any(|fetched| fetched.stream == range.stream && fetched.first <= range.first && range.last <= fetched.last)
+    };
+    if !export.ranges.iter().all(covered) {
+        return broken("it exports what its fetch does not name");
+    }
+    Ok(())
+}
+
+fn check_certificate(body: &CertificateBody) -> Result<(), RuleError> {
+    for attachment in &body.attachments {
+        let known = attachment.name == "certificate" || attachment.name.starts_with("issuer-");
+        if !known || attachment.erasable {
+            return broken("its attachments are `certificate` and `issuer-…`, which are never erased");
+        }
+    }
+    if body.attachments.iter().find(|attachment| attachment.name == "certificate").map(|found| found.sha256.0) != Some(body.fingerprint) {
+        return broken("the fingerprint is not that of the attachment `certificate`");
+    }
+    Ok(())
+}

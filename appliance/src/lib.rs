@@ -1,0 +1,22 @@
+//! The ingestion appliance: verifies what cameras and people send, keeps it durable, puts it on the ledger, and serves it again.
+//!
+//! It can not decrypt anything: no key of any evidence ever reaches it. It serves no code that handles keys.
+
+pub mod api;
+pub mod appliance;
+pub mod chronicle;
+pub mod config;
+pub mod ingest;
+pub mod query;
+pub mod registry;
+pub mod rows;
+pub mod serve;
+pub mod setup;
+pub mod share;
+pub mod tls;
+pub mod vault;
+
+/// Version and commit.
+pub fn version() -> String {
+    format!("{} ({})", env!("CARGO_PKG_VERSION"), option_env!("EXHIBIT_COMMIT").unwrap_or("commit not recorded"))
+}

@@ -1,0 +1,214 @@
+//! What the ledger says so far: certificates, streams, recipients, entries, as the judge and the queries ask for them.
+//!
+//! It decides nothing and writes nothing; all it holds in memory can be read again from the ledger's rows.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use exhibit_evidence::{Body, SignedStatement, StreamName, body};
+use exhibit_ledger::{EntryPlace, Ledger, LedgerError, StreamHead};
+use exhibit_pki::{AwsLc, Certificate, Fingerprint, PathError, Timestamp, ValidatedPath, validate_path};
+use exhibit_tlog::Hash;
+
+use crate::rows::{self, AttachmentRow, RecipientsRow, RowError, Span, StreamRow};
+
+/// A certificate on the ledger, whose chain has been verified once.
+#[derive(Debug)]
+pub struct KnownCertificate {
+    /// Leaf hash of the entry that introduced it.
+    pub introduced_by: Hash,
+    path: ValidatedPath,
+}
+
+impl KnownCertificate {
+    /// The certificate.
+    pub fn certificate(&self) -> &Certificate {
+        self.path.leaf()
+    }
+    /// Signatures do not change, time does: true if the whole path is valid at that moment.
+    pub fn is_valid_at(&self, at: Timestamp) -> bool {
+        self.path.certificates().iter().all(|certificate| certificate.is_valid_at(at))
+    }
+}
+
+/// Why the ledger could not be asked: the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The ledger itself.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A row of ours.
+    #[error(transparent)]
+    Row(#[from] RowError),
+    /// An entry that was admitted does not parse.
+    #[error("an entry on the ledger is damaged")]
+    Entry,
+}
+
+/// The newest `recipients` of a scope.
+#[derive(Clone, Debug)]
+pub struct NewestRecipients {
+    /// Its leaf hash.
+    pub leaf: Hash,
+    /// What it says.
+    pub body: body::Recipients,
+}
+
+/// Reads of the ledger, with caches over what never changes.
+pub struct Registry {
+    ledger: Ledger,
+    roots: Vec<Certificate>,
+    /// Authorities that the operator configured, beside those that the ledger introduced.
+    chain: Vec<Certificate>,
+    certificates: RwLock<HashMap<Fingerprint, Arc<KnownCertificate>>>,
+    root_hashes: RwLock<HashMap<u64, Hash>>,
+}
+
+impl Registry {
+    /// `roots` are those of genesis.
+    pub fn new(ledger: Ledger, roots: Vec<Certificate>, chain: Vec<Certificate>) -> Self {
+        Self { ledger, roots, chain, certificates: RwLock::default(), root_hashes: RwLock::default() }
+    }
+
+    /// The trusted roots.
+    pub fn roots(&self) -> &[Certificate] {
+        &self.roots
+    }
+
+    /// A certificate that an entry introduced; `None` if none did. The inner error says why its path can not be followed now.
+    pub fn certificate(
+        &self,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<Option<Result<Arc<KnownCertificate>, PathError>>, RegistryError> {
+        let cached = self.certificates.read().unwrap_or_else(PoisonError::into_inner).get(fingerprint).cloned();
+        if let Some(known) = cached {
+            return Ok(Some(Ok(known)));
+        }
+        let Some(value) = self.row(&rows::certificate_key(fingerprint))? else { return Ok(None) };
+        let (introduced_by, certificate) = rows::certificate_from(&value)?;
+        let path = match self.validate(&certificate, &[], now)? {
+            Ok(path) => path,
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        let known = Arc::new(KnownCertificate { introduced_by, path });
+        let mut certificates = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
+        if certificates.len() >= CERTIFICATES_CACHED_MAX {
+            certificates.clear();
+        }
+        certificates.insert(*fingerprint, known.clone());
+        Ok(Some(Ok(known)))
+    }
+
+    /// Follows the path of a certificate to a root, through the authorities known and those given.
+    pub fn validate(
+        &self,
+        certificate: &Certificate,
+        more: &[Certificate],
+        at: Timestamp,
+    ) -> Result<Result<ValidatedPath, PathError>, RegistryError> {
+        let mut intermediates = [&self.chain, more].concat();
+        for (_, der) in self.ledger.annotations(rows::ISSUER_PREFIX.as_bytes(), &[], ISSUERS_MAX)? {
+            intermediates.push(Certificate::from_der(&der).map_err(|_| RowError)?);
+        }
+        Ok(validate_path(certificate, &intermediates, &self.roots, at, &AwsLc))
+    }
+
+    /// True if an entry introduced the certificate.
+    pub fn is_known(&self, fingerprint: &Fingerprint) -> Result<bool, RegistryError> {
+        let cached = self.certificates.read().unwrap_or_else(PoisonError::into_inner).contains_key(fingerprint);
+        Ok(cached || self.row(&rows::certificate_key(fingerprint))?.is_some())
+    }
+
+    /// The leaf hash of the entry that introduced a certificate.
+    pub fn introduction(&self, fingerprint: &Fingerprint) -> Result<Option<Hash>, RegistryError> {
+        let Some(value) = self.row(&rows::certificate_key(fingerprint))? else { return Ok(None) };
+        Ok(Some(rows::certificate_from(&value)?.0))
+    }
+
+    /// Root of the first `size` entries; `None` beyond the newest checkpoint.
+    pub fn root_at(&self, size: u64) -> Result<Option<Hash>, RegistryError> {
+        // Issuers observe the newest heads, the same few again and again.
+        let cached = self.root_hashes.read().unwrap_or_else(PoisonError::into_inner).get(&size).copied();
+        if cached.is_some() {
+            return Ok(cached);
+        }
+        let Some(root) = self.ledger.root_at(size)? else { return Ok(None) };
+        let mut roots = self.root_hashes.write().unwrap_or_else(PoisonError::into_inner);
+        if roots.len() >= ROOTS_CACHED_MAX {
+            roots.clear();
+        }
+        roots.insert(size, root);
+        Ok(Some(root))
+    }
+
+    /// Where the entry with this place in a chain is.
+    pub fn place(&self, stream: &StreamName, seq: u64) -> Result<Option<EntryPlace>, RegistryError> {
+        Ok(self.ledger.place(stream.as_str(), seq)?)
+    }
+
+    /// The end of a chain.
+    pub fn head(&self, stream: &StreamName) -> Result<Option<StreamHead>, RegistryError> {
+        Ok(self.ledger.head(stream.as_str())?)
+    }
+
+    /// What is known of a stream.
+    pub fn stream(&self, stream: &StreamName) -> Result<Option<StreamRow>, RegistryError> {
+        self.json_row(&rows::stream_key(stream))
+    }
+
+    /// What time a block of a stream's segments covers.
+    pub fn block(&self, stream: &StreamName, block: u64) -> Result<Option<Span>, RegistryError> {
+        self.json_row(&rows::block_key(stream, block))
+    }
+
+    /// The newest `recipients` of a scope.
+    pub fn newest_recipients(&self, scope: &str) -> Result<Option<NewestRecipients>, RegistryError> {
+        let Some(row): Option<RecipientsRow> = self.json_row(&rows::recipients_key(scope))? else { return Ok(None) };
+        let leaf = Hash::from_hex(&row.leaf).ok_or(RowError)?;
+        match self.statement(&leaf)?.map(|signed| signed.statement().body.clone()) {
+            Some(Body::Recipients(body)) => Ok(Some(NewestRecipients { leaf, body })),
+            _ => Err(RegistryError::Entry),
+        }
+    }
+
+    /// The signed statement with this leaf hash.
+    pub fn statement(&self, leaf: &Hash) -> Result<Option<SignedStatement>, RegistryError> {
+        match self.ledger.index_of(leaf)? {
+            None => Ok(None),
+            Some(index) => self.statement_at(index).map(Some),
+        }
+    }
+
+    /// The signed statement at an index that a checkpoint covers.
+    pub fn statement_at(&self, index: u64) -> Result<SignedStatement, RegistryError> {
+        let entry = self.ledger.entry(index)?.ok_or(RegistryError::Entry)?;
+        SignedStatement::parse(&entry).map_err(|_| RegistryError::Entry)
+    }
+
+    /// Who named an attachment, after the given key: one page, with keys to go on from.
+    pub fn attachment(&self, sha256: &Hash, after: &[u8]) -> Result<Vec<(Vec<u8>, AttachmentRow)>, RegistryError> {
+        let found = self.ledger.annotations(&rows::attachment_prefix(sha256), after, ATTACHMENT_ROWS_PAGE)?;
+        found.into_iter().map(|(key, value)| Ok((key, rows::from_json(&value)?))).collect()
+    }
+
+    /// The value of the row with exactly this key.
+    pub fn row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RegistryError> {
+        // Of all keys that begin with it, the key itself is the first.
+        let first = self.ledger.annotations(key, key, 1)?.pop();
+        Ok(first.filter(|(found, _)| found == key).map(|(_, value)| value))
+    }
+
+    fn json_row<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, RegistryError> {
+        Ok(self.row(key)?.map(|value| rows::from_json(&value)).transpose()?)
+    }
+}
+
+/// At 4 KiB each, 64 MiB; a city has fewer devices and people, and what is dropped is read again.
+const CERTIFICATES_CACHED_MAX: usize = 16 * 1024;
+/// Heads that issuers may be a little behind with; 40 bytes each.
+const ROOTS_CACHED_MAX: usize = 16 * 1024;
+/// A log that has met more authorities than this has another problem.
+const ISSUERS_MAX: usize = 64;
+/// Most attachments are named once.
+const ATTACHMENT_ROWS_PAGE: usize = 64;

@@ -1,0 +1,333 @@
+//! The state folder: `init` makes keys and a request, `create-log` begins a log with genesis, and `Folder` reads it all back.
+//!
+//! It serves nothing, and never writes over a key.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use exhibit_evidence::{Anchor, AnchorError, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body};
+use exhibit_ledger::{Ledger, LedgerError, Options};
+use exhibit_pki::{
+    AwsLc, Certificate, CertificateError, Identity, KeyPurpose, PathError, Role, Signer, SignerError, SoftwareSigner, Subject, Timestamp,
+    build_request_pem, validate_path,
+};
+use exhibit_tlog::{EMPTY_ROOT, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteError, NoteSigner};
+use zeroize::Zeroizing;
+
+use crate::chronicle::own_candidate;
+use crate::config::{Config, ConfigError, SAMPLE};
+use crate::vault::{LocalVault, Object, Vault, VaultError};
+
+const KEY: &str = "appliance.key";
+const REQUEST: &str = "appliance.csr";
+const CERTIFICATE: &str = "appliance.pem";
+const CONFIG: &str = "appliance.toml";
+const CHAIN: &str = "chain.pem";
+const ROOT: &str = "root.pem";
+const ANCHOR: &str = "anchor.json";
+/// Seeds of the note keys, hex.
+const NOTE_KEYS: [&str; 2] = ["note-ed25519.key", "note-ml-dsa-44.key"];
+const LEDGER: &str = "ledger";
+const VAULT: &str = "vault";
+/// A P-384 scalar is above n, or 0, with a chance of 2^-190: a second failure is not chance.
+const KEY_DRAWS_MAX: usize = 2;
+
+/// Why the state folder could not be made or read: each names the file, and what to do where that is not plain.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A file.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// A file is there that would have to be written.
+    #[error("{0} exists already: nothing is written over a key or a log")]
+    Exists(PathBuf),
+    /// The configuration.
+    #[error("{path}: {source}")]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ConfigError,
+    },
+    /// A certificate.
+    #[error("{path}: {source}")]
+    Certificate {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: CertificateError,
+    },
+    /// The appliance's certificate is not one to serve with.
+    #[error("{CERTIFICATE} {0}")]
+    OwnCertificate(String),
+    /// Its path.
+    #[error("{CERTIFICATE} has no path to {ROOT}: {0}")]
+    Path(#[from] PathError),
+    /// A key.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// A note key's seed.
+    #[error("{0} is not a seed of 64 hexadecimal digits")]
+    Seed(PathBuf),
+    /// Origin or note keys.
+    #[error("the log's name or keys: {0}")]
+    Note(#[from] NoteError),
+    /// The anchor.
+    #[error("{ANCHOR}: {0}")]
+    Anchor(#[from] AnchorError),
+    /// The identity is not that of an appliance.
+    #[error("{0} is not the identity of an appliance (spiffe://<domain>/appliance/<id>)")]
+    NotAnAppliance(Identity),
+    /// No randomness.
+    #[error("the system gives no randomness: {0}")]
+    Entropy(getrandom::Error),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What is on the ledger does not fit the folder.
+    #[error("the ledger does not fit this folder: {0}")]
+    OtherLog(&'static str),
+}
+
+/// A state folder.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// What a log begins with, beside what the folder holds.
+pub struct NewLog<'a> {
+    /// Its name.
+    pub origin: &'a str,
+    /// CA certificates between the appliance's and the root, PEM.
+    pub chain_pem: &'a str,
+    /// The trusted roots, PEM.
+    pub root_pem: &'a str,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// The appliance's certificate, its key and the certificates around it.
+pub struct Credentials {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// CA certificates above it, without the root.
+    pub chain: Vec<Certificate>,
+    /// The trusted roots.
+    pub roots: Vec<Certificate>,
+    /// The key, PKCS#8 PEM.
+    pub key_pem: Zeroizing<String>,
+}
+
+impl Folder {
+    /// A folder, which need not exist yet.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Makes keys, a request for a certificate and a sample configuration. Gives back the request's path.
+    pub fn init(&self, identity: &Identity) -> Result<PathBuf, SetupError> {
+        if !matches!(identity.subject, Subject::Appliance(_)) {
+            return Err(SetupError::NotAnAppliance(identity.clone()));
+        }
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
+        made.map_err(|source| SetupError::File { path: self.path.clone(), source })?;
+        let mut wanted = vec![KEY, REQUEST];
+        wanted.extend(NOTE_KEYS);
+        self.refuse_existing(&wanted)?;
+        let signer = new_key()?;
+        self.write_new(KEY, signer.to_pkcs8_pem().as_bytes())?;
+        for name in NOTE_KEYS {
+            let seed = random::<32>()?;
+            self.write_new(name, Zeroizing::new(format!("{}\n", &*Zeroizing::new(hex::encode(*seed)))).as_bytes())?;
+        }
+        let request = build_request_pem(identity, &signer)?;
+        self.write_new(REQUEST, request.as_bytes())?;
+        if !self.path.join(CONFIG).exists() {
+            self.write_new(CONFIG, SAMPLE.as_bytes())?;
+        }
+        Ok(self.path.join(REQUEST))
+    }
+
+    /// Begins a log: genesis as entry 0, and the anchor.
+    pub fn create_log(&self, new: &NewLog<'_>) -> Result<Anchor, SetupError> {
+        self.refuse_existing(&[LEDGER, ANCHOR])?;
+        for (name, pem) in [(CHAIN, new.chain_pem), (ROOT, new.root_pem)] {
+            let parsed = Certificate::all_from_pem(pem);
+            parsed.map_err(|source| SetupError::Certificate { path: self.path.join(name), source })?;
+            if fs::read(self.path.join(name)).ok().as_deref() != Some(pem.as_bytes()) {
+                self.write_new(name, pem.as_bytes())?;
+            }
+        }
+        let credentials = self.credentials(new.now)?;
+        let signers = self.note_signers(new.origin)?;
+        let verifier =
+            LogVerifier { origin: new.origin.to_owned(), keys: signers.iter().map(|signer| signer.verifier_key().clone()).collect() };
+        let genesis = genesis(&credentials, &verifier, new.now)?;
+        let vault = self.vault()?;
+        let der = credentials.certificate.der();
+        vault.put(Object::Attachment(Hash(*credentials.certificate.fingerprint())), der)?;
+        let ledger = self.open_ledger(new.origin, signers, 1)?;
+        let admission = ledger.append(own_candidate(&genesis, None, Some(&credentials.certificate), Vec::new()))?;
+        let anchor = Anchor { log: admission.place.leaf, verifier, roots: credentials.roots };
+        self.write_new(ANCHOR, anchor.to_json().as_bytes())?;
+        Ok(anchor)
+    }
+
+    /// The anchor that `create_log` wrote.
+    pub fn anchor(&self) -> Result<Anchor, SetupError> {
+        Ok(Anchor::parse(&self.read(ANCHOR)?)?)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> Result<Config, SetupError> {
+        let path = self.path.join(CONFIG);
+        let text = self.read_text(CONFIG)?;
+        Config::parse(&text).map_err(|source| SetupError::Config { path, source })
+    }
+
+    /// Certificate and key, checked against each other and the roots at `now`.
+    pub fn credentials(&self, now: Timestamp) -> Result<Credentials, SetupError> {
+        let certificates = |name: &str| {
+            let text = self.read_text(name)?;
+            Certificate::all_from_pem(&text).map_err(|source| SetupError::Certificate { path: self.path.join(name), source })
+        };
+        let (mut own, chain, roots) = (certificates(CERTIFICATE)?, certificates(CHAIN)?, certificates(ROOT)?);
+        // The authority may have put the chain behind the certificate.
+        let certificate = own.swap_remove(0);
+        let key_pem = Zeroizing::new(self.read_text(KEY)?);
+        let wrong = |what: &str| Err(SetupError::OwnCertificate(what.to_owned()));
+        if SoftwareSigner::from_pkcs8_pem(&key_pem)?.public_key() != certificate.public_key() {
+            return wrong("is not for the key in appliance.key");
+        }
+        let of_appliance = certificate.identity().is_some_and(|identity| matches!(identity.subject, Subject::Appliance(_)));
+        if !of_appliance || !certificate.has_role(Role::Appliance) || certificate.purpose() != KeyPurpose::Signing {
+            return wrong("is not the signing certificate of an appliance");
+        }
+        if certificate.server_names().is_empty() {
+            return wrong("names no server: have it signed with --server-name");
+        }
+        validate_path(&certificate, &chain, &roots, now, &AwsLc)?;
+        Ok(Credentials { certificate, chain, roots, key_pem })
+    }
+
+    /// The vault.
+    pub fn vault(&self) -> Result<Arc<dyn Vault>, SetupError> {
+        Ok(Arc::new(LocalVault::open(&self.path.join(VAULT))?))
+    }
+
+    /// The ledger that `create_log` began.
+    pub fn ledger(&self, origin: &str, batch_entries_max: usize) -> Result<Ledger, SetupError> {
+        if !self.path.join(LEDGER).exists() {
+            return Err(SetupError::OtherLog("there is none: run `exhibit-appliance create-log` first"));
+        }
+        self.open_ledger(origin, self.note_signers(origin)?, batch_entries_max)
+    }
+
+    fn open_ledger(&self, origin: &str, signers: Vec<Arc<dyn NoteSigner>>, batch_entries_max: usize) -> Result<Ledger, SetupError> {
+        let clock = Arc::new(|| now().unix_s());
+        let options = Options { origin: origin.to_owned(), signers, clock, batch_entries_max };
+        Ok(Ledger::open(&self.path.join(LEDGER), options)?)
+    }
+
+    fn note_signers(&self, origin: &str) -> Result<Vec<Arc<dyn NoteSigner>>, SetupError> {
+        let [ed25519, ml_dsa] = NOTE_KEYS.map(|name| self.seed(name));
+        Ok(vec![Arc::new(Ed25519NoteSigner::new(origin, &ed25519?)?), Arc::new(MlDsa44NoteSigner::new(origin, &ml_dsa?)?)])
+    }
+
+    fn seed(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, SetupError> {
+        let text = Zeroizing::new(self.read(name)?);
+        let mut seed = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(text.trim_ascii(), seed.as_mut_slice()).map_err(|_| SetupError::Seed(self.path.join(name)))?;
+        Ok(seed)
+    }
+
+    fn refuse_existing(&self, names: &[&str]) -> Result<(), SetupError> {
+        match names.iter().map(|name| self.path.join(name)).find(|path| path.exists()) {
+            Some(path) => Err(SetupError::Exists(path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a file that is not there yet, readable by nobody else, durable.
+    fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), SetupError> {
+        let path = self.path.join(name);
+        let written = || -> io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            File::open(&self.path)?.sync_all()
+        };
+        written().map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => SetupError::Exists(path.clone()),
+            _ => SetupError::File { path: path.clone(), source },
+        })
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>, SetupError> {
+        let path = self.path.join(name);
+        fs::read(&path).map_err(|source| SetupError::File { path, source })
+    }
+
+    fn read_text(&self, name: &str) -> Result<String, SetupError> {
+        let path = self.path.join(name);
+        fs::read_to_string(&path).map_err(|source| SetupError::File { path, source })
+    }
+}
+
+fn genesis(credentials: &Credentials, verifier: &LogVerifier, now: Timestamp) -> Result<SignedStatement, SetupError> {
+    let certificate = &credentials.certificate;
+    let subject = &certificate.identity().expect("credentials are those of an appliance").subject;
+    let stream = StreamName::parse(&format!("{subject}/log/{}", now.compact()));
+    let statement = Statement {
+        log: Hash([0; 32]),
+        stream: stream.map_err(|_| SetupError::OwnCertificate("has an id that no stream can bear".to_owned()))?,
+        seq: 0,
+        prev: Hash([0; 32]),
+        issued: now,
+        observed: Head { size: 0, root: EMPTY_ROOT },
+        body: Body::Genesis(body::Genesis {
+            origin: verifier.origin.clone(),
+            keys: verifier.keys.iter().map(ToString::to_string).collect(),
+            roots: credentials.roots.iter().map(|root| *root.fingerprint()).collect(),
+            witness_policy: String::new(),
+            predecessor: None,
+            attachments: vec![AttachmentRef::of("certificate", certificate.der(), false)],
+        }),
+    };
+    let signer = SoftwareSigner::from_pkcs8_pem(&credentials.key_pem)?;
+    Ok(exhibit_evidence::sign(&statement, certificate, &signer)?)
+}
+
+fn new_key() -> Result<SoftwareSigner, SetupError> {
+    let mut made = SoftwareSigner::from_scalar(&random()?);
+    for _ in 1..KEY_DRAWS_MAX {
+        if made.is_err() {
+            made = SoftwareSigner::from_scalar(&random()?);
+        }
+    }
+    Ok(made?)
+}
+
+fn random<const BYTES: usize>() -> Result<Zeroizing<[u8; BYTES]>, SetupError> {
+    let mut bytes = Zeroizing::new([0; BYTES]);
+    getrandom::fill(bytes.as_mut_slice()).map_err(SetupError::Entropy)?;
+    Ok(bytes)
+}
+
+/// The machine's clock.
+pub fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).unwrap_or(Timestamp::MAX)
+}

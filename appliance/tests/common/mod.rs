@@ -1,0 +1,472 @@
+//! A whole small world for tests: a PKI in memory, an appliance in a temporary folder that listens on free ports, and parties that speak to
+//! it over real sockets.
+#![allow(dead_code, clippy::unwrap_used, missing_docs)]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use exhibit_appliance::config::Config;
+use exhibit_appliance::serve::Running;
+use exhibit_appliance::setup::{Folder, NewLog, now};
+use exhibit_appliance::tls::crypto_provider;
+use exhibit_evidence::exchange::{Admitted, EntryRecord, Problem, SlotRange, Terms, intake_prefix};
+use exhibit_evidence::keytree::KeyTree;
+use exhibit_evidence::segment::SegmentSealer;
+use exhibit_evidence::{Anchor, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body, sign};
+use exhibit_pki::{
+    Certificate, CertificateRequest, EndEntity, Identity, Issuance, KeyPurpose, Role, RustCrypto, Signer, SoftwareSigner, Timestamp,
+    TrustDomain, issue_end_entity, issue_issuing_ca, issue_root,
+};
+use exhibit_tlog::{EMPTY_ROOT, Hash, LogProof, verify_consistency};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use zeroize::Zeroizing;
+
+pub const DAY_MS: u64 = 86_400_000;
+pub const SERIES: &str = "camera/102/main";
+
+/// Root, issuing CA, and what they issue.
+pub struct Pki {
+    pub root: Certificate,
+    pub issuing: Certificate,
+    root_key: SoftwareSigner,
+    issuing_key: SoftwareSigner,
+    serial: AtomicU64,
+}
+
+/// Somebody with a key.
+pub struct Party {
+    pub certificate: Certificate,
+    pub chain: Vec<Certificate>,
+    pub signer: SoftwareSigner,
+}
+
+fn scalar(number: u64) -> Zeroizing<[u8; 48]> {
+    let mut scalar = Zeroizing::new([0x5a; 48]);
+    scalar[..8].copy_from_slice(&number.to_be_bytes());
+    scalar
+}
+
+impl Pki {
+    /// `first` makes the keys of one world differ from those of another.
+    pub fn new(first: u64) -> Self {
+        let serial = AtomicU64::new(first);
+        let domain = TrustDomain::parse("city.example").unwrap();
+        let issuance = || issuance(&serial, 0, 3650);
+        let (root_key, issuing_key) =
+            (SoftwareSigner::from_scalar(&scalar(first + 1)).unwrap(), SoftwareSigner::from_scalar(&scalar(first + 2)).unwrap());
+        let root = issue_root("Root", &domain, &root_key, &issuance()).unwrap();
+        let issuing = issue_issuing_ca("Issuing", issuing_key.public_key(), &Role::ALL, &root, &root_key, &issuance()).unwrap();
+        serial.fetch_add(1000, Ordering::Relaxed);
+        Self { root, issuing, root_key, issuing_key, serial }
+    }
+
+    pub fn party(&self, subject: &str, roles: &[Role], purpose: KeyPurpose) -> Party {
+        self.party_for(subject, roles, purpose, 0, 365)
+    }
+
+    /// Valid from so many days ago for so many days.
+    pub fn party_for(&self, subject: &str, roles: &[Role], purpose: KeyPurpose, days_ago: u64, days: u64) -> Party {
+        let signer = SoftwareSigner::from_scalar(&scalar(self.serial.fetch_add(1, Ordering::Relaxed))).unwrap();
+        let identity = Identity::parse(&format!("spiffe://city.example/{subject}")).unwrap();
+        let entity = EndEntity { identity: &identity, public_key: signer.public_key(), purpose, roles, server_names: &[] };
+        let issuance = issuance(&self.serial, days_ago, days);
+        let certificate = issue_end_entity(&entity, &self.issuing, &self.issuing_key, &issuance).unwrap();
+        Party { certificate, chain: vec![self.issuing.clone()], signer }
+    }
+
+    /// Signs the appliance's request.
+    fn sign_request(&self, path: &Path) -> Certificate {
+        let request = CertificateRequest::from_pem(&std::fs::read_to_string(path).unwrap(), &RustCrypto).unwrap();
+        let entity = EndEntity {
+            identity: request.identity().unwrap(),
+            public_key: request.public_key(),
+            purpose: KeyPurpose::Signing,
+            roles: &[Role::Appliance],
+            server_names: &["localhost".to_owned(), "127.0.0.1".to_owned()],
+        };
+        issue_end_entity(&entity, &self.issuing, &self.issuing_key, &issuance(&self.serial, 0, 365)).unwrap()
+    }
+}
+
+fn issuance(serial: &AtomicU64, days_ago: u64, days: u64) -> Issuance {
+    let mut bytes = [0; 16];
+    bytes[8..].copy_from_slice(&serial.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    bytes[0] = 1;
+    let from_ms = now().unix_ms() - 60_000 - days_ago * DAY_MS;
+    let at = |unix_ms| Timestamp::from_unix_ms(unix_ms).unwrap();
+    Issuance { not_before: at(from_ms), not_after: at(from_ms + days * DAY_MS), serial: bytes }
+}
+
+/// The appliance and everybody around it, all introduced on the ledger.
+pub struct World {
+    pub pki: Pki,
+    pub anchor: Anchor,
+    pub running: Running,
+    pub folder: tempfile::TempDir,
+    /// Milliseconds by which the appliance's clock is ahead.
+    pub ahead_ms: Arc<AtomicU64>,
+    pub authority: Writer,
+    pub camera: Party,
+    pub custodian: Party,
+    pub custodian_wrapping: Party,
+    pub investigator: Party,
+    pub investigator_wrapping: Party,
+    pub auditor: Party,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(1 << 32);
+        let state = Folder::new(&folder.path().join("state"));
+        let request = state.init(&Identity::parse("spiffe://city.example/appliance/1").unwrap()).unwrap();
+        let certificate = pki.sign_request(&request);
+        std::fs::write(folder.path().join("state/appliance.pem"), certificate.to_pem()).unwrap();
+        let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
+        let new = NewLog { origin: "city.example/log/1", chain_pem: &chain_pem, root_pem: &root_pem, now: now() };
+        let anchor = state.create_log(&new).unwrap();
+        let ahead_ms = Arc::new(AtomicU64::new(0));
+        let running = start(folder.path(), &ahead_ms).await;
+        let authority = pki.party("authority/1", &[Role::Authority], KeyPurpose::Signing);
+        let mut world = Self {
+            camera: pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing),
+            custodian: pki.party("user/k", &[Role::Custodian], KeyPurpose::Signing),
+            custodian_wrapping: pki.party("user/k", &[Role::Custodian], KeyPurpose::Wrapping),
+            investigator: pki.party("user/i", &[Role::Investigator], KeyPurpose::Signing),
+            investigator_wrapping: pki.party("user/i", &[Role::Investigator], KeyPurpose::Wrapping),
+            auditor: pki.party("user/a", &[Role::Auditor], KeyPurpose::Signing),
+            authority: Writer::new(authority, "authority/1/20261120T115958Z", &anchor),
+            pki,
+            anchor,
+            running,
+            folder,
+            ahead_ms,
+        };
+        world.introduce_authority().await;
+        for certificate in
+            [&world.camera, &world.custodian, &world.custodian_wrapping, &world.investigator, &world.investigator_wrapping, &world.auditor]
+                .map(|party| party.certificate.clone())
+        {
+            world.introduce(&certificate).await;
+        }
+        world
+    }
+
+    async fn introduce_authority(&mut self) {
+        let own = self.authority.party.certificate.clone();
+        let parts = [("certificate", &own), ("issuer-0", &self.pki.issuing), ("issuer-1", &self.pki.root)];
+        let attachments = parts.map(|(name, certificate)| AttachmentRef::of(name, certificate.der(), false)).to_vec();
+        let stored = parts.map(|(_, certificate)| certificate.der().to_vec());
+        let body = body::CertificateBody { fingerprint: *own.fingerprint(), replaces: None, attachments };
+        let signed = self.authority.next(Body::Certificate(body));
+        let mut connection = self.connect(&self.authority.party).await;
+        let stored: Vec<&[u8]> = stored.iter().map(Vec::as_slice).collect();
+        connection.put(&signed, &stored, &[]).await.admitted(201, &self.anchor, &mut self.authority, &signed);
+    }
+
+    /// Puts a certificate on the ledger.
+    pub async fn introduce(&mut self, certificate: &Certificate) {
+        let attachments = vec![AttachmentRef::of("certificate", certificate.der(), false)];
+        let body = body::CertificateBody { fingerprint: *certificate.fingerprint(), replaces: None, attachments };
+        let signed = self.authority.next(Body::Certificate(body));
+        let mut connection = self.connect(&self.authority.party).await;
+        connection.put(&signed, &[certificate.der()], &[]).await.admitted(201, &self.anchor, &mut self.authority, &signed);
+    }
+
+    pub async fn connect(&self, party: &Party) -> Connection {
+        Connection::new(self.running.addresses.intake.port(), &self.pki.root, Some(party)).await.unwrap()
+    }
+
+    /// Stops the appliance and starts it again on the same folder.
+    pub async fn restart(mut self) -> Self {
+        self.running.stop(std::time::Duration::from_secs(5)).await;
+        self.running = start(self.folder.path(), &self.ahead_ms).await;
+        self
+    }
+
+    /// The first `recipients` of camera 102: the custodian.
+    pub async fn set_recipients(&self) -> (Writer, Hash) {
+        let mut writer = Writer::new(self.custodian.clone(), "user/k/20261120T115958Z", &self.anchor);
+        let signed = writer.next(Body::Recipients(self.recipients(1, None)));
+        let mut connection = self.connect(&self.custodian).await;
+        connection.put(&signed, &[], &[]).await.admitted(201, &self.anchor, &mut writer, &signed);
+        (writer, signed.leaf_hash())
+    }
+
+    pub fn recipients(&self, number: u64, replaces: Option<Hash>) -> body::Recipients {
+        body::Recipients {
+            scope: "camera/102".to_owned(),
+            number,
+            replaces,
+            recipients: vec![*self.custodian_wrapping.certificate.fingerprint()],
+            custodians: vec![*self.custodian.certificate.fingerprint()],
+            threshold: 1,
+            expires: Timestamp::MAX,
+            attachments: vec![],
+        }
+    }
+
+    /// A camera stream with its epoch admitted.
+    pub async fn begin_epoch(&self, generation: &str, recipients: Hash) -> Writer {
+        let mut writer = Writer::new(self.camera.clone(), &format!("{SERIES}/{generation}"), &self.anchor);
+        let (epoch, wraps) = epoch(&writer.stream, recipients);
+        let signed = writer.next(epoch);
+        let mut connection = self.connect(&self.camera).await;
+        connection.put(&signed, &[&wraps], &[]).await.admitted(201, &self.anchor, &mut writer, &signed);
+        writer
+    }
+
+    /// The newest head, as an auditor sees it.
+    pub fn size(&self) -> u64 {
+        self.running.appliance.ledger.size()
+    }
+}
+
+pub async fn start(folder: &Path, ahead_ms: &Arc<AtomicU64>) -> Running {
+    let config = Config::parse("intake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n").unwrap();
+    let ahead_ms = ahead_ms.clone();
+    let clock = Arc::new(move || Timestamp::from_unix_ms(now().unix_ms() + ahead_ms.load(Ordering::Relaxed)).unwrap());
+    let fatal = Arc::new(|reason: &str| panic!("the appliance would have ended: {reason}"));
+    Running::start(Folder::new(&folder.join("state")), config, clock, fatal).await.unwrap()
+}
+
+pub fn tree() -> KeyTree {
+    KeyTree::from_root(Zeroizing::new([7; 32]))
+}
+
+pub fn epoch(stream: &StreamName, recipients: Hash) -> (Body, Vec<u8>) {
+    let wraps = AttachmentRef::erasable_bytes(&[1; 32], b"wraps are opaque to the appliance");
+    let body = body::Epoch {
+        commitment: tree().commitment(stream).unwrap(),
+        started: time("2026-11-20T11:59:58.000Z"),
+        recipients,
+        continues: body::Continues { reason: body::EpochReason::Start, previous: None },
+        attachments: vec![AttachmentRef::of("wraps", &wraps, true)],
+    };
+    (Body::Epoch(body), wraps)
+}
+
+/// Seals a segment of two fragments that starts in second `slot` of the epoch.
+pub fn segment(stream: &StreamName, seq: u64, slot: u32, plaintext: &[u8]) -> (Body, Vec<u8>) {
+    let salt = [3; 16];
+    let mut sealer = SegmentSealer::new(stream, seq, tree().slot_key(slot).unwrap(), salt);
+    let (first, last) = plaintext.split_at(plaintext.len() / 2);
+    let payload = [sealer.seal(first, false), sealer.seal(last, true)].concat();
+    let sealed = sealer.finish();
+    let start = time("2026-11-20T11:59:58.000Z").checked_add_ms(u64::from(slot) * 1000).unwrap();
+    let body = body::Segment {
+        slot,
+        salt,
+        start,
+        duration_ms: 2000,
+        media_type: "video/mp4".to_owned(),
+        random_access: true,
+        fragment_lengths: sealed.fragment_lengths,
+        ciphertext_root: sealed.ciphertext_root,
+        commitment_root: sealed.commitment_root,
+        attachments: vec![],
+    };
+    (Body::Segment(body), payload)
+}
+
+pub fn terms(investigator: &Party, stream: &StreamName, first: u32, last: u32, expires: Timestamp) -> Terms {
+    Terms {
+        type_name: "exhibit-terms/v1".to_owned(),
+        grantee: hex::encode(investigator.certificate.fingerprint()),
+        grantee_subject: investigator.certificate.identity().unwrap().subject.to_string(),
+        from: "2026-11-20T12:00:00.000Z".to_owned(),
+        to: "2026-11-20T12:00:30.000Z".to_owned(),
+        ranges: vec![SlotRange { stream: stream.as_str().to_owned(), first, last }],
+        expires: expires.to_string(),
+        purpose: "case 17".to_owned(),
+    }
+}
+
+/// A grant and its two attachments as stored.
+pub fn grant(terms: &Terms) -> (Body, [Vec<u8>; 2]) {
+    let terms = AttachmentRef::erasable_bytes(&[5; 32], &serde_json::to_vec(terms).unwrap());
+    let wraps = AttachmentRef::erasable_bytes(&[6; 32], b"wrapped nodes");
+    let attachments = vec![AttachmentRef::of("terms", &terms, true), AttachmentRef::of("wraps", &wraps, true)];
+    (Body::Grant(body::Grant { scope: "camera/102".to_owned(), attachments }), [terms, wraps])
+}
+
+pub fn time(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+impl Clone for Party {
+    fn clone(&self) -> Self {
+        let signer = SoftwareSigner::from_pkcs8_pem(&self.signer.to_pkcs8_pem()).unwrap();
+        Self { certificate: self.certificate.clone(), chain: self.chain.clone(), signer }
+    }
+}
+
+/// The chain of one issuer.
+pub struct Writer {
+    pub party: Party,
+    pub stream: StreamName,
+    pub log: Hash,
+    pub seq: u64,
+    pub prev: Hash,
+    pub observed: Head,
+}
+
+impl Writer {
+    pub fn new(party: Party, stream: &str, anchor: &Anchor) -> Self {
+        let stream = StreamName::parse(stream).unwrap();
+        Self { party, stream, log: anchor.log, seq: 0, prev: Hash([0; 32]), observed: Head { size: 0, root: EMPTY_ROOT } }
+    }
+
+    pub fn statement(&self, body: Body) -> Statement {
+        Statement {
+            log: self.log,
+            stream: self.stream.clone(),
+            seq: self.seq,
+            prev: self.prev,
+            issued: now(),
+            observed: self.observed,
+            body,
+        }
+    }
+
+    /// Signs what comes next, without going on.
+    pub fn next(&self, body: Body) -> SignedStatement {
+        sign(&self.statement(body), &self.party.certificate, &self.party.signer).unwrap()
+    }
+}
+
+/// One connection, spoken to byte by byte.
+pub struct Connection {
+    tls: TlsStream<TcpStream>,
+}
+
+/// What the appliance answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HashMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The kind of a refusal, such as `chain`.
+    pub fn kind(&self) -> String {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        let problem: Problem = self.json();
+        assert_eq!(problem.status, self.status);
+        problem.kind.strip_prefix("tag:exhibit,2026:").unwrap().to_owned()
+    }
+
+    pub fn closes(&self) -> bool {
+        self.headers.get("connection").is_some_and(|value| value == "close")
+    }
+
+    /// Verifies the receipt as a client does, and takes the writer one further.
+    pub fn admitted(&self, status: u16, anchor: &Anchor, writer: &mut Writer, signed: &SignedStatement) -> Admitted {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        let admitted: Admitted = self.json();
+        let leaf = Hash::from_hex(&admitted.leaf).unwrap();
+        let proof = LogProof::parse(&admitted.receipt).unwrap();
+        assert_eq!(proof.index, admitted.index);
+        let head = proof.verify(&leaf, &anchor.verifier).unwrap();
+        let observed = signed.statement().observed;
+        let path: Vec<Hash> = admitted.consistency.iter().map(|hash| Hash::from_base64(hash).unwrap()).collect();
+        verify_consistency(observed.size, &observed.root, head.size, &head.root, &path).unwrap();
+        writer.seq = signed.statement().seq + 1;
+        writer.prev = leaf;
+        writer.observed = Head { size: head.size, root: head.root };
+        admitted
+    }
+}
+
+impl Connection {
+    /// Connects to localhost, with or without a client certificate.
+    pub async fn new(port: u16, root: &Certificate, party: Option<&Party>) -> std::io::Result<Self> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from(root.der().to_vec())).unwrap();
+        let builder = rustls::ClientConfig::builder_with_provider(Arc::new(crypto_provider()));
+        let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]).unwrap().with_root_certificates(roots);
+        let mut config = match party {
+            None => builder.with_no_client_auth(),
+            Some(party) => {
+                let certificates = [std::slice::from_ref(&party.certificate), &party.chain].concat();
+                let chain = certificates.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
+                let key = PrivateKeyDer::from_pem_slice(party.signer.to_pkcs8_pem().as_bytes()).unwrap();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        config.resumption = rustls::client::Resumption::disabled();
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        Ok(Self { tls: connector.connect(ServerName::try_from("localhost").unwrap(), stream).await? })
+    }
+
+    pub async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.tls.write_all(bytes).await?;
+        self.tls.flush().await
+    }
+
+    /// Ends our side without having sent everything.
+    pub async fn end(&mut self) {
+        self.tls.shutdown().await.unwrap();
+    }
+
+    /// Reads one answer; an error if the connection ended instead.
+    pub async fn answer(&mut self) -> std::io::Result<Answer> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.tls.read_u8().await?);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+        let headers: HashMap<String, String> = lines.filter_map(header).collect();
+        let mut body = vec![0; headers["content-length"].parse().unwrap()];
+        self.tls.read_exact(&mut body).await?;
+        Ok(Answer { status, headers, body })
+    }
+
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.get_with(path, "").await
+    }
+
+    pub async fn get_with(&mut self, path: &str, headers: &str) -> Answer {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes()).await.unwrap();
+        self.answer().await.unwrap()
+    }
+
+    pub async fn record(&mut self, path: &str) -> (EntryRecord, SignedStatement) {
+        use base64ct::Encoding;
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        let record: EntryRecord = answer.json();
+        let signed = SignedStatement::parse(&base64ct::Base64::decode_vec(&record.entry).unwrap()).unwrap();
+        (record, signed)
+    }
+
+    pub async fn put(&mut self, signed: &SignedStatement, attachments: &[&[u8]], payload: &[u8]) -> Answer {
+        let body = [intake_prefix(signed.der(), attachments), payload.to_vec()].concat();
+        self.put_raw(&path_of(signed), &format!("Content-Length: {}\r\n", body.len()), &body).await
+    }
+
+    pub async fn put_raw(&mut self, path: &str, headers: &str, body: &[u8]) -> Answer {
+        self.send(format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes()).await.unwrap();
+        // A refusal may come before everything is sent.
+        let _ = self.send(body).await;
+        self.answer().await.unwrap()
+    }
+}
+
+pub fn path_of(signed: &SignedStatement) -> String {
+    format!("/v1/streams/{}/{}", signed.statement().stream, signed.statement().seq)
+}
