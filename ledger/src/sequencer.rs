@@ -184,13 +184,12 @@ impl Writer {
     /// Reads back and re-hashes what was written after `before`: single flipped bits have ended public logs. What comes of it is signed.
     fn read_back(&self, before: MerkleFrontier) -> Result<ReadBack, LedgerError> {
         let store = &self.shared.store;
-        let written = self.edge.frontier();
-        let (first, size) = (before.size(), written.size());
+        let (first, size) = (before.size(), self.edge.frontier().size());
         let mut again = before;
         for entry in store.entries(first, size - first)? {
             again.push(leaf_hash(&entry), |_, _, _| {});
         }
-        if again != *written || root_at(&TileReader::new(store), size)? != again.root() {
+        if again != store.tree()? || root_at(&TileReader::new(store), size)? != again.root() {
             return Err(damaged(format_args!("what was read back for entries {first} to {} is not what was written", size - 1)));
         }
         Ok(ReadBack(again))
@@ -237,7 +236,8 @@ mod tests {
 
     use super::*;
     use crate::Options;
-    use crate::database::{ENTRIES, LogTail, TILES};
+    use crate::database::{ENTRIES, LogTail, META, TILES};
+    use crate::store::META_TREE;
 
     /// Writes 300 entries and then 40, damages the rows, and reads back.
     fn read_back_after(damage: impl FnOnce(&DB)) -> Result<ReadBack, LedgerError> {
@@ -284,6 +284,8 @@ mod tests {
             let missing = read_back_after(|db| db.delete_cf(db.cf_handle(ENTRIES).unwrap(), index.to_be_bytes()).unwrap());
             assert!(missing.is_err(), "the missing entry {index} would be signed");
         }
+        let altered = read_back_after(|db| flip(db, META, META_TREE.as_bytes())).unwrap_err();
+        assert!(matches!(altered, LedgerError::Damaged(_)), "start would not find the tree that is signed: {altered}");
         for (level, index) in [(0, 1), (1, 0)] {
             let key = [&[level][..], &u64::to_be_bytes(index)].concat();
             let altered = read_back_after(|db| flip(db, TILES, &key)).unwrap_err();

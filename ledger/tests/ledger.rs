@@ -379,12 +379,14 @@ fn a_panic_of_the_writer_answers_everybody() {
     append_to(&ledger, chain.next(10), &sender);
     gate.wait_until_signing();
     append_to(&ledger, chain.next(10), &sender);
+    drop(sender);
     // The signer panics when its gate is gone.
     drop(gate);
     for _ in 0..2 {
         assert!(matches!(outcomes.recv().unwrap(), Err(LedgerError::Stopped(_))));
     }
     assert!(matches!(ledger.append(chain.next(10)), Err(LedgerError::Stopped(_))));
+    assert!(matches!(ledger.entry(0), Err(LedgerError::Stopped(_))), "read on after the writer broke");
 }
 
 #[test]
