@@ -164,11 +164,15 @@ record() {
     >"$state/camera-102.out" 2>"$state/camera-102.err" &
   local agent=$! waited=0
   children+=("$agent")
+  local line_end='\n' every=10
+  if [ -t 1 ]; then line_end='\r' every=1; fi
   while kill -0 "$agent" 2>/dev/null; do
     sleep 1
     waited=$((waited + 1))
-    printf '\r  %3d s: %s segments sealed, %s receipts verified ' "$waited" \
-      "$(grep -c '"event":"sealed"' "$state/camera-102.out" || true)" "$(grep -c '"event":"acknowledged"' "$state/camera-102.out" || true)"
+    if [ $((waited % every)) -eq 0 ]; then
+      printf "  %3d s: %s segments sealed, %s receipts verified$line_end" "$waited" \
+        "$(grep -c '"event":"sealed"' "$state/camera-102.out" || true)" "$(grep -c '"event":"acknowledged"' "$state/camera-102.out" || true)"
+    fi
     [ "$waited" -ne "$record_seconds" ] || kill -TERM "$agent" 2>/dev/null || true
     [ "$waited" -lt $((record_seconds + 60)) ] || fail "The camera does not stop; see $state/camera-102.err."
   done
