@@ -1,0 +1,303 @@
+//! Whose recipients a camera obeys: each hostile set is named by its defect.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../../client/tests/support/mod.rs"]
+mod support;
+
+use exhibit_camera_core::{
+    obtain::{Obtain, ObtainError},
+    recipients::{Accepted, Custodians, Obeyed, RecipientsError, Trust, judge_certificates, judge_succession},
+};
+use exhibit_client::Appliance;
+use exhibit_evidence::{Body, Head, SignedStatement, body::Recipients};
+use exhibit_pki::{Certificate, KeyPurpose, Role, RustCrypto, Subject};
+use exhibit_tlog::{EMPTY_ROOT, Hash};
+use support::{FakeAppliance, Party, Pki, signed, time};
+
+struct Bench {
+    pki: Pki,
+    roots: Vec<Certificate>,
+    intermediates: Vec<Certificate>,
+    camera: Subject,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let pki = Pki::new(10);
+        let (roots, intermediates) = (vec![pki.root.clone()], vec![pki.issuing.clone()]);
+        Self { pki, roots, intermediates, camera: Subject::parse("camera/102").unwrap() }
+    }
+
+    fn trust(&self) -> Trust<'_> {
+        Trust { camera: &self.camera, roots: &self.roots, intermediates: &self.intermediates, verifier: &RustCrypto }
+    }
+
+    fn pinned(&self) -> Custodians {
+        Custodians { fingerprints: vec![*self.pki.custodian().certificate.fingerprint()], threshold: 1 }
+    }
+
+    fn set(&self) -> Recipients {
+        Recipients {
+            scope: "camera/102".into(),
+            number: 1,
+            replaces: None,
+            recipients: vec![*self.pki.custodian_wrapping().certificate.fingerprint()],
+            custodians: vec![*self.pki.custodian().certificate.fingerprint()],
+            threshold: 1,
+            expires: time("2050-01-01T00:00:00.000Z"),
+            attachments: vec![],
+        }
+    }
+
+    fn judge(
+        &self,
+        custodians: &Custodians,
+        in_force: Option<&Accepted>,
+        by: &Party,
+        set: Recipients,
+    ) -> Result<Accepted, RecipientsError> {
+        judge_succession(&self.trust(), custodians, in_force, &state(by, set), &by.certificate)
+    }
+
+    fn in_force(&self) -> Accepted {
+        self.judge(&self.pinned(), None, &self.pki.custodian(), self.set()).unwrap()
+    }
+}
+
+fn state(by: &Party, set: Recipients) -> SignedStatement {
+    let stream = format!("{}/20261102T000000Z", by.certificate.identity().unwrap().subject);
+    signed(by, Hash([1; 32]), &stream, 0, Hash::default(), Head { size: 0, root: EMPTY_ROOT }, Body::Recipients(set))
+}
+
+#[test]
+fn what_the_pinned_custodian_signed_is_obeyed() {
+    let bench = Bench::new();
+    let stated = state(&bench.pki.custodian(), bench.set());
+    let accepted = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &bench.pki.custodian().certificate).unwrap();
+    assert_eq!((accepted.number, accepted.leaf, &accepted.next), (1, stated.leaf_hash(), &bench.pinned()));
+    let obeyed = judge_certificates(&bench.trust(), accepted, &stated, vec![bench.pki.custodian_wrapping().certificate]).unwrap();
+    assert_eq!(obeyed.certificates.len(), 1);
+}
+
+#[test]
+fn signed_by_a_custodian_that_was_not_pinned() {
+    let bench = Bench::new();
+    let other = bench.pki.party("user/x1", Role::Custodian, KeyPurpose::Signing, 70);
+    assert!(matches!(bench.judge(&bench.pinned(), None, &other, bench.set()), Err(RecipientsError::NotACustodian(_))));
+}
+
+#[test]
+fn signed_by_another_key_than_the_certificate_shown() {
+    let bench = Bench::new();
+    let other = bench.pki.party("user/c1", Role::Custodian, KeyPurpose::Signing, 70);
+    let stated = state(&other, bench.set());
+    let shown = bench.pki.custodian().certificate;
+    let judged = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &shown);
+    assert!(matches!(judged, Err(RecipientsError::NotACustodian(_))), "{judged:?}");
+}
+
+#[test]
+fn pinned_but_without_the_role_of_a_custodian() {
+    let bench = Bench::new();
+    let investigator = bench.pki.party("user/i1", Role::Investigator, KeyPurpose::Signing, 70);
+    let custodians = Custodians { fingerprints: vec![*investigator.certificate.fingerprint()], threshold: 1 };
+    assert!(matches!(bench.judge(&custodians, None, &investigator, bench.set()), Err(RecipientsError::Signature(_))));
+}
+
+#[test]
+fn signed_by_a_custodian_of_another_root() {
+    let bench = Bench::new();
+    let foreign = Pki::new(100).custodian();
+    let custodians = Custodians { fingerprints: vec![*foreign.certificate.fingerprint()], threshold: 1 };
+    assert!(matches!(bench.judge(&custodians, None, &foreign, bench.set()), Err(RecipientsError::Path { .. })));
+}
+
+#[test]
+fn for_another_camera() {
+    let bench = Bench::new();
+    for scope in ["camera/103", "camera/10", "camera/1020"] {
+        let set = Recipients { scope: scope.into(), ..bench.set() };
+        let judged = bench.judge(&bench.pinned(), None, &bench.pki.custodian(), set);
+        assert!(matches!(judged, Err(RecipientsError::Scope(_))), "{scope} was obeyed");
+    }
+}
+
+#[test]
+fn number_not_above_the_one_in_force() {
+    let bench = Bench::new();
+    let in_force = Accepted { number: 5, ..bench.in_force() };
+    for number in [1, 4, 5] {
+        let set = Recipients { number, replaces: Some(in_force.leaf), ..bench.set() };
+        let judged = bench.judge(&in_force.next, Some(&in_force), &bench.pki.custodian(), set);
+        assert_eq!(judged, Err(RecipientsError::Number { accepted: 5, offered: number }));
+    }
+    let set = Recipients { number: 6, replaces: Some(in_force.leaf), ..bench.set() };
+    assert_eq!(bench.judge(&in_force.next, Some(&in_force), &bench.pki.custodian(), set).unwrap().number, 6);
+}
+
+#[test]
+fn replaces_another_set_than_the_one_in_force() {
+    let bench = Bench::new();
+    let in_force = bench.in_force();
+    for replaces in [None, Some(Hash([9; 32]))] {
+        let set = Recipients { number: 2, replaces, ..bench.set() };
+        let judged = bench.judge(&in_force.next, Some(&in_force), &bench.pki.custodian(), set);
+        assert_eq!(judged, Err(RecipientsError::Replaces(2)));
+    }
+}
+
+#[test]
+fn a_threshold_above_one_needs_approvals_and_says_so() {
+    let bench = Bench::new();
+    let two = Custodians { threshold: 2, ..bench.pinned() };
+    let judged = bench.judge(&two, None, &bench.pki.custodian(), bench.set());
+    assert_eq!(judged, Err(RecipientsError::ThresholdNeedsApprove(2)));
+    assert!(judged.unwrap_err().to_string().contains("approve"));
+    let set = Recipients { threshold: 2, custodians: vec![[1; 32], [2; 32]], ..bench.set() };
+    let judged = bench.judge(&bench.pinned(), None, &bench.pki.custodian(), set);
+    assert_eq!(judged, Err(RecipientsError::ThresholdNeedsApprove(2)), "the camera would be locked out by the set after this");
+}
+
+#[test]
+fn another_statement_than_recipients() {
+    let bench = Bench::new();
+    let moment = time("2026-11-20T12:00:00.000Z");
+    let gap = exhibit_evidence::body::Gap { cause: exhibit_evidence::body::GapCause::Mode, from: moment, to: moment, attachments: vec![] };
+    let camera = bench.pki.camera();
+    let stream = "camera/102/main/20261102T000000Z";
+    let stated = signed(&camera, Hash([1; 32]), stream, 0, Hash::default(), Head { size: 0, root: EMPTY_ROOT }, Body::Gap(gap));
+    let judged = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &camera.certificate);
+    assert_eq!(judged, Err(RecipientsError::Type("gap/v1".into())));
+}
+
+#[test]
+fn wrapping_certificates_that_are_not_those_named_not_for_wrapping_or_of_another_root() {
+    let bench = Bench::new();
+    let judge = |named: &[&Certificate], given: &[&Certificate]| -> Result<Obeyed, RecipientsError> {
+        let recipients = named.iter().map(|certificate| *certificate.fingerprint()).collect();
+        let stated = state(&bench.pki.custodian(), Recipients { recipients, ..bench.set() });
+        let accepted = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &bench.pki.custodian().certificate)?;
+        judge_certificates(&bench.trust(), accepted, &stated, given.iter().map(|certificate| (*certificate).clone()).collect())
+    };
+    let ours = bench.pki.custodian_wrapping().certificate;
+    let intruder = bench.pki.party("user/x1", Role::Custodian, KeyPurpose::Wrapping, 70).certificate;
+    let signing = bench.pki.custodian().certificate;
+    let foreign = Pki::new(100).custodian_wrapping().certificate;
+    assert!(judge(&[&ours, &intruder], &[&ours, &intruder]).is_ok());
+    assert_eq!(judge(&[&ours], &[&intruder]), Err(RecipientsError::Certificates));
+    assert_eq!(judge(&[&ours], &[&ours, &intruder]), Err(RecipientsError::Certificates), "an intruder was added");
+    assert_eq!(judge(&[&ours, &intruder], &[&ours]), Err(RecipientsError::Certificates), "a recipient was left out");
+    assert!(matches!(judge(&[&signing], &[&signing]), Err(RecipientsError::NotForWrapping(_))));
+    assert!(matches!(judge(&[&foreign], &[&foreign]), Err(RecipientsError::Path { .. })));
+}
+
+#[test]
+fn certificates_of_another_set() {
+    let bench = Bench::new();
+    let stated = state(&bench.pki.custodian(), bench.set());
+    let accepted = Accepted { leaf: Hash([9; 32]), ..bench.in_force() };
+    let judged = judge_certificates(&bench.trust(), accepted, &stated, vec![bench.pki.custodian_wrapping().certificate]);
+    assert_eq!(judged, Err(RecipientsError::Certificates));
+}
+
+/// A camera and what it asks.
+struct Asking {
+    fake: FakeAppliance,
+    folder: tempfile::TempDir,
+    pin: exhibit_evidence::Pin,
+    camera: Subject,
+    intermediates: Vec<Certificate>,
+}
+
+impl Asking {
+    async fn new() -> Self {
+        let fake = FakeAppliance::start().await;
+        fake.introduce(&fake.pki.custodian_wrapping().certificate, 0);
+        let (pin, intermediates) = (fake.pin(), vec![fake.pki.issuing.clone()]);
+        Self { fake, folder: tempfile::tempdir().unwrap(), pin, camera: Subject::parse("camera/102").unwrap(), intermediates }
+    }
+
+    fn obtain(&self) -> Obtain<'_> {
+        Obtain { pin: &self.pin, camera: &self.camera, intermediates: &self.intermediates, verifier: &RustCrypto }
+    }
+
+    async fn newest(&self, in_force: Option<&Accepted>) -> Result<Option<Obeyed>, ObtainError> {
+        let identity = self.fake.pki.identity(&self.fake.pki.camera());
+        let mut appliance = Appliance::new(&self.fake.address, &identity, &self.pin.anchor).unwrap();
+        self.obtain().newest(&mut appliance, in_force, &self.folder.path().join("recipients.json")).await
+    }
+
+    fn kept(&self, number_min: u64) -> Result<Option<Obeyed>, ObtainError> {
+        self.obtain().kept(&self.folder.path().join("recipients.json"), number_min)
+    }
+}
+
+#[tokio::test]
+async fn sets_that_were_missed_are_followed_from_custodian_to_custodian() {
+    let asking = Asking::new().await;
+    let (first, second) = (asking.fake.pki.custodian(), asking.fake.pki.party("user/c2", Role::Custodian, KeyPurpose::Signing, 71));
+    asking.fake.introduce(&second.certificate, 1);
+    let one = asking.fake.recipients(&first, |_| {});
+    let in_force = asking.newest(None).await.unwrap().unwrap().accepted;
+    assert_eq!(asking.newest(Some(&in_force)).await.unwrap(), None);
+    let two = asking.fake.recipients(&first, |set| {
+        (set.number, set.replaces) = (2, Some(one));
+        set.custodians = vec![*second.certificate.fingerprint()];
+    });
+    asking.fake.recipients(&second, |set| {
+        (set.number, set.replaces) = (3, Some(two));
+        set.custodians = vec![*second.certificate.fingerprint()];
+    });
+    for known in [Some(&in_force), None] {
+        let obeyed = asking.newest(known).await.unwrap().unwrap();
+        assert_eq!((obeyed.accepted.number, &obeyed.accepted.next.fingerprints), (3, &vec![*second.certificate.fingerprint()]));
+    }
+    assert_eq!(asking.kept(3).unwrap().unwrap().accepted.number, 3);
+    assert!(matches!(asking.kept(4), Err(ObtainError::Kept(_))), "older recipients were put back");
+}
+
+#[tokio::test]
+async fn a_custodian_who_was_removed_in_a_set_that_was_missed_has_no_say() {
+    let asking = Asking::new().await;
+    let (first, second) = (asking.fake.pki.custodian(), asking.fake.pki.party("user/c2", Role::Custodian, KeyPurpose::Signing, 71));
+    asking.fake.introduce(&second.certificate, 1);
+    let one = asking.fake.recipients(&first, |_| {});
+    let in_force = asking.newest(None).await.unwrap().unwrap().accepted;
+    let two = asking.fake.recipients(&first, |set| {
+        (set.number, set.replaces) = (2, Some(one));
+        set.custodians = vec![*second.certificate.fingerprint()];
+    });
+    asking.fake.recipients(&first, |set| (set.number, set.replaces) = (3, Some(two)));
+    let refused = asking.newest(Some(&in_force)).await;
+    assert!(matches!(refused, Err(ObtainError::Judged(RecipientsError::NotACustodian(_)))), "{refused:?}");
+    assert_eq!(asking.kept(1).unwrap().unwrap().accepted, in_force, "what was refused was kept");
+}
+
+#[tokio::test]
+async fn a_wrapping_certificate_that_came_onto_the_ledger_after_the_recipients_does_not_count() {
+    let asking = Asking::new().await;
+    let late = asking.fake.pki.party("user/c1", Role::Custodian, KeyPurpose::Wrapping, 72).certificate;
+    asking.fake.recipients(&asking.fake.pki.custodian(), |set| set.recipients = vec![*late.fingerprint()]);
+    asking.fake.introduce(&late, 1);
+    let refused = asking.newest(None).await;
+    assert!(matches!(refused, Err(ObtainError::Certificate { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn kept_recipients_that_were_altered_are_not_obeyed() {
+    let asking = Asking::new().await;
+    asking.fake.recipients(&asking.fake.pki.custodian(), |_| {});
+    asking.newest(None).await.unwrap();
+    let path = asking.folder.path().join("recipients.json");
+    let kept = std::fs::read_to_string(&path).unwrap();
+    let intruder = asking.fake.pki.party("user/x1", Role::Custodian, KeyPurpose::Wrapping, 70).certificate;
+    let mut json: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    json["certificates"] = serde_json::json!([intruder.to_pem()]);
+    std::fs::write(&path, json.to_string()).unwrap();
+    assert!(matches!(asking.kept(1), Err(ObtainError::Judged(RecipientsError::Certificates))));
+    json["record"]["index"] = serde_json::json!(0);
+    std::fs::write(&path, json.to_string()).unwrap();
+    assert!(asking.kept(1).is_err());
+    std::fs::write(&path, &kept).unwrap();
+    assert!(asking.kept(1).unwrap().is_some());
+}
