@@ -193,12 +193,6 @@ impl Appliance {
         }
         let receipt = verify_receipt(&self.anchor, &leaf, admitted.index, &admitted.receipt)?;
         let observed = &signed.statement().observed;
-        if receipt.index < observed.size {
-            return Err(untrustworthy(format!(
-                "the entry was put at index {}, below the {} that it had observed",
-                receipt.index, observed.size
-            )));
-        }
         let path = admitted.consistency.iter().map(|hash| Hash::from_base64(hash)).collect::<Option<Vec<_>>>();
         let path = path.ok_or_else(|| ClientError::Protocol("the consistency proof is not made of hashes".into()))?;
         verify_consistency(observed.size, &observed.root, receipt.checkpoint.size, &receipt.checkpoint.root, &path)

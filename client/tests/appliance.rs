@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::{io::Write, sync::atomic::Ordering};
 
 use exhibit_client::{Appliance, ClientError, Receipt};
 use exhibit_evidence::{
@@ -14,7 +14,7 @@ use exhibit_evidence::{
 };
 use exhibit_tlog::{EMPTY_ROOT, Hash, leaf_hash};
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
-use support::{FakeAppliance, Mischief, Pki, server_config, signed, time};
+use support::{ENDLESS_BYTES, FakeAppliance, Mischief, Pki, server_config, signed, time};
 
 const STREAM: &str = "camera/102/main/20261120T115958Z";
 const NOTHING: Head = Head { size: 0, root: EMPTY_ROOT };
@@ -97,6 +97,7 @@ async fn forged_receipts_are_untrustworthy() {
         Mischief::ReceiptOfAnotherEntry,
         Mischief::PathOfAnotherEntry,
         Mischief::WrongIndex,
+        Mischief::LeafOfAnotherEntry,
         Mischief::OneSignatureOnly,
         Mischief::ForeignKeys,
         Mischief::ForkedLog,
@@ -109,24 +110,6 @@ async fn forged_receipts_are_untrustworthy() {
         let result = client(&fake).put(&statement(&fake, 0, observed, gap()), &[], None).await;
         assert!(matches!(result, Err(ClientError::Untrustworthy(_))), "{mischief:?} was accepted: {result:?}");
     }
-}
-
-#[tokio::test]
-async fn an_entry_cannot_stand_below_the_head_that_it_observed() {
-    let fake = FakeAppliance::start().await;
-    let first = statement(&fake, 0, NOTHING, gap());
-    let mut client = client(&fake);
-    client.put(&first, &[], None).await.unwrap();
-    // A log of three whose head the statement at index 1 claims to have observed: the chain of hashes makes it impossible to be honest.
-    fake.append(&fake.pki.camera(), "camera/102/main/20261119T115958Z", 0, gap());
-    let head = fake.head();
-    let later = statement(&fake, 1, head, gap());
-    {
-        let mut world = fake.world();
-        world.log.entries[1] = later.der().to_vec();
-        world.positions.insert((STREAM.to_owned(), 1), 1);
-    }
-    assert!(matches!(client.put(&later, &[], None).await, Err(ClientError::Untrustworthy(_))));
 }
 
 #[tokio::test]
@@ -234,6 +217,27 @@ async fn entries_and_attachments_are_what_was_asked_for() {
 }
 
 #[tokio::test]
+async fn another_entry_than_was_asked_for_is_untrustworthy() {
+    let fake = FakeAppliance::start().await;
+    fake.introduce(&fake.pki.custodian_wrapping().certificate, 0);
+    fake.introduce(&fake.pki.camera().certificate, 1);
+    let leaf = leaf_hash(&fake.world().log.entries[1]);
+    fake.misbehave(Mischief::AnotherRecord);
+    assert!(matches!(client(&fake).entry(&leaf).await, Err(ClientError::Untrustworthy(_))));
+}
+
+#[tokio::test]
+async fn a_connection_is_not_used_again_after_a_refusal() {
+    let fake = FakeAppliance::start().await;
+    let mut client = client(&fake);
+    fake.misbehave_times(Mischief::ClaimsToBeAhead, 1);
+    let signed = statement(&fake, 0, NOTHING, gap());
+    assert_eq!(refused(client.put(&signed, &[], None).await).0, 409);
+    client.put(&signed, &[], None).await.unwrap();
+    assert_eq!(fake.world().connections, 2, "what is left of a refused body was taken for a request");
+}
+
+#[tokio::test]
 async fn answers_without_sense_or_end_are_refused() {
     let fake = FakeAppliance::start().await;
     let mut client = client(&fake);
@@ -243,6 +247,8 @@ async fn answers_without_sense_or_end_are_refused() {
     fake.misbehave(Mischief::Endless);
     let result = client.get_bytes("/log/checkpoint", 1000).await;
     assert!(matches!(result, Err(ClientError::Protocol(_))), "{result:?}");
+    let served = fake.served.load(Ordering::Relaxed);
+    assert!(served < ENDLESS_BYTES / 2, "{served} bytes of an answer without end were read");
     fake.misbehave(Mischief::Unavailable);
     assert_eq!(refused(client.put(&statement(&fake, 0, NOTHING, gap()), &[], None).await).0, 503);
 }

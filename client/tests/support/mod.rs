@@ -6,7 +6,12 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard},
+    pin::Pin as StdPin,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
 };
 
 use base64ct::{Base64, Encoding};
@@ -27,8 +32,12 @@ use exhibit_tlog::{
     prove_consistency, prove_inclusion, root_of,
     tile::{TileId, encode_tile, tile_exists},
 };
-use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, service::service_fn};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Body as HttpBody, Frame, Incoming},
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use rustls::{
     RootCertStore, ServerConfig,
@@ -211,6 +220,10 @@ pub enum Mischief {
     ReceiptOfAnotherEntry,
     /// The receipt proves another leaf under the right index.
     PathOfAnotherEntry,
+    /// The receipt is right, the leaf named beside it is not.
+    LeafOfAnotherEntry,
+    /// Asked for an entry, gives the one at index 2.
+    AnotherRecord,
     /// The answer and the receipt name different indexes.
     WrongIndex,
     /// Only one of the log's two keys has signed.
@@ -260,6 +273,8 @@ pub struct FakeAppliance {
     pub pki: Pki,
     pub world: Arc<Mutex<World>>,
     pub address: String,
+    /// Bytes of endless answers that were asked for.
+    pub served: Arc<AtomicU64>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -296,10 +311,11 @@ impl FakeAppliance {
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls.unwrap_or_else(|| server_config(&pki, &pki.appliance()))));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let served = Arc::clone(&world);
+        let served = Arc::new(AtomicU64::new(0));
+        let (of_task, counter) = (Arc::clone(&world), Arc::clone(&served));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, world) = (acceptor.clone(), Arc::clone(&served));
+                let (acceptor, world, counter) = (acceptor.clone(), Arc::clone(&of_task), Arc::clone(&counter));
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     {
@@ -312,12 +328,12 @@ impl FakeAppliance {
                             connection.negotiated_key_exchange_group().unwrap().name(),
                         ));
                     }
-                    let service = service_fn(move |request| answer(Arc::clone(&world), request));
+                    let service = service_fn(move |request| answer(Arc::clone(&world), Arc::clone(&counter), request));
                     drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
                 });
             }
         });
-        Self { pki, world, address, task }
+        Self { pki, world, address, served, task }
     }
 
     pub fn world(&self) -> MutexGuard<'_, World> {
@@ -420,9 +436,30 @@ pub fn server_config(pki: &Pki, server: &Party) -> ServerConfig {
     config
 }
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<BoxBody<Bytes, Infallible>>;
 
-async fn answer(world: Arc<Mutex<World>>, request: Request<Incoming>) -> Result<Answer, std::io::Error> {
+fn whole(bytes: impl Into<Bytes>) -> BoxBody<Bytes, Infallible> {
+    Full::new(bytes.into()).boxed()
+}
+
+/// What an answer without end has in the end, so that a test of it does.
+pub const ENDLESS_BYTES: u64 = 64 << 20;
+
+/// Counts what was asked of it.
+struct Endless {
+    served: Arc<AtomicU64>,
+}
+
+impl HttpBody for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+    fn poll_frame(self: StdPin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let served = self.served.fetch_add(1 << 16, Ordering::Relaxed);
+        Poll::Ready((served < ENDLESS_BYTES).then(|| Ok(Frame::data(Bytes::from(vec![b'x'; 1 << 16])))))
+    }
+}
+
+async fn answer(world: Arc<Mutex<World>>, served: Arc<AtomicU64>, request: Request<Incoming>) -> Result<Answer, std::io::Error> {
     let path = request.uri().path().to_owned();
     let mischief = {
         let mut world = world.lock().unwrap();
@@ -438,8 +475,12 @@ async fn answer(world: Arc<Mutex<World>>, request: Request<Incoming>) -> Result<
     };
     match mischief {
         Mischief::Unavailable => return Ok(problem(503, "overloaded", None)),
-        Mischief::Gibberish => return Ok(Response::new(Full::from("<html>welcome to the hotel's network</html>"))),
-        Mischief::Endless if request.method() == Method::GET => return Ok(Response::new(Full::from(vec![b'x'; 4 << 20]))),
+        Mischief::Gibberish => return Ok(Response::new(whole("<html>welcome to the hotel's network</html>"))),
+        Mischief::Endless if request.method() == Method::GET => return Ok(Response::new(Endless { served }.boxed())),
+        Mischief::AnotherRecord if path.starts_with("/v1/entries/") => {
+            let record = world.lock().unwrap().log.record(2);
+            return Ok(Response::new(whole(serde_json::to_vec(&record).unwrap())));
+        }
         _ => {}
     }
     if request.method() == Method::PUT {
@@ -449,12 +490,12 @@ async fn answer(world: Arc<Mutex<World>>, request: Request<Incoming>) -> Result<
 }
 
 fn get(world: &World, path: &str) -> Option<Answer> {
-    let json = |index: u64| Response::new(Full::from(serde_json::to_vec(&world.log.record(index)).unwrap()));
+    let json = |index: u64| Response::new(whole(serde_json::to_vec(&world.log.record(index)).unwrap()));
     if path == "/log/checkpoint" {
-        return Some(Response::new(Full::from(world.log.checkpoint())));
+        return Some(Response::new(whole(world.log.checkpoint())));
     }
     if let Some(tile) = path.strip_prefix("/log/tile/") {
-        return Some(Response::new(Full::from(world.log.tile(tile)?)));
+        return Some(Response::new(whole(world.log.tile(tile)?)));
     }
     if path == "/v1/recipients/camera/102" {
         return Some(json(world.recipients?));
@@ -463,7 +504,7 @@ fn get(world: &World, path: &str) -> Option<Answer> {
         return Some(json(*world.certificates.get(&Hash::from_hex(hex)?.0)?));
     }
     if let Some(hex) = path.strip_prefix("/v1/attachments/") {
-        return Some(Response::new(Full::from(world.attachments.get(&Hash::from_hex(hex)?)?.clone())));
+        return Some(Response::new(whole(world.attachments.get(&Hash::from_hex(hex)?)?.clone())));
     }
     if let Some(hex) = path.strip_prefix("/v1/entries/") {
         let leaf = Hash::from_hex(hex)?;
@@ -522,7 +563,7 @@ async fn put(world: &Mutex<World>, path: &str, request: Request<Incoming>, misch
     }
     let admitted = admitted(&mut world, &signed, index, mischief);
     let status = if known.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(Response::builder().status(status).body(Full::from(serde_json::to_vec(&admitted).unwrap())).unwrap())
+    Ok(Response::builder().status(status).body(whole(serde_json::to_vec(&admitted).unwrap())).unwrap())
 }
 
 /// The answer, forged as wanted.
@@ -544,6 +585,7 @@ fn admitted(world: &mut World, signed: &SignedStatement, index: u64, mischief: M
         }
         Mischief::PathOfAnotherEntry => receipt.path = world.log.receipt(0).path,
         Mischief::WrongIndex => named += 1,
+        Mischief::LeafOfAnotherEntry => leaf = leaf_hash(&world.log.entries[0]),
         Mischief::OneSignatureOnly => {
             world.log.signs_with_both = false;
             receipt.checkpoint = world.log.checkpoint();
@@ -569,5 +611,5 @@ fn problem(status: u16, kind: &str, expected_seq: Option<u64>) -> Answer {
         expected_seq,
         expected_prev: None,
     };
-    Response::builder().status(status).body(Full::from(serde_json::to_vec(&problem).unwrap())).unwrap()
+    Response::builder().status(status).body(whole(serde_json::to_vec(&problem).unwrap())).unwrap()
 }
