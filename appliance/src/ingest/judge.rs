@@ -193,7 +193,8 @@ pub fn judge(arrival: &Arrival<'_>, log: &Hash, view: &dyn LedgerView) -> Result
         return Err(JudgeError::OtherLog(*log));
     }
     let signer = signer(&signed, arrival, view)?;
-    if signer.identity().map(|identity| &identity.subject) != Some(&peer.subject) {
+    // Trust domain and all: under two roots there may be two cameras 102.
+    if signer.identity() != Some(peer) {
         return Err(JudgeError::OtherSubject { signer: name_of(&signer), peer: name_of(arrival.peer) });
     }
     let verified = signed.verify(&signer, &AwsLc)?;

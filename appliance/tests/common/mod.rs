@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use exhibit_appliance::config::Config;
 use exhibit_appliance::serve::Running;
@@ -110,6 +110,8 @@ pub struct World {
     pub folder: tempfile::TempDir,
     /// Milliseconds by which the appliance's clock is ahead.
     pub ahead_ms: Arc<AtomicU64>,
+    /// Why the process would have ended.
+    pub fatal: Arc<Mutex<Vec<String>>>,
     pub authority: Writer,
     pub camera: Party,
     pub custodian: Party,
@@ -131,7 +133,8 @@ impl World {
         let new = NewLog { origin: "city.example/log/1", chain_pem: &chain_pem, root_pem: &root_pem, now: now() };
         let anchor = state.create_log(&new).unwrap();
         let ahead_ms = Arc::new(AtomicU64::new(0));
-        let running = start(folder.path(), &ahead_ms).await;
+        let fatal = Arc::default();
+        let running = start(folder.path(), &ahead_ms, &fatal).await;
         let authority = pki.party("authority/1", &[Role::Authority], KeyPurpose::Signing);
         let mut world = Self {
             camera: pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing),
@@ -146,6 +149,7 @@ impl World {
             running,
             folder,
             ahead_ms,
+            fatal,
         };
         world.introduce_authority().await;
         for certificate in
@@ -185,7 +189,7 @@ impl World {
     /// Stops the appliance and starts it again on the same folder.
     pub async fn restart(mut self) -> Self {
         self.running.stop(std::time::Duration::from_secs(5)).await;
-        self.running = start(self.folder.path(), &self.ahead_ms).await;
+        self.running = start(self.folder.path(), &self.ahead_ms, &self.fatal).await;
         self
     }
 
@@ -227,11 +231,12 @@ impl World {
     }
 }
 
-pub async fn start(folder: &Path, ahead_ms: &Arc<AtomicU64>) -> Running {
+pub async fn start(folder: &Path, ahead_ms: &Arc<AtomicU64>, fatal: &Arc<Mutex<Vec<String>>>) -> Running {
     let config = Config::parse("intake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n").unwrap();
     let ahead_ms = ahead_ms.clone();
     let clock = Arc::new(move || Timestamp::from_unix_ms(now().unix_ms() + ahead_ms.load(Ordering::Relaxed)).unwrap());
-    let fatal = Arc::new(|reason: &str| panic!("the appliance would have ended: {reason}"));
+    let fatal = fatal.clone();
+    let fatal = Arc::new(move |reason: &str| fatal.lock().unwrap().push(reason.to_owned()));
     Running::start(Folder::new(&folder.join("state")), config, clock, fatal).await.unwrap()
 }
 
@@ -406,6 +411,7 @@ impl Connection {
         };
         config.resumption = rustls::client::Resumption::disabled();
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.set_nodelay(true)?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         Ok(Self { tls: connector.connect(ServerName::try_from("localhost").unwrap(), stream).await? })
     }
@@ -418,6 +424,14 @@ impl Connection {
     /// Ends our side without having sent everything.
     pub async fn end(&mut self) {
         self.tls.shutdown().await.unwrap();
+    }
+
+    /// Reads the line that allows to go on.
+    pub async fn expect_continue(&mut self) {
+        let expected = b"HTTP/1.1 100 Continue\r\n\r\n";
+        let mut line = [0; 25];
+        self.tls.read_exact(&mut line).await.unwrap();
+        assert_eq!(&line, expected);
     }
 
     /// Reads one answer; an error if the connection ended instead.
