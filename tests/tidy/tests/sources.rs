@@ -23,7 +23,7 @@ const IMPURE: &[&str] = &[
     "std::env",
 ];
 
-/// Past this many lines before its tests, a file holds a second module that wants a name.
+/// Past this many lines before its tests, a file holds a second module that wants a name. Tests are lists of cases, and may be longer.
 const SOURCE_LINES_MAX: usize = 600;
 
 #[test]
@@ -51,8 +51,9 @@ fn every_source_says_what_it_is_and_is_one_thing() {
         if !source.starts_with("//!") {
             wrong.push(format!("{}: the first line says what the module is (//!)", path.display()));
         }
+        let is_test = path.iter().any(|part| part == "tests" || part == "tests.rs");
         let lines = before_tests(&source).lines().count();
-        if lines > SOURCE_LINES_MAX {
+        if lines > SOURCE_LINES_MAX && !is_test {
             wrong.push(format!("{}: {lines} lines before its tests; look for the second module", path.display()));
         }
     }

@@ -1,3 +1,5 @@
+//! The spool after crashes: every prefix of what it writes, opened again.
+
 #![allow(clippy::unwrap_used)]
 //! Every crash leaves what `open` understands, nothing is stated twice, and nothing is let go without a receipt.
 
