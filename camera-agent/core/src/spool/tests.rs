@@ -1,7 +1,6 @@
-//! The spool after crashes: every prefix of what it writes, opened again.
+//! Every crash leaves what `open` understands, nothing is stated twice, and nothing is let go without a receipt.
 
 #![allow(clippy::unwrap_used)]
-//! Every crash leaves what `open` understands, nothing is stated twice, and nothing is let go without a receipt.
 
 use exhibit_evidence::{
     AttachmentRef, Body, Head,
