@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -139,7 +140,7 @@ fn the_same_contradictions_and_broken_chains_take_no_place() {
 #[test]
 fn the_same_statement_twice_in_one_batch_gets_one_place() {
     let folder = tempfile::tempdir().unwrap();
-    let (gate, ledger) = gated_ledger(folder.path());
+    let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
     append_to(&ledger, chain.next(10), &sender);
@@ -160,7 +161,7 @@ fn the_same_statement_twice_in_one_batch_gets_one_place() {
 #[test]
 fn what_waits_during_a_sync_becomes_one_group() {
     let folder = tempfile::tempdir().unwrap();
-    let (gate, ledger) = gated_ledger(folder.path());
+    let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
     append_to(&ledger, chain.next(10), &sender);
@@ -178,7 +179,7 @@ fn what_waits_during_a_sync_becomes_one_group() {
 #[test]
 fn a_batch_is_bounded_in_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let (gate, ledger) = gated_ledger(folder.path());
+    let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
     append_to(&ledger, chain.next(10), &sender);
@@ -232,7 +233,7 @@ fn nothing_is_seen_before_the_checkpoint_that_covers_it() {
     ledger.append(first).unwrap();
     drop(ledger);
 
-    let (gate, ledger) = gated_ledger(folder.path());
+    let (ledger, gate) = gated_ledger(folder.path());
     let (sender, outcomes) = channel();
     let second =
         Candidate { annotations: vec![(b"latest".to_vec(), b"second".to_vec()), (b"more".to_vec(), b"row".to_vec())], ..chain.next(10) };
@@ -264,7 +265,7 @@ fn nothing_is_seen_before_the_checkpoint_that_covers_it() {
 #[test]
 fn a_full_queue_is_overload_and_costs_nothing_that_was_taken() {
     let folder = tempfile::tempdir().unwrap();
-    let (gate, ledger) = gated_ledger(folder.path());
+    let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
     append_to(&ledger, chain.next(10), &sender);
@@ -335,18 +336,24 @@ fn a_second_opener_is_refused() {
 #[test]
 fn dropping_the_ledger_still_answers_what_was_queued() {
     let folder = tempfile::tempdir().unwrap();
-    let (gate, ledger) = gated_ledger(folder.path());
+    let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
     append_to(&ledger, chain.next(10), &sender);
     gate.wait_until_signing();
     // The last clone lives in a callback, so that the writer's own thread drops it.
     let last = ledger.clone();
-    ledger.append_then(chain.next(10), Box::new(move |outcome| drop((sender.send(outcome), last))));
+    let (reporter, report) = channel();
+    let done = move |outcome| {
+        let outcome: Result<exhibit_ledger::Admission, LedgerError> = outcome;
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(last)));
+        reporter.send((outcome.is_ok(), dropped.is_ok())).unwrap();
+    };
+    ledger.append_then(chain.next(10), Box::new(done));
     drop(ledger);
     gate.open();
     assert!(outcomes.recv().unwrap().is_ok());
-    assert!(outcomes.recv().unwrap().is_ok());
+    assert_eq!(report.recv().unwrap(), (true, true), "the writer waited for itself");
 }
 
 #[test]
@@ -373,7 +380,7 @@ fn a_failed_signature_stops_the_writer_and_the_entry_is_signed_at_the_next_start
 #[test]
 fn a_panic_of_the_writer_answers_everybody() {
     let folder = tempfile::tempdir().unwrap();
-    let (gate, ledger) = gated_ledger(folder.path());
+    let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
     append_to(&ledger, chain.next(10), &sender);
@@ -413,7 +420,7 @@ fn batches_are_bounded_however_they_are_configured() {
 
 fn append_to(ledger: &Ledger, candidate: Candidate, sender: &Sender<Result<exhibit_ledger::Admission, LedgerError>>) {
     let sender = sender.clone();
-    ledger.append_then(candidate, Box::new(move |outcome| sender.send(outcome).unwrap()));
+    ledger.append_then(candidate, Box::new(move |outcome| drop(sender.send(outcome))));
 }
 
 /// Signs once its gate is open; until then a batch stays durable and unsigned.
@@ -441,12 +448,13 @@ impl Gate {
     }
 }
 
-fn gated_ledger(folder: &std::path::Path) -> (Gate, Ledger) {
+/// The gate is to be dropped before the ledger, so that a test that fails ends: a signer without its gate panics.
+fn gated_ledger(folder: &std::path::Path) -> (Ledger, Gate) {
     let (signing, is_signing) = channel();
     let (opened, is_opened) = channel();
     let gated = GatedSigner { inner: signers(1).remove(0), signing, opened: Mutex::new(is_opened) };
     let options = Options { signers: vec![Arc::new(gated), signers(1).remove(1)], ..options() };
-    (Gate { signing: is_signing, opened }, Ledger::open(folder, options).unwrap())
+    (Ledger::open(folder, options).unwrap(), Gate { signing: is_signing, opened })
 }
 
 impl NoteSigner for GatedSigner {
