@@ -38,6 +38,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 const HANDSHAKE_MAX: Duration = Duration::from_secs(15);
 /// From the last byte sent to the answer: the appliance verifies, syncs and signs in milliseconds; a busy disk takes seconds.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// A connection that cancels a request is at its end already.
+const END_MAX: Duration = Duration::from_secs(1);
 /// A link slower than this cannot carry video; a peer slower than this holds the connection on purpose.
 const RATE_MIN_BYTES_PER_S: u64 = 16 * 1024;
 
@@ -92,8 +94,19 @@ pub(crate) struct Connection {
 
 struct Live {
     sender: SendRequest<PutBody>,
-    driver: JoinHandle<()>,
+    driver: JoinHandle<hyper::Result<()>>,
     used: bool,
+}
+
+impl Live {
+    /// Why a request could not even begin: a server that refuses the client's certificate says so after the client believes that it is
+    /// connected (RFC 8446 section 4.4.2), and it is the connection that hears it, not the request.
+    async fn why_it_ended(&mut self, request: hyper::Error) -> io::Error {
+        match timeout(END_MAX, &mut self.driver).await {
+            Ok(Ok(Err(ended))) => broken(ended),
+            _ => broken(request),
+        }
+    }
 }
 
 impl Drop for Live {
@@ -154,8 +167,8 @@ impl Connection {
         let stream = timeout(HANDSHAKE_MAX, handshake).await.map_err(|_| timed_out("the TLS handshake", HANDSHAKE_MAX))??;
         let io = TokioIo::new(PatientStream { inner: stream, deaf: false });
         let (sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(io::Error::other)?;
-        // Errors of the connection reach the caller through its pending request.
-        let driver = tokio::spawn(async move { drop(connection.await) });
+        // Errors of the connection reach the caller through its pending request, or through `why_it_ended`.
+        let driver = tokio::spawn(connection);
         Ok(Live { sender, driver, used: false })
     }
 }
@@ -170,8 +183,12 @@ async fn exchange(live: &mut Live, request: Request<PutBody>, limit: u64) -> Res
     let answer_max = ANSWER_MAX + Duration::from_secs(length / RATE_MIN_BYTES_PER_S);
     let response = timeout(answer_max, live.sender.send_request(request))
         .await
-        .map_err(|_| Failure::Broken(timed_out("sending the request and waiting for the answer", answer_max)))?
-        .map_err(|error| Failure::Broken(broken(error)))?;
+        .map_err(|_| Failure::Broken(timed_out("sending the request and waiting for the answer", answer_max)))?;
+    let response = match response {
+        Ok(response) => response,
+        Err(error) if error.is_canceled() => return Err(Failure::Broken(live.why_it_ended(error).await)),
+        Err(error) => return Err(Failure::Broken(broken(error))),
+    };
     let status = response.status();
     let closes = response.headers().get_all(header::CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let body_max = ANSWER_MAX + Duration::from_secs(limit / RATE_MIN_BYTES_PER_S);
