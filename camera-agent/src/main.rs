@@ -1,7 +1,7 @@
 //! The camera agent's program: reads the arguments, does one thing, and ends with the exit code that machines rely on: 0 as asked, 1 what
 //! the appliance says does not verify, 2 it could not be done, 64 wrong use.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::Parser as _;
 use exhibit_camera_agent::{Arguments, EXIT_USAGE, Report};
@@ -18,8 +18,10 @@ async fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
         }
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
+    // tss-esapi tells of every context that it closes.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,tss_esapi=warn"));
+    let for_people = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(for_people).with_writer(std::io::stderr).init();
     let report = Report { json: arguments.json };
     match arguments.perform(report).await {
         Ok(()) => ExitCode::SUCCESS,

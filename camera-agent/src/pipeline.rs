@@ -29,7 +29,7 @@ const FRAGMENT_MS: u64 = 500;
 const QUALITY: u32 = 23;
 /// Should the muxer's wish for key frames get lost, the encoder makes one after so many frames anyway.
 const KEY_FRAME_FRAMES_MAX: u32 = 250;
-/// A live source that sends nothing for so long is lost. An RTSP camera gets time to set up.
+/// A source that sends nothing for so long is lost, and a pipeline that is stuck is found. An RTSP camera gets time to set up.
 const STALL_MAX: Duration = Duration::from_secs(20);
 /// After being asked to stop, so long for the last chunk to come through.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -92,8 +92,8 @@ pub enum PipelineError {
         /// GStreamer's or the system's words.
         reason: String,
     },
-    /// The end came before the first segment.
-    #[error("{what} ended before the first segment: is there video in it, in H.264 if it is a camera?")]
+    /// The end came before the first segment, or there is sound only.
+    #[error("there is no video in {what} that could be recorded: is it video, in H.264 if it is a camera?")]
     NothingRecorded {
         /// Which source.
         what: String,
@@ -163,10 +163,7 @@ impl Pipeline {
     /// Builds the pipeline and starts to play; fragments go to `inputs`. It sends neither `EndOfSource` nor `Stop`: that is for whoever waits
     /// for its end.
     pub fn start(settings: &MediaSettings, inputs: Sender<Input>) -> Result<Self, PipelineError> {
-        gst::init().map_err(|error| PipelineError::Library(error.to_string()))?;
-        gstfmp4::plugin_register_static().map_err(|error| PipelineError::Library(error.to_string()))?;
-        check_elements(&settings.source)?;
-        check_file(&settings.source)?;
+        check(&settings.source)?;
         let (pipeline, sink) = build(settings)?;
         let state = Arc::new(State {
             recorder: Mutex::new(Recorder {
@@ -190,6 +187,7 @@ impl Pipeline {
             })
         });
         sink.set_callbacks(callbacks.build());
+        watch_for_video(&pipeline, &settings.source, &state);
         let playing = Self { pipeline, source: settings.source.clone(), stop: Arc::default(), state };
         match playing.pipeline.set_state(gst::State::Playing) {
             Ok(_) => Ok(playing),
@@ -224,7 +222,7 @@ impl Pipeline {
                 if recorder.consumer_gone {
                     return Ok(Ended::ConsumerGone);
                 }
-                if self.source.is_live() && !stopping && recorder.last_chunk.elapsed() > STALL_MAX {
+                if !stopping && recorder.last_chunk.elapsed() > STALL_MAX {
                     return Err(PipelineError::Stalled { what: self.source.to_string() });
                 }
             }
@@ -340,9 +338,11 @@ impl Recorder {
             self.failure = Some(error.into());
             gst::FlowError::Error
         })?;
-        self.last_chunk = Instant::now();
         let start_ms = fragment.start_ms;
-        match self.outlet.offer(fragment) {
+        let offer = self.outlet.offer(fragment);
+        // Not before: a file may have waited long for its consumer, which is not its silence.
+        self.last_chunk = Instant::now();
+        match offer {
             Offer::Taken => self.recorded = true,
             Offer::DroppedFirst => {
                 tracing::warn!(start_ms, "sealing can not keep up with the source: video is dropped, and a gap will say so");
@@ -357,11 +357,42 @@ impl Recorder {
     }
 }
 
+/// A source that has no video (or a camera that has none in H.264) may never say so: its sound goes nowhere, and no end comes. So it is
+/// looked for where all that it has is known.
+fn watch_for_video(pipeline: &gst::Pipeline, source: &Source, state: &Arc<State>) {
+    let name = match source {
+        Source::File(_) => "streams",
+        Source::Rtsp(_) => "source",
+        Source::Test { .. } => return,
+    };
+    let streams = pipeline.by_name(name).expect("the description names it");
+    let (pipeline, state, what) = (pipeline.downgrade(), Arc::clone(state), source.to_string());
+    streams.connect("no-more-pads", false, move |_| {
+        let pipeline = pipeline.upgrade()?;
+        let gate = pipeline.by_name("gate").and_then(|gate| gate.static_pad("sink")).expect("the description names it");
+        // Whatever stands before the gate is linked to it; what matters is whether something feeds that.
+        let first = std::iter::successors(Some(gate), |pad| pad.peer()?.parent_element()?.static_pad("sink")).last();
+        if !first.is_some_and(|pad| pad.is_linked()) {
+            state.recorder().failure = Some(PipelineError::NothingRecorded { what: what.clone() });
+            wake(&pipeline);
+        }
+        None
+    });
+}
+
 /// Posts a message of our own, so that whoever waits on the bus looks up.
 fn wake(pipeline: &gst::Pipeline) {
     let message = gst::message::Application::builder(gst::Structure::new_empty(WAKE)).src(pipeline).build();
     // A flushing bus has nobody waiting.
     let _ = pipeline.post_message(message);
+}
+
+/// What can be known of a source before it is played: whether GStreamer has what it needs, and whether a file is there.
+pub fn check(source: &Source) -> Result<(), PipelineError> {
+    gst::init().map_err(|error| PipelineError::Library(error.to_string()))?;
+    gstfmp4::plugin_register_static().map_err(|error| PipelineError::Library(error.to_string()))?;
+    check_elements(source)?;
+    check_file(source)
 }
 
 /// The elements that a source needs, with the Debian packages that have them.
@@ -400,7 +431,7 @@ fn build(settings: &MediaSettings) -> Result<(gst::Pipeline, AppSink), PipelineE
     );
     let live_speed = settings.live_speed;
     let source = match &settings.source {
-        Source::File(_) => format!("filesrc name=source ! decodebin ! clocksync sync={live_speed} ! {encode}"),
+        Source::File(_) => format!("filesrc name=source ! decodebin name=streams ! clocksync sync={live_speed} ! {encode}"),
         Source::Test { .. } => format!(
             "videotestsrc name=source pattern=ball is-live={live_speed} ! video/x-raw,width=640,height=360,framerate=20/1 ! {encode}"
         ),

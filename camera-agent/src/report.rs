@@ -58,6 +58,13 @@ impl Report {
         tracing::info!("{segments} segments sealed, {acknowledged} statements on the ledger, {unsent} left for the next start");
     }
 
+    /// The end, when there was no time left to send everything.
+    pub fn cut_off(self, done: &AgentSummary) {
+        let AgentSummary { segments, acknowledged, findings, .. } = *done;
+        self.emit(&json!({"event": "ended", "segments": segments, "acknowledged": acknowledged, "unsent": null, "findings": findings}));
+        tracing::warn!("{segments} segments sealed, {acknowledged} statements on the ledger; the rest is kept, and sent at the next start");
+    }
+
     /// What was done by a command that ends at once.
     pub fn done(self, value: &Value, text: &str) {
         self.emit(value);

@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Config, Failure, MediaSettings, Player, Report, enrol};
+use crate::{Config, Failure, MediaSettings, Player, Report, enrol, pipeline};
 
 /// Fragments between the pipeline and sealing: eight seconds, should the disk or the TPM be slow.
 const INPUTS_MAX: usize = 16;
@@ -23,6 +23,8 @@ pub async fn run(config: &Config, state: &Path, report: Report) -> Result<(), Fa
     let source = config.source.clone().ok_or(Failure::Usage("no source: name one with --source, or in agent.toml"))?;
     let appliance = config.appliance.clone().ok_or(Failure::Usage("no appliance: name one with --appliance, or in agent.toml"))?;
     let settings = MediaSettings { source, live_speed: config.live_speed, offset_ms: 0 };
+    // Before anything is put on the ledger for a source that can not be played.
+    pipeline::check(&settings.source)?;
     let enrolment = enrol::open(config, state)?;
     let signals = Signals::listen()?;
     let (inputs, for_agent) = mpsc::channel(INPUTS_MAX);
@@ -38,13 +40,16 @@ pub async fn run(config: &Config, state: &Path, report: Report) -> Result<(), Fa
     };
     let running = CameraAgent::start(agent, Arc::new(SystemClock::start()), for_agent, to_us)?;
     let drain = Duration::from_secs(config.stop_drain_s.into());
-    let mut work = Work { settings, inputs, report, player: None, drain, deadline: None, last_unsent: None };
+    let mut work = Work { settings, inputs, report, player: None, drain, deadline: None, done: AgentSummary::default() };
     let outcome = work.until_end(running.wait(), events, signals).await;
     let played = work.player.take().map_or(Ok(()), |player| {
         player.stop();
         player.wait().map(drop)
     });
-    report.summary(&outcome?);
+    match outcome? {
+        Some(summary) => report.summary(&summary),
+        None => report.cut_off(&work.done),
+    }
     Ok(played?)
 }
 
@@ -57,16 +62,18 @@ struct Work {
     drain: Duration,
     /// Set when somebody asked to stop: until then to send what is spooled.
     deadline: Option<Instant>,
-    last_unsent: Option<u64>,
+    /// Counted here too, for when the agent's own summary is not waited for.
+    done: AgentSummary,
 }
 
 impl Work {
+    /// The agent's summary, or none if it was not waited for.
     async fn until_end(
         &mut self,
         agent: impl Future<Output = Result<AgentSummary, AgentError>>,
         mut events: mpsc::Receiver<AgentEvent>,
         mut signals: Signals,
-    ) -> Result<AgentSummary, Failure> {
+    ) -> Result<Option<AgentSummary>, Failure> {
         let mut agent = pin!(agent);
         loop {
             let never = Instant::now() + Duration::from_secs(86_400);
@@ -74,12 +81,8 @@ impl Work {
                 biased;
                 Some(event) = events.recv() => self.event(&event)?,
                 () = signals.next() => self.stop(),
-                () = sleep_until(self.deadline.unwrap_or(never)), if self.deadline.is_some() => {
-                    let unsent = self.last_unsent.map_or("some".to_owned(), |unsent| unsent.to_string());
-                    tracing::warn!("stopping with {unsent} statements in the spool: they are sent at the next start");
-                    return Ok(AgentSummary { unsent: self.last_unsent.unwrap_or(0), ..AgentSummary::default() });
-                }
-                ended = &mut agent => return Ok(ended?),
+                () = sleep_until(self.deadline.unwrap_or(never)), if self.deadline.is_some() => return Ok(None),
+                ended = &mut agent => return Ok(Some(ended?)),
             }
         }
     }
@@ -93,7 +96,9 @@ impl Work {
                 let player = Player::start(self.settings.clone(), self.inputs.clone(), move |delay| report.source_lost(delay));
                 self.player = Some(player.map_err(|error| Failure::System(format!("a thread could not start: {error}")))?);
             }
-            AgentEvent::Acknowledged { unsent, .. } => self.last_unsent = Some(*unsent),
+            AgentEvent::Sealed { .. } => self.done.segments += 1,
+            AgentEvent::Acknowledged { .. } => self.done.acknowledged += 1,
+            AgentEvent::Finding { .. } => self.done.findings += 1,
             _ => {}
         }
         Ok(())

@@ -193,6 +193,7 @@ fn the_program_says_what_is_wrong_and_ends_with_the_code_for_it() {
         (&["run", "--appliance", "a:1"], 64, "no source"),
         (&["run", "--source", "test:"], 64, "no appliance"),
         (&["run", "--source", "test:", "--appliance", "a:1"], 2, "enrol this camera first"),
+        (&["run", "--source", "file:/nonexistent/clip.avi", "--appliance", "a:1"], 2, "No such file"),
         (&["enrol", "--tcti", no_tpm, "--identity", "spiffe://city.example/user/1"], 64, "not a camera's"),
         (&["enrol", "--tcti", no_tpm, "--identity", "camera/102"], 64, "identity"),
         (&csr, 2, "no TPM answers at device:/nonexistent/tpm"),

@@ -195,7 +195,7 @@ fn a_file_that_is_not_there_or_is_no_video_is_said_so() {
         (folder.path().join("missing.avi"), "No such file"),
         (folder.path().to_owned(), "not a file"),
         (write("text.avi", "this is not video\n".repeat(1000).as_bytes()), "can not be"),
-        (write("silence.wav", &silence), "is video"),
+        (write("silence.wav", &silence), "no video"),
     ] {
         let (ended, fragments) = record(&settings(Source::File(path.clone())));
         let error = ended.unwrap_err().to_string();
