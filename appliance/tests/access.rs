@@ -88,6 +88,17 @@ async fn a_certificate_counts_only_once_it_is_on_the_ledger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_introduction_of_a_certificate_counts() {
+    let mut world = World::new().await;
+    let camera = world.camera.certificate.clone();
+    let path = format!("/v1/certificates/{}", hex::encode(camera.fingerprint()));
+    let (first, _) = world.connect(&world.camera).await.record(&path).await;
+    world.introduce(&camera).await;
+    let (now, _) = world.connect(&world.camera).await.record(&path).await;
+    assert_eq!(now.index, first.index, "a certificate moved behind what it may have signed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_expires_during_a_connection_is_refused() {
     let world = World::new().await;
     let mut connection = world.connect(&world.camera).await;

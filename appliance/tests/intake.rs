@@ -8,7 +8,7 @@ use exhibit_appliance::chronicle::ChronicleError;
 use exhibit_appliance::ingest::judge::{Arrival, JudgeError, Judgement, judge};
 use exhibit_appliance::vault::VaultError;
 use exhibit_evidence::exchange::{Problem, StreamRecord};
-use exhibit_evidence::{Body, SignedStatement, body, exchange::intake_prefix};
+use exhibit_evidence::{AttachmentRef, Body, SignedStatement, body, exchange::intake_prefix};
 use exhibit_ledger::LedgerError;
 use exhibit_pki::{KeyPurpose, Role};
 use exhibit_tlog::Hash;
@@ -385,4 +385,122 @@ async fn after_a_restart_everything_goes_on() {
     let (body, payload) = segment(&camera.stream, 2, 4, &[1; 1000]);
     let signed = camera.next(body);
     world.connect(&world.camera).await.put(&signed, &[], &payload).await.admitted(201, &world.anchor, &mut camera, &signed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_statements_for_one_place_at_once_end_with_one_entry_and_one_contradiction() {
+    let (world, camera) = with_epoch().await;
+    let size = world.size();
+    let mut uploads = Vec::new();
+    for content in [1, 2] {
+        let (body, payload) = segment(&camera.stream, 1, 2, &[content; 500_000]);
+        let signed = camera.next(body);
+        let body = [intake_prefix(signed.der(), &[]), payload].concat();
+        let mut connection = world.connect(&world.camera).await;
+        let head = format!("PUT {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", path_of(&signed), body.len());
+        connection.send(head.as_bytes()).await.unwrap();
+        connection.send(&body[..body.len() - 1]).await.unwrap();
+        uploads.push((connection, body[body.len() - 1]));
+    }
+    // Both have been judged good, or are about to be: the ledger decides.
+    let mut answers = Vec::new();
+    for (connection, last) in &mut uploads {
+        connection.send(&[*last]).await.unwrap();
+    }
+    for (connection, _) in &mut uploads {
+        answers.push(connection.answer().await.unwrap());
+    }
+    answers.sort_by_key(|answer| answer.status);
+    assert_eq!(answers[0].status, 201, "{answers:?}");
+    assert_eq!((answers[1].status, answers[1].kind().as_str()), (409, "contradiction"));
+    assert_eq!(world.size(), size + 2, "one segment and one contradiction");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_one_of_two_first_recipients_is_admitted() {
+    let mut world = World::new().await;
+    let second = world.pki.party("user/s", &[Role::Custodian], KeyPurpose::Signing);
+    world.introduce(&second.certificate).await;
+    let parties = [world.custodian.clone(), second];
+    for camera in 200..216 {
+        let mut puts = tokio::task::JoinSet::new();
+        for (number, party) in parties.iter().enumerate() {
+            let mut body = world.recipients(1, None);
+            body.scope = format!("camera/{camera}");
+            let writer = Writer::new(party.clone(), &format!("user/{}/{camera}{number}", ["k", "s"][number]), &world.anchor);
+            let signed = writer.next(Body::Recipients(body));
+            let mut connection = world.connect(party).await;
+            puts.spawn(async move { connection.put(&signed, &[], &[]).await.status });
+        }
+        let mut statuses = puts.join_all().await;
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 422], "two sets of recipients are the first of camera {camera}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_heard_though_much_is_still_being_sent() {
+    let (world, mut camera) = with_epoch().await;
+    camera.prev = Hash([1; 32]);
+    let (body, payload) = segment(&camera.stream, 1, 2, &vec![1; 8_000_000]);
+    let signed = camera.next(body);
+    for _ in 0..8 {
+        // `put` fails where the connection was reset before the answer was read.
+        assert_eq!(world.connect(&world.camera).await.put(&signed, &[], &payload).await.kind(), "chain");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_is_taken_is_refused_before_it_comes() {
+    let world = World::new().await;
+    let (_, recipients) = world.set_recipients().await;
+    let writer = Writer::new(world.camera.clone(), &format!("{SERIES}/20261120T115958Z"), &world.anchor);
+    let (body, wraps) = epoch(&writer.stream, recipients);
+    let Body::Epoch(mut long) = body.clone() else { panic!() };
+    let mebibytes =
+        |name: &str, length: u64| AttachmentRef { name: name.to_owned(), sha256: Hash([1; 32]), length: length << 20, erasable: true };
+    long.attachments = vec![mebibytes("wraps", 16), mebibytes("a", 16), mebibytes("b", 16), mebibytes("c", 16), mebibytes("d", 1)];
+    let signed = writer.next(Body::Epoch(long));
+    let put_head =
+        |signed: &SignedStatement| [&intake_prefix(signed.der(), &[])[..signed.der().len() + 4], &(65_u32 << 20).to_be_bytes()].concat();
+    let head = put_head(&signed);
+    let length = format!("Content-Length: {}\r\n", head.len() + (65 << 20));
+    let answer = world.connect(&world.camera).await.put_raw(&path_of(&signed), &length, &head).await;
+    assert_eq!((answer.status, answer.kind().as_str()), (413, "too-large"));
+    for (party, stream, body) in [
+        (
+            &world.authority.party,
+            world.authority.stream.as_str(),
+            Body::Certificate(body::CertificateBody {
+                fingerprint: [1; 32],
+                replaces: None,
+                attachments: vec![AttachmentRef { name: "certificate".to_owned(), sha256: Hash([1; 32]), length: 16_385, erasable: false }],
+            }),
+        ),
+        (
+            &world.custodian,
+            "user/k/20261121T115958Z",
+            Body::Grant(body::Grant { scope: "camera/102".to_owned(), attachments: vec![mebibytes("terms", 1), mebibytes("wraps", 1)] }),
+        ),
+    ] {
+        let mut writer = Writer::new(party.clone(), stream, &world.anchor);
+        if stream == world.authority.stream.as_str() {
+            (writer.seq, writer.prev, writer.observed) = (world.authority.seq, world.authority.prev, world.authority.observed);
+        }
+        let signed = writer.next(body);
+        let head = put_head(&signed);
+        let length = format!("Content-Length: {}\r\n", head.len() + (65 << 20));
+        let answer = world.connect(party).await.put_raw(&path_of(&signed), &length, &head).await;
+        assert_eq!((answer.status, answer.kind().as_str()), (413, "too-large"), "{stream}");
+    }
+
+    // As many uploads as are allowed are under way.
+    let appliance = &world.running.appliance;
+    let permits =
+        appliance.uploads.clone().acquire_many_owned(u32::try_from(appliance.uploads.available_permits()).unwrap()).await.unwrap();
+    let signed = writer.next(body);
+    let answer = world.connect(&world.camera).await.put(&signed, &[&wraps], &[]).await;
+    assert_eq!((answer.status, answer.kind().as_str()), (503, "overloaded"));
+    drop(permits);
+    assert_eq!(world.connect(&world.camera).await.put(&signed, &[&wraps], &[]).await.status, 201);
 }

@@ -246,6 +246,12 @@ async fn recipients_follow_each_other() {
     world.introduce(&stranger.certificate).await;
     let unknown = world.pki.party("user/u", &[Role::Custodian], KeyPurpose::Wrapping);
     let strangers = Writer::new(stranger.clone(), "user/s/20261120T115958Z", &world.anchor);
+    // Known, and followed to a root once, before it expires.
+    let brief = world.pki.party_for("user/b", &[Role::Custodian], KeyPurpose::Wrapping, 0, 10);
+    world.introduce(&brief.certificate).await;
+    let appliance = &world.running.appliance;
+    appliance.registry.certificate(brief.certificate.fingerprint(), appliance.now()).unwrap().unwrap().unwrap();
+    world.ahead_ms.store(11 * DAY_MS, Ordering::Relaxed);
     let good = world.recipients(2, Some(first));
     let with = |change: &dyn Fn(&mut body::Recipients)| {
         let mut recipients = good.clone();
@@ -261,6 +267,7 @@ async fn recipients_follow_each_other() {
         ("a recipient who is not on the ledger", &custodian, with(&|body| body.recipients = vec![*unknown.certificate.fingerprint()])),
         ("a recipient whose certificate is for signing", &custodian, with(&|body| body.recipients = vec![own])),
         ("a custodian without the role", &custodian, with(&|body| body.custodians = vec![*world.investigator.certificate.fingerprint()])),
+        ("a recipient whose certificate has expired", &custodian, with(&|body| body.recipients = vec![*brief.certificate.fingerprint()])),
         ("the first of a scope, replacing", &custodian, with(&|body| body.scope = "camera/103".to_owned())),
     ];
     for (defect, writer, body) in cases {

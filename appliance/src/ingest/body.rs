@@ -132,4 +132,30 @@ mod tests {
         assert_eq!(BodyReader::new(Silent, 10).exact(1).await, Err(BodyError::TimedOut));
         assert_eq!(started.elapsed().as_secs(), BODY_IDLE_MAX.as_secs());
     }
+
+    /// Gives one byte now and then.
+    struct Dripping(std::pin::Pin<Box<tokio::time::Sleep>>);
+
+    const DRIP: Duration = Duration::from_secs(20);
+
+    impl Body for Dripping {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            std::task::ready!(self.0.as_mut().poll(context));
+            self.0.as_mut().reset(Instant::now() + DRIP);
+            std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_does_not_hold_an_upload_for_ever() {
+        let started = Instant::now();
+        let mut reader = BodyReader::new(Dripping(Box::pin(tokio::time::sleep(DRIP))), 1000);
+        assert_eq!(reader.exact(1000).await, Err(BodyError::TimedOut));
+        assert_eq!(started.elapsed().as_secs(), BODY_TIME_MAX.as_secs());
+    }
 }

@@ -80,14 +80,14 @@ impl Pki {
     }
 
     /// Signs the appliance's request.
-    fn sign_request(&self, path: &Path) -> Certificate {
+    pub fn sign_request(&self, path: &Path, roles: &[Role], server_names: &[&str]) -> Certificate {
         let request = CertificateRequest::from_pem(&std::fs::read_to_string(path).unwrap(), &RustCrypto).unwrap();
         let entity = EndEntity {
             identity: request.identity().unwrap(),
             public_key: request.public_key(),
             purpose: KeyPurpose::Signing,
-            roles: &[Role::Appliance],
-            server_names: &["localhost".to_owned(), "127.0.0.1".to_owned()],
+            roles,
+            server_names: &server_names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(),
         };
         issue_end_entity(&entity, &self.issuing, &self.issuing_key, &issuance(&self.serial, 0, 365)).unwrap()
     }
@@ -127,7 +127,7 @@ impl World {
         let pki = Pki::new(1 << 32);
         let state = Folder::new(&folder.path().join("state"));
         let request = state.init(&Identity::parse("spiffe://city.example/appliance/1").unwrap()).unwrap();
-        let certificate = pki.sign_request(&request);
+        let certificate = pki.sign_request(&request, &[Role::Appliance], &["localhost", "127.0.0.1"]);
         std::fs::write(folder.path().join("state/appliance.pem"), certificate.to_pem()).unwrap();
         let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
         let new = NewLog { origin: "city.example/log/1", chain_pem: &chain_pem, root_pem: &root_pem, now: now() };

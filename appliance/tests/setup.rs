@@ -1,0 +1,129 @@
+//! Making an appliance, and refusing to serve with what does not belong together.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::*;
+use exhibit_appliance::appliance::Appliance;
+use exhibit_appliance::config::Config;
+use exhibit_appliance::setup::{Folder, NewLog, SetupError, now};
+use exhibit_evidence::Anchor;
+use exhibit_pki::{Identity, Role};
+
+const ORIGIN: &str = "city.example/log/1";
+
+fn identity() -> Identity {
+    Identity::parse("spiffe://city.example/appliance/1").unwrap()
+}
+
+/// A folder that is made and certified, without a log.
+fn certified(folder: &Path, pki: &Pki) -> Folder {
+    let state = Folder::new(folder);
+    let request = state.init(&identity()).unwrap();
+    fs::write(folder.join("appliance.pem"), pki.sign_request(&request, &[Role::Appliance], &["localhost"]).to_pem()).unwrap();
+    state
+}
+
+fn create(state: &Folder, pki: &Pki) -> Result<Anchor, SetupError> {
+    let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
+    state.create_log(&NewLog { origin: ORIGIN, chain_pem: &chain_pem, root_pem: &root_pem, now: now() })
+}
+
+fn open(state: &Folder) -> Result<(), String> {
+    let config = Config::parse("intake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n").unwrap();
+    let opened = Appliance::open(state, &config, Arc::new(now), Arc::new(|reason: &str| panic!("{reason}")));
+    opened.map(|_| ()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn keys_are_made_once_and_for_nobody_else_to_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::new(1 << 40);
+    let state = certified(folder.path(), &pki);
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name() != "appliance.pem" {
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?} can be read by others", entry.file_name());
+        }
+    }
+    let before = fs::read(folder.path().join("appliance.key")).unwrap();
+    assert!(matches!(state.init(&identity()), Err(SetupError::Exists(_))));
+    fs::remove_file(folder.path().join("appliance.csr")).unwrap();
+    assert!(matches!(state.init(&identity()), Err(SetupError::Exists(_))));
+    assert_eq!(fs::read(folder.path().join("appliance.key")).unwrap(), before, "a key was written over");
+    let seeds = ["note-ed25519.key", "note-ml-dsa-44.key"].map(|name| fs::read(folder.path().join(name)).unwrap());
+    assert_ne!(seeds[0], seeds[1]);
+    let camera = Identity::parse("spiffe://city.example/camera/1").unwrap();
+    assert!(matches!(Folder::new(&folder.path().join("x")).init(&camera), Err(SetupError::NotAnAppliance(_))));
+}
+
+#[test]
+fn a_log_begins_once_with_genesis_and_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::new(1 << 40);
+    let state = certified(folder.path(), &pki);
+    assert!(open(&state).is_err(), "there is no log yet");
+    let anchor = create(&state, &pki).unwrap();
+    assert_eq!(state.anchor().unwrap(), anchor);
+    assert_eq!((anchor.verifier.origin.as_str(), anchor.verifier.keys.len()), (ORIGIN, 2));
+    assert_eq!(anchor.roots, [pki.root.clone()]);
+    open(&state).unwrap();
+    assert!(matches!(create(&state, &pki), Err(SetupError::Exists(_))), "a second log was begun over the first");
+    open(&state).unwrap();
+}
+
+#[test]
+fn certificates_that_an_appliance_can_not_serve_with_are_refused() {
+    let pki = Pki::new(1 << 40);
+    let others = Pki::new(1 << 41);
+    let with = |certificate: &dyn Fn(&Path) -> String| {
+        let folder = tempfile::tempdir().unwrap();
+        let state = certified(folder.path(), &pki);
+        fs::write(folder.path().join("appliance.pem"), certificate(&folder.path().join("appliance.csr"))).unwrap();
+        let created = create(&state, &pki);
+        assert!(!folder.path().join("ledger").exists(), "a log was begun that can not be served");
+        created.unwrap_err().to_string()
+    };
+    let other_key = with(&|_| pki.party("appliance/1", &[Role::Appliance], exhibit_pki::KeyPurpose::Signing).certificate.to_pem());
+    assert!(other_key.contains("not for the key"), "{other_key}");
+    let nameless = with(&|request| pki.sign_request(request, &[Role::Appliance], &[]).to_pem());
+    assert!(nameless.contains("names no server"), "{nameless}");
+    let other_root = with(&|request| others.sign_request(request, &[Role::Appliance], &["localhost"]).to_pem());
+    assert!(other_root.contains("no path"), "{other_root}");
+}
+
+#[test]
+fn a_folder_that_was_mixed_up_is_not_served() {
+    let pki = Pki::new(1 << 40);
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (state, other) = (certified(folder.path(), &pki), certified(elsewhere.path(), &pki));
+    create(&state, &pki).unwrap();
+    create(&other, &pki).unwrap();
+    open(&state).unwrap();
+    let with = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        let own = fs::read(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+        let opened = open(&state);
+        fs::write(&path, own).unwrap();
+        opened.unwrap_err()
+    };
+    let foreign = |name: &str| fs::read(elsewhere.path().join(name)).unwrap();
+
+    let anchor = with("anchor.json", &foreign("anchor.json"));
+    assert!(anchor.contains("anchor.json names"), "another log's anchor: {anchor}");
+    let renewed = pki.sign_request(&folder.path().join("appliance.csr"), &[Role::Appliance], &["localhost"]);
+    let unknown = with("appliance.pem", renewed.to_pem().as_bytes());
+    assert!(unknown.contains("not on it"), "a certificate that is not on the ledger: {unknown}");
+    let two_roots = [pki.root.to_pem(), Pki::new(1 << 41).root.to_pem()].concat();
+    let roots = with("root.pem", two_roots.as_bytes());
+    assert!(roots.contains("roots that genesis names"), "a root that genesis does not name: {roots}");
+    assert!(with("note-ed25519.key", &foreign("note-ed25519.key")).contains("ledger"), "another note key");
+    assert!(with("note-ed25519.key", b"00").contains("seed"));
+    open(&state).unwrap();
+}
