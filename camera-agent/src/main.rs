@@ -18,8 +18,8 @@ async fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
         }
     };
-    // tss-esapi tells of every context that it closes.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,tss_esapi=warn"));
+    // tss-esapi tells of every context that it closes; its errors come to us as values.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,tss_esapi=off"));
     let for_people = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(for_people).with_writer(std::io::stderr).init();
     let report = Report { json: arguments.json };

@@ -48,7 +48,7 @@ pub(crate) enum Request {
 pub(crate) fn run(tcti: &str, connected: &Sender<Result<(), String>>, incoming: &Receiver<Request>) {
     let context = TctiNameConf::from_str(tcti)
         .map_err(|_| "the address is not understood; it looks like device:/dev/tpmrm0 or swtpm:host=127.0.0.1,port=2321".to_owned())
-        .and_then(|address| Context::new(address).map_err(|error| error.to_string()));
+        .and_then(|address| Context::new(address).map_err(|error| format!("is it switched on, and may this user open it? ({error})")));
     let mut owner = match context {
         Ok(context) => Owner { context, keys: HashMap::new() },
         Err(reason) => {
