@@ -15,8 +15,3 @@ pub mod setup;
 pub mod share;
 pub mod tls;
 pub mod vault;
-
-/// Version and commit.
-pub fn version() -> String {
-    format!("{} ({})", env!("CARGO_PKG_VERSION"), option_env!("EXHIBIT_COMMIT").unwrap_or("commit not recorded"))
-}

@@ -8,18 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use exhibit_appliance::serve::{Addresses, serve};
 use exhibit_appliance::setup::{Folder, NewLog, now};
 use exhibit_pki::Identity;
+use exhibit_program::{Documentation, EXIT_CANNOT, version};
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
-
-/// It could not be done.
-const EXIT_FAILED: u8 = 2;
-/// Wrong use.
-const EXIT_USAGE: u8 = 64;
 
 /// The Exhibit appliance: takes sealed video from cameras, verifies it without being able to decrypt it, and puts it on a ledger.
 ///
@@ -31,7 +26,7 @@ const EXIT_USAGE: u8 = 64;
 ///
 /// Exit codes: 0 as asked, 2 it could not be done, 64 wrong use. RUST_LOG sets what is logged to standard error (default: info).
 #[derive(Parser)]
-#[command(name = "exhibit-appliance", version = exhibit_appliance::version(), verbatim_doc_comment)]
+#[command(name = "exhibit-appliance", version = version(), verbatim_doc_comment)]
 struct Arguments {
     /// Print results as one line of JSON.
     #[arg(long, global = true)]
@@ -87,19 +82,16 @@ enum Command {
         #[arg(long)]
         public: Option<SocketAddr>,
     },
+    #[command(flatten)]
+    Documentation(Documentation),
 }
 
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match exhibit_program::arguments::<Arguments>() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            // Where nobody reads what is printed, the code still tells.
-            let _ = error.print();
-            return if asked_for { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
-        }
+        Err(code) => return code,
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let for_people = std::io::stderr().is_terminal();
@@ -108,7 +100,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("exhibit-appliance: {error}");
-            ExitCode::from(EXIT_FAILED)
+            ExitCode::from(EXIT_CANNOT)
         }
     }
 }
@@ -133,6 +125,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             let anchor = Folder::new(&state).anchor()?.to_json();
             print(json, &serde_json::from_str(&anchor)?, anchor.trim_end())
         }
+        Command::Documentation(documentation) => Ok(documentation.print(Arguments::command())?),
         Command::Serve { state, intake, public } => {
             let folder = Folder::new(&state);
             let mut config = folder.config()?;
@@ -140,7 +133,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             config.public = public.unwrap_or(config.public);
             let fatal = Arc::new(|reason: &str| {
                 tracing::error!(reason, "the appliance can promise nothing any more and ends");
-                std::process::exit(i32::from(EXIT_FAILED));
+                std::process::exit(i32::from(EXIT_CANNOT));
             });
             Ok(serve(folder, config, Arc::new(now), fatal, |addresses| ready(json, addresses))?)
         }

@@ -64,7 +64,7 @@ impl Running {
             let config = config.clone();
             move || -> Result<_, ServeError> {
                 let (appliance, credentials) = Appliance::open(&folder, &config, clock, fatal)?;
-                appliance.chronicle.start(&crate::version())?;
+                appliance.chronicle.start(exhibit_program::version())?;
                 Ok((Arc::new(appliance), TlsConfigs::new(&credentials)?))
             }
         });

@@ -71,7 +71,7 @@ fn a_log_begins_once_with_genesis_and_is_opened_again() {
     let anchor = create(&state, &pki).unwrap();
     assert_eq!(state.anchor().unwrap(), anchor);
     assert_eq!((anchor.verifier.origin.as_str(), anchor.verifier.keys.len()), (ORIGIN, 2));
-    assert_eq!(anchor.roots, [pki.root.clone()]);
+    assert_eq!(anchor.roots, std::slice::from_ref(&pki.root));
     open(&state).unwrap();
     assert!(matches!(create(&state, &pki), Err(SetupError::Exists(_))), "a second log was begun over the first");
     open(&state).unwrap();

@@ -4,8 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use exhibit_pki::Identity;
+use exhibit_program::{Documentation, version};
 
 use crate::{Config, Failure, Report, Source, enrol, run};
 
@@ -67,6 +68,8 @@ enum Command {
         #[arg(long)]
         no_live_speed: bool,
     },
+    #[command(flatten)]
+    Documentation(Documentation),
 }
 
 #[derive(Args, Debug)]
@@ -113,6 +116,11 @@ impl Arguments {
                 report.done(&serde_json::json!({"event": "enrolled", "camera": camera, "until": until, "custodians": custodians}), &text);
                 Ok(())
             }
+            Command::Documentation(documentation) => documentation.print(Self::command()).map_err(|source| Failure::File {
+                action: "print to",
+                path: "standard output".into(),
+                source,
+            }),
             Command::Run { common, source, appliance, no_live_speed } => {
                 let mut config = common.config()?;
                 config.source = source.or(config.source);
@@ -133,16 +141,9 @@ fn handle(text: &str) -> Result<u32, String> {
     parsed.map_err(|_| "not a handle: write it like 0x81010102".to_owned())
 }
 
-/// Version and commit.
-fn version() -> String {
-    format!("{} ({})", env!("CARGO_PKG_VERSION"), option_env!("EXHIBIT_COMMIT").unwrap_or("commit not recorded"))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-
-    use clap::CommandFactory as _;
 
     use super::*;
 

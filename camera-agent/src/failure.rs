@@ -6,14 +6,10 @@ use std::{io, path::PathBuf};
 
 use exhibit_camera_core::AgentError;
 use exhibit_pki::{PathError, SignerError};
+use exhibit_program::{EXIT_CANNOT, EXIT_USAGE};
 use exhibit_tpm::TpmError;
 
 use crate::PipelineError;
-
-/// Wrong use.
-pub const EXIT_USAGE: u8 = 64;
-/// It could not be done.
-const EXIT_CANNOT: u8 = 2;
 
 /// Why it was not done.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ pub mod source;
 
 pub use arguments::Arguments;
 pub use config::Config;
-pub use failure::{EXIT_USAGE, Failure};
+pub use failure::Failure;
 pub use pipeline::{Ended, MediaSettings, Pipeline, PipelineError, Stopper};
 pub use player::Player;
 pub use report::Report;

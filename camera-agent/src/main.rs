@@ -3,20 +3,14 @@
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
-use clap::Parser as _;
-use exhibit_camera_agent::{Arguments, EXIT_USAGE, Report};
+use exhibit_camera_agent::{Arguments, Report};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match exhibit_program::arguments::<Arguments>() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Printing help or the version is as asked; everything else that clap says is wrong use. Where it cannot be printed, the exit
-            // code still tells.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
-        }
+        Err(code) => return code,
     };
     // tss-esapi tells of every context that it closes; its errors come to us as values.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,tss_esapi=off"));

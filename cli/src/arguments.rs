@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use exhibit_program::{Documentation, version};
 
 use crate::commands;
-use crate::failure::{EXIT_OK, Failure};
 
 /// Shares, fetches, exports and verifies video evidence.
 #[derive(Parser)]
@@ -41,13 +41,8 @@ pub enum Command {
     Export(commands::export::Command),
     /// Judge a bundle, offline.
     Verify(commands::verify::Command),
-    /// Print a completion script for a shell.
-    Completions {
-        /// bash, zsh, fish, …
-        shell: clap_complete::Shell,
-    },
-    /// Print the manual page (roff).
-    Manual,
+    #[command(flatten)]
+    Documentation(Documentation),
 }
 
 /// Whom to speak to, and as whom.
@@ -64,31 +59,15 @@ pub struct Connection {
     pub identity: PathBuf,
 }
 
-/// Version and commit.
-fn version() -> String {
-    format!("{} ({})", env!("CARGO_PKG_VERSION"), option_env!("EXHIBIT_COMMIT").unwrap_or("commit not recorded"))
-}
-
 /// Name and version of this program, as bundles record it.
 pub fn software() -> String {
     format!("exhibit {}", version())
 }
 
-/// Prints a completion script.
-pub fn print_completions(shell: clap_complete::Shell) -> u8 {
-    clap_complete::generate(shell, &mut Arguments::command(), "exhibit", &mut std::io::stdout());
-    EXIT_OK
-}
-
-/// Prints the manual page.
-pub fn print_manual() -> Result<u8, Failure> {
-    let page = clap_mangen::Man::new(Arguments::command());
-    page.render(&mut std::io::stdout()).map_err(|error| Failure::Cannot(format!("cannot print: {error}")))?;
-    Ok(EXIT_OK)
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]

@@ -4,15 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use exhibit_client::{ClientError, IssuerError};
-
-/// As asked.
-pub const EXIT_OK: u8 = 0;
-/// The evidence, or the check, says no.
-pub const EXIT_NO: u8 = 1;
-/// It could not be judged or done.
-pub const EXIT_CANNOT: u8 = 2;
-/// Wrong use.
-pub const EXIT_USAGE: u8 = 64;
+use exhibit_program::{EXIT_CANNOT, EXIT_NO, EXIT_USAGE};
 
 /// Why a command did not do as asked.
 #[derive(Debug, thiserror::Error)]

@@ -12,20 +12,17 @@ mod session;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::CommandFactory;
+use exhibit_program::EXIT_OK;
 
 use crate::arguments::{Arguments, Command};
-use crate::failure::{EXIT_USAGE, Failure};
+use crate::failure::Failure;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match exhibit_program::arguments::<Arguments>() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Printing help or the version is as asked; everything else that clap says is wrong use.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
-        }
+        Err(code) => return code,
     };
     let json = arguments.json;
     match run(arguments).await {
@@ -45,7 +42,9 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Fetch(command) => commands::fetch::run(command, json).await,
         Command::Export(command) => commands::export::run(command, json).await,
         Command::Verify(command) => commands::verify::run(&command, json),
-        Command::Completions { shell } => Ok(arguments::print_completions(shell)),
-        Command::Manual => arguments::print_manual(),
+        Command::Documentation(documentation) => {
+            documentation.print(Arguments::command()).map_err(|error| Failure::Cannot(format!("cannot print: {error}")))?;
+            Ok(EXIT_OK)
+        }
     }
 }

@@ -126,7 +126,7 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route) -> R
         Route::Bundle(bundle) => immutable(appliance.ledger.bundle(*bundle).map_err(RegistryError::from)?),
         Route::Version => Ok(answer::json(
             StatusCode::OK,
-            &json!({ "name": "exhibit-appliance", "version": crate::version(), "origin": appliance.anchor.verifier.origin,
+            &json!({ "name": "exhibit-appliance", "version": exhibit_program::version(), "origin": appliance.anchor.verifier.origin,
                 "log": appliance.anchor.log.to_string() }),
         )),
         Route::Health => Ok(answer::json(StatusCode::OK, &json!({ "status": "ok", "size": appliance.ledger.size() }))),

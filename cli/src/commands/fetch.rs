@@ -11,13 +11,14 @@ use exhibit_evidence::keytree::KeyTree;
 use exhibit_evidence::segment::{CiphertextChecker, SegmentOpener, commitment_root};
 use exhibit_evidence::{Body, SignedStatement, StreamName};
 use exhibit_pki::{Fingerprint, Timestamp};
+use exhibit_program::{EXIT_NO, EXIT_OK};
 use exhibit_tlog::Hash;
 
 use crate::arguments::Connection;
 use crate::case_folder::CaseFolder;
 use crate::commands::share::erasable;
 use crate::evidence_access::{Found, Opener, tree_of};
-use crate::failure::{EXIT_NO, EXIT_OK, Failure};
+use crate::failure::Failure;
 use crate::session::Session;
 
 /// Terms are small: a few ranges and a purpose.

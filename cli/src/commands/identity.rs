@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use exhibit_pki::request::build_request_pem;
 use exhibit_pki::{Identity, SoftwareSigner, Subject, TrustDomain};
+use exhibit_program::EXIT_OK;
 use zeroize::Zeroizing;
 
-use crate::failure::{EXIT_OK, Failure};
+use crate::failure::Failure;
 use crate::session::{SIGNING_CERTIFICATE, SIGNING_KEY, WRAPPING_CERTIFICATE, WRAPPING_KEY, fill_random, read_certificate};
 
 /// Random bytes of a user's id: an id must say nothing of its owner, since the ledger can not forget it.

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use exhibit_evidence::Pin;
 use exhibit_pki::{KeyPurpose, Role};
+use exhibit_program::EXIT_OK;
 
-use crate::failure::{EXIT_OK, Failure};
+use crate::failure::Failure;
 use crate::session::{read_anchor, read_certificate};
 
 /// What can be asked.

@@ -6,10 +6,11 @@ use clap::{Args, Subcommand};
 use exhibit_client::ClientError;
 use exhibit_evidence::{Body, body, exchange};
 use exhibit_pki::{Certificate, KeyPurpose, Timestamp};
+use exhibit_program::EXIT_OK;
 use exhibit_tlog::Hash;
 
 use crate::arguments::Connection;
-use crate::failure::{EXIT_OK, Failure};
+use crate::failure::Failure;
 use crate::session::{Session, now, read_certificate};
 
 /// A set is stale after a year unless it says otherwise: long enough not to be a chore, short enough that somebody looks.

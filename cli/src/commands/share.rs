@@ -10,10 +10,11 @@ use exhibit_evidence::exchange::{SlotRange, StreamRecords, Terms};
 use exhibit_evidence::keytree::SLOTS;
 use exhibit_evidence::{Body, StreamName};
 use exhibit_pki::{Certificate, KeyPurpose, Timestamp};
+use exhibit_program::EXIT_OK;
 
 use crate::arguments::Connection;
 use crate::evidence_access::Opener;
-use crate::failure::{EXIT_OK, Failure};
+use crate::failure::Failure;
 use crate::session::{Session, fill_random, now, read_certificate};
 
 /// A grant is served for thirty days unless it says otherwise: a request that is older should be made again.

@@ -2,9 +2,10 @@
 
 use clap::Args;
 use exhibit_evidence::exchange;
+use exhibit_program::EXIT_OK;
 
 use crate::arguments::Connection;
-use crate::failure::{EXIT_OK, Failure};
+use crate::failure::Failure;
 use crate::session::Session;
 
 /// What can be asked.

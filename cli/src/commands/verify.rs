@@ -6,9 +6,10 @@ use clap::Args;
 use exhibit_evidence::verdict::{Axis, Grade, Place, Verdict};
 use exhibit_evidence::verify::verify;
 use exhibit_pki::signature::AwsLc;
+use exhibit_program::{EXIT_CANNOT, EXIT_NO, EXIT_OK};
 
 use crate::bundle_folder::BundleFolder;
-use crate::failure::{EXIT_CANNOT, EXIT_NO, EXIT_OK, Failure};
+use crate::failure::Failure;
 use crate::session::read_anchor;
 
 /// What can be asked.

@@ -1,10 +1,10 @@
 //! The command line: what can be asked, in words that `--help` explains. It knows nothing of how it is done.
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exhibit_pki::{Identity, KeyPurpose, Role, Timestamp, TimestampError, TrustDomain};
+use exhibit_program::{Documentation, version};
 
 /// The certificate authority of an Exhibit installation.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ pub enum Command {
     Init(Init),
     /// Certify the key of a request, and put the certificate on the ledger.
     Sign(Box<Sign>),
+    #[command(flatten)]
+    Documentation(Documentation),
 }
 
 /// Makes in the folder: root.pem root.key (take the key offline), issuing.pem issuing.key, authority.pem authority.key, and chain.pem, which
@@ -111,13 +113,6 @@ fn moment(text: &str) -> Result<Timestamp, TimestampError> {
         Some(without) => Timestamp::parse(&format!("{without}.000Z")),
         None => Err(error),
     })
-}
-
-/// Version and commit.
-fn version() -> &'static str {
-    static VERSION: LazyLock<String> =
-        LazyLock::new(|| format!("{} ({})", env!("CARGO_PKG_VERSION"), option_env!("EXHIBIT_COMMIT").unwrap_or("commit not recorded")));
-    &VERSION
 }
 
 /// A year, and a month in which to renew.

@@ -5,13 +5,7 @@ use std::process::ExitCode;
 
 use exhibit_client::{ClientError, IssuerError};
 use exhibit_pki::{IssueError, RequestError, SignerError};
-
-/// Wrong use.
-pub const EXIT_USAGE: u8 = 64;
-/// The request is refused.
-const EXIT_NO: u8 = 1;
-/// It could not be done.
-const EXIT_CANNOT: u8 = 2;
+use exhibit_program::{EXIT_CANNOT, EXIT_NO};
 
 /// Why a command did not do as asked.
 #[derive(Debug, thiserror::Error)]

@@ -13,29 +13,25 @@ mod sign;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::Parser;
+use clap::CommandFactory;
 use exhibit_pki::Timestamp;
 
 use crate::arguments::{Arguments, Command};
-use crate::failure::{EXIT_USAGE, Failure};
+use crate::failure::Failure;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match exhibit_program::arguments::<Arguments>() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Printing help or the version is as asked; everything else that clap says is wrong use. Where it cannot be printed, the exit
-            // code still tells.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
-        }
+        Err(code) => return code,
     };
     let json = arguments.json;
     match run(arguments).await {
-        Ok(report) => {
+        Ok(Some(report)) => {
             println!("{}", if json { report.json.to_string() } else { report.text });
             ExitCode::SUCCESS
         }
+        Ok(None) => ExitCode::SUCCESS,
         Err(failure) => failure.report(json),
     }
 }
@@ -46,11 +42,16 @@ pub struct Report {
     json: serde_json::Value,
 }
 
-async fn run(arguments: Arguments) -> Result<Report, Failure> {
+/// What there is to report; nothing where the program has printed what was asked for.
+async fn run(arguments: Arguments) -> Result<Option<Report>, Failure> {
     let now = now()?;
     match arguments.command {
-        Command::Init(init) => ca::init(&init, now),
-        Command::Sign(sign) => sign::run(&sign, now).await,
+        Command::Init(init) => ca::init(&init, now).map(Some),
+        Command::Sign(sign) => sign::run(&sign, now).await.map(Some),
+        Command::Documentation(documentation) => {
+            documentation.print(Arguments::command()).map_err(|error| Failure::Cannot(format!("cannot print: {error}")))?;
+            Ok(None)
+        }
     }
 }
 
