@@ -27,7 +27,7 @@ packages: ## installs the Debian packages that are missing (sudo when not root)
 
 .PHONY: build
 build: packages ## builds every program, optimised, into target/release
-	@$(CARGO) build --release --locked --workspace --bins
+	@EXHIBIT_COMMIT="$$(git describe --always --dirty)" $(CARGO) build --release --locked --workspace --bins
 
 .PHONY: demo
 demo: packages ## real footage from a camera to a verdict, in about three minutes after the build

@@ -24,6 +24,8 @@ stop_children() {
   children=()
 }
 trap stop_children EXIT
+# libtss2 would tell of every TCTI that it tries.
+export TSS2_LOG=all+NONE
 
 remove_state() {
   # Only a folder that a demo made is removed.
