@@ -198,7 +198,7 @@ PY
 
 share_export_verify() {
   local range from to
-  range=$(middle_range) || fail "Nothing to share: $range"
+  range=$(middle_range) || fail "There is nothing to share (see above)."
   from=${range%%$'\n'*} to=${range##*$'\n'}
   say "5. The custodian grants the investigator a range that has passed: $from to $to"
   EXHIBIT_IDENTITY=$state/custodian "$bin/exhibit" share --scope camera/102 --from "$from" --to "$to" \
