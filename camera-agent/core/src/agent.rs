@@ -169,10 +169,10 @@ async fn work(
     let (orders, to_recorder) = watch::channel(Orders { recipients: Arc::new(recipients), renewals: 0, reason: EpochReason::Rotation });
     let (to_courier, spooled) = mpsc::unbounded_channel();
     let courier = Courier::new(Arc::clone(&shared), appliance, orders, spooled);
-    let recorder = tokio::task::spawn_blocking(move || {
-        let recorder = Recorder::begin(shared, to_recorder, to_courier, reason)?;
-        recorder.run(inputs, &Handle::current())
-    });
+    // The epoch is begun before anything is uploaded, so that the live stream goes first from the first statement on.
+    let begun = tokio::task::spawn_blocking(move || Recorder::begin(shared, to_recorder, to_courier, reason));
+    let recorder = begun.await.map_err(|error| AgentError::Failed(error.to_string()))??;
+    let recorder = tokio::task::spawn_blocking(move || recorder.run(inputs, &Handle::current()));
     // When the courier ends early its orders end with it, and the recorder closes the epoch and stops.
     let uploaded = courier.run().await;
     let recorded = recorder.await.map_err(|error| AgentError::Failed(error.to_string()))?;

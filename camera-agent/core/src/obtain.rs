@@ -83,7 +83,6 @@ const TYPE: &str = "exhibit-camera-recipients/v1";
 
 /// An entry of the ledger that states recipients.
 struct Stated {
-    record: EntryRecord,
     signed: SignedStatement,
     receipt: Receipt,
 }
@@ -95,7 +94,7 @@ impl Obtain<'_> {
 
     /// Asks for the newest recipients; `None` if they are those in force. What was accepted is synced to `keep` when this returns.
     pub async fn newest(&self, appliance: &mut Appliance, in_force: Option<&Accepted>, keep: &Path) -> Result<Option<Obeyed>, ObtainError> {
-        let newest = match self.record(appliance, &format!("/v1/recipients/{}", self.camera)).await {
+        let (record, newest) = match self.record(appliance, &format!("/v1/recipients/{}", self.camera)).await {
             Err(ObtainError::Client(ClientError::Refused(problem))) if problem.status == 404 => return Err(ObtainError::None),
             other => other?,
         };
@@ -108,7 +107,7 @@ impl Obtain<'_> {
             certificates.push(self.certificate(appliance, fingerprint, newest.receipt.index).await?);
         }
         let obeyed = judge_certificates(&self.trust(), accepted, &newest.signed, certificates)?;
-        write_kept(keep, &newest.record, &signer, &obeyed)?;
+        write_kept(keep, &record, &signer, &obeyed)?;
         Ok(Some(obeyed))
     }
 
@@ -147,12 +146,8 @@ impl Obtain<'_> {
             if behind.len() >= SUCCESSION_MAX {
                 break;
             }
-            let path = format!("/v1/entries/{replaces}");
-            let before = self.record(appliance, &path).await?;
-            if before.signed.leaf_hash() != replaces {
-                return Err(ClientError::Untrustworthy("another entry was given than was asked for".into()).into());
-            }
-            behind.push(before);
+            let (signed, receipt) = appliance.entry(&replaces).await?;
+            behind.push(Stated { signed, receipt });
             oldest = behind.last().expect("one was just added");
         }
         let mut accepted = in_force.cloned();
@@ -176,10 +171,10 @@ impl Obtain<'_> {
         Ok(set.replaces.filter(|_| !judgeable))
     }
 
-    async fn record(&self, appliance: &mut Appliance, path: &str) -> Result<Stated, ObtainError> {
+    async fn record(&self, appliance: &mut Appliance, path: &str) -> Result<(EntryRecord, Stated), ObtainError> {
         let record: EntryRecord = appliance.get_json(path).await?;
         let (signed, receipt) = appliance.open_record(&record)?;
-        Ok(Stated { record, signed, receipt })
+        Ok((record, Stated { signed, receipt }))
     }
 
     /// A certificate by its fingerprint: pinned, or off the ledger, where it must stand below what uses it.
@@ -189,7 +184,7 @@ impl Obtain<'_> {
         }
         let sha256 = Hash(*fingerprint);
         let refused = |reason: &str| ObtainError::Certificate { fingerprint: sha256.to_string(), reason: reason.to_owned() };
-        let stated = self.record(appliance, &format!("/v1/certificates/{sha256}")).await?;
+        let (_, stated) = self.record(appliance, &format!("/v1/certificates/{sha256}")).await?;
         if stated.receipt.index >= below {
             return Err(refused("it was put on the ledger after what uses it"));
         }

@@ -374,3 +374,115 @@ fn draw(bytes: &mut [u8]) -> Result<(), AgentError> {
 fn earlier(now: Timestamp, ms: u64) -> Timestamp {
     Timestamp::from_unix_ms(now.unix_ms().saturating_sub(ms)).expect("an earlier moment is in range")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use exhibit_evidence::{Anchor, Pin};
+    use exhibit_pki::Subject;
+    use exhibit_tlog::Hash;
+
+    use super::*;
+    use crate::{
+        AgentLimits,
+        recipients::{Accepted, Custodians},
+        spool::ItemState,
+        support,
+    };
+
+    #[derive(Default)]
+    struct SetClock(AtomicU64);
+
+    impl Clock for SetClock {
+        fn now(&self) -> Timestamp {
+            support::time("2026-11-20T12:00:00.000Z").checked_add_ms(self.monotonic_ms()).unwrap()
+        }
+        fn monotonic_ms(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    struct Bench {
+        clock: Arc<SetClock>,
+        recorder: Recorder,
+        _orders: watch::Sender<Orders>,
+        _folder: tempfile::TempDir,
+    }
+
+    fn bench() -> Bench {
+        let pki = support::Pki::new(10);
+        let folder = tempfile::tempdir().unwrap();
+        let anchor = Anchor { log: Hash([1; 32]), verifier: support::Log::new().verifier(), roots: vec![pki.root.clone()] };
+        let config = AgentConfig {
+            state_folder: folder.path().to_owned(),
+            appliance_address: "localhost:1".into(),
+            identity: pki.identity(&pki.camera()),
+            pin: Pin { anchor, custodians: vec![], threshold: 1 },
+            camera: Subject::parse("camera/102").unwrap(),
+            media_type: "video/mp4".into(),
+            limits: AgentLimits::default(),
+        };
+        let accepted = Accepted {
+            number: 1,
+            leaf: Hash([2; 32]),
+            next: Custodians { fingerprints: vec![], threshold: 1 },
+            expires: support::time("2050-01-01T00:00:00.000Z"),
+        };
+        let recipients = Arc::new(Obeyed { accepted, certificates: vec![pki.custodian_wrapping().certificate] });
+        let (orders, ordered) = watch::channel(Orders { recipients, renewals: 0, reason: EpochReason::Rotation });
+        let clock = Arc::new(SetClock(AtomicU64::new(1_000_000)));
+        let spool = Spool::open(&folder.path().join("spool"), 1 << 30, 100).unwrap();
+        let state = AgentState::open(&folder.path().join("state.json")).unwrap();
+        let shared = Arc::new(Shared::new(config, clock.clone(), spool, state, mpsc::channel(100).0));
+        let recorder = Recorder::begin(shared, ordered, mpsc::unbounded_channel().0, EpochReason::Start).unwrap();
+        Bench { clock, recorder, _orders: orders, _folder: folder }
+    }
+
+    impl Bench {
+        /// A fragment of half a second that arrives when it has ended.
+        fn fragment(&mut self, start_ms: u64, begins_segment: bool) {
+            self.clock.0.store(1_000_000 + start_ms + 500, Ordering::Relaxed);
+            let fragment = Fragment { bytes: vec![7; 100], begins_segment, random_access: begins_segment, start_ms, duration_ms: 500 };
+            self.recorder.fragment(fragment).unwrap();
+        }
+
+        fn segment(&self, seq: u64) -> exhibit_evidence::body::Segment {
+            let spool = self.recorder.shared.spool();
+            assert_eq!(spool.state_of(self.recorder.epoch.chain.stream(), seq), Some(ItemState::Unsent));
+            match &spool.entry(self.recorder.epoch.chain.stream(), seq).unwrap().statement().body {
+                Body::Segment(segment) => segment.clone(),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_segment_has_the_key_of_the_second_in_which_it_starts_and_the_clock_of_its_first_frame() {
+        let mut bench = bench();
+        for part in 0..8 {
+            bench.fragment(3_000 + part * 500, part % 4 == 0);
+        }
+        bench.recorder.finish_segment().unwrap();
+        let first = bench.segment(1);
+        let second = bench.segment(2);
+        assert_eq!((first.slot, second.slot), (3, 5));
+        let began = support::time("2026-11-20T12:00:00.000Z").checked_add_ms(1_000_000).unwrap();
+        assert_eq!((first.start, first.duration_ms), (began.checked_add_ms(3_000).unwrap(), 2_000));
+        assert_eq!(second.start, began.checked_add_ms(5_000).unwrap());
+    }
+
+    #[test]
+    fn once_a_segment_is_sealed_whoever_takes_the_camera_cannot_open_it() {
+        let mut bench = bench();
+        for part in 0..4 {
+            bench.fragment(3_000 + part * 500, part == 0);
+        }
+        assert_eq!(bench.recorder.epoch.keys.first_held(), 3);
+        bench.recorder.finish_segment().unwrap();
+        assert_eq!(bench.recorder.epoch.keys.first_held(), 5);
+        let slot = bench.segment(1).slot;
+        assert!(bench.recorder.epoch.keys.slot_key(slot).is_err());
+    }
+}

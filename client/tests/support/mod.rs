@@ -232,6 +232,8 @@ pub enum Mischief {
     ForeignKeys,
     /// The log was replaced by one that does not contain what was observed.
     ForkedLog,
+    /// Replaces what came after the head that the statement observed.
+    ForksBehind,
     /// The consistency proof has a hash too many.
     SurplusConsistencyHash,
     /// Answers a PUT without reading its body, and closes.
@@ -543,6 +545,11 @@ async fn put(world: &Mutex<World>, path: &str, request: Request<Incoming>, misch
         return Ok(problem(409, "contradiction", None));
     }
     let index = known.unwrap_or(world.log.size());
+    if mischief == Mischief::ForksBehind {
+        for (behind, entry) in world.log.entries.iter_mut().enumerate().skip(usize::try_from(statement.observed.size).unwrap()) {
+            *entry = format!("another history of entry {behind}").into_bytes();
+        }
+    }
     if known.is_none() {
         let before = statement.seq.checked_sub(1).map(|before| (place.0.clone(), before));
         if before.is_some_and(|before| !world.positions.contains_key(&before)) {
