@@ -9,8 +9,8 @@ use exhibit_camera_core::{
     recipients::{Accepted, Custodians, Obeyed, RecipientsError, Trust, judge_certificates, judge_succession},
 };
 use exhibit_client::Appliance;
-use exhibit_evidence::{Body, Head, SignedStatement, body::Recipients};
-use exhibit_pki::{Certificate, KeyPurpose, Role, RustCrypto, Subject};
+use exhibit_evidence::{Body, Head, SignedStatement, VerifyError, body::Recipients};
+use exhibit_pki::{Certificate, KeyPurpose, PublicKey, Role, RustCrypto, Signer, SignerError, SoftwareSigner, Subject};
 use exhibit_tlog::{EMPTY_ROOT, Hash};
 use support::{FakeAppliance, Party, Pki, signed, time};
 
@@ -94,6 +94,32 @@ fn signed_by_another_key_than_the_certificate_shown() {
     let shown = bench.pki.custodian().certificate;
     let judged = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &shown);
     assert!(matches!(judged, Err(RecipientsError::NotACustodian(_))), "{judged:?}");
+}
+
+/// Claims one key and signs with another.
+struct Forger {
+    claimed: PublicKey,
+    key: SoftwareSigner,
+}
+
+impl Signer for Forger {
+    fn public_key(&self) -> &PublicKey {
+        &self.claimed
+    }
+    fn sign_sha384(&self, digest: &[u8; 48]) -> Result<[u8; 96], SignerError> {
+        self.key.sign_sha384(digest)
+    }
+}
+
+#[test]
+fn signed_by_another_key_in_the_name_of_the_custodian() {
+    let bench = Bench::new();
+    let custodian = bench.pki.custodian().certificate;
+    let forger = Forger { claimed: custodian.public_key().clone(), key: support::key(99) };
+    let statement = state(&bench.pki.custodian(), bench.set()).statement().clone();
+    let stated = exhibit_evidence::sign(&statement, &custodian, &forger).unwrap();
+    let judged = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &custodian);
+    assert!(matches!(judged, Err(RecipientsError::Signature(VerifyError::Signature(_)))), "{judged:?}");
 }
 
 #[test]
