@@ -25,6 +25,9 @@ pub enum CheckpointError {
     /// Its text.
     #[error("not a checkpoint: {0}")]
     Malformed(&'static str),
+    /// No entry, and yet not the root of the empty tree. Apart, since a witness answers it otherwise than what is malformed.
+    #[error("the checkpoint of an empty tree has another root")]
+    EmptyTree,
     /// Of another log. Escaped, since whoever sent the checkpoint chose the name.
     #[error("the checkpoint is of log {0:?}")]
     Origin(String),
@@ -62,7 +65,7 @@ impl Checkpoint {
         let size = parse_decimal(size).ok_or(CheckpointError::Malformed("its size is not a canonical decimal number"))?;
         let root = Hash::from_base64(root).ok_or(CheckpointError::Malformed("its root is not 32 bytes of base64"))?;
         if size == 0 && root != EMPTY_ROOT {
-            return Err(CheckpointError::Malformed("an empty tree has another root"));
+            return Err(CheckpointError::EmptyTree);
         }
         Ok(Self { origin: origin.to_owned(), size, root })
     }

@@ -2,6 +2,8 @@
 //!
 //! It does not know what the text says, nor which keys are to be trusted.
 
+use std::fmt;
+
 use base64ct::{Base64, Encoding};
 
 use crate::{NoteSigner, VerifierKey};
@@ -62,12 +64,7 @@ impl Note {
         // The text may have blank lines of its own: the last one ends it.
         let blank_line = note.rfind("\n\n").ok_or(NoteError::Malformed("it has no blank line before signatures"))?;
         let (text, signatures) = (&note[..=blank_line], &note[blank_line + 2..]);
-        let signatures = signatures.strip_suffix('\n').ok_or(NoteError::Malformed("it does not end in a signature line"))?;
-        if signatures.split('\n').nth(NOTE_SIGNATURES_MAX).is_some() {
-            return Err(NoteError::Malformed("it has too many signature lines"));
-        }
-        let signatures = signatures.split('\n').map(NoteSignature::parse).collect::<Result<_, _>>()?;
-        Ok(Self { text: text.to_owned(), signatures })
+        Ok(Self { text: text.to_owned(), signatures: NoteSignature::parse_lines(signatures)? })
     }
 
     /// What is signed: it ends in a newline. Not to be believed before [`Note::verify`].
@@ -87,16 +84,27 @@ impl Note {
             return Err(NoteError::Missing("any known key".to_owned()));
         }
         for key in required {
-            let mut lines = self.signatures.iter().filter(|line| line.name == key.name() && line.key_id == key.key_id());
-            let line = lines.next().ok_or_else(|| NoteError::Missing(key.label()))?;
-            if lines.next().is_some() {
-                return Err(NoteError::Malformed("a known key has signed it twice"));
-            }
-            if !key.verifies(&self.text, &line.signature) {
-                return Err(NoteError::Signature(key.label()));
-            }
+            self.signature_of(key)?.ok_or_else(|| NoteError::Missing(key.label()))?;
         }
         Ok(())
+    }
+
+    /// The line of `key`, verified; `None` when it has not signed. A line of a known key that does not verify spoils the note, as
+    /// signed-note demands, and so does a second one.
+    pub fn signature_of(&self, key: &VerifierKey) -> Result<Option<&NoteSignature>, NoteError> {
+        let mut lines = self.signatures.iter().filter(|line| line.is_of(key));
+        let Some(line) = lines.next() else { return Ok(None) };
+        if lines.next().is_some() {
+            return Err(NoteError::Malformed("a known key has signed it twice"));
+        }
+        if key.verifies(&self.text, &line.signature) { Ok(Some(line)) } else { Err(NoteError::Signature(key.label())) }
+    }
+
+    /// The note with `line` in place of an earlier one of the same key, or after the others.
+    pub(crate) fn with_signature(mut self, line: NoteSignature) -> Self {
+        self.signatures.retain(|other| (&other.name, other.key_id) != (&line.name, line.key_id));
+        self.signatures.push(line);
+        self
     }
 
     /// Signs a text that ends in a newline with every signer, in their order, at `unix_s`.
@@ -106,9 +114,7 @@ impl Note {
         }
         let mut note = format!("{text}\n");
         for signer in signers {
-            let key = signer.verifier_key();
-            let signature = [&key.key_id()[..], &signer.sign(text, unix_s)?].concat();
-            note.push_str(&format!("{LINE_START}{} {}\n", key.name(), Base64::encode_string(&signature)));
+            note.push_str(&NoteSignature::sign(text, *signer, unix_s)?.to_string());
         }
         // Whatever a verifier would refuse to read is better refused here.
         Self::parse(&note)?;
@@ -116,11 +122,42 @@ impl Note {
     }
 }
 
+impl fmt::Display for Note {
+    /// The very bytes that were parsed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.text)?;
+        self.signatures.iter().try_for_each(|line| line.fmt(f))
+    }
+}
+
 impl NoteSignature {
+    /// Signs a text that ends in a newline at `unix_s`.
+    pub fn sign(text: &str, signer: &dyn NoteSigner, unix_s: u64) -> Result<Self, NoteError> {
+        let key = signer.verifier_key();
+        Ok(Self { name: key.name().to_owned(), key_id: key.key_id(), signature: signer.sign(text, unix_s)? })
+    }
+
+    /// Parses signature lines that stand alone, as a witness answers them: at least one, each ending in a newline.
+    pub fn parse_lines(lines: &str) -> Result<Vec<Self>, NoteError> {
+        if lines.len() > NOTE_SIZE_BYTES_MAX {
+            return Err(NoteError::Malformed("it is too large"));
+        }
+        let lines = lines.strip_suffix('\n').ok_or(NoteError::Malformed("it does not end in a signature line"))?;
+        if lines.split('\n').nth(NOTE_SIGNATURES_MAX).is_some() {
+            return Err(NoteError::Malformed("it has too many signature lines"));
+        }
+        lines.split('\n').map(Self::parse).collect()
+    }
+
+    /// Whether it claims to be of this key.
+    pub(crate) fn is_of(&self, key: &VerifierKey) -> bool {
+        self.name == key.name() && self.key_id == key.key_id()
+    }
+
     fn parse(line: &str) -> Result<Self, NoteError> {
         let line = line.strip_prefix(LINE_START).ok_or(NoteError::Malformed("a signature line does not start with an em dash"))?;
         let (name, signature) = line.split_once(' ').ok_or(NoteError::Malformed("a signature line has no signature"))?;
-        if name.is_empty() || name.contains(|character: char| character == '+' || character.is_whitespace()) {
+        if name.is_empty() || name.contains(|character: char| character == '+' || character.is_whitespace() || character < ' ') {
             return Err(NoteError::Malformed("a signature line has a wrong key name"));
         }
         let signature = Base64::decode_vec(signature).map_err(|_| NoteError::Malformed("a signature line is not canonical base64"))?;
@@ -130,6 +167,13 @@ impl NoteSignature {
             }
             _ => Err(NoteError::Malformed("a signature is too short")),
         }
+    }
+}
+
+impl fmt::Display for NoteSignature {
+    /// The line, with its newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{LINE_START}{} {}", self.name, Base64::encode_string(&[&self.key_id[..], &self.signature].concat()))
     }
 }
 

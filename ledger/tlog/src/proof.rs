@@ -1,4 +1,5 @@
-//! Inclusion and consistency proofs (RFC 6962 2.1.1, 2.1.2; verification by RFC 9162 2.1.3.2 and 2.1.4.2), with exact lengths.
+//! Inclusion and consistency proofs (RFC 6962 2.1.1, 2.1.2; verification by RFC 9162 2.1.3.2 and 2.1.4.2), also of subtrees
+//! (draft-ietf-plants-merkle-tree-certs section 4.4), with exact lengths.
 //!
 //! It does not know who signed a root, nor where hashes are kept.
 
@@ -22,6 +23,34 @@ pub enum ProofError {
     Root,
 }
 
+/// The leaves from `start` to before `end`, placed so that their own tree shares its nodes with every tree that holds them: `start`
+/// is a multiple of the smallest power of two that is not below their number. So every tree is the subtree from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Subtree {
+    start: u64,
+    end: u64,
+}
+
+impl Subtree {
+    /// `None` when there is no such subtree, or no leaf in it.
+    pub fn new(start: u64, end: u64) -> Option<Self> {
+        let size = end.checked_sub(start).filter(|size| *size > 0)?;
+        // Of more than 2^63 leaves the next power of two is past every leaf, so that only 0 is a multiple.
+        let aligned = size.checked_next_power_of_two().map_or(start == 0, |power| start.is_multiple_of(power));
+        aligned.then_some(Self { start, end })
+    }
+
+    /// Index of its first leaf.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Index after its last leaf.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+}
+
 /// Gives hashes of perfect subtrees: `hash(level, index)` covers leaves `index << level ..` (level 0 is a leaf).
 pub trait HashReader {
     /// What reading can fail with.
@@ -35,7 +64,7 @@ pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash], root:
     if index >= size {
         return Err(ProofError::OutOfRange);
     }
-    let mut climb = Climb { node: index, last: size - 1 };
+    let mut climb = Climb { first: index, node: index, last: size - 1 };
     let mut hash = *leaf;
     for sibling in path {
         hash = match climb.step()? {
@@ -49,39 +78,49 @@ pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash], root:
 
 /// Checks that the tree `new` extends the tree `old`. Old size 0 is consistent with everything (and its root must be the empty root).
 pub fn verify_consistency(old_size: u64, old_root: &Hash, new_size: u64, new_root: &Hash, path: &[Hash]) -> Result<(), ProofError> {
-    if old_size > new_size {
-        return Err(ProofError::OutOfRange);
-    }
-    if old_size == 0 || old_size == new_size {
+    let Some(old) = Subtree::new(0, old_size) else {
         if !path.is_empty() {
             return Err(ProofError::Length);
         }
-        let old_holds = old_size != 0 || *old_root == EMPTY_ROOT;
-        let new_holds = old_size != new_size || old_root == new_root;
-        return if old_holds && new_holds { Ok(()) } else { Err(ProofError::Root) };
+        let new_holds = new_size != 0 || *new_root == EMPTY_ROOT;
+        return if *old_root == EMPTY_ROOT && new_holds { Ok(()) } else { Err(ProofError::Root) };
+    };
+    verify_subtree(old, old_root, new_size, new_root, path)
+}
+
+/// Checks that the subtree with `subtree_root` is part of the tree of `size` leaves with `root`.
+pub fn verify_subtree(subtree: Subtree, subtree_root: &Hash, size: u64, root: &Hash, path: &[Hash]) -> Result<(), ProofError> {
+    if subtree.end > size {
+        return Err(ProofError::OutOfRange);
     }
-    // The largest perfect subtree that ends the old tree is where both trees still agree. When it is the whole old tree the proof
-    // leaves it out, because the verifier has it.
-    let mut climb = Climb { node: old_size - 1, last: new_size - 1 };
-    climb.rise(climb.node.trailing_ones());
-    let (start, path) = if old_size.is_power_of_two() { (old_root, path) } else { path.split_first().ok_or(ProofError::Length)? };
-    let (mut old_hash, mut new_hash) = (*start, *start);
+    // The largest perfect subtree that ends this one is where both trees still agree; at the edge of the tree they agree throughout.
+    // When it is all of this subtree the proof leaves it out, because the verifier has it.
+    let mut climb = Climb { first: subtree.start, node: subtree.end - 1, last: size - 1 };
+    let to_top = u64::BITS - (climb.first ^ climb.node).leading_zeros();
+    climb.rise(if climb.node == climb.last { to_top } else { to_top.min(climb.node.trailing_ones()) });
+    let (start, path) = if climb.is_at_top() { (subtree_root, path) } else { path.split_first().ok_or(ProofError::Length)? };
+    let (mut subtree_hash, mut hash) = (*start, *start);
     for sibling in path {
+        let within = !climb.is_at_top();
         match climb.step()? {
             Side::Left => {
-                old_hash = node_hash(sibling, &old_hash);
-                new_hash = node_hash(sibling, &new_hash);
+                if within {
+                    subtree_hash = node_hash(sibling, &subtree_hash);
+                }
+                hash = node_hash(sibling, &hash);
             }
-            Side::Right => new_hash = node_hash(&new_hash, sibling),
+            Side::Right => hash = node_hash(&hash, sibling),
         }
     }
     climb.at_root()?;
-    if old_hash == *old_root && new_hash == *new_root { Ok(()) } else { Err(ProofError::Root) }
+    if subtree_hash == *subtree_root && hash == *root { Ok(()) } else { Err(ProofError::Root) }
 }
 
-/// The way from a node up to the root, of a tree whose last node on the same level is `last` (`fn` and `sn` in RFC 9162).
+/// The way from a node up to the root, of a tree whose last node on the same level is `last` (`fn` and `sn` in RFC 9162). A subtree
+/// that ends with the node begins with `first` (`fn`, `sn`, `tn` in the draft).
 #[derive(Clone, Copy)]
 struct Climb {
+    first: u64,
     node: u64,
     last: u64,
 }
@@ -112,8 +151,14 @@ impl Climb {
     }
 
     fn rise(&mut self, levels: u32) {
+        self.first = self.first.checked_shr(levels).unwrap_or(0);
         self.node = self.node.checked_shr(levels).unwrap_or(0);
         self.last = self.last.checked_shr(levels).unwrap_or(0);
+    }
+
+    /// Whether the node covers the subtree, so that what is left of it belongs to the tree only.
+    fn is_at_top(&self) -> bool {
+        self.first == self.node
     }
 
     fn at_root(&self) -> Result<(), ProofError> {
@@ -148,23 +193,32 @@ pub fn prove_inclusion<R: HashReader>(reader: &R, index: u64, size: u64) -> Resu
 /// The consistency proof from `old` to `new` leaves; empty when `old` is 0 or `new`. Panics unless `old <= new`.
 pub fn prove_consistency<R: HashReader>(reader: &R, old: u64, new: u64) -> Result<Vec<Hash>, R::Error> {
     assert!(old <= new, "a tree of {new} leaves does not extend one of {old}");
-    if old == 0 || old == new {
-        return Ok(Vec::new());
+    match Subtree::new(0, old) {
+        Some(old) => prove_subtree(reader, old, new),
+        None => Ok(Vec::new()),
     }
+}
+
+/// The proof that a subtree is part of the tree of `size` leaves. Panics unless it ends within the tree.
+pub fn prove_subtree<R: HashReader>(reader: &R, subtree: Subtree, size: u64) -> Result<Vec<Hash>, R::Error> {
+    assert!(subtree.end <= size, "a tree of {size} leaves does not hold those before {}", subtree.end);
     let mut path = Vec::new();
-    let (mut start, mut end) = (0, new);
-    // SUBPROOF of RFC 6962 section 2.1.2, from the root down to the subtree that ends where the old tree ends.
-    while end != old {
+    let (mut start, mut end) = (0, size);
+    // SUBTREE_SUBPROOF of the draft, for the subtree from 0 SUBPROOF of RFC 6962 section 2.1.2, from the root down. What is yet to
+    // be covered shrinks where the subtree crosses the middle, which only one that starts with the range does.
+    let mut uncovered = subtree.start;
+    while (start, end) != (uncovered, subtree.end) {
         let middle = start + split(end - start);
-        if old <= middle {
+        if subtree.end <= middle {
             path.push(range_root(reader, middle, end)?);
             end = middle;
         } else {
             path.push(range_root(reader, start, middle)?);
+            uncovered = uncovered.max(middle);
             start = middle;
         }
     }
-    if start != 0 {
+    if uncovered != subtree.start {
         path.push(range_root(reader, start, end)?);
     }
     path.reverse();

@@ -91,7 +91,7 @@ fn key_ids_equal_those_of_another_program() {
         assert_eq!(key.to_string(), text);
         seen += 1;
     }
-    assert_eq!(seen, 6, "the vectors are not whole");
+    assert_eq!(seen, 15, "the vectors are not whole");
 }
 
 #[test]
@@ -149,7 +149,6 @@ fn verifier_keys_have_one_spelling() {
         ("no key", named("PeterNeumann", &[])),
         ("type without a key", named("PeterNeumann", &[1])),
         ("unknown type", named("PeterNeumann", &[&[0x65], &sound[1..]].concat())),
-        ("type of a witness", named("PeterNeumann", &[&[0x04], &sound[1..]].concat())),
         ("31 bytes", named("PeterNeumann", &sound[..32])),
         ("33 bytes", named("PeterNeumann", &[&sound[..], &[0]].concat())),
         ("point of small order", named("PeterNeumann", &[&[1, 1][..], &[0; 31]].concat())),
@@ -351,12 +350,12 @@ fn malformed_checkpoints_are_refused() {
         ("root in hex", text.replace(&root, &checkpoint().root.to_string())),
         ("root without padding", text.replace('=', "")),
         ("root of 31 bytes", text.replace(&root, &Base64::encode_string(&[1; 31]))),
-        ("empty tree with another root", text.replace("4211", "0")),
         ("carriage returns", text.replace('\n', "\r\n")),
     ];
     for (defect, text) in refused {
         assert!(matches!(Checkpoint::from_text(&text), Err(CheckpointError::Malformed(_))), "{defect}");
     }
+    assert_eq!(Checkpoint::from_text(&text.replace("4211", "0")), Err(CheckpointError::EmptyTree), "empty tree with another root");
     let log = Log::new(1);
     let forked = Checkpoint { origin: format!("{ORIGIN}\n1"), ..checkpoint() };
     assert!(forked.sign(&[&log.ed25519], NOW_UNIX_S).is_err(), "an origin that is two lines");

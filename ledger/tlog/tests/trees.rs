@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 
 use exhibit_tlog::{
-    EMPTY_ROOT, Hash, HashReader, MerkleFrontier, ProofError, leaf_hash, node_hash, prove_consistency, prove_inclusion, root_at, root_of,
-    verify_consistency, verify_inclusion,
+    EMPTY_ROOT, Hash, HashReader, MerkleFrontier, ProofError, Subtree, leaf_hash, node_hash, prove_consistency, prove_inclusion,
+    prove_subtree, root_at, root_of, verify_consistency, verify_inclusion, verify_subtree,
 };
+use sha2::{Digest, Sha256};
 
 const LEAVES: usize = 300;
 
@@ -70,6 +71,11 @@ impl Recursive {
         path.push(sibling);
         path
     }
+}
+
+/// Every subtree that ends within `size` leaves, by the words of the draft.
+fn subtrees(size: u64) -> impl Iterator<Item = Subtree> {
+    (1..=size).flat_map(|end| (0..end).filter_map(move |start| Subtree::new(start, end)))
 }
 
 fn entry_leaf(index: usize) -> Hash {
@@ -211,6 +217,113 @@ fn sizes_near_the_end_of_u64_neither_panic_nor_pass() {
             }
         }
     }
+}
+
+/// The accumulated vectors in appendix C of draft-ietf-plants-merkle-tree-certs-05: every subtree of every tree to 130 leaves, of
+/// which leaf i is the byte i.
+#[test]
+fn subtrees_and_their_proofs_are_those_of_the_draft() {
+    let tree = Recursive { leaves: (0..130).map(|index: u8| leaf_hash(&[index])).collect(), roots: RefCell::default() };
+    let kept = Kept::of(&tree.leaves);
+    let root = |subtree: Subtree| tree.root(subtree.start() as usize, subtree.end() as usize);
+    let mut roots = Sha256::new();
+    for subtree in subtrees(130) {
+        roots.update(format!("[{}, {}) {}\n", subtree.start(), subtree.end(), root(subtree)));
+    }
+    assert_eq!(hex::encode(roots.finalize()), "94a95384a8c69acea9b50d035a58285b3a777cb7a724005faa5e1f1e1190007f");
+
+    let mut proofs = Sha256::new();
+    for size in 0..=130 {
+        let whole = tree.root(0, size as usize);
+        for subtree in subtrees(size) {
+            let path = prove_subtree(&kept, subtree, size).unwrap();
+            proofs.update(format!("[{}, {}) {size}", subtree.start(), subtree.end()));
+            path.iter().for_each(|hash| proofs.update(format!(" {hash}")));
+            proofs.update("\n");
+
+            let verify = |path: &[Hash]| verify_subtree(subtree, &root(subtree), size, &whole, path);
+            assert_eq!(verify(&path), Ok(()), "{subtree:?} of {size}");
+            for at in 0..path.len() {
+                assert_eq!(verify(&altered(&path, at)), Err(ProofError::Root), "{subtree:?} of {size}: altered hash {at}");
+                assert_eq!(verify(&path[..at]), Err(ProofError::Length), "{subtree:?} of {size}: cut to {at}");
+            }
+            let surplus = [&path[..], &[whole]].concat();
+            assert_eq!(verify(&surplus), Err(ProofError::Length), "{subtree:?} of {size}: surplus hash");
+            let another = verify_subtree(subtree, &EMPTY_ROOT, size, &whole, &path);
+            assert_eq!(another, Err(ProofError::Root), "{subtree:?} of {size}: another subtree");
+            let another = verify_subtree(subtree, &root(subtree), size, &EMPTY_ROOT, &path);
+            assert_eq!(another, Err(ProofError::Root), "{subtree:?} of {size}: another tree");
+        }
+    }
+    assert_eq!(hex::encode(proofs.finalize()), "c586ebbb73a5621baf2140095d87dde934e3b6503a562a1a5215b8209edd083d");
+}
+
+#[test]
+fn a_subtree_is_proven_at_its_own_place_only() {
+    let tree = Recursive::new(70);
+    let kept = Kept::of(&tree.leaves);
+    let whole = tree.root(0, 70);
+    for subtree in subtrees(70) {
+        let root = tree.root(subtree.start() as usize, subtree.end() as usize);
+        let path = prove_subtree(&kept, subtree, 70).unwrap();
+        for other in subtrees(70).filter(|other| *other != subtree) {
+            assert!(verify_subtree(other, &root, 70, &whole, &path).is_err(), "{subtree:?} as {other:?}");
+        }
+        let past_the_tree = verify_subtree(subtree, &root, subtree.end() - 1, &whole, &path);
+        assert_eq!(past_the_tree, Err(ProofError::OutOfRange), "{subtree:?} of a tree that ends in it");
+    }
+}
+
+#[test]
+fn subtrees_are_aligned_and_not_empty() {
+    // The large ones are the examples of the draft, appendix C.
+    for (start, end) in [(0, 1), (0, 3), (4, 8), (8, 13), (u64::MAX - 1, u64::MAX)] {
+        assert!(Subtree::new(start, end).is_some(), "{start} to {end}");
+    }
+    for end in [(1 << 47) + 1, (1 << 62) + 1, (1 << 63) - 1, (1 << 63) + 1, u64::MAX] {
+        assert!(Subtree::new(0, end).is_some(), "0 to {end}");
+    }
+    let refused = [
+        ("empty", (8, 8)),
+        ("empty, of the empty tree", (0, 0)),
+        ("backwards", (8, 4)),
+        ("not aligned", (4, 9)),
+        ("not aligned by one", (1, 3)),
+        ("a power of two too small", (1 << 46, (1 << 47) + 1)),
+        ("a power of two too small, of a tree of 2^63", (1 << 62, (1 << 63) + 1)),
+        ("more than 2^63 leaves from another start", (1 << 62, u64::MAX)),
+        ("more than 2^63 leaves from 1", (1, u64::MAX)),
+    ];
+    for (defect, (start, end)) in refused {
+        assert_eq!(Subtree::new(start, end), None, "{defect}");
+    }
+    let hash = leaf_hash(b"");
+    for path in [vec![], vec![hash; 62], vec![hash; 63], vec![hash; 64]] {
+        for subtree in [Subtree::new(0, u64::MAX), Subtree::new(1 << 62, 1 << 63), Subtree::new(u64::MAX - 1, u64::MAX)] {
+            for size in [1, u64::MAX - 1, u64::MAX] {
+                let passes = verify_subtree(subtree.unwrap(), &hash, size, &hash, &path).is_ok();
+                assert_eq!(passes, subtree == Subtree::new(0, size) && path.is_empty(), "{subtree:?} of {size}");
+            }
+        }
+    }
+}
+
+#[test]
+fn subtree_proofs_equal_those_of_another_program() {
+    let leaves: Vec<Hash> = (0..33).map(entry_leaf).collect();
+    let kept = Kept::of(&leaves);
+    let mut seen = 0;
+    for line in include_str!("vectors/subtrees.txt").lines() {
+        let [_, start, end, size, root, ref path @ ..] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let subtree = Subtree::new(start.parse().unwrap(), end.parse().unwrap()).unwrap();
+        let (size, root) = (size.parse().unwrap(), Hash::from_hex(root).unwrap());
+        let path: Vec<Hash> = path.iter().map(|hash| Hash::from_base64(hash).unwrap()).collect();
+        assert_eq!(prove_subtree(&kept, subtree, size).unwrap(), path, "{line}");
+        assert_eq!(root_of(&leaves[subtree.start() as usize..subtree.end() as usize]), root, "{line}");
+        assert_eq!(verify_subtree(subtree, &root, size, &root_of(&leaves[..size as usize]), &path), Ok(()), "{line}");
+        seen += 1;
+    }
+    assert_eq!(seen, 198, "the vectors are not whole");
 }
 
 #[test]
