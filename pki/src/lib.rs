@@ -13,6 +13,7 @@ mod pem;
 pub mod request;
 pub mod signature;
 pub mod timestamp;
+pub mod timestamp_token;
 
 pub use certificate::{Certificate, CertificateError, Fingerprint, KeyPurpose};
 pub use identity::{Identity, IdentityError, Role, Subject, TrustDomain};
@@ -23,3 +24,4 @@ pub use request::{CertificateRequest, RequestError, build_request_pem};
 pub use signature::AwsLc;
 pub use signature::{BadSignature, PublicKey, RustCrypto, Signer, SignerError, SoftwareSigner, Suite, Verifier};
 pub use timestamp::{Timestamp, TimestampError};
+pub use timestamp_token::{TimestampAuthority, TimestampRequest, TimestampToken, TimestampTokenError, TimestampTrust, VerifiedTimestamp};

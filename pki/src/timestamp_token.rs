@@ -1,0 +1,451 @@
+//! Timestamp tokens (RFC 3161, RFC 5816): the word of an authority that a digest existed at a moment. Requests, tokens and our own authority.
+//!
+//! It knows no clock, draws nothing at random and does not know whether an authority was revoked. The pure-Rust implementations verify.
+
+mod asn1;
+mod authority;
+mod chain;
+mod request;
+mod suite;
+
+use cms::{
+    cert::IssuerAndSerialNumber,
+    content_info::{CmsVersion, ContentInfo},
+    signed_data::{EncapsulatedContentInfo, SignerIdentifier, SignerInfo},
+};
+use const_oid::{
+    ObjectIdentifier,
+    db::{
+        rfc3161::ID_CT_TST_INFO,
+        rfc5911::{ID_AA_SIGNING_CERTIFICATE_V_2, ID_CONTENT_TYPE, ID_MESSAGE_DIGEST, ID_SIGNED_DATA},
+    },
+};
+use der::{
+    Any, Decode, Encode, Sequence,
+    asn1::{OctetString, SetOfVec},
+};
+use x509_cert::{
+    attr::Attribute,
+    ext::pkix::name::{GeneralName, GeneralNames},
+    serial_number::SerialNumber,
+    spki::AlgorithmIdentifierOwned,
+};
+
+use self::{
+    asn1::{MessageImprint, TstInfo},
+    suite::Scheme,
+};
+pub use self::{
+    authority::{AuthorityError, TimestampAuthority},
+    chain::{ChainCertificate, ChainCertificateError, ChainError},
+    request::{Nonce, RequestRefusal, ResponseError, TimestampRequest, token_of_response},
+    suite::ImprintAlgorithm,
+};
+use crate::{Fingerprint, Timestamp};
+
+/// What a token is over: a digest and how it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Imprint {
+    algorithm: ImprintAlgorithm,
+    digest: Vec<u8>,
+}
+
+/// A timestamp token whose form is that of docs/formats/timestamp-token.md. Nothing in it is believed until `verify`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimestampToken {
+    der: Vec<u8>,
+    info: Info,
+    signer: SignerIdentifier,
+    certificate_id: CertificateId,
+    scheme: Scheme,
+    signed_attributes: Vec<u8>,
+    signature: Vec<u8>,
+    certificates: Vec<ChainCertificate>,
+}
+
+/// Who is believed about time, and how far where an authority does not say.
+pub struct TimestampTrust<'a> {
+    /// Roots, or the certificates of timestamping authorities themselves.
+    pub anchors: &'a [ChainCertificate],
+    /// Certificates that may stand on the path beside those in the token.
+    pub certificates: &'a [ChainCertificate],
+    /// How far a clock may be wrong whose authority does not state its accuracy, in milliseconds.
+    pub accuracy_unstated_ms: u64,
+}
+
+/// Holding one is the proof that an authority that is believed signed a token over the imprint asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedTimestamp {
+    earliest: Timestamp,
+    latest: Timestamp,
+    authority: Fingerprint,
+    policy: ObjectIdentifier,
+    serial: Vec<u8>,
+}
+
+/// Why bytes are not a token, or a token is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimestampTokenError {
+    /// Not DER, not the one encoding of its content, or not SignedData.
+    #[error("not a timestamp token in DER")]
+    Malformed,
+    /// Well-formed, but not as RFC 3161 and our profile have it.
+    #[error("not a timestamp token of the profile: {0}")]
+    Profile(&'static str),
+    /// It is over other bytes than those asked about.
+    #[error("the token is over something else")]
+    Imprint,
+    /// It is not the answer to the request with this nonce.
+    #[error("the token is not an answer to this request")]
+    Nonce,
+    /// Neither the token nor the caller has the certificate that it names.
+    #[error("the certificate of the timestamping authority is missing")]
+    NoCertificate,
+    /// The certificate that it names is not one of a timestamping authority.
+    #[error("the certificate is not one of a timestamping authority: {0}")]
+    Certificate(&'static str),
+    /// The authority is not believed.
+    #[error("the timestamping authority is not believed: {0}")]
+    Path(ChainError),
+    /// The authority's key did not sign it.
+    #[error("the signature on the token does not verify")]
+    Signature,
+}
+
+/// What the authority says: `TSTInfo`, as far as it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Info {
+    imprint: Imprint,
+    policy: ObjectIdentifier,
+    serial: Vec<u8>,
+    moment: Precise,
+    accuracy_us: Option<u64>,
+    nonce: Option<Nonce>,
+    /// DER of the name that it gives to the authority.
+    authority: Option<Vec<u8>>,
+}
+
+/// Microseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Precise(u64);
+
+/// `SignedData` (RFC 5652 section 5.1). That of cms has the certificates in another order than DER's.
+#[derive(Sequence)]
+struct SignedData {
+    version: CmsVersion,
+    digest_algorithms: SetOfVec<AlgorithmIdentifierOwned>,
+    content: EncapsulatedContentInfo,
+    /// In any order, since nothing in it is signed.
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
+    certificates: Option<Vec<Any>>,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
+    revocations: Option<Vec<Any>>,
+    signers: SetOfVec<SignerInfo>,
+}
+
+/// `SigningCertificateV2` (RFC 5035 section 3). The first certificate is the signer's; others and policies are not used.
+#[derive(Sequence)]
+struct SigningCertificateV2 {
+    certificates: Vec<CertificateId>,
+    policies: Option<Vec<Any>>,
+}
+
+/// `ESSCertIDv2` (RFC 5035 section 4).
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+struct CertificateId {
+    /// SHA-256 where it is absent.
+    hash_algorithm: Option<AlgorithmIdentifierOwned>,
+    hash: OctetString,
+    issuer_serial: Option<IssuerSerial>,
+}
+
+/// `IssuerSerial` (RFC 5035 section 4).
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+struct IssuerSerial {
+    issuer: GeneralNames,
+    serial_number: SerialNumber,
+}
+
+impl Imprint {
+    /// The imprint of `message`.
+    pub fn of(algorithm: ImprintAlgorithm, message: &[u8]) -> Self {
+        Self { algorithm, digest: algorithm.digest(message) }
+    }
+
+    /// From a digest that was made elsewhere; `None` if it has not the length of the algorithm's.
+    pub fn from_digest(algorithm: ImprintAlgorithm, digest: &[u8]) -> Option<Self> {
+        (digest.len() == algorithm.digest_bytes()).then(|| Self { algorithm, digest: digest.to_vec() })
+    }
+
+    /// How the digest was made.
+    pub fn algorithm(&self) -> ImprintAlgorithm {
+        self.algorithm
+    }
+
+    /// The digest.
+    pub fn digest(&self) -> &[u8] {
+        &self.digest
+    }
+
+    fn read(imprint: &MessageImprint) -> Option<Self> {
+        Self::from_digest(ImprintAlgorithm::of(&imprint.hash_algorithm)?, imprint.hashed_message.as_bytes())
+    }
+
+    fn to_asn1(&self) -> der::Result<MessageImprint> {
+        Ok(MessageImprint { hash_algorithm: self.algorithm.identifier(), hashed_message: OctetString::new(self.digest.as_slice())? })
+    }
+}
+
+impl TimestampToken {
+    /// Parses strictly: the one DER encoding, at most 64 KiB, one signer, the three signed attributes once each and agreeing with the content.
+    pub fn from_der(der: &[u8]) -> Result<Self, TimestampTokenError> {
+        if der.len() > TOKEN_BYTES_MAX {
+            return Err(Malformed);
+        }
+        let signed_data = canonical_signed_data(der).ok_or(Malformed)?;
+        let content = content(&signed_data)?;
+        let info = canonical::<TstInfo>(content).ok_or(Malformed)?;
+        let signer = one_signer(&signed_data)?;
+        let digest = ImprintAlgorithm::of(&signer.digest_alg).ok_or(Profile("its digest is not SHA-256, SHA-384 or SHA-512"))?;
+        if !signed_data.digest_algorithms.iter().eq([&signer.digest_alg]) {
+            return Err(Profile("its digest algorithms are not that of its signer"));
+        }
+        let scheme = Scheme::of_signer(&signer.signature_algorithm, digest).ok_or(Profile("its signature is of no suite for tokens"))?;
+        let attributes = signer.signed_attrs.as_ref().ok_or(Profile("it has no signed attributes"))?;
+        let attributes: Vec<&Attribute> = attributes.iter().collect();
+        if attribute::<ObjectIdentifier>(&attributes, ID_CONTENT_TYPE)? != ID_CT_TST_INFO {
+            return Err(Profile("its signed content type is another"));
+        }
+        if attribute::<OctetString>(&attributes, ID_MESSAGE_DIGEST)?.as_bytes() != digest.digest(content) {
+            return Err(Profile("its message digest is not that of its content"));
+        }
+        let signing = attribute::<SigningCertificateV2>(&attributes, ID_AA_SIGNING_CERTIFICATE_V_2)?;
+        let certificate_id = signing.certificates.into_iter().next().ok_or(Profile("it names no certificate"))?;
+        Ok(Self {
+            der: der.to_vec(),
+            info: Info::read(&info)?,
+            signer: signer.sid.clone(),
+            certificate_id,
+            scheme,
+            signed_attributes: signer.signed_attrs.to_der().map_err(|_| Malformed)?,
+            signature: signer.signature.as_bytes().to_vec(),
+            certificates: certificates(&signed_data)?,
+        })
+    }
+
+    /// Judges that an authority led to an anchor at the moment of the token, and signed it over `imprint` and, if one was sent, `nonce`.
+    pub fn verify(
+        &self,
+        imprint: &Imprint,
+        nonce: Option<&Nonce>,
+        trust: &TimestampTrust<'_>,
+    ) -> Result<VerifiedTimestamp, TimestampTokenError> {
+        if self.info.imprint != *imprint {
+            return Err(TimestampTokenError::Imprint);
+        }
+        if nonce.is_some_and(|nonce| self.info.nonce.as_ref() != Some(nonce)) {
+            return Err(TimestampTokenError::Nonce);
+        }
+        let certificates: Vec<&ChainCertificate> = self.certificates.iter().chain(trust.certificates).chain(trust.anchors).collect();
+        let named = |certificate: &&ChainCertificate| self.certificate_id.names(certificate);
+        let authority = certificates.iter().copied().find(named).ok_or(TimestampTokenError::NoCertificate)?;
+        self.check_authority(authority).map_err(TimestampTokenError::Certificate)?;
+        if !authority.key.verifies(self.scheme, &self.signed_attributes, &self.signature) {
+            return Err(TimestampTokenError::Signature);
+        }
+        let out_of_range = Profile("its time is out of range");
+        let (earliest, latest) = self.info.bounds(trust.accuracy_unstated_ms).ok_or(out_of_range)?;
+        let at = Timestamp::from_unix_ms(self.info.moment.0 / 1000).ok_or(out_of_range)?;
+        chain::check_path(authority, &certificates, trust.anchors, at).map_err(TimestampTokenError::Path)?;
+        let Info { policy, serial, .. } = self.info.clone();
+        Ok(VerifiedTimestamp { earliest, latest, authority: *authority.fingerprint(), policy, serial })
+    }
+
+    /// The bytes as they came.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// What it is over, as it says.
+    pub fn imprint(&self) -> &Imprint {
+        &self.info.imprint
+    }
+
+    fn check_authority(&self, authority: &ChainCertificate) -> Result<(), &'static str> {
+        let is_signer = match &self.signer {
+            SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber { issuer, serial_number }) => {
+                issuer.to_der().is_ok_and(|issuer| issuer == authority.issuer) && serial_number.as_bytes() == authority.serial
+            }
+            SignerIdentifier::SubjectKeyIdentifier(key) => authority.subject_key() == Some(key.0.as_bytes()),
+        };
+        if !is_signer {
+            return Err("the signer is named as another than the certificate");
+        }
+        if self.info.authority.as_ref().is_some_and(|name| *name != authority.subject) {
+            return Err("it is not of the name that the token says");
+        }
+        authority.check_timestamping()
+    }
+}
+
+impl VerifiedTimestamp {
+    /// The moment before which the authority did not sign: the token's time less its accuracy, rounded down to the millisecond.
+    pub fn earliest(&self) -> Timestamp {
+        self.earliest
+    }
+
+    /// The moment after which the authority did not sign: the token's time and its accuracy, rounded up to the millisecond. The digest
+    /// existed by then.
+    pub fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
+    /// The certificate of the authority.
+    pub fn authority(&self) -> &Fingerprint {
+        &self.authority
+    }
+
+    /// The policy under which it signed.
+    pub fn policy(&self) -> ObjectIdentifier {
+        self.policy
+    }
+
+    /// The token's serial number: big-endian, without leading zeros.
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+}
+
+impl Info {
+    fn read(info: &TstInfo) -> Result<Self, TimestampTokenError> {
+        if info.version != 1 {
+            return Err(Profile("its content is not version 1"));
+        }
+        if info.serial_number.as_bytes().len() > SERIAL_BYTES_MAX {
+            return Err(Profile("its serial number has more than 160 bits"));
+        }
+        if info.extensions.iter().flatten().any(|extension| extension.critical) {
+            return Err(Profile("it has an unknown critical extension"));
+        }
+        let authority = match &info.tsa {
+            None => None,
+            Some(GeneralName::DirectoryName(name)) => Some(name.to_der().map_err(|_| Malformed)?),
+            Some(_) => return Err(Profile("it names its authority by something else than a distinguished name")),
+        };
+        let accuracy_us = match info.accuracy {
+            None => None,
+            Some(accuracy) => Some(accuracy.micros().ok_or(Profile("its accuracy is empty or out of range"))?),
+        };
+        Ok(Self {
+            imprint: Imprint::read(&info.message_imprint).ok_or(Profile("its imprint is not SHA-256, SHA-384 or SHA-512"))?,
+            policy: info.policy,
+            serial: info.serial_number.as_bytes().to_vec(),
+            moment: asn1::read_gen_time(&info.gen_time).ok_or(Profile("its time is not in the form of DER"))?,
+            accuracy_us,
+            nonce: info.nonce.as_ref().map(|nonce| Nonce::read(nonce).ok_or(Profile("its nonce is too long"))).transpose()?,
+            authority,
+        })
+    }
+
+    /// The earliest and the latest moment; `None` if one is before 1970 or beyond the year 9999.
+    fn bounds(&self, accuracy_unstated_ms: u64) -> Option<(Timestamp, Timestamp)> {
+        let accuracy_us = match self.accuracy_us {
+            Some(accuracy_us) => accuracy_us,
+            None => accuracy_unstated_ms.checked_mul(1000)?,
+        };
+        let (earliest_us, latest_us) = (self.moment.0.checked_sub(accuracy_us)?, self.moment.0.checked_add(accuracy_us)?);
+        Some((Timestamp::from_unix_ms(earliest_us / 1000)?, Timestamp::from_unix_ms(latest_us.div_ceil(1000))?))
+    }
+}
+
+impl CertificateId {
+    /// True if it is the hash of this certificate, and its issuer and serial number if it says them.
+    fn names(&self, certificate: &ChainCertificate) -> bool {
+        let issuer_fits = self.issuer_serial.as_ref().is_none_or(|IssuerSerial { issuer, serial_number }| {
+            let named = |name: &GeneralName| matches!(name, GeneralName::DirectoryName(name) if name.to_der().is_ok_and(|name| name == certificate.issuer));
+            matches!(issuer.as_slice(), [name] if named(name)) && serial_number.as_bytes() == certificate.serial
+        });
+        let algorithm = self.hash_algorithm.as_ref().map_or(Some(ImprintAlgorithm::Sha256), ImprintAlgorithm::of);
+        issuer_fits && algorithm.is_some_and(|algorithm| algorithm.digest(certificate.der()) == self.hash.as_bytes())
+    }
+}
+
+fn canonical_signed_data(der: &[u8]) -> Option<SignedData> {
+    let info = ContentInfo::from_der(der).ok().filter(|info| info.content_type == ID_SIGNED_DATA)?;
+    let signed_data = info.content.decode_as::<SignedData>().ok()?;
+    // DER has one encoding for a value, so what is not what a re-encoding gives is not DER.
+    let content = Any::encode_from(&signed_data).ok()?;
+    let again = ContentInfo { content_type: ID_SIGNED_DATA, content }.to_der().ok()?;
+    (again == der).then_some(signed_data)
+}
+
+fn canonical<T: for<'a> Decode<'a> + Encode>(der: &[u8]) -> Option<T> {
+    T::from_der(der).ok().filter(|value| value.to_der().is_ok_and(|again| again == der))
+}
+
+fn content(signed_data: &SignedData) -> Result<&[u8], TimestampTokenError> {
+    if signed_data.version != CmsVersion::V3 || signed_data.revocations.is_some() {
+        return Err(Profile("it is not version 3 without revocation lists"));
+    }
+    let content = &signed_data.content;
+    if content.econtent_type != ID_CT_TST_INFO {
+        return Err(Profile("its content is not TSTInfo"));
+    }
+    let octets = content.econtent.as_ref().filter(|value| der::Tagged::tag(*value) == der::Tag::OctetString);
+    octets.map(Any::value).ok_or(Profile("it has no content"))
+}
+
+fn one_signer(signed_data: &SignedData) -> Result<&SignerInfo, TimestampTokenError> {
+    let mut signers = signed_data.signers.iter();
+    let (Some(signer), None) = (signers.next(), signers.next()) else {
+        return Err(Profile("it does not have exactly one signer"));
+    };
+    let version = match signer.sid {
+        SignerIdentifier::IssuerAndSerialNumber(_) => CmsVersion::V1,
+        SignerIdentifier::SubjectKeyIdentifier(_) => CmsVersion::V3,
+    };
+    if signer.version != version {
+        return Err(Profile("its signer's version is not that of how it is named"));
+    }
+    if signer.unsigned_attrs.is_some() {
+        return Err(Profile("it has attributes that are not signed"));
+    }
+    Ok(signer)
+}
+
+/// The one value of the one attribute of a kind.
+fn attribute<T: for<'a> der::Decode<'a, Error = der::Error>>(
+    attributes: &[&Attribute],
+    kind: ObjectIdentifier,
+) -> Result<T, TimestampTokenError> {
+    let mut found = attributes.iter().filter(|attribute| attribute.oid == kind);
+    let (Some(attribute), None) = (found.next(), found.next()) else {
+        return Err(Profile("a signed attribute that must be there once is missing or repeated"));
+    };
+    let [value] = attribute.values.as_slice() else {
+        return Err(Profile("a signed attribute does not have exactly one value"));
+    };
+    T::from_der(&value.to_der().map_err(|_| Malformed)?).map_err(|_| Profile("a signed attribute is malformed"))
+}
+
+/// Those in the token that can be used; others stand there in vain, since nothing in the set is signed.
+fn certificates(signed_data: &SignedData) -> Result<Vec<ChainCertificate>, TimestampTokenError> {
+    let set = signed_data.certificates.as_deref().unwrap_or_default();
+    if set.len() > CERTIFICATES_MAX {
+        return Err(Profile("it has too many certificates"));
+    }
+    let mut usable = Vec::new();
+    for certificate in set {
+        usable.extend(ChainCertificate::from_der(&certificate.to_der().map_err(|_| Malformed)?).ok());
+    }
+    Ok(usable)
+}
+
+use TimestampTokenError::{Malformed, Profile};
+
+/// Tokens with a chain of RSA certificates have about 6 KiB.
+const TOKEN_BYTES_MAX: usize = 64 * 1024;
+/// A path has at most 6; some authorities send cross-certificates along.
+const CERTIFICATES_MAX: usize = 16;
+/// RFC 3161 section 2.4.2.
+const SERIAL_BYTES_MAX: usize = 20;

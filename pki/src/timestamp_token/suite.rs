@@ -1,0 +1,219 @@
+//! The keys and signature algorithms of timestamping authorities, other people's among them: P-384, P-256 and RSA, with SHA-256 or longer.
+//!
+//! It only verifies, and does not know what was signed.
+
+use const_oid::{
+    ObjectIdentifier,
+    db::rfc5912::{
+        ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, ECDSA_WITH_SHA_512, ID_EC_PUBLIC_KEY, ID_MGF_1, ID_RSASSA_PSS, ID_SHA_256, ID_SHA_384,
+        ID_SHA_512, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1, SHA_256_WITH_RSA_ENCRYPTION, SHA_384_WITH_RSA_ENCRYPTION,
+        SHA_512_WITH_RSA_ENCRYPTION,
+    },
+};
+use der::{Any, Decode, Encode, Sequence, asn1::UintRef};
+use p384::ecdsa::signature::hazmat::PrehashVerifier;
+use rsa::{BoxedUint, Pkcs1v15Sign, Pss, RsaPublicKey, traits::PublicKeyParts};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
+
+/// A hash function that a token may be over, or signed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ImprintAlgorithm {
+    /// SHA-256
+    Sha256,
+    /// SHA-384
+    Sha384,
+    /// SHA-512
+    Sha512,
+}
+
+impl ImprintAlgorithm {
+    /// The digest of `message`.
+    pub(super) fn digest(self, message: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Sha256 => Sha256::digest(message).to_vec(),
+            Self::Sha384 => Sha384::digest(message).to_vec(),
+            Self::Sha512 => Sha512::digest(message).to_vec(),
+        }
+    }
+
+    pub(super) fn digest_bytes(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+
+    /// The hash function that is named; parameters are absent or NULL (RFC 5754 section 2).
+    pub(super) fn of(algorithm: &AlgorithmIdentifierOwned) -> Option<Self> {
+        match algorithm.oid {
+            _ if !absent_or_null(algorithm) => None,
+            ID_SHA_256 => Some(Self::Sha256),
+            ID_SHA_384 => Some(Self::Sha384),
+            ID_SHA_512 => Some(Self::Sha512),
+            _ => None,
+        }
+    }
+
+    pub(super) fn identifier(self) -> AlgorithmIdentifierOwned {
+        let oid = match self {
+            Self::Sha256 => ID_SHA_256,
+            Self::Sha384 => ID_SHA_384,
+            Self::Sha512 => ID_SHA_512,
+        };
+        AlgorithmIdentifierOwned { oid, parameters: None }
+    }
+}
+
+/// A public key with which tokens or certificates of timestamping authorities are verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    P256(p256::ecdsa::VerifyingKey),
+    P384(p384::ecdsa::VerifyingKey),
+    Rsa(Box<RsaPublicKey>),
+}
+
+/// A signature algorithm with all its parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Ecdsa(ImprintAlgorithm),
+    RsaPkcs1(ImprintAlgorithm),
+    /// The mask is made with the same hash, and the salt is as long as its digest.
+    RsaPss(ImprintAlgorithm),
+}
+
+/// `RSAPublicKey` (RFC 8017 appendix A.1.1).
+#[derive(Sequence)]
+struct RsaKey<'a> {
+    modulus: UintRef<'a>,
+    exponent: UintRef<'a>,
+}
+
+/// `RSASSA-PSS-params` (RFC 4055 section 3.1). Its defaults are those of SHA-1, so all is stated; the trailer field is not.
+#[derive(Sequence)]
+struct PssParameters {
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    hash: AlgorithmIdentifierOwned,
+    #[asn1(context_specific = "1", tag_mode = "EXPLICIT")]
+    mask: AlgorithmIdentifierOwned,
+    #[asn1(context_specific = "2", tag_mode = "EXPLICIT")]
+    salt_bytes: u8,
+}
+
+impl Key {
+    pub fn of(spki: &SubjectPublicKeyInfoOwned) -> Option<Self> {
+        let bytes = spki.subject_public_key.as_bytes()?;
+        match spki.algorithm.oid {
+            ID_EC_PUBLIC_KEY => match spki.algorithm.parameters.as_ref()?.decode_as::<ObjectIdentifier>().ok()? {
+                SECP_256_R_1 => p256::ecdsa::VerifyingKey::from_sec1_bytes(bytes).ok().map(Self::P256),
+                SECP_384_R_1 => p384::ecdsa::VerifyingKey::from_sec1_bytes(bytes).ok().map(Self::P384),
+                _ => None,
+            },
+            RSA_ENCRYPTION if absent_or_null(&spki.algorithm) => Self::rsa(bytes),
+            _ => None,
+        }
+    }
+
+    fn rsa(der: &[u8]) -> Option<Self> {
+        let key = RsaKey::from_der(der).ok()?;
+        // Larger numbers than these would only cost time.
+        if key.modulus.as_bytes().len() > RSA_BITS_MAX / 8 || key.exponent.as_bytes().len() > RSA_EXPONENT_BYTES_MAX {
+            return None;
+        }
+        let number = |number: UintRef<'_>| BoxedUint::from_be_slice_vartime(number.as_bytes());
+        let key = RsaPublicKey::new_with_size_limits(number(key.modulus), number(key.exponent), RSA_BITS_MIN..=RSA_BITS_MAX).ok()?;
+        let fits = key.e().bits() >= RSA_EXPONENT_BITS_MIN;
+        fits.then(|| Self::Rsa(Box::new(key)))
+    }
+
+    /// True if `signature` over `message` is by this key. The numbers of ECDSA are DER; s may be above half of the order.
+    pub fn verifies(&self, scheme: Scheme, message: &[u8], signature: &[u8]) -> bool {
+        match (self, scheme) {
+            (Self::P256(key), Scheme::Ecdsa(hash)) => {
+                p256::ecdsa::Signature::from_der(signature).is_ok_and(|found| key.verify_prehash(&hash.digest(message), &found).is_ok())
+            }
+            (Self::P384(key), Scheme::Ecdsa(hash)) => {
+                p384::ecdsa::Signature::from_der(signature).is_ok_and(|found| key.verify_prehash(&hash.digest(message), &found).is_ok())
+            }
+            (Self::Rsa(key), Scheme::RsaPkcs1(hash)) => {
+                let padding = match hash {
+                    ImprintAlgorithm::Sha256 => Pkcs1v15Sign::new::<Sha256>(),
+                    ImprintAlgorithm::Sha384 => Pkcs1v15Sign::new::<Sha384>(),
+                    ImprintAlgorithm::Sha512 => Pkcs1v15Sign::new::<Sha512>(),
+                };
+                key.verify(padding, &hash.digest(message), signature).is_ok()
+            }
+            (Self::Rsa(key), Scheme::RsaPss(hash)) => {
+                let digest = hash.digest(message);
+                match hash {
+                    ImprintAlgorithm::Sha256 => key.verify(Pss::<Sha256>::new(), &digest, signature),
+                    ImprintAlgorithm::Sha384 => key.verify(Pss::<Sha384>::new(), &digest, signature),
+                    ImprintAlgorithm::Sha512 => key.verify(Pss::<Sha512>::new(), &digest, signature),
+                }
+                .is_ok()
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Scheme {
+    /// The algorithm of a certificate's signature, which names its hash.
+    pub fn of(algorithm: &AlgorithmIdentifierOwned) -> Option<Self> {
+        use ImprintAlgorithm::{Sha256, Sha384, Sha512};
+        let parameters_fit = match algorithm.oid {
+            ECDSA_WITH_SHA_256 | ECDSA_WITH_SHA_384 | ECDSA_WITH_SHA_512 => algorithm.parameters.is_none(),
+            ID_RSASSA_PSS => true,
+            _ => absent_or_null(algorithm),
+        };
+        match algorithm.oid {
+            _ if !parameters_fit => None,
+            ECDSA_WITH_SHA_256 => Some(Self::Ecdsa(Sha256)),
+            ECDSA_WITH_SHA_384 => Some(Self::Ecdsa(Sha384)),
+            ECDSA_WITH_SHA_512 => Some(Self::Ecdsa(Sha512)),
+            SHA_256_WITH_RSA_ENCRYPTION => Some(Self::RsaPkcs1(Sha256)),
+            SHA_384_WITH_RSA_ENCRYPTION => Some(Self::RsaPkcs1(Sha384)),
+            SHA_512_WITH_RSA_ENCRYPTION => Some(Self::RsaPkcs1(Sha512)),
+            ID_RSASSA_PSS => Self::pss(algorithm.parameters.as_ref()?),
+            _ => None,
+        }
+    }
+
+    /// The algorithm of a SignerInfo, in which rsaEncryption too may stand for PKCS#1 (RFC 3370 section 3.2) and the hash must be `digest`.
+    pub fn of_signer(algorithm: &AlgorithmIdentifierOwned, digest: ImprintAlgorithm) -> Option<Self> {
+        if algorithm.oid == RSA_ENCRYPTION && absent_or_null(algorithm) {
+            return Some(Self::RsaPkcs1(digest));
+        }
+        Self::of(algorithm).filter(|scheme| scheme.hash() == digest)
+    }
+
+    fn hash(self) -> ImprintAlgorithm {
+        match self {
+            Self::Ecdsa(hash) | Self::RsaPkcs1(hash) | Self::RsaPss(hash) => hash,
+        }
+    }
+
+    fn pss(parameters: &Any) -> Option<Self> {
+        let parameters = PssParameters::from_der(&parameters.to_der().ok()?).ok()?;
+        let hash = ImprintAlgorithm::of(&parameters.hash)?;
+        let mask = parameters.mask.parameters.as_ref()?.decode_as::<AlgorithmIdentifierOwned>().ok()?;
+        let fits = parameters.mask.oid == ID_MGF_1
+            && ImprintAlgorithm::of(&mask) == Some(hash)
+            && usize::from(parameters.salt_bytes) == hash.digest_bytes();
+        fits.then_some(Self::RsaPss(hash))
+    }
+}
+
+fn absent_or_null(algorithm: &AlgorithmIdentifierOwned) -> bool {
+    algorithm.parameters.as_ref().is_none_or(Any::is_null)
+}
+
+/// What authorities used in the years whose tokens are still to be judged.
+const RSA_BITS_MIN: usize = 2048;
+/// Nobody uses longer ones; verifying takes time that grows with the square.
+const RSA_BITS_MAX: usize = 8192;
+/// RFC 8017 leaves it open; 65537 is what everybody uses, and its 17 bits are the least that is believed.
+const RSA_EXPONENT_BITS_MIN: u32 = 17;
+/// No key in use has an exponent of more than 32 bits.
+const RSA_EXPONENT_BYTES_MAX: usize = 4;
