@@ -139,6 +139,19 @@ impl Part {
     }
 }
 
+/// Which files of a statement are there: a bit each, since a week of video has a million files.
+#[derive(Clone, Copy, Debug, Default)]
+struct PartSet(u8);
+
+impl PartSet {
+    fn insert(&mut self, part: Part) {
+        self.0 |= 1 << part as u8;
+    }
+    fn has(self, part: Part) -> bool {
+        self.0 & (1 << part as u8) != 0
+    }
+}
+
 impl Spool {
     /// Opens it, and removes what a crash left incomplete: none of that was ever sent.
     pub fn open(folder: &Path, bytes_max: u64, kept_items_max: usize) -> Result<Self, SpoolError> {
@@ -319,20 +332,20 @@ impl Spool {
 
     fn open_stream(&mut self, stream: StreamName) -> Result<(), SpoolError> {
         let folder = self.folder_of(&stream);
-        let mut parts: BTreeMap<u64, Vec<Part>> = BTreeMap::new();
+        let mut found: BTreeMap<u64, PartSet> = BTreeMap::new();
         for entry in fs::read_dir(&folder).map_err(at(&folder))? {
-            let path = entry.map_err(at(&folder))?.path();
-            match path.file_name().and_then(|name| name.to_str()).and_then(part_of_file) {
-                Some((seq, part)) => parts.entry(seq).or_default().push(part),
-                None if path.extension().is_some_and(|extension| extension == "part") => {
-                    storage::remove_if_there(&path).map_err(at(&path))?
-                }
-                None => {}
+            let name = entry.map_err(at(&folder))?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if let Some((seq, part)) = part_of_file(name) {
+                found.entry(seq).or_default().insert(part);
+            } else if name.ends_with(".part") {
+                let path = folder.join(name);
+                storage::remove_if_there(&path).map_err(at(&path))?;
             }
         }
         let mut items = BTreeMap::new();
-        for (seq, parts) in parts {
-            if let Some(item) = self.open_item(&stream, seq, &parts)? {
+        for (seq, parts) in found {
+            if let Some(item) = self.open_item(&stream, seq, parts)? {
                 items.insert(seq, item);
             }
         }
@@ -351,16 +364,19 @@ impl Spool {
         Ok(())
     }
 
-    fn open_item(&self, stream: &StreamName, seq: u64, parts: &[Part]) -> Result<Option<Item>, SpoolError> {
-        if !parts.contains(&Part::Entry) {
+    fn open_item(&self, stream: &StreamName, seq: u64, parts: PartSet) -> Result<Option<Item>, SpoolError> {
+        if !parts.has(Part::Entry) {
             self.remove(stream, seq)?;
             return Ok(None);
         }
-        if parts.contains(&Part::Receipt) {
-            self.remove_parts(stream, seq, &[Part::Payload, Part::Attachments])?;
+        if parts.has(Part::Receipt) {
+            if parts.has(Part::Payload) || parts.has(Part::Attachments) {
+                self.remove_parts(stream, seq, &[Part::Payload, Part::Attachments])?;
+            }
             return Ok(Some(Item { state: ItemState::Final, payload_bytes: 0 }));
         }
-        let payload_bytes = file_length(&self.path(stream, seq, Part::Payload))?.unwrap_or(0);
+        let payload = parts.has(Part::Payload).then(|| self.path(stream, seq, Part::Payload));
+        let payload_bytes = payload.map_or(Ok(None), |path| file_length(&path))?.unwrap_or(0);
         Ok(Some(Item { state: ItemState::Unsent, payload_bytes }))
     }
 
