@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, no randomness, no file, no socket; they come in as arguments.
 
+pub mod attestation;
 pub mod certificate;
 mod extensions;
 pub mod identity;
