@@ -106,7 +106,11 @@ fn a_tpm_attests_its_key_its_pcrs_and_its_clock() {
         })
         .unwrap();
     let (attest, signature) = keep(&mut vectors, ["quote-attest.bin", "quote-signature.bin"], &attest, &signature);
-    attestation_key.verify_quote(&RustCrypto, &attest, &signature, &expected, &values).unwrap();
+    for (qualifying_data, believed) in [(expected, true), (qualifying_data("another quote"), false)] {
+        assert_eq!(tpm2_tools_believe(&vectors, folder.path(), &qualifying_data), believed);
+        let ours = attestation_key.verify_quote(&RustCrypto, &attest, &signature, &qualifying_data, &values);
+        assert_eq!(ours.is_ok(), believed, "exhibit-pki and tpm2-tools differ");
+    }
 
     // GetTime, twice.
     let mut readings = Vec::new();
@@ -185,6 +189,18 @@ fn measure(context: &mut Context, vectors: &mut Vectors) -> (PcrSelectionList, P
     }
     vectors.insert("quote-values.bin", digests.concat());
     (selection, values)
+}
+
+/// The second judge of a quote.
+fn tpm2_tools_believe(vectors: &Vectors, folder: &Path, expected: &QualifyingData) -> bool {
+    let mut command = Command::new("tpm2_checkquote");
+    command.args(["--hash-algorithm", "sha384", "--qualification"]);
+    command.arg(expected.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    for (option, name) in [("--public", "ak-public.bin"), ("--message", "quote-attest.bin"), ("--signature", "quote-signature.bin")] {
+        fs::write(folder.join(name), &vectors[name]).unwrap();
+        command.arg(option).arg(folder.join(name));
+    }
+    command.output().expect("tpm2_checkquote is installed (on Debian: apt-get install tpm2-tools)").status.success()
 }
 
 /// As a vendor does it: endorsement keys, and certificates for them in the TPM's memory, by an authority of this test's own.
