@@ -137,11 +137,6 @@ impl World {
         self.appliance.take().expect("the appliance runs").kill();
     }
 
-    /// The appliance, to listen to what it says.
-    pub fn appliance(&mut self) -> &mut Running {
-        self.appliance.as_mut().expect("the appliance runs")
-    }
-
     /// Runs `exhibit-authority` with words and then paths.
     pub fn authority(&self, words: &[&str], paths: &[&Path]) -> Outcome {
         run(Command::new(program("exhibit-authority")).args(words).args(paths))

@@ -96,6 +96,7 @@ async fn make() -> Made {
 /// The first seconds of the clip, not encoded again; or the test picture where the clip is not installed.
 fn source(folder: &Path) -> String {
     if !Path::new(CLIP).exists() {
+        assert!(std::env::var_os("EXHIBIT_TEST_ALL").is_none(), "{CLIP} is missing: run make packages");
         eprintln!("{CLIP} is not there (Debian's opencv-doc): the test picture takes its place");
         return format!("test:{TEST_FRAMES}");
     }

@@ -129,8 +129,13 @@ async fn a_statement_is_its_signers_or_it_is_not_taken() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_counts_on_the_ledger_in_its_time_and_for_its_role() {
     let mut site = Site::start().await;
-    let ends = now().checked_add_ms(4_000).unwrap();
+    // Its certificate counts while it is valid: what it signed then is on the ledger, and the appliance knows it.
+    let ends = now().checked_add_ms(6_000).unwrap();
     let short = site.certified(&["--not-after", &ends.to_string()]);
+    let (segment, ciphertext) = site.camera.segment(0, &FRAGMENTS);
+    let first = sign(&site.camera.statement(Body::Segment(segment)), &short.certificate, short.signer.as_ref()).unwrap();
+    let receipt = site.camera.send(&mut site.link, &first, &[], &ciphertext).await.unwrap();
+    site.camera.took(&first, &receipt);
     let begins = now().checked_add_ms(3_600_000).unwrap().to_string();
     let early = site.certified(&["--not-before", &begins, "--days", "1"]);
     let unknown = site.unpublished();

@@ -9,12 +9,13 @@ use std::{
 
 use exhibit_client::{Appliance, Issuer};
 use exhibit_e2e::{
+    agent::Told,
     oracle::{self, Case, Report},
     site::{FRAGMENTS, Site, refusal},
     world::{Person, World, now},
 };
 use exhibit_evidence::{
-    Body, SignedStatement,
+    Body, Head, SignedStatement,
     body::{Fetch, SeqRange},
     exchange::EntryRecord,
 };
@@ -193,9 +194,34 @@ async fn a_byte_changed_at_rest_is_found_and_named() {
     assert_eq!(judge(&site, &auditor).unwrap().segments, 4);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oracle_sees_a_log_that_lost_or_changed_what_it_promised() {
+    let mut site = Site::start().await;
+    let recorded = record_four(&mut site).await;
+    let auditor = site.world.person("auditor", "auditor");
+    let (stream, seq) = (site.camera.stream.to_string(), recorded[1].statement().seq);
+    let head = site.camera.observed;
+    // The second of the four, which are the last of the log.
+    let told = Told { stream, seq, index: head.size - 3 };
+    judge_with(&site, &auditor, std::slice::from_ref(&told), &[head]).unwrap();
+
+    let elsewhere = Told { index: told.index + 1, ..told.clone() };
+    assert!(judge_with(&site, &auditor, &[elsewhere], &[]).unwrap_err().contains("told to be on the ledger"));
+    let lost = Told { index: 1_000_000, ..told };
+    assert!(judge_with(&site, &auditor, &[lost], &[]).unwrap_err().contains("told to be on the ledger"));
+    let forked = Head { root: Hash([5; 32]), ..head };
+    assert!(judge_with(&site, &auditor, &[], &[forked]).unwrap_err().contains("not a part of this one"));
+    let truncated = Head { size: 1_000_000, ..head };
+    assert!(judge_with(&site, &auditor, &[], &[truncated]).unwrap_err().contains("entries were lost"));
+}
+
 /// The oracle's report, or the harm that it names.
 fn judge(site: &Site, auditor: &Person) -> Result<Report, String> {
-    let case = Case { world: &site.world, auditor, custodian: &site.custodian, cameras: &[], told: &[], remembered: &[] };
+    judge_with(site, auditor, &[], &[])
+}
+
+fn judge_with(site: &Site, auditor: &Person, told: &[Told], remembered: &[Head]) -> Result<Report, String> {
+    let case = Case { world: &site.world, auditor, custodian: &site.custodian, cameras: &[], told, remembered };
     let judge = || tokio::runtime::Handle::current().block_on(oracle::judge(&case));
     catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(judge))).map_err(|harm| match harm.downcast::<String>() {
         Ok(harm) => *harm,
