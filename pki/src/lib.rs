@@ -4,6 +4,7 @@
 
 pub mod attestation;
 pub mod certificate;
+pub mod crl;
 mod extensions;
 pub mod identity;
 pub mod issue;
@@ -17,6 +18,7 @@ pub mod timestamp;
 pub mod timestamp_token;
 
 pub use certificate::{Certificate, CertificateError, Fingerprint, KeyPurpose};
+pub use crl::{RevocationList, RevocationListError, VerifiedRevocationList, make_revocation_list};
 pub use identity::{Identity, IdentityError, Role, Subject, TrustDomain};
 pub use issue::{EndEntity, Issuance, IssueError, issue_end_entity, issue_issuing_ca, issue_root};
 pub use path::{PathError, ValidatedPath, validate_path};

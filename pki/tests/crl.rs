@@ -1,0 +1,408 @@
+//! Revocation lists: openssl believes ours and judges as we do, we read its, and no list with a flaw is taken.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{fs, path::Path, process::Command};
+
+use exhibit_pki::{
+    BadSignature, Certificate, KeyPurpose, RevocationList, RevocationListError, Role, RustCrypto, Signer,
+    crl::{ListedStatus, MakeListError, NewRevocationList, Revocation, RevocationReason},
+    make_revocation_list,
+};
+use support::*;
+use tempfile::TempDir;
+
+const YESTERDAY: &str = "2026-11-19T00:00:00.000Z";
+const TOMORROW: &str = "2026-11-21T00:00:00.000Z";
+
+/// Runs openssl in `folder`; its output if it says yes.
+fn openssl(folder: &Path, arguments: &str) -> Result<String, String> {
+    let run = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
+    let run = run.expect("the openssl program is needed for this test: apt-get install openssl");
+    let output = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    if run.status.success() { Ok(output) } else { Err(output) }
+}
+
+fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
+    fs::write(folder.path().join(name), content).unwrap();
+}
+
+fn revocation(serial: &[u8], reason: Option<RevocationReason>, invalid_since: Option<&str>) -> Revocation {
+    Revocation { serial: serial.to_vec(), revoked: at("2026-11-18T12:00:00.000Z"), reason, invalid_since: invalid_since.map(at) }
+}
+
+fn new<'a>(revocations: &'a [Revocation]) -> NewRevocationList<'a> {
+    NewRevocationList { number: 0x1ff, this_update: at(YESTERDAY), next_update: at(TOMORROW), revocations }
+}
+
+/// A list of the city's issuing authority without a flaw, of which each part can be replaced.
+#[derive(Clone)]
+struct List {
+    version: Vec<u8>,
+    algorithm: Vec<u8>,
+    outer_algorithm: Vec<u8>,
+    issuer: Vec<u8>,
+    this_update: Vec<u8>,
+    next_update: Vec<u8>,
+    /// None: there are no entries.
+    entries: Option<Vec<Vec<u8>>>,
+    extensions: Vec<Vec<u8>>,
+    key: u8,
+}
+
+fn time(text: &str) -> Vec<u8> {
+    tlv(0x17, &[text.as_bytes()])
+}
+
+fn extension(kind: &str, critical: bool, value: &[u8]) -> Vec<u8> {
+    tlv(0x30, &[&oid(kind), if critical { &[1, 1, 0xff] } else { &[] }, &tlv(4, &[value])])
+}
+
+fn entry(serial: &[u8], extensions: &[&[u8]]) -> Vec<u8> {
+    let extensions = if extensions.is_empty() { vec![] } else { tlv(0x30, extensions) };
+    tlv(0x30, &[&tlv(2, &[serial]), &time("261118120000Z"), &extensions])
+}
+
+const NUMBER: &str = "2.5.29.20";
+const REASON: &str = "2.5.29.21";
+const INVALIDITY: &str = "2.5.29.24";
+
+impl List {
+    fn good(city: &City) -> Self {
+        Self {
+            version: vec![2, 1, 1],
+            algorithm: ecdsa_with_sha384(),
+            outer_algorithm: ecdsa_with_sha384(),
+            issuer: city.issuing.subject_der().to_vec(),
+            this_update: time("261119000000Z"),
+            next_update: time("261121000000Z"),
+            entries: Some(vec![entry(&[77], &[&extension(REASON, false, &[10, 1, 1])])]),
+            extensions: vec![
+                extension(AUTHORITY_KEY, false, &tlv(0x30, &[&tlv(0x80, &[city.issuing.subject_key_identifier()])])),
+                extension(NUMBER, false, &[2, 1, 5]),
+            ],
+            key: 2,
+        }
+    }
+
+    fn with(&self, change: impl Fn(&mut Self)) -> Self {
+        let mut list = self.clone();
+        change(&mut list);
+        list
+    }
+
+    fn entries(&self, entries: &[Vec<u8>]) -> Self {
+        self.with(|list| list.entries = Some(entries.to_vec()))
+    }
+
+    fn der(&self) -> Vec<u8> {
+        let slices = |parts: &[Vec<u8>]| tlv(0x30, &parts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let entries = self.entries.as_deref().map_or(vec![], slices);
+        let extensions = if self.extensions.is_empty() { vec![] } else { tlv(0xa0, &[&slices(&self.extensions)]) };
+        let parts =
+            [&self.version, &self.algorithm, &self.issuer, &self.this_update, &self.next_update, &entries, &extensions].map(Vec::as_slice);
+        let tbs = tlv(0x30, &parts);
+        let signature = key(self.key).sign(&tbs).unwrap();
+        tlv(0x30, &[&tbs, &self.outer_algorithm, &tlv(3, &[&[0], &signature])])
+    }
+}
+
+#[test]
+fn openssl_verifies_and_reads_our_lists() {
+    let city = City::new();
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "issuing.pem", city.issuing.to_pem());
+    let reasons = [
+        (RevocationReason::KeyCompromise, "Key Compromise"),
+        (RevocationReason::AuthorityCompromise, "CA Compromise"),
+        (RevocationReason::AffiliationChanged, "Affiliation Changed"),
+        (RevocationReason::Superseded, "Superseded"),
+        (RevocationReason::CessationOfOperation, "Cessation Of Operation"),
+        (RevocationReason::Hold, "Certificate Hold"),
+        (RevocationReason::PrivilegeWithdrawn, "Privilege Withdrawn"),
+        (RevocationReason::AttributeAuthorityCompromise, "AA Compromise"),
+    ];
+    let mut revocations: Vec<Revocation> =
+        (0..).zip(reasons).map(|(serial, (reason, _))| revocation(&[0x50 + serial], Some(reason), None)).collect();
+    revocations.insert(0, revocation(&[0x60], None, Some("2026-11-01T00:00:00.000Z")));
+    let list = make_revocation_list(&new(&revocations), &city.issuing, &city.issuing_key).unwrap();
+    write(&folder, "list", list.der());
+    let text = openssl(folder.path(), "crl -inform DER -in list -CAfile issuing.pem -noout -text").unwrap();
+    let invalid = "Invalidity Date: \n                Nov  1 00:00:00 2026 GMT";
+    for line in [
+        "verify OK",
+        "Version 2 (0x1)",
+        "Issuer: CN = City issuing",
+        "Last Update: Nov 19 00:00:00 2026 GMT",
+        "Next Update: Nov 21 00:00:00 2026 GMT",
+        "X509v3 CRL Number: \n                511",
+        "Serial Number: 60\n        Revocation Date: Nov 18 12:00:00 2026 GMT",
+        invalid,
+    ] {
+        assert!(text.contains(line), "no {line:?} in {text}");
+    }
+    for (serial, (_, name)) in (0x50..).zip(reasons) {
+        assert!(text.contains(&format!("Serial Number: {serial:X}\n        Revocation Date: Nov 18 12:00:00 2026 GMT\n        CRL entry extensions:\n            X509v3 CRL Reason Code: \n                {name}\n")), "{name}: {text}");
+    }
+    let read = RevocationList::from_der(list.der()).unwrap().verify(&city.issuing, &RustCrypto).unwrap();
+    assert_eq!((read.number(), read.this_update(), read.next_update(), read.der()), (0x1ff, at(YESTERDAY), at(TOMORROW), list.der()));
+    revocations.rotate_left(1);
+    assert_eq!(read.revocations().cloned().collect::<Vec<_>>(), revocations, "what was written is not what is read");
+    let empty = make_revocation_list(&new(&[]), &city.issuing, &city.issuing_key).unwrap();
+    write(&folder, "list", empty.der());
+    let text = openssl(folder.path(), "crl -inform DER -in list -CAfile issuing.pem -noout -text").unwrap();
+    assert!(text.contains("verify OK") && text.contains("No Revoked Certificates."), "{text}");
+}
+
+/// What a list says of a certificate must be what openssl says.
+#[test]
+fn openssl_judges_certificates_by_our_lists_as_we_do() {
+    let city = City::new();
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "root.pem", city.root.to_pem());
+    write(&folder, "issuing.pem", city.issuing.to_pem());
+    let camera = city.camera();
+    write(&folder, "leaf.pem", camera.to_pem());
+    let good = List::good(&city);
+    let listed = good.entries(&[entry(camera.serial(), &[])]);
+    let hold = good.entries(&[entry(camera.serial(), &[&extension(REASON, false, &[10, 1, 6])])]);
+    let critical = |kind: &'static str, value: &[u8]| {
+        let value = value.to_vec();
+        good.with(|list| list.extensions.push(extension(kind, true, &value)))
+    };
+    for (name, accepted, list) in [
+        ("another listed", true, good.clone()),
+        ("nobody listed", true, good.with(|list| list.entries = None)),
+        ("listed", false, listed),
+        ("on hold", false, hold),
+        ("expired list", false, good.with(|list| list.next_update = time("261120115959Z"))),
+        ("last second of the list", true, good.with(|list| list.next_update = time("261120120001Z"))),
+        ("list of the future", false, good.with(|list| list.this_update = time("261120120001Z"))),
+        ("signature of another key", false, good.with(|list| list.key = 9)),
+        ("list of another authority", false, good.with(|list| list.issuer = common_name("Other"))),
+        (
+            "list by another key of the authority",
+            false,
+            good.with(|list| list.extensions[0] = extension(AUTHORITY_KEY, false, &tlv(0x30, &[&tlv(0x80, &[b"another"])]))),
+        ),
+        ("unknown critical extension", false, critical("1.2.3", &[5, 0])),
+        ("critical extension of an entry", false, good.entries(&[entry(&[77], &[&extension("1.2.3", true, &[5, 0])])])),
+    ] {
+        write(&folder, "list.der", list.der());
+        openssl(folder.path(), "crl -inform DER -in list.der -out list.pem").unwrap();
+        let verify = "verify -x509_strict -crl_check -attime 1795176000 -CAfile root.pem -untrusted issuing.pem -CRLfile list.pem leaf.pem";
+        let theirs = openssl(folder.path(), verify);
+        assert_eq!(theirs.is_ok(), accepted, "{name}: openssl says {theirs:?}");
+        let ours = RevocationList::from_der(&list.der()).and_then(|list| list.verify(&city.issuing, &RustCrypto));
+        let ours = ours.is_ok_and(|list| list.status_at(&camera, at(NOON)) == ListedStatus::NotRevoked);
+        assert_eq!(ours, accepted, "{name}");
+    }
+}
+
+#[test]
+fn a_list_says_what_it_knows_of_a_certificate_at_a_moment() {
+    let city = City::new();
+    let camera = city.camera();
+    let revoked = [revocation(camera.serial(), Some(RevocationReason::KeyCompromise), None)];
+    let list = |revocations: &[Revocation]| {
+        make_revocation_list(&new(revocations), &city.issuing, &city.issuing_key).unwrap().verify(&city.issuing, &RustCrypto).unwrap()
+    };
+    let (without, with) = (list(&[]), list(&revoked));
+    let last = "2026-11-21T00:00:00.999Z";
+    for (moment, status) in [
+        (YESTERDAY, ListedStatus::NotRevoked),
+        (last, ListedStatus::NotRevoked),
+        ("2026-11-18T23:59:59.999Z", ListedStatus::NotCurrent),
+        ("2026-11-21T00:00:01.000Z", ListedStatus::NotCurrent),
+    ] {
+        assert_eq!(without.status_at(&camera, at(moment)), status, "{moment}");
+        assert_eq!(with.status_at(&camera, at(moment)), ListedStatus::Revoked(&revoked[0]), "{moment}: an old list was forgotten");
+    }
+    assert_eq!(with.status_at(&city.issuing, at(NOON)), ListedStatus::OtherIssuer, "a list judges the certificates of others");
+    // The same name and serial number under another key of an authority is another certificate.
+    let other = Forgery::camera(&city).replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"another"])]));
+    let other = Certificate::from_der(&other.sign(&key(9))).unwrap();
+    assert_eq!(without.status_at(&other, at(NOON)), ListedStatus::OtherIssuer);
+}
+
+#[test]
+fn a_list_with_a_flaw_is_refused() {
+    use RevocationListError::{Malformed, NotAnIssuer, OtherIssuer, Profile, Signature};
+    let city = City::new();
+    let good = List::good(&city);
+    let verify = |list: &[u8], issuer: &Certificate| RevocationList::from_der(list)?.verify(issuer, &RustCrypto);
+    assert!(verify(&good.der(), &city.issuing).is_ok());
+    let reason = |value: &[u8]| good.entries(&[entry(&[77], &[&extension(REASON, false, value)])]);
+    assert!(verify(&reason(&[10, 1, 0]).der(), &city.issuing).unwrap().revocations().all(|revocation| revocation.reason.is_none()));
+    assert!(verify(&good.with(|l| l.extensions.push(extension("1.2.3", false, &[5, 0]))).der(), &city.issuing).is_ok());
+    let dated = |text: &[u8]| good.entries(&[entry(&[77], &[&extension(INVALIDITY, false, &tlv(0x18, &[text]))])]);
+    assert!(verify(&dated(b"20261118120000Z").der(), &city.issuing).is_ok());
+    let sha256 = tlv(0x30, &[&oid("1.2.840.10045.4.3.2")]);
+    let with_null = tlv(0x30, &[&oid("1.2.840.10045.4.3.3"), &[5, 0]]);
+    let not_sha384 = Profile("it is not signed with ECDSA and SHA-384");
+    let bad_serial = Profile("a serial number is not positive, or longer than 20 bytes");
+    let early = Profile("a time until 2049 is written as GeneralizedTime");
+    let generalized = |text: &str| tlv(0x18, &[text.as_bytes()]);
+    for (name, error, list) in [
+        ("version 1", Profile("it is not version 2"), good.with(|l| l.version = vec![2, 1, 0])),
+        ("version 3", Profile("it is not version 2"), good.with(|l| l.version = vec![2, 1, 2])),
+        ("no version", Malformed, good.with(|l| l.version.clear())),
+        ("SHA-256", not_sha384, good.with(|l| (l.algorithm, l.outer_algorithm) = (sha256.clone(), sha256.clone()))),
+        ("another algorithm inside", not_sha384, good.with(|l| l.algorithm = sha256.clone())),
+        ("another algorithm outside", not_sha384, good.with(|l| l.outer_algorithm = sha256.clone())),
+        ("algorithm with parameters", not_sha384, good.with(|l| (l.algorithm, l.outer_algorithm) = (with_null.clone(), with_null.clone()))),
+        ("no next update", Profile("it does not say when the next one comes"), good.with(|l| l.next_update.clear())),
+        ("next update before this one", Profile("the next one comes before it"), good.with(|l| l.next_update = time("261118235959Z"))),
+        ("this update as GeneralizedTime", early, good.with(|l| l.this_update = generalized("20261119000000Z"))),
+        ("next update as GeneralizedTime", early, good.with(|l| l.next_update = generalized("20261121000000Z"))),
+        ("entries that are none", Profile("it has an empty list where there should be none"), good.entries(&[])),
+        ("a certificate twice", Profile("it has a certificate twice"), good.entries(&[entry(&[77], &[]), entry(&[77], &[])])),
+        ("serial number zero", bad_serial, good.entries(&[entry(&[0], &[])])),
+        ("serial number negative", bad_serial, good.entries(&[entry(&[0x80], &[])])),
+        ("serial number of 21 bytes", bad_serial, good.entries(&[entry(&[1; 21], &[])])),
+        ("revoked after the list", Profile("a revocation is later than the list"), good.with(|l| l.this_update = time("261118115959Z"))),
+        (
+            "entry with a critical extension",
+            Profile("an entry has a critical extension"),
+            good.entries(&[entry(&[77], &[&extension("2.5.29.29", true, &[0x30, 0])])]),
+        ),
+        (
+            "entry with a reason twice",
+            Profile("it has an extension twice"),
+            good.entries(&[entry(&[77], &[&extension(REASON, false, &[10, 1, 1]), &extension(REASON, false, &[10, 1, 6])])]),
+        ),
+        ("entry taken back", Profile("an entry takes something back, which only delta lists do"), reason(&[10, 1, 8])),
+        ("reason 7", Malformed, reason(&[10, 1, 7])),
+        ("reason 11", Malformed, reason(&[10, 1, 11])),
+        ("reason that is a number", Malformed, reason(&[2, 1, 1])),
+        ("invalid after it was revoked", Profile("an entry is invalid only after it was revoked"), dated(b"20261118120001Z")),
+        ("invalidity with a fraction", Malformed, dated(b"20261118000000.5Z")),
+        ("no number", Profile("it has no number"), good.with(|l| drop(l.extensions.remove(1)))),
+        (
+            "number of 17 bytes",
+            Profile("its number has more than 128 bits"),
+            good.with(|l| l.extensions[1] = extension(NUMBER, false, &tlv(2, &[&[1; 17]]))),
+        ),
+        ("number negative", Malformed, good.with(|l| l.extensions[1] = extension(NUMBER, false, &[2, 1, 0x80]))),
+        ("number twice", Profile("it has an extension twice"), good.with(|l| l.extensions.push(extension(NUMBER, false, &[2, 1, 6])))),
+        (
+            "17 extensions",
+            Profile("it has too many extensions"),
+            good.with(|l| l.extensions.extend((0..15).map(|arc| extension(&format!("1.2.3.{arc}"), false, &[5, 0])))),
+        ),
+        ("no authority key identifier", Profile("it has no authority key identifier"), good.with(|l| drop(l.extensions.remove(0)))),
+        (
+            "authority key identifier without a key",
+            Profile("it has no authority key identifier"),
+            good.with(|l| l.extensions[0] = extension(AUTHORITY_KEY, false, &[0x30, 0])),
+        ),
+        ("no extensions", Profile("it has no authority key identifier"), good.with(|l| l.extensions.clear())),
+        ("delta list", Profile("it has a critical extension"), good.with(|l| l.extensions.push(extension("2.5.29.27", true, &[2, 1, 1])))),
+        (
+            "list of a part",
+            Profile("it has a critical extension"),
+            good.with(|l| l.extensions.push(extension("2.5.29.28", true, &[0x30, 3, 0x81, 1, 0xff]))),
+        ),
+        ("name of another authority", OtherIssuer, good.with(|l| l.issuer = common_name("Other"))),
+        (
+            "key identifier of another authority",
+            OtherIssuer,
+            good.with(|l| l.extensions[0] = extension(AUTHORITY_KEY, false, &tlv(0x30, &[&tlv(0x80, &[b"another"])]))),
+        ),
+        ("signature of another key", Signature(BadSignature), good.with(|l| l.key = 9)),
+    ] {
+        assert_eq!(verify(&list.der(), &city.issuing).err(), Some(error), "{name}");
+    }
+    let authority =
+        |usage: &[u8]| Certificate::from_der(&Forgery::authority(&city).replace(KEY_USAGE, usage.to_vec()).sign(&city.root_key)).unwrap();
+    assert!(verify(&good.der(), &authority(ISSUING_USAGE)).is_ok());
+    assert_eq!(verify(&good.der(), &authority(&[3, 2, 2, 0x04])).err(), Some(NotAnIssuer), "an authority without cRLSign");
+    let camera = city.camera();
+    let by_camera = good.with(|l| {
+        (l.issuer, l.key) = (camera.subject_der().to_vec(), 3);
+        l.extensions[0] = extension(AUTHORITY_KEY, false, &tlv(0x30, &[&tlv(0x80, &[camera.subject_key_identifier()])]));
+    });
+    assert_eq!(verify(&by_camera.der(), &camera).err(), Some(NotAnIssuer), "a camera revokes");
+}
+
+#[test]
+fn bytes_that_are_not_one_der_value_are_refused() {
+    let city = City::new();
+    let good = List::good(&city);
+    let der = good.der();
+    let huge = good.with(|l| l.extensions.push(extension("1.2.3", false, &vec![0; 8 * 1024 * 1024])));
+    for (name, bytes) in [
+        ("nothing", vec![]),
+        ("cut off", der[..der.len() - 1].to_vec()),
+        ("a byte too many", [&der[..], &[0]].concat()),
+        ("length in too many bytes", [&[0x30, 0x83, 0], &der[2..]].concat()),
+        ("critical written out as false", good.with(|l| l.extensions.push(tlv(0x30, &[&oid("1.2.3"), &[1, 1, 0], &[4, 0]]))).der()),
+        ("more than 8 MiB", huge.der()),
+    ] {
+        assert_eq!(RevocationList::from_der(&bytes), Err(RevocationListError::Malformed), "{name}");
+    }
+    // Whatever bit is changed: an error and no panic.
+    for position in 0..der.len() {
+        let mut bytes = der.clone();
+        bytes[position] ^= 1;
+        let read = RevocationList::from_der(&bytes).and_then(|list| list.verify(&city.issuing, &RustCrypto));
+        assert!(read.is_err(), "byte {position}");
+    }
+}
+
+#[test]
+fn a_list_that_would_not_be_believed_is_not_made() {
+    let city = City::new();
+    let refusal = |list: &NewRevocationList<'_>, issuer: &Certificate, signer| match make_revocation_list(list, issuer, &key(signer)) {
+        Err(MakeListError::Refused(error)) => Some(error),
+        _ => None,
+    };
+    let good = [revocation(&[7], None, None)];
+    assert_eq!(refusal(&new(&good), &city.issuing, 2), None);
+    assert_eq!(refusal(&new(&good), &city.issuing, 9), Some(RevocationListError::OtherIssuer));
+    assert_eq!(refusal(&new(&good), &city.camera(), 3), Some(RevocationListError::NotAnIssuer));
+    let twice = [revocation(&[7], None, None), revocation(&[7], None, None)];
+    assert_eq!(refusal(&new(&twice), &city.issuing, 2), Some(RevocationListError::Profile("it has a certificate twice")));
+    let late = NewRevocationList { this_update: at("2026-11-18T11:59:59.000Z"), ..new(&good) };
+    assert_eq!(refusal(&late, &city.issuing, 2), Some(RevocationListError::Profile("a revocation is later than the list")));
+    assert_eq!(refusal(&new(&[revocation(&[1; 21], None, None)]), &city.issuing, 2), Some(RevocationListError::Malformed));
+    let wrapping = city.issue("user/8c1", &[Role::Investigator], KeyPurpose::Wrapping, &[], &key(6));
+    assert_eq!(refusal(&new(&good), &wrapping, 6), Some(RevocationListError::NotAnIssuer));
+}
+
+#[test]
+fn we_read_the_lists_of_openssl() {
+    let city = City::new();
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "issuing.pem", city.issuing.to_pem());
+    write(&folder, "issuing.key", city.issuing_key.to_pkcs8_pem().as_bytes());
+    write(&folder, "number", "0A01\n");
+    write(
+        &folder,
+        "configuration",
+        "[ca]\ndefault_ca=c\n[c]\ndatabase=index\ncrlnumber=number\ncertificate=issuing.pem\nprivate_key=issuing.key\ndefault_md=sha384\ncrl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid\n",
+    );
+    let line = |revoked: &str, serial: &str| format!("R\t360101000000Z\t{revoked}\t{serial}\tunknown\t/CN=a\n");
+    let index =
+        [line("261118120000Z,keyTime,20261101000000Z", "07"), line("261117120000Z,superseded", "0085"), line("261116120000Z", "1122")]
+            .concat();
+    write(&folder, "index", index);
+    openssl(
+        folder.path(),
+        "ca -config configuration -gencrl -crl_lastupdate 20261119000000Z -crl_nextupdate 20261121000000Z -out list.pem",
+    )
+    .unwrap();
+    openssl(folder.path(), "crl -in list.pem -outform DER -out list").unwrap();
+    let list =
+        RevocationList::from_der(&fs::read(folder.path().join("list")).unwrap()).unwrap().verify(&city.issuing, &RustCrypto).unwrap();
+    assert_eq!((list.number(), list.this_update(), list.next_update()), (0x0a01, at(YESTERDAY), at(TOMORROW)));
+    let found: Vec<Revocation> = list.revocations().cloned().collect();
+    let mut expected = [
+        revocation(&[0, 0x85], Some(RevocationReason::Superseded), None),
+        revocation(&[7], Some(RevocationReason::KeyCompromise), Some("2026-11-01T00:00:00.000Z")),
+        revocation(&[0x11, 0x22], None, None),
+    ];
+    (expected[0].revoked, expected[2].revoked) = (at("2026-11-17T12:00:00.000Z"), at("2026-11-16T12:00:00.000Z"));
+    assert_eq!(found, expected);
+}
