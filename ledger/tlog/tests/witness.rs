@@ -83,6 +83,34 @@ fn the_example_of_the_specification_is_read_and_written() {
     assert_eq!(AddCheckpoint::parse(&first.to_text()), Ok(first));
 }
 
+/// Every text that differs in one bit.
+fn one_bit_off(text: &str) -> impl Iterator<Item = String> {
+    (0..text.len() * 8).filter_map(move |bit| {
+        let mut altered = text.as_bytes().to_vec();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        String::from_utf8(altered).ok()
+    })
+}
+
+#[test]
+fn whatever_is_read_is_written_as_it_was() {
+    let (mut requests, mut notes) = (0, 0);
+    for body in one_bit_off(EXAMPLE) {
+        if let Ok(request) = AddCheckpoint::parse(&body) {
+            assert_eq!(request.to_text(), body);
+            requests += 1;
+        }
+    }
+    let note = &EXAMPLE[EXAMPLE.find("\n\n").unwrap() + 2..];
+    for altered in one_bit_off(note) {
+        if let Ok(note) = Note::parse(&altered) {
+            assert_eq!(note.to_string(), altered);
+            notes += 1;
+        }
+    }
+    assert!(requests > 1000 && notes > 1000, "{requests} requests and {notes} notes: too few to show anything");
+}
+
 #[test]
 fn malformed_requests_are_refused() {
     let hash_line = "PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n";
@@ -259,6 +287,8 @@ fn answers_that_are_no_cosignature_add_nothing() {
     assert!(matches!(add(&of_stranger), Err(NoteError::Missing(_))), "a stranger's");
     let of_log = Note::parse(&signed).unwrap().signatures()[0].to_string();
     assert!(matches!(add(&of_log), Err(NoteError::Missing(_))), "the log's own line sent back");
+    let as_witness = add_cosignatures(&signed, &of_log, &[log.0.verifier_key().clone()]);
+    assert!(matches!(as_witness, Err(NoteError::Signature(_))), "the log's key taken for a witness's: its signature holds no time");
     let of_other = cosign(&checkpoint(2), &witness.signers(), NOW_UNIX_S).unwrap();
     assert!(matches!(add(&of_other), Err(NoteError::Signature(_))), "of another checkpoint");
     assert!(matches!(add(&format!("{answer}{of_other}")), Err(NoteError::Signature(_))), "one good and one bad");
