@@ -885,3 +885,48 @@ fn an_authority_that_may_not_certify_does_not() {
     let verified = token.verify(&Imprint::of(ImprintAlgorithm::Sha384, MESSAGE), None, &trust(std::slice::from_ref(&root), &others));
     assert_eq!(verified, Err(TimestampTokenError::Path(ChainError::NotAnIssuer)), "pathLen exceeded");
 }
+
+/// Without a flaw but for their size or the encoding of a part, so that only the one check refuses them.
+#[test]
+fn limits_hold_where_nothing_else_is_wrong() {
+    let city = City::new();
+    let good = Token::good(&city);
+    let certificate = authority_certificate(&city);
+    let padded = good.with(|t| t.certificates = tlv(0xa0, &[&certificate.sign(&city.issuing_key), &tlv(4, &[&vec![0; 64 * 1024]])]));
+    assert_eq!(judge(&city, &padded.der()), Err(TimestampTokenError::Malformed), "a token of more than 64 KiB");
+    let talkative = tlv(0x30, &[&tlv(0x30, &[&[2, 1, 2], &tlv(0x30, &[&tlv(0x0c, &[&vec![b'a'; 70_000]])])])]);
+    assert_eq!(token_of_response(&talkative), Err(ResponseError::Malformed), "a response of more than 68 KiB");
+    let imprint = tlv(0x30, &[&tlv(0x30, &[&oid(SHA_384)]), &tlv(4, &[&sha384(MESSAGE)])]);
+    let extension = tlv(0xa0, &[&tlv(0x30, &[&oid("1.2.3"), &tlv(4, &[&[0; 5000]])])]);
+    let request = tlv(0x30, &[&[2, 1, 1], &imprint, &extension]);
+    assert_eq!(TimestampRequest::from_der(&request), Err(RequestRefusal::Format), "a request of more than 4 KiB");
+    let parse = |forgery: &Forgery| ChainCertificate::from_der(&forgery.sign(&city.issuing_key)).err().map(|error| error.0);
+    let large = certificate.clone().with("1.2.3", false, vec![0; 17_000]);
+    assert_eq!(parse(&large), Some("it is too large"), "a certificate of more than 16 KiB");
+    let mut written_out = certificate.clone();
+    written_out.extensions.clear();
+    written_out.after_key = tlv(0xa3, &[&tlv(0x30, &[&tlv(0x30, &[&oid("1.2.3"), &[1, 1, 0], &[4, 0]])])]);
+    assert_eq!(parse(&written_out), Some("it is not DER, or more than a certificate"), "critical written out as false");
+    let with_parameters = good.with(|t| t.imprint = tlv(0x30, &[&tlv(0x30, &[&oid(SHA_384), &[2, 1, 1]]), &tlv(4, &[&sha384(MESSAGE)])]));
+    let reason = "its imprint is not SHA-256, SHA-384 or SHA-512";
+    assert_eq!(judge(&city, &with_parameters.der()), Err(TimestampTokenError::Profile(reason)), "a hash with parameters");
+}
+
+/// Of certificates that all bear one name there are more paths than anybody could try.
+#[test]
+fn a_maze_of_certificates_is_left_early() {
+    let city = City::new();
+    let maze: Vec<ChainCertificate> = (1..=60)
+        .map(|serial| {
+            let mut authority = with_serial(&with_issuer(&Forgery::authority(&city), "Maze"), serial);
+            authority = authority.replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff]])).without(AUTHORITY_KEY);
+            authority.subject = common_name("Maze");
+            chain(&authority.sign(&city.issuing_key))
+        })
+        .collect();
+    let leaf = with_issuer(&authority_certificate(&city), "Maze").sign(&city.issuing_key);
+    let token = Token::good(&city).by(&leaf).with(|t| t.signer = tlv(0x30, &[&common_name("Maze"), &[2, 1, 77]]));
+    let token = TimestampToken::from_der(&token.der()).unwrap();
+    let verified = token.verify(&Imprint::of(ImprintAlgorithm::Sha384, MESSAGE), None, &trust(&[chain(city.root.der())], &maze));
+    assert_eq!(verified, Err(TimestampTokenError::Path(ChainError::NoPath)));
+}
