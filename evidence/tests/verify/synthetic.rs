@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use exhibit_evidence::body::{
     AttachmentRef, CertificateBody, Close, CloseReason, Continues, Epoch, EpochReason, Export, Fetch, Genesis, Grant, Recipients, Segment,
@@ -16,10 +17,11 @@ use exhibit_evidence::segment::{SegmentOpener, SegmentSealer};
 use exhibit_evidence::verdict::{FindingKind, Verdict};
 use exhibit_evidence::verify::{CannotJudge, verify};
 use exhibit_evidence::{Anchor, Body, Head, SignedStatement, Statement, StreamName, sign};
+use exhibit_pki::issue::{EndEntity, Issuance, issue_end_entity, issue_issuing_ca, issue_root};
 use exhibit_pki::signature::RustCrypto;
-use exhibit_pki::{Certificate, KeyPurpose, Role, Timestamp};
+use exhibit_pki::{Certificate, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp};
 use exhibit_tlog::{
-    Checkpoint, EMPTY_ROOT, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, NoteSigner, prove_inclusion, root_of,
+    Checkpoint, EMPTY_ROOT, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, NoteSigner, VerifierKey, prove_inclusion, root_of,
 };
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -37,6 +39,17 @@ pub const ASKED: std::ops::RangeInclusive<u64> = 2..=4;
 /// Files in memory.
 #[derive(Clone, Default)]
 pub struct Files(pub BTreeMap<String, Vec<u8>>);
+
+impl Files {
+    /// Writes them into a folder, which is made.
+    pub fn write_to(&self, folder: &Path) {
+        for (path, bytes) in &self.0 {
+            let file = folder.join(path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, bytes).unwrap();
+        }
+    }
+}
 
 impl BundleSource for Files {
     fn read(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
@@ -173,6 +186,11 @@ impl Log {
 
 pub fn note_signer() -> Ed25519NoteSigner {
     Ed25519NoteSigner::new(ORIGIN, &Zeroizing::new([21; 32])).unwrap()
+}
+
+/// A note key of the same name that the log does not have.
+pub fn other_note_key() -> VerifierKey {
+    Ed25519NoteSigner::new(ORIGIN, &Zeroizing::new([22; 32])).unwrap().verifier_key().clone()
 }
 
 /// A recording on a log, and its bundle.
@@ -411,13 +429,8 @@ fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Dis
 
 /// Camera 102 as another authority would certify it: same names, other root.
 fn foreign_camera() -> Party {
-    use exhibit_pki::issue::{EndEntity, Issuance, issue_end_entity, issue_issuing_ca, issue_root};
-    let (root_key, issuing_key, camera_key) = (crate::common::key(41), crate::common::key(42), crate::common::key(13));
-    let issuance = |serial| Issuance { not_before: time(crate::common::NOT_BEFORE), not_after: time(NOT_AFTER), serial: [serial; 16] };
-    let domain = exhibit_pki::TrustDomain::parse("city.example").unwrap();
-    let root = issue_root("City Root", &domain, &root_key, &issuance(41)).unwrap();
-    use exhibit_pki::Signer;
-    let issuing = issue_issuing_ca("City Issuing", issuing_key.public_key(), &[Role::Camera], &root, &root_key, &issuance(42)).unwrap();
+    let (_, issuing, issuing_key) = foreign_authority();
+    let camera_key = crate::common::key(13);
     let identity = exhibit_pki::Identity::parse("spiffe://city.example/camera/102").unwrap();
     let entity = EndEntity {
         identity: &identity,
@@ -426,6 +439,24 @@ fn foreign_camera() -> Party {
         roles: &[Role::Camera],
         server_names: &[],
     };
-    let certificate = issue_end_entity(&entity, &issuing, &issuing_key, &issuance(43)).unwrap();
+    let certificate = issue_end_entity(&entity, &issuing, &issuing_key, &foreign_issuance(43)).unwrap();
     Party { certificate, key: camera_key }
+}
+
+/// The root that certified that camera, which has the name of the true one.
+pub fn foreign_root() -> Certificate {
+    foreign_authority().0
+}
+
+fn foreign_authority() -> (Certificate, Certificate, SoftwareSigner) {
+    let (root_key, issuing_key) = (crate::common::key(41), crate::common::key(42));
+    let domain = exhibit_pki::TrustDomain::parse("city.example").unwrap();
+    let root = issue_root("City Root", &domain, &root_key, &foreign_issuance(41)).unwrap();
+    let issuing =
+        issue_issuing_ca("City Issuing", issuing_key.public_key(), &[Role::Camera], &root, &root_key, &foreign_issuance(42)).unwrap();
+    (root, issuing, issuing_key)
+}
+
+fn foreign_issuance(serial: u8) -> Issuance {
+    Issuance { not_before: time(crate::common::NOT_BEFORE), not_after: time(NOT_AFTER), serial: [serial; 16] }
 }

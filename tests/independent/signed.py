@@ -1,0 +1,323 @@
+"""Signed statements and certificates: DER, the CMS template, profiles and paths, by docs/formats/signed-statement.md, certificates.md, oids.md.
+
+Knows nothing of ledgers or files. The DER reader is ours; only the arithmetic of the curve is the library's.
+"""
+
+import datetime
+import hashlib
+import re
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from statements import TYPES, Malformed, milliseconds, need, parse_statement
+
+ENTRY_LIMIT_BYTES = 65_535
+CERTIFICATE_LIMIT_BYTES = 16 * 1024
+PATH_LIMIT = 6
+ORDER_P384 = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
+BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, OID, UTF8, SEQUENCE, SET, PRINTABLE = 0x01, 0x02, 0x03, 0x04, 0x06, 0x0C, 0x30, 0x31, 0x13
+UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
+ROLES = {f"2.25.1586047359.2.{number}": role for number, role in enumerate(
+    ("camera", "custodian", "investigator", "auditor", "admin", "appliance", "authority"), 1)}
+SPKI_PREFIX = bytes.fromhex("3076301006072a8648ce3d020106052b81040022036200")
+
+
+def der(tag, *parts):
+    """An element of DER."""
+    content = b"".join(parts)
+    length = len(content)
+    if length < 0x80:
+        return bytes([tag, length]) + content
+    size = (length.bit_length() + 7) // 8
+    return bytes([tag, 0x80 | size]) + length.to_bytes(size, "big") + content
+
+
+def oid(dotted):
+    """An object identifier."""
+    first, second, *rest = map(int, dotted.split("."))
+    out = b""
+    for arc in [40 * first + second, *rest]:
+        septets = [arc & 0x7F]
+        while arc := arc >> 7:
+            septets.append(0x80 | arc & 0x7F)
+        out += bytes(reversed(septets))
+    return der(OID, out)
+
+
+def read(data):
+    """The first element of some DER as (tag, content, all its bytes, what follows)."""
+    need(len(data) >= 2 and data[0] & 0x1F != 0x1F, "DER is cut short")
+    length, at = data[1], 2
+    if length >= 0x80:
+        size = length & 0x7F
+        need(1 <= size <= 4 and len(data) >= 2 + size, "a length that DER has not")
+        length, at = int.from_bytes(data[2:2 + size], "big"), 2 + size
+    need(len(data) >= at + length, "DER is cut short")
+    whole = data[:at + length]
+    need(der(data[0], data[at:at + length]) == whole, "a length in long form")
+    return data[0], data[at:at + length], whole, data[at + length:]
+
+
+def expect(data, tag):
+    """The content of the first element, which must have the tag, and what follows."""
+    found, content, _, rest = read(data)
+    need(found == tag, f"tag {found:#x} where {tag:#x} belongs")
+    return content, rest
+
+
+def only(data, tag):
+    """The content of the one element that the data is."""
+    content, rest = expect(data, tag)
+    need(not rest, "bytes follow")
+    return content
+
+
+def elements(data):
+    """All elements of some content as (tag, content, all its bytes)."""
+    out = []
+    while data:
+        tag, content, whole, data = read(data)
+        out.append((tag, content, whole))
+    return out
+
+
+def positive(content):
+    """A positive INTEGER in its least form."""
+    need(content and content[0] < 0x80 and (content[0] or len(content) > 1 and content[1] >= 0x80), "not a positive integer in its least form")
+    return int.from_bytes(content, "big")
+
+
+def ecdsa_holds(public, signature, message, low_s):
+    """Whether an ECDSA signature with P-384 and SHA-384 verifies; in statements s must be low."""
+    parts = only(signature, SEQUENCE)
+    r_content, parts = expect(parts, INTEGER)
+    r, s = positive(r_content), positive(only(parts, INTEGER))
+    need(r < ORDER_P384 and s < ORDER_P384, "r or s is not below n")
+    need(not low_s or s <= ORDER_P384 // 2, "s is above n/2")
+    try:
+        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), public)
+        key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA384()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+class Certificate:
+    """A certificate in one of the four profiles."""
+
+    def __init__(self, data):
+        need(len(data) <= CERTIFICATE_LIMIT_BYTES, "the certificate is too long")
+        self.der, self.fingerprint = data, hashlib.sha256(data).hexdigest()
+        algorithm = der(SEQUENCE, oid("1.2.840.10045.4.3.3"))
+        _, to_be_signed, self.signed_bytes, rest = read(only(data, SEQUENCE))
+        need(self.signed_bytes[0] == SEQUENCE, "no certificate")
+        need(rest.startswith(algorithm), "signed with another algorithm")
+        signature = only(rest[len(algorithm):], BIT_STRING)
+        need(signature[:1] == b"\0", "a signature of odd bits")
+        self.signature = signature[1:]
+        fields = elements(to_be_signed)
+        need([tag for tag, _, _ in fields] == [0xA0, INTEGER] + [SEQUENCE] * 5 + [0xA3], "fields that no profile has")
+        need(fields[0][1] == der(INTEGER, b"\2"), "not version 3")
+        positive(fields[1][1])
+        need(len(fields[1][1]) <= 20 and fields[2][2] == algorithm, "the serial number or the inner algorithm")
+        self.issuer, self.subject, spki = fields[3][2], fields[5][2], fields[6][2]
+        _names(fields[5][1])
+        validity = elements(fields[4][1])
+        need(len(validity) == 2, "a validity has two times")
+        self.first_second, self.last_second = (_time(tag, content) for tag, content, _ in validity)
+        need(len(spki) == 120 and spki.startswith(SPKI_PREFIX), "not a key on P-384")
+        self.public = spki[len(SPKI_PREFIX):]
+        self._extensions(only(fields[7][1], SEQUENCE))
+
+    def _extensions(self, content):
+        found = {}
+        for tag, extension, _ in elements(content):
+            need(tag == SEQUENCE, "not an extension")
+            parts = elements(extension)
+            critical = len(parts) == 3
+            need([part[0] for part in parts] == [OID, BOOLEAN, OCTET_STRING][::1 if critical else 2], "not an extension")
+            need(not critical or parts[1][1] == b"\xff", "a flag that DER has not")
+            need(parts[0][2] not in found, "an extension stands twice")
+            found[parts[0][2]] = (critical, parts[-1][1])
+        known = {}
+        for number, name, must_be_critical in ((14, "ski", False), (35, "aki", False), (19, "basic", True), (15, "usage", True),
+                                               (37, "extended", None), (17, "names", None), (32, "policies", False)):
+            critical, value = found.pop(oid(f"2.5.29.{number}"), (must_be_critical, None))
+            need(must_be_critical is None or critical == must_be_critical, f"{name} is critical where it must not be, or is not")
+            known[name] = value
+        for number in (30, 36, 33, 54):
+            need(oid(f"2.5.29.{number}") not in found, "an extension that is refused either way")
+        need(not any(critical for critical, _ in found.values()), "an unknown critical extension")
+        need(known["ski"] is not None, "no key identifier")
+        self.key_identifier = only(known["ski"], OCTET_STRING)
+        need(1 <= len(self.key_identifier) <= 64, "the key identifier's length")
+        self.authority_key_identifier = None
+        if known["aki"] is not None:
+            parts = [content for tag, content, _ in elements(only(known["aki"], SEQUENCE)) if tag == 0x80]
+            need(len(parts) == 1, "an authority key identifier without one")
+            self.authority_key_identifier = parts[0]
+        need(self.authority_key_identifier is not None or self.issuer == self.subject, "no authority key identifier")
+        self._constraints(known["basic"])
+        self._purpose(known["usage"], known["extended"])
+        self._identity(known["names"])
+        self.roles = set()
+        for _, policy, _ in elements(only(known["policies"], SEQUENCE)) if known["policies"] is not None else []:
+            role = next((name for dotted, name in ROLES.items() if read(policy)[2] == oid(dotted)), None)
+            self.roles |= {role} - {None}
+        need(self.is_authority or self.roles, "no role")
+
+    def _constraints(self, value):
+        self.is_authority, self.path_length = False, None
+        parts = elements(only(value, SEQUENCE)) if value is not None else []
+        if parts and parts[0][:2] == (BOOLEAN, b"\xff"):
+            self.is_authority = True
+            parts.pop(0)
+            if parts and parts[0][0] == INTEGER:
+                content = parts.pop(0)[1]
+                self.path_length = 0 if content == b"\0" else positive(content)
+        need(not parts, "basic constraints of another form")
+
+    def _purpose(self, value, extended):
+        need(value is not None, "no key usage")
+        bits = only(value, BIT_STRING)
+        need(len(bits) == 2, "a key usage of another length")
+        usage = bits[1]
+        if self.is_authority:
+            need(usage in (0x04, 0x06) and extended is None, "an authority's key usage")
+            self.for_signing = False
+            return
+        self.for_signing = usage == 0x80
+        need(usage in (0x80, 0x08), "neither a signing nor a wrapping key")
+        need(self.for_signing == (extended is not None), "extended key usage belongs to signing keys alone")
+        if self.for_signing:
+            uses = [whole for _, _, whole in elements(only(extended, SEQUENCE))]
+            client, server = oid("1.3.6.1.5.5.7.3.2"), oid("1.3.6.1.5.5.7.3.1")
+            need(uses and client in uses and all(use in (client, server) for use in uses), "another extended key usage")
+
+    def _identity(self, value):
+        need(value is not None, "no identity")
+        names = elements(only(value, SEQUENCE))
+        uris = [content for tag, content, _ in names if tag == 0x86]
+        need(len(uris) == 1 and all(tag in (0x86, 0x82, 0x87) for tag, _, _ in names), "not exactly one identity")
+        need(not self.is_authority or len(names) == 1, "an authority with server names")
+        path = "" if self.is_authority else r"/((?:camera|user|appliance|authority)/[a-z0-9-]{1,64})"
+        match = re.fullmatch(r"spiffe://([a-z0-9-]+(?:\.[a-z0-9-]+)*)" + path, uris[0].decode("latin-1"))
+        need(match, "not an identity of ours")
+        self.domain = match.group(1)
+        self.owner = None if self.is_authority else match.group(2)
+
+    def signed_by(self, issuer):
+        """Whether the issuer's key made this certificate."""
+        return ecdsa_holds(issuer.public, self.signature, self.signed_bytes, low_s=False)
+
+    def valid_at(self, moment_ms):
+        """Valid from the first moment of notBefore to the end of the second notAfter."""
+        return self.first_second * 1000 <= moment_ms < (self.last_second + 1) * 1000
+
+    def leads_to(self, roots, between, moment_ms):
+        """Whether a path leads from this certificate to a root at a moment."""
+        return not self.is_authority and self._path([self], roots, between, moment_ms)
+
+    def _path(self, path, roots, between, moment_ms):
+        at = path[-1]
+        if not at.valid_at(moment_ms) or at.domain != self.domain or len(path) > PATH_LIMIT:
+            return False
+        if any(at.der == root.der for root in roots):
+            return all(self.roles <= authority.roles for authority in path[1:-1])
+        for issuer in [*roots, *between]:
+            fits = issuer.is_authority and issuer.subject == at.issuer and issuer.key_identifier == at.authority_key_identifier
+            within = issuer.path_length is None or len(path) - 1 <= issuer.path_length
+            if fits and within and issuer not in path and at.signed_by(issuer) and self._path([*path, issuer], roots, between, moment_ms):
+                return True
+        return False
+
+
+def _names(content):
+    """A name with exactly one common name of 1 to 64 characters."""
+    common = []
+    for tag, part, _ in elements(content):
+        need(tag == SET, "not a name")
+        for _, attribute, _ in elements(part):
+            if read(attribute)[2] == oid("2.5.4.3"):
+                kind, text, _, rest = read(read(attribute)[3])
+                need(kind in (UTF8, PRINTABLE) and not rest, "a common name of another kind")
+                common.append(text.decode("utf-8", "replace"))
+    need(len(common) == 1 and 1 <= len(common[0]) <= 64 and common[0].isprintable(), "not exactly one common name")
+
+
+def _time(tag, content):
+    """A certificate's time as seconds since 1970."""
+    text = content.decode("latin-1")
+    need(re.fullmatch(r"\d{12}Z" if tag == UTC_TIME else r"\d{14}Z", text) and tag in (UTC_TIME, GENERALIZED_TIME), "not a time")
+    year = ("19" if text[0] >= "5" else "20") + text[:2] if tag == UTC_TIME else text[:4]
+    need((tag == UTC_TIME) == (year < "2050"), "a time in the other form")
+    try:
+        moment = datetime.datetime.strptime(year + text[-11:], "%Y%m%d%H%M%SZ")
+    except ValueError as error:
+        raise Malformed("a time that does not exist") from error
+    return (moment - datetime.datetime(1970, 1, 1)) // datetime.timedelta(seconds=1)
+
+
+class SignedStatement:
+    """A signed statement in its one encoding. The signature is judged with a certificate, by `judge`."""
+
+    def __init__(self, data):
+        need(len(data) <= ENTRY_LIMIT_BYTES, "the entry is too long")
+        body = only(expect(only(data, SEQUENCE), OID)[1], 0xA0)
+        fields = [whole for _, _, whole in elements(only(body, SEQUENCE))]
+        need(len(fields) == 4, "not a signed statement")
+        encapsulated = only(expect(only(fields[2], SEQUENCE), OID)[1], 0xA0)
+        self.statement_bytes = only(encapsulated, OCTET_STRING)
+        signer = [(tag, content) for tag, content, _ in elements(only(only(fields[3], SET), SEQUENCE))]
+        need([tag for tag, _ in signer] == [INTEGER, 0x80, SEQUENCE, 0xA0, SEQUENCE, OCTET_STRING], "not a signer")
+        self.key_identifier, self.signature = signer[1][1], signer[5][1]
+        need(1 <= len(self.key_identifier) <= 64, "the key identifier's length")
+        attributes = elements(signer[3][1])
+        need(len(attributes) == 4, "not four attributes")
+        at = only(expect(attributes[2][1], OID)[1], SET)
+        for _ in range(3):
+            at = only(at, SEQUENCE)
+        certificate_hash = only(at, OCTET_STRING)
+        need(len(certificate_hash) == 32, "not a certificate's hash")
+        self.fingerprint = certificate_hash.hex()
+        self.statement = parse_statement(self.statement_bytes)
+        self.der = data
+        self._rebuild(certificate_hash)
+
+    def _rebuild(self, certificate_hash):
+        issued = self.statement["issued"]
+        compact = re.sub(r"[-T:]|\.\d{3}", "", issued)
+        time = der(UTC_TIME, compact[2:].encode()) if issued < "2050" else der(GENERALIZED_TIME, compact.encode())
+        digest = hashlib.sha384(self.statement_bytes).digest()
+        sha384, content_type = der(SEQUENCE, oid("2.16.840.1.101.3.4.2.2")), oid("2.25.1586047359.1.1")
+        attributes = b"".join(der(SEQUENCE, oid(name), der(SET, value)) for name, value in (
+            ("1.2.840.113549.1.9.3", content_type),
+            ("1.2.840.113549.1.9.5", time),
+            ("1.2.840.113549.1.9.16.2.47", der(SEQUENCE, der(SEQUENCE, der(SEQUENCE, der(OCTET_STRING, certificate_hash))))),
+            ("1.2.840.113549.1.9.4", der(OCTET_STRING, digest)),
+        ))
+        signer = der(SEQUENCE, der(INTEGER, b"\3"), der(0x80, self.key_identifier), sha384, der(0xA0, attributes),
+                     der(SEQUENCE, oid("1.2.840.10045.4.3.3")), der(OCTET_STRING, self.signature))
+        content = der(SEQUENCE, content_type, der(0xA0, der(OCTET_STRING, self.statement_bytes)))
+        data = der(SEQUENCE, der(INTEGER, b"\3"), der(SET, sha384), content, der(SET, signer))
+        need(der(SEQUENCE, oid("1.2.840.113549.1.7.2"), der(0xA0, data)) == self.der, "not the encoding of the template")
+        self.signed_bytes = der(SET, attributes)
+
+    def judge(self, certificate):
+        """Refuses a statement that is not of the certificate's holder."""
+        statement = self.statement
+        need(certificate.fingerprint == self.fingerprint, "another certificate")
+        need(certificate.key_identifier == self.key_identifier, "the key identifier is another's")
+        need(certificate.for_signing, "the certificate's key is not for signing")
+        need(certificate.owner and statement["stream"].startswith(certificate.owner + "/"), "the stream is not its signer's")
+        if statement["type"] in TYPES:
+            need(certificate.roles & TYPES[statement["type"]][1], f"no role of the signer allows {statement['type']}")
+        need(ecdsa_holds(certificate.public, self.signature, self.signed_bytes, low_s=True), "the signature does not verify")
+
+    @property
+    def issued_ms(self):
+        """When it was issued, by its issuer's clock."""
+        return milliseconds(self.statement["issued"])

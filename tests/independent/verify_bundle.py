@@ -1,0 +1,448 @@
+#!/usr/bin/python3
+"""A second verifier of Exhibit's bundles, written from docs/formats alone, with nothing of Exhibit's code.
+
+It exists to show that the pages suffice and that `exhibit verify` judges as they say; for evidence, use that. What it does not do: the
+ML-DSA-44 line of a checkpoint is held to its form, and its signature is not verified. It prints which lines it verified.
+
+Exit codes: 0 it holds; 1 it does not; 2 it could not be judged; 64 wrong use.
+"""
+
+import argparse
+import hashlib
+import hmac
+import json
+import pathlib
+import re
+import ssl
+import sys
+
+try:
+    from log import Checkpoint, VerifierKey, judge_receipt, leaf_hash, root_of
+    from signed import Certificate, SignedStatement
+except ModuleNotFoundError as error:
+    print(f"{error.name} is missing: install Debian's python3-{error.name} (make packages does)", file=sys.stderr)
+    sys.exit(2)
+from statements import (COUNT, EMPTY_ROOT, HASH, Malformed, array, attachments_of, integer, milliseconds, need, record, stream_name, strict_json,
+                        text_of)
+
+GOOD, NOT_DEMANDED, UNDECIDED, BAD = range(4)
+GRADES = ("good", "not-demanded", "undecided", "bad")
+EXIT = {GOOD: 0, NOT_DEMANDED: 0, UNDECIDED: 2, BAD: 1}
+FILE_LIMIT_BYTES = 16 * 1024 * 1024
+ANCHOR_LIMIT_BYTES = 256 * 1024
+SLACK_MS = 1_000
+TYPED = lambda name: lambda value: need(value == name, f"not of type {name}")
+TEXT = lambda value: need(isinstance(value, str), "not a text")
+SERIES = text_of(r"camera/[a-z0-9-]{1,64}(/[a-z0-9TZ-]+){1,3}")
+PATH = text_of(r"(?!.*(^|/)\.{1,2}(/|$))[^/\x00-\x1f\\]+(/[^/\x00-\x1f\\]+)*")
+MANIFEST = record(
+    type=TYPED("exhibit-bundle/v1"), log=HASH, created=milliseconds, software=TEXT,
+    question=record(series=SERIES, **{"from": milliseconds, "to": milliseconds}),
+    entries=array(COUNT, 0, 1_000_000, distinct=True),
+    segments=array(record(stream=stream_name, seq=COUNT), 0, 1_000_000),
+    files=array(record(path=PATH, sha256=HASH, length=COUNT), 0, 100_000))
+DISCLOSURE = record(
+    type=TYPED("exhibit-disclosure/v1"), stream=stream_name, seq=COUNT, commitments=array(HASH, 1, 256),
+    fragments=array(record(index=integer(0, 255), key=HASH), 0, 256))
+ANCHOR = record(type=TYPED("exhibit-anchor/v1"), log=HASH, origin=TEXT, keys=array(TEXT, 1, 8), roots=array(TEXT, 1, 16))
+
+
+class CannotJudge(Exception):
+    """There is no verdict: exit code 2."""
+
+
+class Anchor:
+    """What is trusted, and did not come with the bundle."""
+
+    def __init__(self, path):
+        try:
+            anchor = strict_json(path.read_bytes(), ANCHOR_LIMIT_BYTES)
+            ANCHOR(anchor)
+            self.log, self.origin = anchor["log"], anchor["origin"]
+            self.keys = [VerifierKey(key) for key in anchor["keys"]]
+            self.roots = [Certificate(ssl.PEM_cert_to_DER_cert(root)) for root in anchor["roots"]]
+        except (OSError, ValueError, Malformed) as error:
+            raise CannotJudge(f"{path} is not an anchor: {error}") from error
+        self.path = path.resolve()
+
+
+def rising(values):
+    """Whether each value is above the one before."""
+    return all(one < other for one, other in zip(values, values[1:]))
+
+
+class Verdict:
+    """Judges one bundle. Each finding is (axis, kind, grade, place, sentence)."""
+
+    def __init__(self, folder, anchor):
+        self.folder, self.anchor = folder.resolve(), anchor
+        if not self.folder.is_dir():
+            raise CannotJudge(f"{folder} is not a folder")
+        if self.folder in anchor.path.parents:
+            raise CannotJudge("the anchor came with the bundle")
+        self.findings, self.signed, self.by_leaf, self.certificates, self.between = [], {}, {}, {}, []
+        self.checkpoint, self.export, self.fragments = None, None, 0
+        self._manifest()
+        if self._checkpoint():
+            self._entries()
+            self._chains()
+            self._segments()
+            self._export()
+            self._files()
+        for axis in ("witness", "time", "revocation", "device"):
+            self._find(axis, "no-evidence", NOT_DEMANDED, "", "nothing in the bundle speaks to this")
+        for axis in ("signature", "continuity", "payload"):
+            grades = [finding[2] for finding in self.findings if finding[0] == axis]
+            if self.checkpoint and max(grades, default=GOOD) <= NOT_DEMANDED:
+                self._find(axis, "holds", GOOD, "", "this holds")
+            elif not grades:
+                self._find(axis, "no-evidence", UNDECIDED, "", "could not be judged, since the entries could not be proven")
+        self.grade = max(finding[2] for finding in self.findings)
+
+    def _find(self, axis, kind, grade, place, sentence):
+        self.findings.append((axis, kind, grade, str(place), str(sentence)))
+
+    def _bad(self, axis, kind, place, sentence):
+        self._find(axis, kind, BAD, place, sentence)
+
+    def _read(self, path, axis):
+        """A file of the bundle, or None and a finding."""
+        file = self.folder / path
+        if file.is_symlink() or not file.is_file() or self.folder not in file.resolve().parents:
+            return self._bad(axis, "file-missing", path, "is not there")
+        if file.stat().st_size > FILE_LIMIT_BYTES:
+            return self._bad(axis, "file-altered", path, "is too long")
+        return file.read_bytes()
+
+    def _manifest(self):
+        try:
+            self.manifest_bytes = (self.folder / "manifest.json").read_bytes()
+            self.manifest = strict_json(self.manifest_bytes, FILE_LIMIT_BYTES)
+            MANIFEST(self.manifest)
+            need(rising(self.manifest["entries"]), "entries do not rise")
+            self.disclosed = [(segment["stream"], segment["seq"]) for segment in self.manifest["segments"]]
+            need(rising(self.disclosed), "segments do not rise")
+            self.series = self.manifest["question"]["series"]
+            self.start, self.end = (milliseconds(self.manifest["question"][name]) for name in ("from", "to"))
+            need(self.start <= self.end, "the question is backwards")
+        except (OSError, Malformed) as error:
+            raise CannotJudge(f"not a bundle: {error}") from error
+        if self.manifest["log"] != self.anchor.log:
+            raise CannotJudge("the bundle is of another log than the anchor")
+
+    def _checkpoint(self):
+        self.checkpoint_bytes = self._read("checkpoint", "signature")
+        if self.checkpoint_bytes is None:
+            return False
+        try:
+            self.checkpoint = Checkpoint(self.checkpoint_bytes, self.anchor.origin, self.anchor.keys)
+        except Malformed as error:
+            self._bad("signature", "receipt", "checkpoint", error)
+        return self.checkpoint is not None
+
+    def _entries(self):
+        if 0 not in self.manifest["entries"]:
+            self._bad("signature", "file-missing", "entries/0000000000.p7s", "genesis is not in the bundle")
+        proven = [self._proven(f"entries/{index:010}", index) for index in self.manifest["entries"]]
+        for signed in filter(None, proven):
+            self._collect(signed)
+        for signed in filter(None, proven):
+            if self._holds(signed):
+                place = signed.statement["stream"], signed.statement["seq"]
+                if place in self.signed:
+                    self._bad("continuity", "chain-broken", signed.stem, "two entries claim this place in a chain")
+                self.signed[place] = signed
+                self.by_leaf[signed.leaf] = signed
+        export = self._proven("export", None)
+        self.export = export if export is not None and self._holds(export) else None
+
+    def _proven(self, stem, expected_index):
+        """An entry that its receipt proves, and that is a statement of this log (step 3)."""
+        entry, receipt = self._read(stem + ".p7s", "signature"), self._read(stem + ".tlog-proof", "signature")
+        if entry is None or receipt is None:
+            return None
+        kind = "receipt"
+        try:
+            index = judge_receipt(receipt, entry, self.checkpoint_bytes, self.checkpoint)
+            need(expected_index in (None, index), "the receipt is another entry's")
+            kind = "entry-malformed"
+            signed = SignedStatement(entry)
+            signed.index, signed.leaf, signed.stem, signed.introduces = index, leaf_hash(entry).hex(), stem, None
+            kind = "other-log"
+            if index == 0:
+                need(signed.leaf == self.anchor.log and signed.statement["type"] == "genesis/v1", "not the genesis of the anchor's log")
+            else:
+                need(signed.statement["log"] == self.anchor.log, "a statement of another log")
+            kind = "observed"
+            need(signed.statement["observed"]["size"] <= index, "it observed what came after it")
+        except Malformed as error:
+            return self._bad("signature", kind, stem, error)
+        return signed
+
+    def _collect(self, signed):
+        """Reads the certificates that an entry brings: the one that it introduces, and authorities between that and a root."""
+        statement = signed.statement
+        if statement["type"] not in ("certificate/v1", "genesis/v1"):
+            return
+        for name, attachment in attachments_of(statement).items():
+            path = f"attachments/{attachment['sha256']}"
+            data = self._read(path, "signature")
+            if data is None:
+                continue
+            try:
+                need(hashlib.sha256(data).hexdigest() == attachment["sha256"] and len(data) == attachment["length"],
+                     "is not what the statement names")
+                certificate = Certificate(data)
+                if certificate.is_authority:
+                    self.between.append(certificate)
+                elif name == "certificate":
+                    need(statement["body"].get("fingerprint", certificate.fingerprint) == certificate.fingerprint,
+                         "is not the certificate that the statement introduces")
+                    signed.introduces = certificate
+            except Malformed as error:
+                self._bad("signature", "file-altered", path, error)
+
+    def _holds(self, signed):
+        """Whether an entry is its signer's, by certificates introduced below it (step 4). If so, it introduces its own."""
+        statement, own, kind = signed.statement, signed.introduces, "certificate-unknown"
+        index, certificate = self.certificates.get(signed.fingerprint, (0, None))
+        introduces_itself = signed.index == 0 or (statement["type"] == "certificate/v1" and statement["seq"] == 0)
+        if certificate is None and introduces_itself and own is not None and own.fingerprint == signed.fingerprint:
+            certificate = own
+        try:
+            need(certificate and (index < signed.index or certificate is own), "no entry below introduced its signer's certificate")
+            kind = "certificate-path"
+            need(certificate.leads_to(self.anchor.roots, self.between, signed.issued_ms), "its signer's certificate does not lead to a root")
+            kind = "statement-signature"
+            signed.judge(certificate)
+            signed.owner = certificate.owner
+            kind = "other-log"
+            if statement["type"] == "genesis/v1":
+                self._genesis(statement["body"])
+        except Malformed as error:
+            self._bad("signature", kind, signed.stem, error)
+            return False
+        if own is not None:
+            self.certificates.setdefault(own.fingerprint, (signed.index, own))
+        return True
+
+    def _genesis(self, body):
+        need(body["origin"] == self.anchor.origin, "genesis names another origin than the anchor")
+        need(set(body["keys"]) <= {key.text for key in self.anchor.keys}, "genesis names a key that the anchor does not demand")
+        need({root.fingerprint for root in self.anchor.roots} <= set(body["roots"]), "the anchor trusts a root that genesis does not name")
+
+    def _chains(self):
+        streams = {}
+        for (stream, seq), signed in sorted(self.signed.items()):
+            if stream.rsplit("/", 1)[0] == self.series:
+                streams.setdefault(stream, {})[seq] = signed
+        self.chains = streams
+        for stream, chain in streams.items():
+            self._chain(stream, chain)
+            self._epoch(stream, chain[min(chain)])
+        bodies = [signed.statement["body"] for chain in streams.values() for signed in chain.values()
+                  if signed.statement["type"] == "segment/v1"]
+        spans = sorted((milliseconds(body["start"]), milliseconds(body["start"]) + body["duration_ms"]) for body in bodies)
+        at = self.start
+        for low, high in [span for span in spans if span[0] < self.end] + [(self.end, self.end)]:
+            if low > at + SLACK_MS:
+                self._hole(at, low)
+            at = max(at, high)
+
+    def _hole(self, low, high):
+        """Says of a time without segments why that is, if a statement does."""
+        place = f"{self.series} from {low} to {high} ms"
+        for chain in self.chains.values():
+            for signed in chain.values():
+                body = signed.statement["body"]
+                if signed.statement["type"] == "gap/v1" and milliseconds(body["from"]) <= low + SLACK_MS \
+                        and milliseconds(body["to"]) + SLACK_MS >= high:
+                    self._find("continuity", "gap", NOT_DEMANDED, place, f"the camera says why: {body['cause']}")
+                    return
+        for chain in self.chains.values():
+            seqs = sorted(chain)
+            first = chain[seqs[0]].statement
+            if first["type"] != "epoch/v1" or seqs[1:2] not in ([], [1]):
+                continue
+            continues = first["body"]["continues"]
+            if low - SLACK_MS <= milliseconds(first["body"]["started"]) <= high + SLACK_MS \
+                    and (continues["previous"] or continues["reason"] == "start"):
+                self._find("continuity", "gap", NOT_DEMANDED, place, f"the camera began an epoch then: {continues['reason']}")
+                return
+        self._find("continuity", "uncovered", UNDECIDED, place, "is not covered, and no statement says why")
+
+    def _chain(self, stream, chain):
+        seqs = sorted(chain)
+        for seq, following in zip(seqs, seqs[1:]):
+            one, other = chain[seq].statement, chain[following].statement
+            if following == seq + 1 and other["prev"] != chain[seq].leaf:
+                self._bad("continuity", "chain-broken", f"{stream} {following}", "prev is not the leaf hash of the one before")
+            if following != seq + 1 and seq != 0:
+                self._bad("continuity", "chain-hole", f"{stream} {following}", f"statements from {seq + 1} on are missing")
+            if other["observed"]["size"] < one["observed"]["size"]:
+                self._bad("continuity", "observed", f"{stream} {following}", "its observed head falls")
+
+    def _epoch(self, stream, signed):
+        if signed.statement["type"] != "epoch/v1":
+            self._bad("continuity", "chain-hole", stream, "the statement that begins this epoch is not here")
+            return
+        body = signed.statement["body"]
+        obeyed = self.by_leaf.get(body["recipients"])
+        camera = "/".join(stream.split("/")[:2])
+        if (obeyed is None or obeyed.statement["type"] != "recipients/v1" or obeyed.statement["body"]["scope"] != camera
+                or obeyed.index >= signed.index):
+            self._bad("signature", "recipients", stream, "the recipients that the camera obeyed are not here, or not this camera's")
+        previous = body["continues"]["previous"]
+        chain = self.chains.get(previous["stream"]) if previous else None
+        if chain and max(chain) < previous["seq"]:
+            self._bad("continuity", "chain-hole", previous["stream"], "ends before what the next epoch continues")
+        elif chain and previous["seq"] in chain and chain[previous["seq"]].leaf != previous["leaf"]:
+            self._bad("continuity", "chain-broken", stream, "what it continues is not what is here")
+
+    def _segments(self):
+        for stream, seq in self.disclosed:
+            signed = self.signed.get((stream, seq))
+            if signed is None or signed.statement["type"] != "segment/v1":
+                self._bad("payload", "commitments", f"{stream} {seq}", "a disclosed segment has no statement here")
+                continue
+            self._segment(stream, seq, signed.statement["body"])
+        for stream, chain in self.chains.items():
+            for seq, signed in chain.items():
+                body = signed.statement["body"]
+                if signed.statement["type"] == "segment/v1" and (stream, seq) not in self.disclosed:
+                    if milliseconds(body["start"]) < self.end and milliseconds(body["start"]) + body["duration_ms"] > self.start:
+                        self._find("payload", "withheld", NOT_DEMANDED, f"{stream} {seq}", "exists, and is not disclosed")
+
+    def _segment(self, stream, seq, body):
+        folder = f"disclosed/{stream.replace('/', '~')}/{seq:010}"
+        data = self._read(folder + "/disclosure.json", "payload")
+        if data is None:
+            return
+        try:
+            disclosure = strict_json(data, FILE_LIMIT_BYTES)
+            DISCLOSURE(disclosure)
+            commitments, fragments = [bytes.fromhex(value) for value in disclosure["commitments"]], disclosure["fragments"]
+            need((disclosure["stream"], disclosure["seq"]) == (stream, seq), "a disclosure of another segment")
+            need(len(commitments) == len(body["fragment_lengths"]), "not one commitment for each fragment")
+            need(root_of([leaf_hash(value) for value in commitments]).hex() == body["commitment_root"], "not the signed commitments")
+            need(rising([fragment["index"] for fragment in fragments]), "fragments do not rise")
+            need(all(fragment["index"] < len(commitments) for fragment in fragments), "more fragments than were signed")
+        except Malformed as error:
+            self._bad("payload", "commitments", folder, error)
+            return
+        if len(fragments) < len(commitments):
+            self._find("payload", "withheld", NOT_DEMANDED, folder, "not all of its fragments are disclosed")
+        for fragment in fragments:
+            index = fragment["index"]
+            path = f"{folder}/{index:03}.bin"
+            plaintext = self._read(path, "payload")
+            if plaintext is None:
+                continue
+            last = b"\1" if index + 1 == len(commitments) else b"\0"
+            message = b"exhibit/plain/v1" + index.to_bytes(4, "big") + last + len(plaintext).to_bytes(8, "big") + plaintext
+            commitment = hmac.digest(bytes.fromhex(fragment["key"]), message, "sha256")
+            if commitment != commitments[index] or len(plaintext) + 16 != body["fragment_lengths"][index]:
+                self._bad("payload", "fragment-altered", path, "is not what the camera sealed")
+            else:
+                self.fragments += 1
+
+    def _export(self):
+        """Step 8."""
+        if self.export is None:
+            return
+        try:
+            statement = self.export.statement
+            need(statement["type"] == "export/v1", "the exporter's statement is another")
+            body = statement["body"]
+            need(body["manifest"] == hashlib.sha256(self.manifest_bytes).hexdigest(), "it names another manifest")
+            fetch = self.by_leaf.get(body["fetch"])
+            need(fetch and fetch.statement["type"] == "fetch/v1", "the fetch is not here")
+            need(fetch.owner == self.export.owner and fetch.index < self.export.index, "the fetch is another's, or came after")
+            for stream, seq in self.disclosed:
+                for ranges in (body["ranges"], fetch.statement["body"]["ranges"]):
+                    need(any(named["stream"] == stream and named["first"] <= seq <= named["last"] for named in ranges),
+                         f"{stream} {seq} was not asked for or not named")
+            granted = fetch.statement["body"]["grant"]
+            if granted is not None:
+                grant = self.by_leaf.get(granted)
+                need(grant and grant.statement["type"] == "grant/v1" and grant.index < fetch.index, "the grant is not here")
+                need(self.series.startswith(grant.statement["body"]["scope"] + "/"), "the grant is of another camera")
+        except Malformed as error:
+            self._bad("signature", "export", "export", error)
+
+    def _files(self):
+        for file in self.manifest["files"]:
+            path = self.folder / file["path"]
+            if path.is_symlink() or not path.is_file() or self.folder not in path.resolve().parents:
+                self._bad("payload", "file-missing", file["path"], "is not there")
+                continue
+            digest, length = hashlib.sha256(), 0
+            with path.open("rb") as opened:
+                while chunk := opened.read(1 << 20):
+                    digest.update(chunk)
+                    length += len(chunk)
+            if (digest.hexdigest(), length) != (file["sha256"], file["length"]):
+                self._bad("payload", "file-altered", file["path"], "is not what the manifest says")
+
+
+def judge(folder, anchor_path):
+    """The verdict as what is printed as JSON; `exit` is the exit code."""
+    try:
+        verdict = Verdict(pathlib.Path(folder), Anchor(pathlib.Path(anchor_path)))
+    except CannotJudge as error:
+        return {"bundle": str(folder), "exit": 2, "grade": None, "error": str(error), "findings": []}
+    findings = sorted(verdict.findings, key=lambda finding: -finding[2])
+    return {
+        "bundle": str(folder), "exit": EXIT[verdict.grade], "grade": GRADES[verdict.grade],
+        "entries": len(verdict.signed) + (verdict.export is not None), "fragments": verdict.fragments,
+        "checkpoint_lines_verified": verdict.checkpoint.checked if verdict.checkpoint else [],
+        "checkpoint_lines_not_verified": verdict.checkpoint.unchecked if verdict.checkpoint else [],
+        "findings": [dict(zip(("axis", "kind", "grade", "place", "sentence"), (axis, kind, GRADES[grade], place, sentence)))
+                     for axis, kind, grade, place, sentence in findings],
+    }
+
+
+def show(result):
+    """Prints a verdict for people."""
+    if result["grade"] is None:
+        print(f"CANNOT BE JUDGED  {result['bundle']}: {result['error']}")
+        return
+    words = {"good": "HOLDS", "not-demanded": "HOLDS, as far as the anchor demands", "undecided": "UNDECIDED", "bad": "DOES NOT HOLD"}
+    print(f"{words[result['grade']]}  {result['bundle']}")
+    for finding in result["findings"]:
+        print(f"  {finding['grade']:13} {finding['axis']:11} {finding['kind']:20} {finding['place']} {finding['sentence']}")
+    print(f"  {result['entries']} entries, {result['fragments']} fragments; of the checkpoint's lines verified: "
+          f"{', '.join(result['checkpoint_lines_verified']) or 'none'}; "
+          f"not verified: {', '.join(result['checkpoint_lines_not_verified']) or 'none'}")
+
+
+class Arguments(argparse.ArgumentParser):
+    """Wrong use has the exit code 64."""
+
+    def error(self, message):
+        self.print_usage(sys.stderr)
+        self.exit(64, f"{message}\n")
+
+
+def main():
+    """Judges one bundle, or, for tests, each line `anchor TAB folder` of standard input as a line of JSON."""
+    arguments = Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--anchor", help="the anchor file, which must not come with the bundle")
+    arguments.add_argument("--json", action="store_true", help="print the verdict as a line of JSON")
+    arguments.add_argument("--many", action="store_true", help="judge each line `anchor TAB folder` of standard input")
+    arguments.add_argument("bundle", nargs="?", help="the bundle's folder")
+    given = arguments.parse_args()
+    if given.many:
+        for line in sys.stdin:
+            anchor, folder = line.rstrip("\n").split("\t")
+            print(json.dumps(judge(folder, anchor)))
+        return 0
+    if not given.bundle or not given.anchor:
+        arguments.error("a bundle and an anchor are needed")
+    result = judge(given.bundle, given.anchor)
+    print(json.dumps(result)) if given.json else show(result)
+    return result["exit"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
