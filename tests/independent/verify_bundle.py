@@ -19,7 +19,7 @@ import sys
 try:
     from log import Checkpoint, VerifierKey, judge_receipt, leaf_hash, root_of
     from signed import Certificate, SignedStatement
-except ModuleNotFoundError as error:
+except ImportError as error:
     print(f"{error.name} is missing: install Debian's python3-{error.name} (make packages does)", file=sys.stderr)
     sys.exit(2)
 from statements import (COUNT, EMPTY_ROOT, HASH, Malformed, array, attachments_of, integer, milliseconds, need, record, stream_name, strict_json,
