@@ -67,6 +67,8 @@ pub const WRONGS: &[(&str, Recording, FindingKind)] = &[
     ("the fetch asked for less than was exported", Recording { fetch_less: true, ..NONE }, FindingKind::Export),
     ("the fetch was somebody else's", Recording { fetch_by_other: true, ..NONE }, FindingKind::Export),
     ("the camera's source stalled, and no statement says why", Recording { late: Some((3, 5_000)), ..NONE }, FindingKind::Uncovered),
+    ("a statement's signature is forged", Recording { forged: Some(3), ..NONE }, FindingKind::StatementSignature),
+    ("a statement follows another", Recording { unchained: Some(3), ..NONE }, FindingKind::ChainBroken),
 ];
 const NONE: Recording = Recording {
     late: None,
@@ -75,6 +77,8 @@ const NONE: Recording = Recording {
     fetch_less: false,
     fetch_by_other: false,
     foreign_certificate: false,
+    forged: None,
+    unchained: None,
 };
 
 fn swap_fragments(case: &mut Case) {

@@ -141,6 +141,14 @@ impl Log {
         self.entries.len() as u64 - 1
     }
 
+    /// Puts another signature under the newest entry, well-formed and not its signer's, and gives the new leaf hash.
+    fn forge_last(&mut self) -> Hash {
+        let mut der = self.entries.pop().unwrap().der().to_vec();
+        *der.last_mut().unwrap() ^= 1;
+        self.entries.push(SignedStatement::parse(&der).unwrap());
+        self.entries.last().unwrap().leaf_hash()
+    }
+
     fn keep(&mut self, name: &str, bytes: &[u8]) -> AttachmentRef {
         let named = AttachmentRef::of(name, bytes, false);
         self.attachments.insert(named.sha256, bytes.to_vec());
@@ -218,6 +226,10 @@ pub struct Recording {
     pub fetch_by_other: bool,
     /// The camera's certificate is signed by a CA that nobody trusts.
     pub foreign_certificate: bool,
+    /// The signature of this segment's statement is forged.
+    pub forged: Option<u64>,
+    /// This segment's statement follows another than the one before it.
+    pub unchained: Option<u64>,
 }
 
 impl Case {
@@ -420,7 +432,13 @@ fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Dis
                     .collect(),
             });
         }
+        if how.unchained == Some(seq) {
+            log.camera.prev = Hash([8; 32]);
+        }
         indexes.push(log.append(|log| &mut log.camera, segment_start_ms(seq) + late_ms + 2_100, Body::Segment(segment)));
+        if how.forged == Some(seq) {
+            log.camera.prev = log.forge_last();
+        }
     }
     let close = Close { reason: CloseReason::Stop, attachments: vec![] };
     indexes.push(log.append(|log| &mut log.camera, segment_start_ms(SEGMENTS) + 2_200, Body::Close(close)));
