@@ -168,6 +168,12 @@ async fn certificates_are_introduced_whole_and_by_authorities() {
             "attachment",
         ),
         (
+            "somebody as if they were an authority",
+            *fresh.fingerprint(),
+            vec![("certificate", fresh.der()), ("issuer-0", fresh.der())],
+            "attachment",
+        ),
+        (
             "an authority as if it were somebody",
             *world.pki.issuing.fingerprint(),
             vec![("certificate", world.pki.issuing.der())],

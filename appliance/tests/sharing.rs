@@ -174,6 +174,28 @@ async fn a_grant_that_has_expired_opens_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn accesses_at_once_are_each_logged_once() {
+    let shared = Shared::new().await;
+    let mut custodian = Writer::new(shared.world.custodian.clone(), "user/k/20261121T115958Z", &shared.world.anchor);
+    let mut fetches = Vec::new();
+    for _ in 0..4 {
+        fetches.push(shared.fetch(&mut custodian, None, 1, 5).await);
+    }
+    let mut gets = tokio::task::JoinSet::new();
+    for fetch in fetches.iter().flat_map(|fetch| [*fetch; 3]) {
+        let mut connection = shared.world.connect(&shared.world.custodian).await;
+        let path = format!("/v1/payloads/{}/1?fetch={fetch}", shared.camera.stream);
+        gets.spawn(async move { connection.get(&path).await.status });
+    }
+    assert_eq!(gets.join_all().await, [200; 12]);
+    let mut logged = shared.accesses().await;
+    let mut expected: Vec<_> = fetches.into_iter().map(|fetch| (fetch, true)).collect();
+    logged.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(logged, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_recipient_fetches_without_a_grant() {
     let shared = Shared::new().await;
     let mut custodian = Writer::new(shared.world.custodian.clone(), "user/k/20261121T115958Z", &shared.world.anchor);

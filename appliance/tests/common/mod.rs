@@ -450,6 +450,13 @@ impl Connection {
         Ok(Answer { status, headers, body })
     }
 
+    /// What comes until the other side ends.
+    pub async fn rest(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.tls.read_to_end(&mut rest).await?;
+        Ok(rest)
+    }
+
     pub async fn get(&mut self, path: &str) -> Answer {
         self.get_with(path, "").await
     }
