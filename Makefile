@@ -11,7 +11,8 @@ export DEMO_STATE ?= $(CURDIR)/.demo
 export SOURCE ?=
 
 # RocksDB is built once, outside the checkout, for every profile and clone (scripts/rocksdb.sh says why); mold links in a second.
-CARGO = ROCKSDB_LIB_DIR="$$(scripts/rocksdb.sh)" ROCKSDB_STATIC=1 RUSTFLAGS="$(RUSTFLAGS) -Clink-arg=-fuse-ld=mold" cargo
+# An assignment of its own, so that nothing goes on where RocksDB could not be built.
+CARGO = rocksdb="$$(scripts/rocksdb.sh)" && ROCKSDB_LIB_DIR="$$rocksdb" ROCKSDB_STATIC=1 RUSTFLAGS="$(RUSTFLAGS) -Clink-arg=-fuse-ld=mold" cargo
 
 .PHONY: help
 help: ## this text
@@ -27,7 +28,7 @@ packages: ## installs the Debian packages that are missing (sudo when not root)
 
 .PHONY: build
 build: packages ## builds every program, optimised, into target/release
-	@EXHIBIT_COMMIT="$$(git describe --always --dirty)" $(CARGO) build --release --locked --workspace --bins
+	@export EXHIBIT_COMMIT="$$(git describe --always --dirty 2>/dev/null || echo unknown)"; $(CARGO) build --release --locked --workspace --bins
 
 .PHONY: demo
 demo: packages ## real footage from a camera to a verdict, in about three minutes after the build

@@ -48,7 +48,7 @@ build() {
   export ROCKSDB_LIB_DIR ROCKSDB_STATIC=1 RUSTFLAGS="${RUSTFLAGS:-} -Clink-arg=-fuse-ld=mold"
   EXHIBIT_COMMIT=$(git describe --always --dirty 2>/dev/null || echo unknown)
   export EXHIBIT_COMMIT
-  total=$(cargo tree --locked --workspace --edges normal,build --prefix none --format '{p}' 2>/dev/null | sort -u | wc -l)
+  total=$(cargo tree --locked --workspace --edges normal,build --prefix none --format '{p}' | sort -u | wc -l)
   # Cargo tells each crate that it has compiled; cached ones are not counted again.
   cargo build --release --locked --workspace --bins 2>&1 | awk -v total="$total" -v terminal="$([ -t 1 ] && echo 1 || echo 0)" '
     /^ *Compiling / { count++; if (terminal) printf "\r  %d of at most %d crates: %-50s", count, total, $2; else if (count % 50 == 0) { printf "  %d of at most %d crates\n", count, total; fflush() } next }
@@ -134,7 +134,9 @@ start_appliance() {
   children+=($!)
   await_line "$state/appliance.out" '"ready"' $! "The appliance"
   intake=$(python3 -c 'import json,sys; print(next(e["intake"] for e in map(json.loads, open(sys.argv[1])) if e.get("event") == "ready"))' "$state/appliance.out")
-  anchor=$state/appliance/anchor.json
+  # Where the commands in the bundle's README look for it: beside the bundle, not in it.
+  anchor=$state/anchor.json
+  cp "$state/appliance/anchor.json" "$anchor"
   export EXHIBIT_APPLIANCE=$intake EXHIBIT_ANCHOR=$anchor
 }
 
@@ -234,15 +236,19 @@ packages_present() {
   for program in openssl python3 swtpm gst-launch-1.0; do
     command -v "$program" >/dev/null || fail "$program is missing. Run make packages (it asks for sudo if need be), then make demo again."
   done
+  command -v cargo >/dev/null || fail "Rust is missing: install it (https://rustup.rs), open a new shell, then run make demo again."
 }
 
 packages_present
+# What is wrong with these is told before a build of many minutes, not after.
+video=$(source_of_video)
+[ ! -e "$state" ] || [ -f "$state/made-by-exhibit-demo" ] ||
+  fail "$state was not made by the demo: remove it by hand, or set DEMO_STATE to another folder."
 build
 started=$SECONDS
 remove_state
 mkdir -p "$state"
 echo "Everything here was made by make demo; make clean-demo removes it." >"$state/made-by-exhibit-demo"
-video=$(source_of_video)
 start_tpm
 make_pki_and_appliance
 say "2. People: a custodian and an investigator, each with a signing and a wrapping certificate on the ledger"

@@ -1,7 +1,8 @@
 //! A bundle in a folder: the only place where names out of a bundle become paths of this machine.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
 use exhibit_evidence::bundle::{BundleSource, SourceError};
@@ -44,11 +45,12 @@ impl BundleFolder {
         if !resolved.starts_with(&self.root) {
             return Err(error("it leads out of the bundle"));
         }
-        let file = File::open(&resolved).map_err(|source| error(&source.to_string()))?;
-        let metadata = file.metadata().map_err(|source| error(&source.to_string()))?;
+        // Before it is opened: opening a pipe would wait for somebody who writes into it.
+        let metadata = fs::metadata(&resolved).map_err(|source| error(&source.to_string()))?;
         if !metadata.is_file() {
             return Err(error("it is not a file"));
         }
+        let file = File::open(&resolved).map_err(|source| error(&source.to_string()))?;
         Ok(Some((file, metadata.len())))
     }
 }
@@ -98,9 +100,10 @@ pub fn write(root: &Path, path: &str, bytes: &[u8]) -> Result<(), Failure> {
     File::create(&target).and_then(|mut file| file.write_all(bytes)).map_err(Failure::file("write", &target))
 }
 
-/// Makes a new folder; one that exists already must be empty, so that nothing is mixed or lost.
+/// Makes a new folder that nobody else can look into, since it will hold opened video; one that exists already must be empty, so that
+/// nothing is mixed or lost.
 pub fn create_empty(root: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(root).map_err(Failure::file("create", root))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(Failure::file("create", root))?;
     let mut entries = fs::read_dir(root).map_err(Failure::file("read", root))?;
     if entries.next().is_some() {
         return Err(Failure::content(root, "the folder is not empty; name a new one"));

@@ -101,6 +101,20 @@ impl Session {
         self.found(&record)
     }
 
+    /// Every stream whose name begins with `prefix`, in order of name.
+    pub async fn streams(&mut self, prefix: &str) -> Result<Vec<exchange::StreamRecord>, Failure> {
+        let mut all: Vec<exchange::StreamRecord> = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let after = all.last().map_or_else(String::new, |last| format!("&after={}", last.stream));
+            let page: exchange::StreamRecords = self.appliance.get_json(&format!("/v1/streams?prefix={prefix}{after}")).await?;
+            if page.streams.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page.streams);
+        }
+        Err(Failure::Cannot("the appliance's listing does not end: name a longer prefix".to_owned()))
+    }
+
     /// Every page of a listing of entries.
     pub async fn pages(&mut self, query: &str) -> Result<Vec<Found>, Failure> {
         let mut all = Vec::new();

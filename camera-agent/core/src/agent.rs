@@ -26,7 +26,7 @@ use crate::{
     obtain::ObtainError,
     recipients::Obeyed,
     recorder::{Orders, Recorder, Shared},
-    spool::Spool,
+    spool::{Spool, SpoolError},
     state::{AgentState, StateError},
 };
 
@@ -171,7 +171,14 @@ async fn work(
     let courier = Courier::new(Arc::clone(&shared), appliance, orders, spooled);
     // The epoch is begun before anything is uploaded, so that the live stream goes first from the first statement on.
     let begun = tokio::task::spawn_blocking(move || Recorder::begin(shared, to_recorder, to_courier, reason));
-    let recorder = begun.await.map_err(|error| AgentError::Failed(error.to_string()))??;
+    let recorder = match begun.await.map_err(|error| AgentError::Failed(error.to_string()))? {
+        // What fills the disk may be what is spooled, and only uploading makes room: the next start finds it.
+        Err(full @ AgentError::Spool(SpoolError::Full)) => {
+            courier.run().await?;
+            return Err(full);
+        }
+        begun => begun?,
+    };
     let recorder = tokio::task::spawn_blocking(move || recorder.run(inputs, &Handle::current()));
     // When the courier ends early its orders end with it, and the recorder closes the epoch and stops.
     let uploaded = courier.run().await;

@@ -183,7 +183,11 @@ impl Recorder {
             self.drop_from(start);
             return Ok(());
         }
-        self.state_gap(start)?;
+        match self.state_gap(start) {
+            // The disk is full below our own limit: the gap goes on.
+            Err(AgentError::Spool(SpoolError::Full)) => return Ok(()),
+            stated => stated?,
+        }
         let slot = slot_of(started_ms, self.epoch.began_ms).max(self.epoch.keys.first_held());
         let key = self.epoch.keys.slot_key(slot)?;
         let mut salt = [0; 16];

@@ -296,7 +296,13 @@ impl Spool {
         let head = HeadFile { newest: Some(stream.as_str().to_owned()), before };
         let path = self.folder.join("head");
         let json = serde_json::to_vec(&head).expect("the head is plain data");
-        storage::replace(&path, &json).map_err(at(&path))?;
+        for step in storage::replace_steps(&path, &json) {
+            step.perform().map_err(|error| match is_full(&error) && matches!(step, Step::Write(..)) {
+                // The head is as it was.
+                true => SpoolError::Full,
+                false => SpoolError::Storage { path: path.clone(), source: error },
+            })?;
+        }
         self.head = head;
         let folder = self.folder_of(stream);
         fs::create_dir_all(&folder).map_err(at(&folder))?;

@@ -24,6 +24,10 @@ use crate::session::{Session, now};
 
 /// What the bundle says of itself.
 const README: &str = include_str!("../bundle_readme.md");
+/// The statement that stands in it as an example.
+const README_ENTRY: &str = "entries/<index>.p7s -certfile";
+/// The fragment that does.
+const README_FRAGMENT: &str = "J=<index> L=<last> FILE=<fragment> KEY=<key>";
 
 /// What can be asked.
 #[derive(Args)]
@@ -55,7 +59,7 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     copy_tree(&command.case.join("disclosed"), &command.out.join("disclosed"))?;
     let working = write_working_copies(&source, &case, &command.out)?;
     let mut files = working.clone();
-    files.push(write_recorded(&command.out, "README.md", README.as_bytes())?);
+    files.push(write_recorded(&command.out, "README.md", readme(&source, &case)?.as_bytes())?);
     let manifest = Manifest {
         type_name: MANIFEST_TYPE.to_owned(),
         log: case.log.clone(),
@@ -151,6 +155,27 @@ fn write_working_copies(source: &BundleFolder, case: &Case, out: &Path) -> Resul
         write_recorded(out, &path, &file)
     });
     named.collect()
+}
+
+/// The README, whose examples are of this very bundle: the statement and the first fragment of its first segment.
+fn readme(source: &BundleFolder, case: &Case) -> Result<String, Failure> {
+    let Some(segment) = case.segments.first() else { return Ok(README.to_owned()) };
+    let disclosure = read(source, &bundle::disclosure_path(&segment.stream, segment.seq), bundle::DISCLOSURE_BYTES_MAX)?;
+    let disclosure = Disclosure::parse(&disclosure).map_err(Failure::Cannot)?;
+    let mut text = README.to_owned();
+    for index in &case.entries {
+        let entry = read(source, &bundle::entry_path(*index), bundle::SMALL_FILE_BYTES_MAX)?;
+        let signed = SignedStatement::parse(&entry).map_err(|error| Failure::Cannot(format!("entry {index} of the case: {error}")))?;
+        if signed.statement().stream.as_str() == segment.stream && signed.statement().seq == segment.seq {
+            text = text.replace(README_ENTRY, &format!("{} -certfile", bundle::entry_path(*index)));
+        }
+    }
+    if let Some(fragment) = disclosure.fragments.first() {
+        let last = u8::from(fragment.index as usize + 1 == disclosure.commitments.len());
+        let file = bundle::fragment_path(&segment.stream, segment.seq, fragment.index);
+        text = text.replace(README_FRAGMENT, &format!("J={:08x} L={last:02x} FILE={file} KEY={}", fragment.index, fragment.key));
+    }
+    Ok(text)
 }
 
 /// When each segment began, by its statement.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use exhibit_evidence::body::{AttachmentRef, Grant};
 use exhibit_evidence::envelope::{self, KeyPackage, StreamKeys};
-use exhibit_evidence::exchange::{SlotRange, StreamRecords, Terms};
+use exhibit_evidence::exchange::{SlotRange, Terms};
 use exhibit_evidence::keytree::SLOTS;
 use exhibit_evidence::{Body, StreamName};
 use exhibit_pki::{Certificate, KeyPurpose, Timestamp};
@@ -135,8 +135,8 @@ async fn widen_to_the_future(
     to: Timestamp,
     ranges: &mut BTreeMap<StreamName, (u32, u32)>,
 ) -> Result<(), Failure> {
-    let records: StreamRecords = session.appliance.get_json(&format!("/v1/streams?prefix={series}/")).await?;
-    let Some(newest) = records.streams.last() else { return Ok(()) };
+    let streams = session.streams(&format!("{series}/")).await?;
+    let Some(newest) = streams.last() else { return Ok(()) };
     let stream = StreamName::parse(&newest.stream).map_err(|error| Failure::Untrustworthy(error.to_string()))?;
     let epoch = session.epoch(&stream).await?;
     let Body::Epoch(stated) = &epoch.signed.statement().body else {

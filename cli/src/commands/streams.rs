@@ -21,7 +21,7 @@ pub struct Command {
 /// Runs it.
 pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let mut session = Session::open(&command.connection)?;
-    let records: exchange::StreamRecords = session.appliance.get_json(&format!("/v1/streams?prefix={}", command.prefix)).await?;
+    let records = exchange::StreamRecords { streams: session.streams(&command.prefix).await? };
     if json {
         println!("{}", serde_json::to_string(&records).expect("records are plain data"));
         return Ok(EXIT_OK);

@@ -57,6 +57,13 @@ fn judge_segment(judgement: &mut Judgement<'_>, named: &DisclosedSegment, entrie
     for fragment in &disclosure.fragments {
         judge_fragment(judgement, named, segment, &commitments, fragment)?;
     }
+    // A disclosure is bound to the segment, and not to its exporter: whoever has the bundle can leave fragments out, but not in silence.
+    for index in (0u32..).take(commitments.len()).filter(|index| disclosure.fragments.iter().all(|shown| shown.index != *index)) {
+        let time = fragment_time(segment, index);
+        let place = Place::fragment(&named.stream, named.seq, index, time);
+        let sentence = format!("Fragment {index} of segment {} is not disclosed: its content is withheld.", named.seq);
+        judgement.findings.push(Finding::new(Axis::Payload, Grade::NotDemanded, FindingKind::Withheld, sentence).at(place));
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ mod independent;
 mod synthetic;
 
 use defects::{DEFECTS, WRONGS};
-use exhibit_evidence::bundle::fragment_path;
+use exhibit_evidence::bundle::{Disclosure, disclosure_path, fragment_path};
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
 use exhibit_evidence::verify::CannotJudge;
 use exhibit_tlog::Hash;
@@ -97,4 +97,17 @@ fn a_withheld_segment_is_said_to_be_withheld() {
     let withheld =
         verdict.findings.iter().find(|finding| finding.kind == FindingKind::Withheld).expect("a withheld segment was passed over");
     assert_eq!(withheld.place.seq, Some(3));
+}
+
+#[test]
+fn a_fragment_that_is_left_out_of_a_disclosure_is_said_to_be_withheld() {
+    let mut case = Case::new();
+    let path = disclosure_path(CAMERA_STREAM, 2);
+    let mut disclosure = Disclosure::parse(case.file(&path)).unwrap();
+    let left_out = disclosure.fragments.remove(1);
+    *case.file(&path) = serde_json::to_vec(&disclosure).unwrap();
+    let verdict = case.judge().unwrap();
+    let withheld =
+        verdict.findings.iter().find(|finding| finding.kind == FindingKind::Withheld).expect("a withheld fragment was passed over");
+    assert_eq!((withheld.place.seq, withheld.place.fragment), (Some(2), Some(left_out.index)));
 }

@@ -139,5 +139,6 @@ fn collect_sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// The part of a source file before its tests.
 pub fn before_tests(source: &str) -> &str {
-    source.find("\n#[cfg(test)]\nmod ").map_or(source, |end| &source[..end])
+    let begins = ["\n#[cfg(test)]\nmod ", "\n#[cfg(test)]\n#[allow("];
+    begins.iter().filter_map(|begin| source.find(begin)).min().map_or(source, |end| &source[..end])
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use exhibit_tidy::Workspace;
 
-/// Exposure that `systemd-analyze security` may find, in tenths (its scale is 0.0 to 10.0). The agent needs the TPM and a camera device.
+/// Exposure that `systemd-analyze security` may find, in tenths (its scale is 0.0 to 10.0). The agent needs the TPM.
 const EXPOSURE_TENTHS_MAX: &[(&str, u32)] = &[("exhibit-appliance.service", 20), ("exhibit-camera-agent.service", 25)];
 
 fn unit(name: &str) -> PathBuf {
