@@ -266,10 +266,23 @@ class Verdict:
                 continue
             continues = first["body"]["continues"]
             if low - SLACK_MS <= milliseconds(first["body"]["started"]) <= high + SLACK_MS \
-                    and (continues["previous"] or continues["reason"] == "start"):
+                    and (self._ends_before(continues["previous"], low) if continues["previous"] else continues["reason"] == "start"):
                 self._find("continuity", "gap", NOT_DEMANDED, place, f"the camera began an epoch then: {continues['reason']}")
                 return
         self._find("continuity", "uncovered", UNDECIDED, place, "is not covered, and no statement says why")
+
+    def _ends_before(self, previous, low):
+        """From the statement that an epoch continues back to the last segment before it all is here, and that segment ends before `low`."""
+        chain = self.chains.get(previous["stream"], {})
+        seq, leaf = previous["seq"], previous["leaf"]
+        while seq in chain and chain[seq].leaf == leaf:
+            statement = chain[seq].statement
+            if statement["type"] == "segment/v1":
+                return milliseconds(statement["body"]["start"]) + statement["body"]["duration_ms"] <= low + SLACK_MS
+            if statement["type"] == "epoch/v1":
+                return milliseconds(statement["body"]["started"]) <= low + SLACK_MS
+            seq, leaf = seq - 1, statement["prev"]
+        return False
 
     def _chain(self, stream, chain):
         seqs = sorted(chain)

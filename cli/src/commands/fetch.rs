@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
-use exhibit_evidence::body::{AttachmentRef, Fetch, Segment, SeqRange};
+use exhibit_evidence::body::{AttachmentRef, Fetch, Segment, SeqRange, StreamPosition};
 use exhibit_evidence::bundle::{DISCLOSURE_TYPE, DisclosedFragment, Disclosure, Question};
 use exhibit_evidence::exchange::{EntryRecord, Terms};
 use exhibit_evidence::keytree::KeyTree;
@@ -23,6 +23,9 @@ use crate::session::Session;
 
 /// Terms are small: a few ranges and a purpose.
 const TERMS_BYTES_MAX: u64 = 1 << 20;
+
+/// So many statements at the end of a chain reach back to a segment: a close follows one, and perhaps a gap.
+const LAST_STATEMENTS: u64 = 8;
 
 /// What can be asked.
 #[derive(Args)]
@@ -236,15 +239,17 @@ async fn keep_context(
         let span = spans.entry(&statement.stream).or_insert((statement.seq, statement.seq));
         *span = (span.0.min(statement.seq), span.1.max(statement.seq));
     }
-    for (stream, (first, last)) in spans {
-        let epoch = session.epoch(stream).await?;
-        if let Body::Epoch(stated) = &epoch.signed.statement().body {
-            let (signed, receipt) = session.appliance.entry(&stated.recipients).await?;
-            keep(case, &mut kept, Found { signed, receipt })?;
+    for (stream, (first, last)) in &spans {
+        if let Some(previous) = keep_epoch(session, case, &mut kept, stream).await? {
+            // What the epoch continues shows that nothing stood between: its last statements, back to a segment.
+            let from = spans.get(&previous.stream).map_or(previous.seq.saturating_sub(LAST_STATEMENTS - 1), |(_, last)| last + 1);
+            for found in session.entries(&previous.stream, from, previous.seq).await? {
+                keep(case, &mut kept, found)?;
+            }
+            keep_epoch(session, case, &mut kept, &previous.stream).await?;
         }
-        keep(case, &mut kept, epoch)?;
         // The statement after the last closes the interval: nothing can have stood between.
-        for found in session.entries(stream, first, last + 1).await? {
+        for found in session.entries(stream, *first, last + 1).await? {
             keep(case, &mut kept, found)?;
         }
     }
@@ -256,6 +261,24 @@ async fn keep_context(
     keep_attachments(session, case, &genesis.signed).await?;
     keep(case, &mut kept, genesis)?;
     keep_certificates(session, case, kept).await
+}
+
+/// Keeps the statement that began an epoch and the recipients that it obeyed, and says what it continues.
+async fn keep_epoch(
+    session: &mut Session,
+    case: &mut CaseFolder,
+    kept: &mut Vec<SignedStatement>,
+    stream: &StreamName,
+) -> Result<Option<StreamPosition>, Failure> {
+    let epoch = session.epoch(stream).await?;
+    let mut continued = None;
+    if let Body::Epoch(stated) = &epoch.signed.statement().body {
+        let (signed, receipt) = session.appliance.entry(&stated.recipients).await?;
+        keep(case, kept, Found { signed, receipt })?;
+        continued.clone_from(&stated.continues.previous);
+    }
+    keep(case, kept, epoch)?;
+    Ok(continued)
 }
 
 fn keep(case: &mut CaseFolder, kept: &mut Vec<SignedStatement>, found: Found) -> Result<(), Failure> {

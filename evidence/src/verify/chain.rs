@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::entries::Entry;
 use super::{Interval, Judgement};
 use crate::Body;
-use crate::body::{EpochReason, Gap};
+use crate::body::{EpochReason, Gap, StreamPosition};
 use crate::bundle::Manifest;
 use crate::verdict::{Axis, Finding, FindingKind, Grade, Place};
 
@@ -130,7 +130,7 @@ fn explain(judgement: &mut Judgement<'_>, hole: &Span, chains: &BTreeMap<&str, C
         Body::Gap(gap) => gap_fills(gap, hole).then(|| format!("the camera states a gap there ({})", gap.cause.as_str())),
         _ => None,
     });
-    let began = || chains.values().find_map(|chain| epoch_begins_after(chain, hole));
+    let began = || chains.values().find_map(|chain| epoch_begins_after(chain, hole, chains));
     let (grade, kind, sentence) = if let Some(cause) = stated.or_else(began) {
         (Grade::NotDemanded, FindingKind::Gap, format!("Nothing was recorded from {from} to {to}: {cause}."))
     } else if chains.values().any(|chain| closes_before(chain, hole)) {
@@ -148,8 +148,9 @@ fn gap_fills(gap: &Gap, hole: &Span) -> bool {
     gap.from.unix_ms() <= hole.from_ms + COVER_TOLERANCE_MS && gap.to.unix_ms() + COVER_TOLERANCE_MS >= hole.to_ms
 }
 
-/// An epoch that began within the span accounts for it, if the bundle holds the chain from its very beginning: then nothing stood between.
-fn epoch_begins_after(chain: &Chain<'_>, hole: &Span) -> Option<String> {
+/// An epoch that began within the span accounts for it, if the bundle holds its chain from the very beginning, and of the chain that it
+/// continues the end, whose last segment lies before the span: then nothing stood between.
+fn epoch_begins_after(chain: &Chain<'_>, hole: &Span, chains: &BTreeMap<&str, Chain<'_>>) -> Option<String> {
     let Body::Epoch(epoch) = &chain.first()?.statement().body else { return None };
     let whole = chain.get(1).is_none_or(|second| second.statement().seq == 1);
     let began_ms = epoch.started.unix_ms();
@@ -157,11 +158,32 @@ fn epoch_begins_after(chain: &Chain<'_>, hole: &Span) -> Option<String> {
     if !whole || !within {
         return None;
     }
-    match epoch.continues.previous {
-        Some(_) => Some(format!("the camera began a new epoch then ({})", epoch.continues.reason.as_str())),
+    match &epoch.continues.previous {
+        Some(previous) => ends_before(chains.get(previous.stream.as_str())?, previous, hole)
+            .then(|| format!("the camera began a new epoch then ({})", epoch.continues.reason.as_str())),
         None if epoch.continues.reason == EpochReason::Start => Some("the camera's first epoch began only then".to_owned()),
         None => None,
     }
+}
+
+/// From the statement that an epoch continues back to the last segment before it, all is here, and that segment ends before the span.
+/// Without this, whoever exports could leave a whole epoch out and call the time of it a pause.
+fn ends_before(chain: &Chain<'_>, previous: &StreamPosition, hole: &Span) -> bool {
+    let mut expected = (previous.seq, previous.leaf);
+    for entry in chain.iter().rev().skip_while(|entry| entry.statement().seq > previous.seq) {
+        let statement = entry.statement();
+        if (statement.seq, entry.leaf) != expected {
+            return false;
+        }
+        match &statement.body {
+            Body::Segment(segment) => {
+                return segment.start.unix_ms().saturating_add(segment.duration_ms) <= hole.from_ms + COVER_TOLERANCE_MS;
+            }
+            Body::Epoch(epoch) => return epoch.started.unix_ms() <= hole.from_ms + COVER_TOLERANCE_MS,
+            _ => expected = (statement.seq.saturating_sub(1), statement.prev),
+        }
+    }
+    false
 }
 
 /// A `close` is issued after the last segment was sealed, up to a segment's length after its last frame.

@@ -145,6 +145,7 @@ impl LedgerCertificates {
                 let path = attachment_path(&attachment.sha256);
                 let Some(stored) = judgement.required(Axis::Signature, &path, SMALL_FILE_BYTES_MAX)? else { continue };
                 let certificate = attachment.open(&stored).and_then(|der| Certificate::from_der(der).ok());
+                let certificate = certificate.filter(|certificate| is_named(&entry.statement().body, &attachment.name, certificate));
                 let Some(certificate) = certificate else {
                     let sentence = format!("The certificate in {path} is not the one that entry {} names.", entry.index);
                     judgement.bad(
@@ -158,7 +159,9 @@ impl LedgerCertificates {
                 if certificate.purpose() == KeyPurpose::Authority {
                     collected.issuers.push(certificate.clone());
                 }
-                collected.pending.entry(entry.index).or_default().push(certificate);
+                if attachment.name == INTRODUCED {
+                    collected.pending.entry(entry.index).or_default().push(certificate);
+                }
             }
         }
         Ok(collected)
@@ -185,6 +188,17 @@ impl LedgerCertificates {
         for certificate in self.pending.remove(&entry.index).unwrap_or_default() {
             self.introduced.entry(*certificate.fingerprint()).or_insert((entry.index, certificate));
         }
+    }
+}
+
+/// The attachment that an entry introduces; the others are issuers, from which paths are built.
+const INTRODUCED: &str = "certificate";
+
+/// True unless the statement names another certificate than the one that is attached to be introduced.
+fn is_named(body: &Body, attachment: &str, certificate: &Certificate) -> bool {
+    match body {
+        Body::Certificate(body) if attachment == INTRODUCED => body.fingerprint == *certificate.fingerprint(),
+        _ => true,
     }
 }
 

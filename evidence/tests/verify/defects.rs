@@ -64,6 +64,12 @@ pub const WRONGS: &[(&str, Recording, FindingKind)] = &[
     ),
     ("the camera was certified by a stranger", Recording { foreign_certificate: true, ..NONE }, FindingKind::CertificatePath),
     ("the recipients are of another camera", Recording { other_scope: true, ..NONE }, FindingKind::Recipients),
+    ("an epoch before is left out and its time called a pause", Recording { epoch_hidden: true, ..NONE }, FindingKind::Uncovered),
+    (
+        "the camera's certificate was introduced under another's name",
+        Recording { other_fingerprint: true, ..NONE },
+        FindingKind::FileAltered,
+    ),
     ("the fetch asked for less than was exported", Recording { fetch_less: true, ..NONE }, FindingKind::Export),
     ("the fetch was somebody else's", Recording { fetch_by_other: true, ..NONE }, FindingKind::Export),
     ("the camera's source stalled, and no statement says why", Recording { late: Some((3, 5_000)), ..NONE }, FindingKind::Uncovered),
@@ -73,6 +79,8 @@ pub const WRONGS: &[(&str, Recording, FindingKind)] = &[
 const NONE: Recording = Recording {
     late: None,
     certificate_late: false,
+    epoch_hidden: false,
+    other_fingerprint: false,
     other_scope: false,
     fetch_less: false,
     fetch_by_other: false,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use exhibit_evidence::body::{
     AttachmentRef, CertificateBody, Close, CloseReason, Continues, Epoch, EpochReason, Export, Fetch, Genesis, Grant, Recipients, Segment,
-    SeqRange,
+    SeqRange, StreamPosition,
 };
 use exhibit_evidence::bundle::{
     BundleSource, DISCLOSURE_TYPE, DisclosedFragment, DisclosedSegment, Disclosure, MANIFEST_TYPE, Manifest, Question, SourceError,
@@ -19,7 +19,7 @@ use exhibit_evidence::verify::{CannotJudge, verify};
 use exhibit_evidence::{Anchor, Body, Head, SignedStatement, Statement, StreamName, sign};
 use exhibit_pki::issue::{EndEntity, Issuance, issue_end_entity, issue_issuing_ca, issue_root};
 use exhibit_pki::signature::RustCrypto;
-use exhibit_pki::{Certificate, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp};
+use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp};
 use exhibit_tlog::{
     Checkpoint, EMPTY_ROOT, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, NoteSigner, VerifierKey, prove_inclusion, root_of,
 };
@@ -35,6 +35,9 @@ pub const SEGMENTS: u64 = 6;
 pub const STARTED_MS: u64 = 1_795_176_000_000;
 /// Those asked for and disclosed: 2 to 4.
 pub const ASKED: std::ops::RangeInclusive<u64> = 2..=4;
+
+/// Half an hour before the recording.
+const BEFORE_THE_EPOCH: &str = "2026-11-20T11:30:00.000Z";
 
 /// Files in memory.
 #[derive(Clone, Default)]
@@ -156,11 +159,15 @@ impl Log {
     }
 
     pub fn certify(&mut self, certificate: &Certificate, issuers: &[Certificate]) -> u64 {
+        self.certify_as(certificate, *certificate.fingerprint(), issuers)
+    }
+
+    fn certify_as(&mut self, certificate: &Certificate, fingerprint: Fingerprint, issuers: &[Certificate]) -> u64 {
         let mut attachments = vec![self.keep("certificate", certificate.der())];
         for (number, issuer) in issuers.iter().enumerate() {
             attachments.push(self.keep(&format!("issuer-{number}"), issuer.der()));
         }
-        let body = CertificateBody { fingerprint: *certificate.fingerprint(), replaces: None, attachments };
+        let body = CertificateBody { fingerprint, replaces: None, attachments };
         self.append(|log| &mut log.authority, STARTED_MS - 10_000, Body::Certificate(body))
     }
 
@@ -220,6 +227,10 @@ pub struct Recording {
     pub certificate_late: bool,
     /// The recipients are of another camera.
     pub other_scope: bool,
+    /// The epoch continues another one, which the exporter leaves out, and more is asked for than the epoch covers.
+    pub epoch_hidden: bool,
+    /// The statement that introduces the camera's certificate names another.
+    pub other_fingerprint: bool,
     /// The investigator's fetch asks for fewer segments than are exported.
     pub fetch_less: bool,
     /// The fetch was made by the custodian.
@@ -274,8 +285,12 @@ impl Case {
             log: log.id.to_string(),
             created: Timestamp::from_unix_ms(STARTED_MS + 62_000).unwrap().to_string(),
             software: "test".to_owned(),
-            question: Question { series: "camera/102/main".to_owned(), from: moment(*ASKED.start()), to: moment(*ASKED.end() + 1) },
-            entries: (0..log.entries.len() as u64).filter(|index| *index != camera_index[1]).collect(),
+            question: Question {
+                series: "camera/102/main".to_owned(),
+                from: if how.epoch_hidden { BEFORE_THE_EPOCH.to_owned() } else { moment(*ASKED.start()) },
+                to: moment(*ASKED.end() + 1),
+            },
+            entries: (0..log.entries.len() as u64).filter(|index| how.epoch_hidden || *index != camera_index[1]).collect(),
             segments: ASKED.map(|seq| DisclosedSegment { stream: CAMERA_STREAM.to_owned(), seq }).collect(),
             files: vec![exhibit_evidence::bundle::FileRecord {
                 path: "working/copy.mp4".to_owned(),
@@ -363,7 +378,8 @@ fn begin_log(log: &mut Log, how: Recording) {
     }
     if !how.certificate_late {
         let camera = log.camera.party.certificate.clone();
-        log.certify(&camera, &[]);
+        let named = if how.other_fingerprint { [9; 32] } else { *camera.fingerprint() };
+        log.certify_as(&camera, named, &[]);
     }
 }
 
@@ -390,7 +406,14 @@ fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Dis
         commitment: tree.commitment(&name).unwrap(),
         started: Timestamp::from_unix_ms(STARTED_MS).unwrap(),
         recipients,
-        continues: Continues { reason: EpochReason::Start, previous: None },
+        continues: Continues {
+            reason: if how.epoch_hidden { EpochReason::Rotation } else { EpochReason::Start },
+            previous: how.epoch_hidden.then(|| StreamPosition {
+                stream: stream("camera/102/main/20261120T105958Z"),
+                seq: 300,
+                leaf: Hash([6; 32]),
+            }),
+        },
         attachments: vec![AttachmentRef::of("wraps", &[3; 40], true)],
     };
     let mut indexes = vec![log.append(|log| &mut log.camera, STARTED_MS, Body::Epoch(epoch))];
