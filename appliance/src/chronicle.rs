@@ -74,10 +74,11 @@ impl Chronicle {
         Ok(())
     }
 
-    /// States that one place was claimed by two statements, once for each second one.
+    /// States that one place was claimed by two statements, once for each place: one convicts the issuer, and whoever has stolen a key must
+    /// not make the log grow by signing a third and a fourth.
     pub fn contradiction(&self, first: &[u8], second: &SignedStatement) -> Result<(), ChronicleError> {
         let statement = second.statement();
-        let marker = rows::contradiction_key(&statement.stream, statement.seq, &second.statement_hash());
+        let marker = rows::contradiction_key(&statement.stream, statement.seq);
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_marked(&marker)? {
             return Ok(());

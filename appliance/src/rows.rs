@@ -238,9 +238,9 @@ pub fn grant_leaf(cursor: &str) -> Option<Hash> {
 pub fn access_key(fetch: &Hash, granted: bool) -> Vec<u8> {
     format!("v1/access/{fetch}\0{}", u8::from(granted)).into_bytes()
 }
-/// `contradiction/<stream>\0<seq, 16 hex digits>\0<SHA-256 of the second statement>`: that it was logged.
-pub fn contradiction_key(stream: &StreamName, seq: u64, second: &Hash) -> Vec<u8> {
-    format!("v1/contradiction/{stream}\0{seq:016x}\0{second}").into_bytes()
+/// `contradiction/<stream>\0<seq, 16 hex digits>`: that one was logged for this place.
+pub fn contradiction_key(stream: &StreamName, seq: u64) -> Vec<u8> {
+    format!("v1/contradiction/{stream}\0{seq:016x}").into_bytes()
 }
 
 fn to_json(row: &impl Serialize) -> Vec<u8> {

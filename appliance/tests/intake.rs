@@ -268,16 +268,18 @@ async fn two_statements_for_one_place_convict_their_issuer_once() {
     let (world, mut camera) = with_epoch().await;
     let first_body = segment(&camera.stream, 1, 2, &[1; 1000]);
     let second_body = segment(&camera.stream, 1, 2, &[2; 1000]);
+    let third_body = segment(&camera.stream, 1, 2, &[3; 1000]);
     let first = camera.next(first_body.0);
     let second = camera.next(second_body.0);
+    let third = camera.next(third_body.0);
     let mut connection = world.connect(&world.camera).await;
     connection.put(&first, &[], &first_body.1).await.admitted(201, &world.anchor, &mut camera, &first);
     let size = world.size();
-    for _ in 0..2 {
-        let answer = world.connect(&world.camera).await.put(&second, &[], &second_body.1).await;
+    for (statement, payload) in [(&second, &second_body.1), (&second, &second_body.1), (&third, &third_body.1)] {
+        let answer = world.connect(&world.camera).await.put(statement, &[], payload).await;
         assert_eq!((answer.status, answer.kind().as_str()), (409, "contradiction"));
     }
-    assert_eq!(world.size(), size + 1, "a contradiction is logged once");
+    assert_eq!(world.size(), size + 1, "a contradiction is logged once for its place");
     let mut auditor = world.connect(&world.auditor).await;
     let (_, logged) = auditor.record(&format!("/v1/index/{size}")).await;
     let Body::Contradiction(body) = &logged.statement().body else { panic!("{logged:?}") };
