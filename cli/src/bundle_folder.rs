@@ -131,6 +131,30 @@ mod tests {
         assert_eq!(bundle.read("absent", 100).unwrap(), None);
     }
 
+    /// Opening a pipe for reading waits for a writer, who never comes: the check must stand before the opening.
+    #[test]
+    fn a_pipe_in_a_bundle_does_not_hang_the_verifier() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap();
+        assert!(made.success());
+        let bundle = BundleFolder::open(folder.path()).unwrap();
+        let (done, outcome) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send((bundle.read("pipe", 100).is_err(), bundle.hash("pipe", 100).is_err())));
+        let outcome = outcome.recv_timeout(std::time::Duration::from_secs(20));
+        assert_eq!(outcome, Ok((true, true)), "a pipe was waited for, or read");
+    }
+
+    #[test]
+    fn opened_video_lies_where_nobody_else_can_look() {
+        use std::os::unix::fs::PermissionsExt;
+        let outside = tempfile::tempdir().unwrap();
+        let folder = outside.path().join("case");
+        create_empty(&folder).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700, "others can look into the folder");
+        write(&folder, "a", b"1").unwrap();
+        assert!(create_empty(&folder).is_err(), "a folder that holds something was taken for a new one");
+    }
+
     #[test]
     fn a_file_beyond_its_limit_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
