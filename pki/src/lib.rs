@@ -6,6 +6,7 @@ pub mod attestation;
 pub mod certificate;
 pub mod crl;
 mod extensions;
+pub mod foreign;
 pub mod identity;
 pub mod issue;
 mod name;
@@ -19,6 +20,7 @@ pub mod timestamp_token;
 
 pub use certificate::{Certificate, CertificateError, Fingerprint, KeyPurpose};
 pub use crl::{RevocationList, RevocationListError, VerifiedRevocationList, make_revocation_list};
+pub use foreign::{ChainCertificate, ChainCertificateError, ChainError, DigestAlgorithm};
 pub use identity::{Identity, IdentityError, Role, Subject, TrustDomain};
 pub use issue::{EndEntity, Issuance, IssueError, issue_end_entity, issue_issuing_ca, issue_root};
 pub use path::{PathError, ValidatedPath, validate_path};

@@ -4,9 +4,7 @@
 
 mod asn1;
 mod authority;
-mod chain;
 mod request;
-mod suite;
 
 use cms::{
     cert::IssuerAndSerialNumber,
@@ -18,6 +16,7 @@ use const_oid::{
     db::{
         rfc3161::ID_CT_TST_INFO,
         rfc5911::{ID_AA_SIGNING_CERTIFICATE_V_2, ID_CONTENT_TYPE, ID_MESSAGE_DIGEST, ID_SIGNED_DATA},
+        rfc5912::ID_KP_TIME_STAMPING,
     },
 };
 use der::{
@@ -26,27 +25,28 @@ use der::{
 };
 use x509_cert::{
     attr::Attribute,
-    ext::pkix::name::{GeneralName, GeneralNames},
+    ext::pkix::{
+        KeyUsages,
+        name::{GeneralName, GeneralNames},
+    },
     serial_number::SerialNumber,
     spki::AlgorithmIdentifierOwned,
 };
 
-use self::{
-    asn1::{MessageImprint, TstInfo},
-    suite::Scheme,
-};
+use self::asn1::{MessageImprint, TstInfo};
 pub use self::{
     authority::{AuthorityError, TimestampAuthority},
-    chain::{ChainCertificate, ChainCertificateError, ChainError},
     request::{Nonce, RequestRefusal, ResponseError, TimestampRequest, token_of_response},
-    suite::ImprintAlgorithm,
 };
-use crate::{Fingerprint, Timestamp};
+use crate::{
+    Fingerprint, Timestamp,
+    foreign::{Body, ChainCertificate, ChainError, DigestAlgorithm, Scheme, check_path},
+};
 
 /// What a token is over: a digest and how it was made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Imprint {
-    algorithm: ImprintAlgorithm,
+    algorithm: DigestAlgorithm,
     digest: Vec<u8>,
 }
 
@@ -168,17 +168,17 @@ struct IssuerSerial {
 
 impl Imprint {
     /// The imprint of `message`.
-    pub fn of(algorithm: ImprintAlgorithm, message: &[u8]) -> Self {
+    pub fn of(algorithm: DigestAlgorithm, message: &[u8]) -> Self {
         Self { algorithm, digest: algorithm.digest(message) }
     }
 
     /// From a digest that was made elsewhere; `None` if it has not the length of the algorithm's.
-    pub fn from_digest(algorithm: ImprintAlgorithm, digest: &[u8]) -> Option<Self> {
+    pub fn from_digest(algorithm: DigestAlgorithm, digest: &[u8]) -> Option<Self> {
         (digest.len() == algorithm.digest_bytes()).then(|| Self { algorithm, digest: digest.to_vec() })
     }
 
     /// How the digest was made.
-    pub fn algorithm(&self) -> ImprintAlgorithm {
+    pub fn algorithm(&self) -> DigestAlgorithm {
         self.algorithm
     }
 
@@ -188,7 +188,7 @@ impl Imprint {
     }
 
     fn read(imprint: &MessageImprint) -> Option<Self> {
-        Self::from_digest(ImprintAlgorithm::of(&imprint.hash_algorithm)?, imprint.hashed_message.as_bytes())
+        Self::from_digest(DigestAlgorithm::of(&imprint.hash_algorithm)?, imprint.hashed_message.as_bytes())
     }
 
     fn to_asn1(&self) -> der::Result<MessageImprint> {
@@ -206,7 +206,7 @@ impl TimestampToken {
         let content = content(&signed_data)?;
         let info = canonical::<TstInfo>(content).ok_or(Malformed)?;
         let signer = one_signer(&signed_data)?;
-        let digest = ImprintAlgorithm::of(&signer.digest_alg).ok_or(Profile("its digest is not SHA-256, SHA-384 or SHA-512"))?;
+        let digest = DigestAlgorithm::of(&signer.digest_alg).ok_or(Profile("its digest is not SHA-256, SHA-384 or SHA-512"))?;
         if !signed_data.digest_algorithms.iter().eq([&signer.digest_alg]) {
             return Err(Profile("its digest algorithms are not that of its signer"));
         }
@@ -249,14 +249,14 @@ impl TimestampToken {
         let certificates: Vec<&ChainCertificate> = self.certificates.iter().chain(trust.certificates).chain(trust.anchors).collect();
         let named = |certificate: &&ChainCertificate| self.certificate_id.names(certificate);
         let authority = certificates.iter().copied().find(named).ok_or(TimestampTokenError::NoCertificate)?;
-        self.check_authority(authority).map_err(TimestampTokenError::Certificate)?;
-        if !authority.key.verifies(self.scheme, &self.signed_attributes, &self.signature) {
+        self.check_authority(authority.body()).map_err(TimestampTokenError::Certificate)?;
+        if !authority.key().verifies(self.scheme, &self.signed_attributes, &self.signature) {
             return Err(TimestampTokenError::Signature);
         }
         let out_of_range = Profile("its time is out of range");
         let (earliest, latest) = self.info.bounds(trust.accuracy_unstated_ms).ok_or(out_of_range)?;
         let at = Timestamp::from_unix_ms(self.info.moment.0 / 1000).ok_or(out_of_range)?;
-        chain::check_path(authority, &certificates, trust.anchors, at).map_err(TimestampTokenError::Path)?;
+        check_path(authority.body(), ID_KP_TIME_STAMPING, &certificates, trust.anchors, at).map_err(TimestampTokenError::Path)?;
         let Info { policy, serial, .. } = self.info.clone();
         Ok(VerifiedTimestamp { earliest, latest, authority: *authority.fingerprint(), policy, serial })
     }
@@ -271,12 +271,12 @@ impl TimestampToken {
         &self.info.imprint
     }
 
-    fn check_authority(&self, authority: &ChainCertificate) -> Result<(), &'static str> {
+    fn check_authority(&self, authority: &Body) -> Result<(), &'static str> {
         let is_signer = match &self.signer {
             SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber { issuer, serial_number }) => {
                 issuer.to_der().is_ok_and(|issuer| issuer == authority.issuer) && serial_number.as_bytes() == authority.serial
             }
-            SignerIdentifier::SubjectKeyIdentifier(key) => authority.subject_key() == Some(key.0.as_bytes()),
+            SignerIdentifier::SubjectKeyIdentifier(key) => authority.extensions.subject_key.as_deref() == Some(key.0.as_bytes()),
         };
         if !is_signer {
             return Err("the signer is named as another than the certificate");
@@ -284,7 +284,7 @@ impl TimestampToken {
         if self.info.authority.as_ref().is_some_and(|name| *name != authority.subject) {
             return Err("it is not of the name that the token says");
         }
-        authority.check_timestamping()
+        check_timestamping(authority)
     }
 }
 
@@ -362,12 +362,29 @@ impl CertificateId {
     /// True if it is the hash of this certificate, and its issuer and serial number if it says them.
     fn names(&self, certificate: &ChainCertificate) -> bool {
         let issuer_fits = self.issuer_serial.as_ref().is_none_or(|IssuerSerial { issuer, serial_number }| {
-            let named = |name: &GeneralName| matches!(name, GeneralName::DirectoryName(name) if name.to_der().is_ok_and(|name| name == certificate.issuer));
-            matches!(issuer.as_slice(), [name] if named(name)) && serial_number.as_bytes() == certificate.serial
+            let named = |name: &GeneralName| matches!(name, GeneralName::DirectoryName(name) if name.to_der().is_ok_and(|name| name == certificate.body().issuer));
+            matches!(issuer.as_slice(), [name] if named(name)) && serial_number.as_bytes() == certificate.body().serial
         });
-        let algorithm = self.hash_algorithm.as_ref().map_or(Some(ImprintAlgorithm::Sha256), ImprintAlgorithm::of);
+        let algorithm = self.hash_algorithm.as_ref().map_or(Some(DigestAlgorithm::Sha256), DigestAlgorithm::of);
         issuer_fits && algorithm.is_some_and(|algorithm| algorithm.digest(certificate.der()) == self.hash.as_bytes())
     }
+}
+
+/// RFC 3161 section 2.3: timestamping is the one purpose of the key, and critical. What else the certificate says must not contradict it.
+fn check_timestamping(certificate: &Body) -> Result<(), &'static str> {
+    let extensions = &certificate.extensions;
+    match &extensions.extended_usage {
+        Some((true, usage)) if usage.0 == [ID_KP_TIME_STAMPING] => {}
+        Some((false, _)) => return Err("its extended key usage is not critical"),
+        Some(_) => return Err("timestamping is not the one purpose of its key"),
+        None => return Err("it has no extended key usage"),
+    }
+    let signs = KeyUsages::DigitalSignature | KeyUsages::NonRepudiation;
+    if extensions.usage.is_some_and(|usage| !signs.contains(usage.0) || usage.0.is_empty()) {
+        return Err("its key usage is more than signatures");
+    }
+    let authority = extensions.constraints.as_ref().is_some_and(|constraints| constraints.ca);
+    if authority { Err("it is a certification authority") } else { Ok(()) }
 }
 
 fn canonical_signed_data(der: &[u8]) -> Option<SignedData> {

@@ -220,6 +220,18 @@ fn a_list_says_what_it_knows_of_a_certificate_at_a_moment() {
         assert_eq!(with.status_at(&camera, at(moment)), ListedStatus::Revoked(&revoked[0]), "{moment}: an old list was forgotten");
     }
     assert_eq!(with.status_at(&city.issuing, at(NOON)), ListedStatus::OtherIssuer, "a list judges the certificates of others");
+    // Each half of who issued it, alone.
+    let mut renamed = Forgery::camera(&city);
+    renamed.issuer = common_name("Other");
+    let rekeyed = Forgery::camera(&city).replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"other"])]));
+    for (half, forgery) in [("name", renamed), ("key", rekeyed)] {
+        let certificate = Certificate::from_der(&forgery.sign(&city.issuing_key)).unwrap();
+        assert_eq!(
+            with.status_at(&certificate, at(NOON)),
+            ListedStatus::OtherIssuer,
+            "a list judges by serial number what is of another {half}"
+        );
+    }
     // The same name and serial number under another key of an authority is another certificate.
     let other = Forgery::camera(&city).replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"another"])]));
     let other = Certificate::from_der(&other.sign(&key(9))).unwrap();

@@ -7,10 +7,9 @@ use std::{fs, path::Path, process::Command};
 
 use const_oid::ObjectIdentifier;
 use exhibit_pki::{
-    Signer, TimestampAuthority, TimestampRequest, TimestampToken, TimestampTokenError, TimestampTrust,
-    timestamp_token::{
-        AuthorityError, ChainCertificate, ChainError, Imprint, ImprintAlgorithm, Nonce, RequestRefusal, ResponseError, token_of_response,
-    },
+    ChainCertificate, ChainError, DigestAlgorithm, Signer, TimestampAuthority, TimestampRequest, TimestampToken, TimestampTokenError,
+    TimestampTrust,
+    timestamp_token::{AuthorityError, Imprint, Nonce, RequestRefusal, ResponseError, token_of_response},
 };
 use support::*;
 use tempfile::TempDir;
@@ -196,7 +195,7 @@ impl Token {
 fn judge(city: &City, token: &[u8]) -> Result<(String, String), TimestampTokenError> {
     let (root, issuing) = (chain(city.root.der()), chain(city.issuing.der()));
     let token = TimestampToken::from_der(token)?;
-    let imprint = Imprint::of(ImprintAlgorithm::Sha384, MESSAGE);
+    let imprint = Imprint::of(DigestAlgorithm::Sha384, MESSAGE);
     let verified = token.verify(&imprint, Some(&Nonce::new(&[99]).unwrap()), &trust(&[root], &[issuing]))?;
     Ok((verified.earliest().to_string(), verified.latest().to_string()))
 }
@@ -478,6 +477,11 @@ fn a_token_with_a_flaw_is_refused() {
             by(certificate.clone().replace(KEY_USAGE, vec![3, 2, 2, 0x84])),
         ),
         (
+            "key usage for nothing",
+            Certificate("its key usage is more than signatures"),
+            by(certificate.clone().replace(KEY_USAGE, vec![3, 1, 0])),
+        ),
+        (
             "certification authority",
             Certificate("it is a certification authority"),
             by(certificate.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff]]))),
@@ -622,7 +626,7 @@ fn openssl_reads_our_requests_and_refusals() {
     let (signer, certificate) = (key(8), chain(&read(&folder, "authority.der")));
     let authority = TimestampAuthority::new(&certificate, &[], &signer, POLICY, 1000).unwrap();
     let good = TimestampRequest {
-        imprint: Imprint::of(ImprintAlgorithm::Sha384, MESSAGE),
+        imprint: Imprint::of(DigestAlgorithm::Sha384, MESSAGE),
         policy: None,
         nonce: Nonce::new(&[0, 0x85, 1]),
         with_certificates: true,
@@ -850,7 +854,7 @@ fn an_authority_that_may_not_certify_does_not() {
     let verify = |issuing: &Forgery| {
         let issuing = chain(&issuing.sign(&city.root_key));
         let token = TimestampToken::from_der(&Token::good(&city).by(&leaf.sign(&city.issuing_key)).der()).unwrap();
-        let imprint = Imprint::of(ImprintAlgorithm::Sha384, MESSAGE);
+        let imprint = Imprint::of(DigestAlgorithm::Sha384, MESSAGE);
         token.verify(&imprint, None, &trust(std::slice::from_ref(&root), &[issuing])).err()
     };
     assert_eq!(verify(&good), None);
@@ -882,7 +886,7 @@ fn an_authority_that_may_not_certify_does_not() {
     let token = Token::good(&city).by(&deep.sign(&key(6))).with(|t| t.signer = tlv(0x30, &[&common_name("Second"), &[2, 1, 77]]));
     let token = TimestampToken::from_der(&token.der()).unwrap();
     let others = [chain(city.issuing.der()), chain(&second.sign(&city.issuing_key))];
-    let verified = token.verify(&Imprint::of(ImprintAlgorithm::Sha384, MESSAGE), None, &trust(std::slice::from_ref(&root), &others));
+    let verified = token.verify(&Imprint::of(DigestAlgorithm::Sha384, MESSAGE), None, &trust(std::slice::from_ref(&root), &others));
     assert_eq!(verified, Err(TimestampTokenError::Path(ChainError::NotAnIssuer)), "pathLen exceeded");
 }
 
@@ -903,6 +907,14 @@ fn limits_hold_where_nothing_else_is_wrong() {
     let parse = |forgery: &Forgery| ChainCertificate::from_der(&forgery.sign(&city.issuing_key)).err().map(|error| error.0);
     let large = certificate.clone().with("1.2.3", false, vec![0; 17_000]);
     assert_eq!(parse(&large), Some("it is too large"), "a certificate of more than 16 KiB");
+    let many: Vec<String> = (0..28).map(|number| format!("1.2.3.{number}")).collect();
+    let crowded = |count| {
+        many.iter()
+            .take(count)
+            .fold(certificate.clone(), |found, kind| found.with(Box::leak(kind.clone().into_boxed_str()), false, vec![5, 0]))
+    };
+    assert_eq!(parse(&crowded(32 - certificate.extensions.len())), None);
+    assert_eq!(parse(&crowded(33 - certificate.extensions.len())), Some("it has too many extensions"));
     let mut written_out = certificate.clone();
     written_out.extensions.clear();
     written_out.after_key = tlv(0xa3, &[&tlv(0x30, &[&tlv(0x30, &[&oid("1.2.3"), &[1, 1, 0], &[4, 0]])])]);
@@ -927,6 +939,6 @@ fn a_maze_of_certificates_is_left_early() {
     let leaf = with_issuer(&authority_certificate(&city), "Maze").sign(&city.issuing_key);
     let token = Token::good(&city).by(&leaf).with(|t| t.signer = tlv(0x30, &[&common_name("Maze"), &[2, 1, 77]]));
     let token = TimestampToken::from_der(&token.der()).unwrap();
-    let verified = token.verify(&Imprint::of(ImprintAlgorithm::Sha384, MESSAGE), None, &trust(&[chain(city.root.der())], &maze));
+    let verified = token.verify(&Imprint::of(DigestAlgorithm::Sha384, MESSAGE), None, &trust(&[chain(city.root.der())], &maze));
     assert_eq!(verified, Err(TimestampTokenError::Path(ChainError::NoPath)));
 }

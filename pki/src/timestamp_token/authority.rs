@@ -21,11 +21,16 @@ use der::{
 use x509_cert::{attr::Attribute, name::Name, serial_number::SerialNumber};
 
 use super::{
-    CertificateId, ChainCertificate, ImprintAlgorithm, RequestRefusal, SignedData, SigningCertificateV2, TimestampRequest,
+    CertificateId, RequestRefusal, SignedData, SigningCertificateV2, TimestampRequest,
     asn1::{Accuracy, PkiStatusInfo, TimeStampResp, TstInfo, write_gen_time},
+    check_timestamping,
     request::{GRANTED, REJECTION},
 };
-use crate::{PublicKey, Signer, SignerError, Timestamp, issue::ecdsa_with_sha384};
+use crate::{
+    PublicKey, Signer, SignerError, Timestamp,
+    foreign::{ChainCertificate, DigestAlgorithm, Key},
+    issue::ecdsa_with_sha384,
+};
 
 /// A timestamping authority of ours: P-384 with SHA-384.
 pub struct TimestampAuthority<'a> {
@@ -59,8 +64,8 @@ impl<'a> TimestampAuthority<'a> {
         policy: ObjectIdentifier,
         accuracy_ms: u32,
     ) -> Result<Self, AuthorityError> {
-        certificate.check_timestamping().map_err(AuthorityError::Certificate)?;
-        if certificate.public_key().as_ref() != Some(signer.public_key()) {
+        check_timestamping(certificate.body()).map_err(AuthorityError::Certificate)?;
+        if public_key(certificate).as_ref() != Some(signer.public_key()) {
             return Err(AuthorityError::Key);
         }
         if accuracy_ms == 0 {
@@ -145,8 +150,8 @@ impl<'a> TimestampAuthority<'a> {
         let signer = SignerInfo {
             version: CmsVersion::V1,
             sid: SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber {
-                issuer: Name::from_der(&self.certificate.issuer)?,
-                serial_number: SerialNumber::new(&self.certificate.serial)?,
+                issuer: Name::from_der(&self.certificate.body().issuer)?,
+                serial_number: SerialNumber::new(&self.certificate.body().serial)?,
             }),
             digest_alg: DIGEST.identifier(),
             signed_attrs: Some(attributes),
@@ -173,13 +178,11 @@ impl<'a> TimestampAuthority<'a> {
     }
 }
 
-impl ChainCertificate {
-    /// The key, if it is of the suite that our own authorities sign with.
-    fn public_key(&self) -> Option<PublicKey> {
-        match &self.key {
-            super::suite::Key::P384(key) => PublicKey::from_sec1(key.to_sec1_point(false).as_bytes()).ok(),
-            _ => None,
-        }
+/// The key, if it is of the suite that our own authorities sign with.
+fn public_key(certificate: &ChainCertificate) -> Option<PublicKey> {
+    match certificate.key() {
+        Key::P384(key) => PublicKey::from_sec1(key.to_sec1_point(false).as_bytes()).ok(),
+        _ => None,
     }
 }
 
@@ -202,4 +205,4 @@ fn encoding(error: der::Error) -> SignerError {
     SignerError(format!("what it was to sign has no encoding: {error}"))
 }
 
-const DIGEST: ImprintAlgorithm = ImprintAlgorithm::Sha384;
+const DIGEST: DigestAlgorithm = DigestAlgorithm::Sha384;

@@ -1,6 +1,6 @@
-//! The keys and signature algorithms of timestamping authorities, other people's among them: P-384, P-256 and RSA, with SHA-256 or longer.
+//! The foreign suites: P-384, P-256 and RSA, with SHA-256 or longer. Timestamping authorities and TPM vendors use them; no statement does.
 //!
-//! It only verifies, and does not know what was signed.
+//! It does not know what was signed.
 
 use const_oid::{
     ObjectIdentifier,
@@ -16,9 +16,9 @@ use rsa::{BoxedUint, Pkcs1v15Sign, Pss, RsaPublicKey, traits::PublicKeyParts};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
-/// A hash function that a token may be over, or signed with.
+/// A hash function of the foreign suites, and of the digests that a timestamp token may be over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ImprintAlgorithm {
+pub enum DigestAlgorithm {
     /// SHA-256
     Sha256,
     /// SHA-384
@@ -27,9 +27,9 @@ pub enum ImprintAlgorithm {
     Sha512,
 }
 
-impl ImprintAlgorithm {
+impl DigestAlgorithm {
     /// The digest of `message`.
-    pub(super) fn digest(self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn digest(self, message: &[u8]) -> Vec<u8> {
         match self {
             Self::Sha256 => Sha256::digest(message).to_vec(),
             Self::Sha384 => Sha384::digest(message).to_vec(),
@@ -37,7 +37,7 @@ impl ImprintAlgorithm {
         }
     }
 
-    pub(super) fn digest_bytes(self) -> usize {
+    pub(crate) fn digest_bytes(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha384 => 48,
@@ -46,7 +46,7 @@ impl ImprintAlgorithm {
     }
 
     /// The hash function that is named; parameters are absent or NULL (RFC 5754 section 2).
-    pub(super) fn of(algorithm: &AlgorithmIdentifierOwned) -> Option<Self> {
+    pub(crate) fn of(algorithm: &AlgorithmIdentifierOwned) -> Option<Self> {
         match algorithm.oid {
             _ if !absent_or_null(algorithm) => None,
             ID_SHA_256 => Some(Self::Sha256),
@@ -56,7 +56,7 @@ impl ImprintAlgorithm {
         }
     }
 
-    pub(super) fn identifier(self) -> AlgorithmIdentifierOwned {
+    pub(crate) fn identifier(self) -> AlgorithmIdentifierOwned {
         let oid = match self {
             Self::Sha256 => ID_SHA_256,
             Self::Sha384 => ID_SHA_384,
@@ -66,9 +66,9 @@ impl ImprintAlgorithm {
     }
 }
 
-/// A public key with which tokens or certificates of timestamping authorities are verified.
+/// A public key that verifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(crate) enum Key {
     P256(p256::ecdsa::VerifyingKey),
     P384(p384::ecdsa::VerifyingKey),
     Rsa(Box<RsaPublicKey>),
@@ -76,11 +76,11 @@ pub(super) enum Key {
 
 /// A signature algorithm with all its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
-    Ecdsa(ImprintAlgorithm),
-    RsaPkcs1(ImprintAlgorithm),
+pub(crate) enum Scheme {
+    Ecdsa(DigestAlgorithm),
+    RsaPkcs1(DigestAlgorithm),
     /// The mask is made with the same hash, and the salt is as long as its digest.
-    RsaPss(ImprintAlgorithm),
+    RsaPss(DigestAlgorithm),
 }
 
 /// `RSAPublicKey` (RFC 8017 appendix A.1.1).
@@ -138,18 +138,18 @@ impl Key {
             }
             (Self::Rsa(key), Scheme::RsaPkcs1(hash)) => {
                 let padding = match hash {
-                    ImprintAlgorithm::Sha256 => Pkcs1v15Sign::new::<Sha256>(),
-                    ImprintAlgorithm::Sha384 => Pkcs1v15Sign::new::<Sha384>(),
-                    ImprintAlgorithm::Sha512 => Pkcs1v15Sign::new::<Sha512>(),
+                    DigestAlgorithm::Sha256 => Pkcs1v15Sign::new::<Sha256>(),
+                    DigestAlgorithm::Sha384 => Pkcs1v15Sign::new::<Sha384>(),
+                    DigestAlgorithm::Sha512 => Pkcs1v15Sign::new::<Sha512>(),
                 };
                 key.verify(padding, &hash.digest(message), signature).is_ok()
             }
             (Self::Rsa(key), Scheme::RsaPss(hash)) => {
                 let digest = hash.digest(message);
                 match hash {
-                    ImprintAlgorithm::Sha256 => key.verify(Pss::<Sha256>::new(), &digest, signature),
-                    ImprintAlgorithm::Sha384 => key.verify(Pss::<Sha384>::new(), &digest, signature),
-                    ImprintAlgorithm::Sha512 => key.verify(Pss::<Sha512>::new(), &digest, signature),
+                    DigestAlgorithm::Sha256 => key.verify(Pss::<Sha256>::new(), &digest, signature),
+                    DigestAlgorithm::Sha384 => key.verify(Pss::<Sha384>::new(), &digest, signature),
+                    DigestAlgorithm::Sha512 => key.verify(Pss::<Sha512>::new(), &digest, signature),
                 }
                 .is_ok()
             }
@@ -161,7 +161,7 @@ impl Key {
 impl Scheme {
     /// The algorithm of a certificate's signature, which names its hash.
     pub fn of(algorithm: &AlgorithmIdentifierOwned) -> Option<Self> {
-        use ImprintAlgorithm::{Sha256, Sha384, Sha512};
+        use DigestAlgorithm::{Sha256, Sha384, Sha512};
         let parameters_fit = match algorithm.oid {
             ECDSA_WITH_SHA_256 | ECDSA_WITH_SHA_384 | ECDSA_WITH_SHA_512 => algorithm.parameters.is_none(),
             ID_RSASSA_PSS => true,
@@ -181,14 +181,14 @@ impl Scheme {
     }
 
     /// The algorithm of a SignerInfo, in which rsaEncryption too may stand for PKCS#1 (RFC 3370 section 3.2) and the hash must be `digest`.
-    pub fn of_signer(algorithm: &AlgorithmIdentifierOwned, digest: ImprintAlgorithm) -> Option<Self> {
+    pub fn of_signer(algorithm: &AlgorithmIdentifierOwned, digest: DigestAlgorithm) -> Option<Self> {
         if algorithm.oid == RSA_ENCRYPTION && absent_or_null(algorithm) {
             return Some(Self::RsaPkcs1(digest));
         }
         Self::of(algorithm).filter(|scheme| scheme.hash() == digest)
     }
 
-    fn hash(self) -> ImprintAlgorithm {
+    fn hash(self) -> DigestAlgorithm {
         match self {
             Self::Ecdsa(hash) | Self::RsaPkcs1(hash) | Self::RsaPss(hash) => hash,
         }
@@ -196,16 +196,16 @@ impl Scheme {
 
     fn pss(parameters: &Any) -> Option<Self> {
         let parameters = PssParameters::from_der(&parameters.to_der().ok()?).ok()?;
-        let hash = ImprintAlgorithm::of(&parameters.hash)?;
+        let hash = DigestAlgorithm::of(&parameters.hash)?;
         let mask = parameters.mask.parameters.as_ref()?.decode_as::<AlgorithmIdentifierOwned>().ok()?;
         let fits = parameters.mask.oid == ID_MGF_1
-            && ImprintAlgorithm::of(&mask) == Some(hash)
+            && DigestAlgorithm::of(&mask) == Some(hash)
             && usize::from(parameters.salt_bytes) == hash.digest_bytes();
         fits.then_some(Self::RsaPss(hash))
     }
 }
 
-fn absent_or_null(algorithm: &AlgorithmIdentifierOwned) -> bool {
+pub(crate) fn absent_or_null(algorithm: &AlgorithmIdentifierOwned) -> bool {
     algorithm.parameters.as_ref().is_none_or(Any::is_null)
 }
 
@@ -217,3 +217,90 @@ const RSA_BITS_MAX: usize = 8192;
 const RSA_EXPONENT_BITS_MIN: u32 = 17;
 /// No key in use has an exponent of more than 32 bits.
 const RSA_EXPONENT_BYTES_MAX: usize = 4;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use der::{Any, Tag, asn1::BitString};
+
+    use super::*;
+
+    fn identifier(oid: ObjectIdentifier, parameters: Option<Any>) -> AlgorithmIdentifierOwned {
+        AlgorithmIdentifierOwned { oid, parameters }
+    }
+
+    fn null() -> Option<Any> {
+        Some(Any::null())
+    }
+
+    /// PSS with SHA-384 throughout, but for what is given.
+    fn pss(mask: ObjectIdentifier, mask_hash: Option<Any>, salt_bytes: u8) -> AlgorithmIdentifierOwned {
+        let parameters = PssParameters { hash: identifier(ID_SHA_384, null()), mask: identifier(mask, mask_hash), salt_bytes };
+        identifier(ID_RSASSA_PSS, Some(Any::encode_from(&parameters).unwrap()))
+    }
+
+    fn hash(oid: ObjectIdentifier) -> Option<Any> {
+        Some(Any::encode_from(&identifier(oid, null())).unwrap())
+    }
+
+    #[test]
+    fn pss_is_one_hash_throughout() {
+        assert_eq!(Scheme::of(&pss(ID_MGF_1, hash(ID_SHA_384), 48)), Some(Scheme::RsaPss(DigestAlgorithm::Sha384)));
+        for (defect, algorithm) in [
+            ("a mask that is not MGF1", pss(ID_RSASSA_PSS, hash(ID_SHA_384), 48)),
+            ("a mask of another hash", pss(ID_MGF_1, hash(ID_SHA_256), 48)),
+            ("a mask of no hash", pss(ID_MGF_1, None, 48)),
+            ("a mask whose hash is NULL", pss(ID_MGF_1, null(), 48)),
+            ("a salt shorter than the digest", pss(ID_MGF_1, hash(ID_SHA_384), 47)),
+            ("a salt longer than the digest", pss(ID_MGF_1, hash(ID_SHA_384), 49)),
+            ("no parameters, which would be SHA-1", identifier(ID_RSASSA_PSS, None)),
+            ("NULL parameters", identifier(ID_RSASSA_PSS, null())),
+        ] {
+            assert_eq!(Scheme::of(&algorithm), None, "{defect}");
+        }
+        assert_eq!(
+            Scheme::of_signer(&pss(ID_MGF_1, hash(ID_SHA_384), 48), DigestAlgorithm::Sha256),
+            None,
+            "another hash than the signer's"
+        );
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_algorithm() {
+        let some = || Some(Any::new(Tag::OctetString, &b"x"[..]).unwrap());
+        assert!(Scheme::of(&identifier(SHA_256_WITH_RSA_ENCRYPTION, null())).is_some());
+        assert!(Scheme::of(&identifier(SHA_256_WITH_RSA_ENCRYPTION, None)).is_some());
+        assert_eq!(Scheme::of(&identifier(SHA_256_WITH_RSA_ENCRYPTION, some())), None, "RSA with parameters");
+        assert_eq!(Scheme::of_signer(&identifier(RSA_ENCRYPTION, some()), DigestAlgorithm::Sha256), None, "rsaEncryption with parameters");
+        assert!(Scheme::of(&identifier(ECDSA_WITH_SHA_256, None)).is_some());
+        assert_eq!(Scheme::of(&identifier(ECDSA_WITH_SHA_256, null())), None, "ECDSA with NULL");
+        assert_eq!(Scheme::of(&identifier(RSA_ENCRYPTION, null())), None, "a certificate's signature that names no hash");
+    }
+
+    #[test]
+    fn an_rsa_key_has_the_parameters_and_the_size_of_one() {
+        let key = |parameters: Option<Any>, modulus_bytes: usize, exponent: &[u8]| {
+            let mut modulus = vec![0xff; modulus_bytes];
+            modulus[0] = 0xc5;
+            let number = |bytes| UintRef::new(bytes).unwrap();
+            let key = RsaKey { modulus: number(&modulus), exponent: number(exponent) }.to_der().unwrap();
+            let subject_public_key = BitString::from_bytes(&key).unwrap();
+            Key::of(&SubjectPublicKeyInfoOwned { algorithm: identifier(RSA_ENCRYPTION, parameters), subject_public_key })
+        };
+        let f4 = &[1, 0, 1];
+        assert!(key(null(), 256, f4).is_some());
+        assert!(key(None, 256, f4).is_some());
+        assert!(key(null(), 1024, f4).is_some());
+        assert!(key(null(), 256, &[1, 0, 0, 1]).is_some());
+        for (defect, found) in [
+            ("parameters that are not NULL", key(Some(Any::new(Tag::OctetString, &b"x"[..]).unwrap()), 256, f4)),
+            ("2040 bits", key(null(), 255, f4)),
+            ("8200 bits", key(null(), 1025, f4)),
+            ("an exponent of 16 bits", key(null(), 256, &[0xff, 0xff])),
+            ("an exponent of 33 bits", key(null(), 256, &[1, 0, 0, 0, 1])),
+            ("an even exponent", key(null(), 256, &[1, 0, 0])),
+        ] {
+            assert!(found.is_none(), "{defect}");
+        }
+    }
+}

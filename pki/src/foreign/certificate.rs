@@ -1,0 +1,207 @@
+//! Certificates of other people's authorities, and of those whom they certify, read strictly by RFC 5280.
+//!
+//! There are no identities, roles or trust domains of ours in them; it knows no clock and no other certificate.
+
+use const_oid::{
+    AssociatedOid, ObjectIdentifier,
+    db::rfc5280::{
+        ANY_EXTENDED_KEY_USAGE, ID_CE_INHIBIT_ANY_POLICY, ID_CE_NAME_CONSTRAINTS, ID_CE_POLICY_CONSTRAINTS, ID_CE_POLICY_MAPPINGS,
+    },
+};
+use der::{Decode, Encode};
+use sha2::{Digest, Sha256};
+use x509_cert::{
+    certificate::Version,
+    ext::{
+        Extension,
+        pkix::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier},
+    },
+    spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned},
+};
+
+use super::suite::Key;
+use crate::{Fingerprint, Timestamp, pem};
+
+/// A certificate of an authority that others are judged by: RFC 5280 with a key of a foreign suite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainCertificate {
+    body: Body,
+    key: Key,
+}
+
+/// The certificate is not one that can stand on a path to an anchor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a certificate for a path to an anchor: {0}")]
+pub struct ChainCertificateError(pub &'static str);
+
+/// All of a certificate but its key, which need not be one that verifies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Body {
+    pub der: Vec<u8>,
+    pub fingerprint: Fingerprint,
+    pub tbs: Vec<u8>,
+    pub algorithm: AlgorithmIdentifierOwned,
+    pub signature: Vec<u8>,
+    pub serial: Vec<u8>,
+    pub issuer: Vec<u8>,
+    pub subject: Vec<u8>,
+    pub public_key: SubjectPublicKeyInfoOwned,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    pub extensions: Extensions,
+}
+
+/// What is read of the extensions, each at most once; none that is critical is left unread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extensions {
+    pub subject_key: Option<Vec<u8>>,
+    pub authority_key: Option<Vec<u8>>,
+    pub constraints: Option<BasicConstraints>,
+    pub usage: Option<KeyUsage>,
+    /// Critical, and what for.
+    pub extended_usage: Option<(bool, ExtendedKeyUsage)>,
+    /// Critical, and the DER of the names, which only endorsement certificates are asked for.
+    pub alternative_names: Option<(bool, Vec<u8>)>,
+}
+
+impl ChainCertificate {
+    /// Parses DER strictly: at most 16 KiB, version 3, no extension twice, none that constrains names or policies, no unknown critical one.
+    pub fn from_der(der: &[u8]) -> Result<Self, ChainCertificateError> {
+        let body = Body::from_der(der).map_err(ChainCertificateError)?;
+        if body.extensions.alternative_names.as_ref().is_some_and(|(critical, _)| *critical) {
+            return Err(ChainCertificateError(UNKNOWN_CRITICAL));
+        }
+        let key = Key::of(&body.public_key).ok_or(ChainCertificateError("its key is not P-384, P-256 or RSA of 2048 bits"))?;
+        Ok(Self { body, key })
+    }
+
+    /// From PEM: one `CERTIFICATE` block.
+    pub fn from_pem(text: &str) -> Result<Self, ChainCertificateError> {
+        Self::from_der(&pem::decode_one(text, "CERTIFICATE").ok_or(ChainCertificateError("it is not one PEM certificate"))?)
+    }
+
+    /// The bytes as they came.
+    pub fn der(&self) -> &[u8] {
+        &self.body.der
+    }
+
+    /// SHA-256 of the DER.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.body.fingerprint
+    }
+
+    /// True if it was valid at that moment: to the end of the second notAfter.
+    pub fn is_valid_at(&self, at: Timestamp) -> bool {
+        self.body.is_valid_at(at)
+    }
+
+    pub(crate) fn body(&self) -> &Body {
+        &self.body
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// True if it may certify for `purpose`, with `below` authorities between it and the leaf.
+    pub(super) fn may_issue(&self, purpose: ObjectIdentifier, below: usize) -> bool {
+        let extensions = &self.body.extensions;
+        let of_purpose =
+            |(_, usage): &(bool, ExtendedKeyUsage)| usage.0.iter().any(|other| [purpose, ANY_EXTENDED_KEY_USAGE].contains(other));
+        extensions
+            .constraints
+            .as_ref()
+            .is_some_and(|constraints| constraints.ca && constraints.path_len_constraint.is_none_or(|most| below <= usize::from(most)))
+            && extensions.usage.is_none_or(|usage| usage.key_cert_sign())
+            && extensions.extended_usage.as_ref().is_none_or(of_purpose)
+    }
+}
+
+impl Body {
+    pub fn from_der(der: &[u8]) -> Result<Self, &'static str> {
+        const MALFORMED: &str = "it is not DER, or more than a certificate";
+        if der.len() > CERTIFICATE_BYTES_MAX {
+            return Err("it is too large");
+        }
+        let certificate = x509_cert::Certificate::from_der(der).map_err(|_| MALFORMED)?;
+        let encode = |part: der::Result<Vec<u8>>| part.map_err(|_| MALFORMED);
+        if encode(certificate.to_der())? != der {
+            return Err(MALFORMED);
+        }
+        let tbs = certificate.tbs_certificate();
+        if tbs.version() != Version::V3 || certificate.signature_algorithm() != tbs.signature() {
+            return Err("it is not version 3, or names two algorithms");
+        }
+        let moment = |time: x509_cert::time::Time| Timestamp::from_date_time(time.to_date_time());
+        Ok(Self {
+            fingerprint: Sha256::digest(der).into(),
+            tbs: encode(tbs.to_der())?,
+            algorithm: tbs.signature().clone(),
+            signature: certificate.signature().as_bytes().ok_or(MALFORMED)?.to_vec(),
+            serial: tbs.serial_number().as_bytes().to_vec(),
+            issuer: encode(tbs.issuer().to_der())?,
+            subject: encode(tbs.subject().to_der())?,
+            public_key: tbs.subject_public_key_info().clone(),
+            not_before: moment(tbs.validity().not_before),
+            not_after: moment(tbs.validity().not_after),
+            extensions: Extensions::parse(tbs.extensions().map_or(&[], Vec::as_slice))?,
+            der: der.to_vec(),
+        })
+    }
+
+    pub fn is_valid_at(&self, at: Timestamp) -> bool {
+        (self.not_before.unix_s()..=self.not_after.unix_s()).contains(&at.unix_s())
+    }
+
+    /// True if this certificate names `issuer` as its issuer: by name, and by key identifier where both have one.
+    pub fn names_issuer(&self, issuer: &Self) -> bool {
+        let keys_agree = match (&self.extensions.authority_key, &issuer.extensions.subject_key) {
+            (Some(named), Some(own)) => named == own,
+            _ => true,
+        };
+        self.issuer == issuer.subject && keys_agree
+    }
+}
+
+impl Extensions {
+    fn parse(extensions: &[Extension]) -> Result<Self, &'static str> {
+        // Before they are compared each with each.
+        if extensions.len() > EXTENSIONS_MAX {
+            return Err("it has too many extensions");
+        }
+        let mut found = Self::default();
+        for (position, extension) in extensions.iter().enumerate() {
+            if extensions[..position].iter().any(|earlier| earlier.extn_id == extension.extn_id) {
+                return Err("it has an extension twice");
+            }
+            let value = extension.extn_value.as_bytes();
+            match extension.extn_id {
+                SubjectKeyIdentifier::OID => found.subject_key = Some(decode::<SubjectKeyIdentifier>(value)?.0.as_bytes().to_vec()),
+                AuthorityKeyIdentifier::OID => {
+                    found.authority_key = decode::<AuthorityKeyIdentifier>(value)?.key_identifier.map(|key| key.as_bytes().to_vec());
+                }
+                BasicConstraints::OID => found.constraints = Some(decode(value)?),
+                KeyUsage::OID => found.usage = Some(decode(value)?),
+                ExtendedKeyUsage::OID => found.extended_usage = Some((extension.critical, decode(value)?)),
+                SubjectAltName::OID => found.alternative_names = Some((extension.critical, value.to_vec())),
+                // RFC 5280 section 4.2: what is recognised must be processed, and these are not processed here.
+                ID_CE_NAME_CONSTRAINTS | ID_CE_POLICY_MAPPINGS | ID_CE_POLICY_CONSTRAINTS | ID_CE_INHIBIT_ANY_POLICY => {
+                    return Err("it constrains names or policies, which is not supported");
+                }
+                _ if extension.critical => return Err(UNKNOWN_CRITICAL),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn decode<'a, T: Decode<'a>>(value: &'a [u8]) -> Result<T, &'static str> {
+    T::from_der(value).map_err(|_| "an extension is malformed")
+}
+
+const UNKNOWN_CRITICAL: &str = "it has an unknown critical extension";
+/// The same limit as for our own certificates.
+const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
+/// RFC 5280 has 17, and vendors add a few of their own.
+const EXTENSIONS_MAX: usize = 32;
