@@ -51,3 +51,13 @@ check: packages ## format, clippy without warnings, licences, documentation, tid
 	@# The comments of a program's arguments are its --help, where <id> is a place holder and no HTML.
 	@export RUSTDOCFLAGS='-D warnings -A rustdoc::invalid-html-tags'; $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@$(CARGO) test --locked -p exhibit-tidy
+
+# How much a soak does; each can be set apart.
+SOAK_KILLS ?= 2000
+SOAK_CUTS ?= 20000
+SOAK_FAILURES ?= 1000
+
+.PHONY: soak
+soak: packages ## thousands of kills, power cuts and failing writes: hours
+	@export SOAK_KILLS=$(SOAK_KILLS) SOAK_CUTS=$(SOAK_CUTS) SOAK_FAILURES=$(SOAK_FAILURES); \
+	  $(CARGO) test --release --locked -p exhibit-ledger --test kill --test power_loss -- --nocapture

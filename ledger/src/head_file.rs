@@ -6,28 +6,29 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use exhibit_tlog::note::NOTE_SIZE_BYTES_MAX;
 use sha2::{Digest, Sha256};
 
 use crate::LedgerError;
+use crate::disk::{Disk, DiskWrite};
 
 /// Two slots, written in turn: a torn write costs the newer one only.
 pub(crate) struct HeadFile {
     file: File,
     next_slot: u64,
+    disk: Arc<dyn Disk>,
 }
 
 impl HeadFile {
     /// Opens or makes the file; gives the note of the largest size in a whole slot.
-    pub fn open(folder: &Path) -> Result<(Self, Option<String>), LedgerError> {
+    pub fn open(folder: &Path, disk: Arc<dyn Disk>) -> Result<(Self, Option<String>), LedgerError> {
         let path = folder.join(FILE_NAME);
-        let is_new = !path.exists();
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-        if is_new {
-            file.set_len(SLOTS * SLOT_BYTES as u64).and_then(|()| file.sync_all()).map_err(failed)?;
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        if !path.exists() {
+            disk.perform(DiskWrite::HeadFile, &mut || make(folder, &path).map_err(failed))?;
         }
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
         let mut newest: Option<(u64, u64, String)> = None;
         for slot in 0..SLOTS {
             let mut bytes = vec![0; SLOT_BYTES];
@@ -41,17 +42,25 @@ impl HeadFile {
             }
         }
         let next_slot = newest.as_ref().map_or(0, |(_, slot, _)| (slot + 1) % SLOTS);
-        Ok((Self { file, next_slot }, newest.map(|(.., note)| note)))
+        Ok((Self { file, next_slot, disk }, newest.map(|(.., note)| note)))
     }
 
     /// Puts a checkpoint in the place of the older one. It is with the kernel then: the end of the process does not take it.
     pub fn write(&mut self, size: u64, note: &str) -> Result<(), LedgerError> {
         let bytes = encode(size, note);
         assert!(bytes.len() <= SLOT_BYTES, "a note was signed, so it has at most its largest size");
-        self.file.write_all_at(&bytes, self.next_slot * SLOT_BYTES as u64).map_err(failed)?;
+        let (file, offset) = (&self.file, self.next_slot * SLOT_BYTES as u64);
+        self.disk.perform(DiskWrite::Head, &mut || file.write_all_at(&bytes, offset).map_err(failed))?;
         self.next_slot = (self.next_slot + 1) % SLOTS;
         Ok(())
     }
+}
+
+fn make(folder: &Path, path: &Path) -> std::io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.set_len(SLOTS * SLOT_BYTES as u64)?;
+    file.sync_all()?;
+    File::open(folder)?.sync_all()
 }
 
 /// `be64(size) || be32(length) || note || SHA-256 of all before`.
@@ -89,9 +98,14 @@ const _: () = assert!(NOTE_SIZE_BYTES_MAX + 8 + 4 + 32 <= SLOT_BYTES);
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::LocalDisk;
+
+    fn open(folder: &Path) -> (HeadFile, Option<String>) {
+        HeadFile::open(folder, Arc::new(LocalDisk)).unwrap()
+    }
 
     fn newest(folder: &Path) -> Option<String> {
-        HeadFile::open(folder).unwrap().1
+        open(folder).1
     }
 
     #[test]
@@ -100,13 +114,13 @@ mod tests {
         assert_eq!(newest(folder.path()), None);
         for size in 1..6_u64 {
             // Opened anew each time, so that the slot to write next is found again.
-            let (mut file, _) = HeadFile::open(folder.path()).unwrap();
+            let (mut file, _) = open(folder.path());
             file.write(size, &format!("note {size}")).unwrap();
             file.write(size + 1, &format!("note {}", size + 1)).unwrap();
             assert_eq!(newest(folder.path()), Some(format!("note {}", size + 1)));
         }
         let longest = "n".repeat(NOTE_SIZE_BYTES_MAX);
-        HeadFile::open(folder.path()).unwrap().0.write(100, &longest).unwrap();
+        open(folder.path()).0.write(100, &longest).unwrap();
         assert_eq!(newest(folder.path()), Some(longest));
     }
 
@@ -115,7 +129,7 @@ mod tests {
         let slot = encode(2, "note 2");
         for torn in 0..slot.len() {
             let folder = tempfile::tempdir().unwrap();
-            let (mut file, _) = HeadFile::open(folder.path()).unwrap();
+            let (mut file, _) = open(folder.path());
             file.write(1, "note 1").unwrap();
             file.write(2, "note 2").unwrap();
             let mut byte = [0];
@@ -128,7 +142,7 @@ mod tests {
     #[test]
     fn a_file_cut_short_or_empty_has_no_note() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut file, _) = HeadFile::open(folder.path()).unwrap();
+        let (mut file, _) = open(folder.path());
         file.write(1, "note 1").unwrap();
         file.file.set_len(40).unwrap();
         assert_eq!(newest(folder.path()), None);

@@ -17,7 +17,7 @@ use crate::head_file::HeadFile;
 use crate::recover::recover;
 use crate::sequencer::{Answer, Done, QUEUE_CANDIDATES_MAX, Shared, Waiting, Writer};
 use crate::store::{HeadRow, TileReader, damaged};
-use crate::{Annotation, Candidate, EntryPlace, Refusal, StreamHead};
+use crate::{Annotation, Candidate, Disk, EntryPlace, LocalDisk, Refusal, StreamHead};
 
 /// How a ledger is opened.
 pub struct Options {
@@ -83,11 +83,18 @@ impl Ledger {
     /// Opens or creates the ledger in `folder` (all of it is the ledger's), and proves its edge against the last signed head before anything
     /// else (see recover).
     pub fn open(folder: &Path, options: Options) -> Result<Self, LedgerError> {
+        Self::open_on(folder, options, Arc::new(LocalDisk))
+    }
+
+    /// The same on a disk whose writes may fail.
+    pub fn open_on(folder: &Path, options: Options, disk: Arc<dyn Disk>) -> Result<Self, LedgerError> {
         let batch_entries_max = options.batch_entries_max;
         let signing = Signing::new(options)?;
+        let database = folder.join(DATABASE_FOLDER);
         create_folder(folder)?;
-        let (head_file, noted) = HeadFile::open(folder)?;
-        let (store, edge) = recover(&folder.join(DATABASE_FOLDER), &signing, noted)?;
+        create_folder(&database)?;
+        let (head_file, noted) = HeadFile::open(folder, disk.clone())?;
+        let (store, edge) = recover(&database, &signing, noted, disk)?;
         let shared = Arc::new(Shared::new(store, edge.published));
         let writer = Writer::new(shared.clone(), signing, edge.tree, head_file, batch_entries_max);
         let queue = Queue::start(writer)?;
@@ -260,15 +267,17 @@ impl Ledger {
     }
 }
 
-/// A folder that a power cut takes away again would take the ledger with it.
+/// A folder that a power cut takes away again would take the ledger with it: its name is synced, also if an earlier start made it.
 fn create_folder(folder: &Path) -> Result<(), LedgerError> {
     let failed = |error| LedgerError::Storage(format!("the ledger's folder can not be made: {error}"));
-    if !folder.exists() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.exists() {
+        create_folder(parent)?;
     }
-    Ok(())
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed),
+    }
 }
 
 /// RocksDB's own folder within the ledger's.

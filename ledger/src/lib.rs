@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod database;
+mod disk;
 mod edge;
 mod head_file;
 mod ledger;
@@ -12,6 +13,7 @@ mod recover;
 mod sequencer;
 mod store;
 
+pub use disk::{Disk, DiskWrite, LocalDisk};
 pub use ledger::{Admission, Ledger, LedgerError, Options};
 pub use plan::{Annotation, Candidate, Refusal};
 pub use sequencer::{BATCH_ENTRIES_LIMIT, QUEUE_CANDIDATES_MAX};

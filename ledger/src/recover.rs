@@ -3,6 +3,7 @@
 //! It does not read the whole ledger: what lies behind the last tile is judged by the roots above it, and in full by fsck.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use exhibit_tlog::tile::TILE_WIDTH;
 use exhibit_tlog::{HashReader, MerkleFrontier, leaf_hash, root_at, root_of};
@@ -10,14 +11,15 @@ use exhibit_tlog::{HashReader, MerkleFrontier, leaf_hash, root_at, root_of};
 use crate::LedgerError;
 use crate::checkpoint::{Published, Signing};
 use crate::database::LogTail;
+use crate::disk::Disk;
 use crate::edge::{TREE_LEVELS_PER_TILE, TreeEdge, tile_width};
 use crate::sequencer::BATCH_ENTRIES_LIMIT;
 use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEYS, META_ORIGIN, Store, TileReader, damaged};
 
 /// Opens the database in `folder` for writing, its edge proven, and signs the entries that a crash has left durable but without a
 /// checkpoint. `noted` is the checkpoint that was kept beside the database.
-pub(crate) fn recover(folder: &Path, signing: &Signing, noted: Option<String>) -> Result<(Store, Edge), LedgerError> {
-    let store = open_store(folder, signing, noted.as_deref())?;
+pub(crate) fn recover(folder: &Path, signing: &Signing, noted: Option<String>, disk: Arc<dyn Disk>) -> Result<(Store, Edge), LedgerError> {
+    let store = open_store(folder, signing, noted.as_deref(), disk)?;
     create_if_blank(&store, signing)?;
     let mut edge = prove_edge(&store, signing, noted)?;
     let size = edge.tree.frontier().size();
@@ -37,8 +39,8 @@ pub(crate) struct Edge {
 
 /// A power cut can tear what was being written, and nobody was told of that; but a damaged record in the middle of the log looks the same to
 /// RocksDB. So the rest is proven without changing anything first: it must reach to the newest checkpoint.
-fn open_store(folder: &Path, signing: &Signing, noted: Option<&str>) -> Result<Store, LedgerError> {
-    if let Some(store) = Store::open(folder, LogTail::MustBeWhole)? {
+fn open_store(folder: &Path, signing: &Signing, noted: Option<&str>, disk: Arc<dyn Disk>) -> Result<Store, LedgerError> {
+    if let Some(store) = Store::open(folder, LogTail::MustBeWhole, disk.clone())? {
         return Ok(store);
     }
     let rest = Store::open_read_only(folder)?;
@@ -46,7 +48,7 @@ fn open_store(folder: &Path, signing: &Signing, noted: Option<&str>) -> Result<S
     drop(rest);
     let size = edge.tree.frontier().size();
     tracing::warn!(size, "the end of the write-ahead log is torn, as by a power cut: dropping what was never acknowledged");
-    let store = Store::open(folder, LogTail::MayBeTorn)?;
+    let store = Store::open(folder, LogTail::MayBeTorn, disk)?;
     Ok(store.expect("only a log that must be whole is not opened for its damage"))
 }
 

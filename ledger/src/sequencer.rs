@@ -235,17 +235,17 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::Options;
     use crate::database::{ENTRIES, LogTail, META, TILES};
     use crate::store::META_TREE;
+    use crate::{LocalDisk, Options};
 
     /// Writes 300 entries and then 40, damages the rows, and reads back.
     fn read_back_after(damage: impl FnOnce(&DB)) -> Result<ReadBack, LedgerError> {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("database"), LogTail::MustBeWhole).unwrap().unwrap();
+        let folder = exhibit_power_loss::scratch();
+        let store = Store::open(&folder.path().join("database"), LogTail::MustBeWhole, Arc::new(LocalDisk)).unwrap().unwrap();
         let signer: Arc<dyn NoteSigner> = Arc::new(Ed25519NoteSigner::new("log", &Zeroizing::new([1; 32])).unwrap());
         let options = Options { origin: "log".into(), signers: vec![signer], clock: Arc::new(|| 1), batch_entries_max: 256 };
-        let (head_file, _) = HeadFile::open(folder.path()).unwrap();
+        let (head_file, _) = HeadFile::open(folder.path(), Arc::new(LocalDisk)).unwrap();
         let shared = Arc::new(Shared::new(store, None));
         let mut writer = Writer::new(shared, Signing::new(options).unwrap(), TreeEdge::default(), head_file, 256);
         let candidates: Vec<Candidate> = (0..340_u64)

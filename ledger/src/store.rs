@@ -6,12 +6,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use exhibit_tlog::tile::{TILE_WIDTH, encode_tile};
 use exhibit_tlog::{Hash, HashReader, MerkleFrontier, root_of};
-use rocksdb::{ColumnFamily, DB, Direction, ErrorKind, IteratorMode, WriteBatch};
+use rocksdb::{ColumnFamily, DB, Direction, ErrorKind, IteratorMode, WriteBatch, WriteOptions};
 
 use crate::database::{self, ANNOTATIONS, ENTRIES, HEADS, LEAVES, LogTail, META, PLACES, TILES};
+use crate::disk::{Disk, DiskWrite, LocalDisk};
 use crate::edge::{TREE_LEVELS_PER_TILE, TileRow};
 use crate::{Candidate, LedgerError};
 
@@ -63,16 +65,17 @@ impl AnnotationRow {
 /// The database. Opening it takes RocksDB's lock: one process has it.
 pub(crate) struct Store {
     db: DB,
+    disk: Arc<dyn Disk>,
 }
 
 type Rows<'a> = Box<dyn Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), LedgerError>> + 'a>;
 
 impl Store {
     /// `None` if records of the write-ahead log are damaged, and that may not be.
-    pub fn open(folder: &Path, log_tail: LogTail) -> Result<Option<Self>, LedgerError> {
+    pub fn open(folder: &Path, log_tail: LogTail, disk: Arc<dyn Disk>) -> Result<Option<Self>, LedgerError> {
         let opened = DB::open_cf_descriptors(&database::database_options(log_tail), folder, database::families());
         match opened {
-            Ok(db) => Ok(Some(Self { db })),
+            Ok(db) => Ok(Some(Self { db, disk })),
             Err(error) if log_tail == LogTail::MustBeWhole && error.kind() == ErrorKind::Corruption => Ok(None),
             Err(error) => Err(storage(error)),
         }
@@ -82,7 +85,7 @@ impl Store {
     pub fn open_read_only(folder: &Path) -> Result<Self, LedgerError> {
         let options = database::database_options(LogTail::MayBeTorn);
         let db = DB::open_cf_descriptors_read_only(&options, folder, database::families(), false);
-        Ok(Self { db: db.map_err(storage)? })
+        Ok(Self { db: db.map_err(storage)?, disk: Arc::new(LocalDisk) })
     }
 
     pub fn entry(&self, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
@@ -194,7 +197,7 @@ impl Store {
         batch.put_cf(meta, META_FORMAT, FORMAT);
         batch.put_cf(meta, META_ORIGIN, origin);
         batch.put_cf(meta, META_KEYS, keys);
-        self.db.write_opt(batch, &database::synced()).map_err(storage)
+        self.write(DiskWrite::Create, batch, &database::synced())
     }
 
     /// Writes new entries with all their rows, and the tree with them, in one synced batch: after a crash all are there or none.
@@ -217,7 +220,7 @@ impl Store {
         }
         self.put_annotations(&mut batch, entries)?;
         batch.put_cf(self.family(META), META_TREE, [tree.size().to_be_bytes().to_vec(), encode_tile(tree.peaks())].concat());
-        self.db.write_opt(batch, &database::synced()).map_err(storage)
+        self.write(DiskWrite::Entries, batch, &database::synced())
     }
 
     fn put_annotations(&self, batch: &mut WriteBatch, entries: &[(&Candidate, EntryPlace)]) -> Result<(), LedgerError> {
@@ -238,7 +241,17 @@ impl Store {
     /// Keeps the newest signed checkpoint. Not synced by itself: the tree that it signs is synced already, so what a power cut can take is
     /// this note, and start signs the same tree again. It reaches the disk with the next batch.
     pub fn write_checkpoint(&self, note: &str) -> Result<(), LedgerError> {
-        self.db.put_cf_opt(self.family(META), META_CHECKPOINT, note, &database::unsynced()).map_err(storage)
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.family(META), META_CHECKPOINT, note);
+        self.write(DiskWrite::Checkpoint, batch, &database::unsynced())
+    }
+
+    fn write(&self, what: DiskWrite, batch: WriteBatch, options: &WriteOptions) -> Result<(), LedgerError> {
+        let mut batch = Some(batch);
+        self.disk.perform(what, &mut || {
+            let batch = batch.take().expect("a write is done once");
+            self.db.write_opt(batch, options).map_err(storage)
+        })
     }
 
     fn get(&self, family: &str, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, LedgerError> {

@@ -3,17 +3,16 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{Chain, check_consistent, open, verify_all};
-use exhibit_tlog::{Checkpoint, Hash};
+use common::{Acknowledged, Chain, open, say};
 
 /// Set for the child: the folder of the ledger that it appends to.
 const CHILD_FOLDER: &str = "EXHIBIT_LEDGER_TEST_FOLDER";
-const KILLS: u32 = 10;
+/// How often `make test` kills; `SOAK_KILLS` says another number.
+const KILLS: u32 = 24;
 const CHAINS: usize = 6;
 
 #[test]
@@ -21,22 +20,23 @@ fn what_was_acknowledged_before_a_kill_is_there_after_it() {
     if let Some(folder) = std::env::var_os(CHILD_FOLDER) {
         return append_until_killed(Path::new(&folder));
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let mut acknowledged = Acknowledged::default();
     // A small generator with a fixed seed: the number of acknowledgements to kill after, while several chains are being appended to.
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
-    for round in 0..KILLS {
+    let kills = std::env::var("SOAK_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
+    for round in 0..kills {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         let mut child = spawn_self("what_was_acknowledged_before_a_kill_is_there_after_it", folder.path(), "");
         let before = acknowledged.leaves.len();
-        acknowledged.read(&mut child, 1 + random % 200);
+        read(&mut acknowledged, &mut child, 1 + random % 200);
         child.kill().unwrap();
-        acknowledged.read(&mut child, u64::MAX);
+        read(&mut acknowledged, &mut child, u64::MAX);
         child.wait().unwrap();
         assert!(acknowledged.leaves.len() > before, "round {round}: nothing was acknowledged");
-        acknowledged.check(folder.path());
+        check(&acknowledged, folder.path());
     }
 }
 
@@ -45,67 +45,45 @@ fn a_write_that_fails_stops_the_writer_and_loses_nothing_acknowledged() {
     if let Some(folder) = std::env::var_os(CHILD_FOLDER) {
         return append_until_stopped(Path::new(&folder));
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let mut acknowledged = Acknowledged::default();
     // The log of RocksDB reaches this limit on files (256 or 512 KiB, by shell) soon, and the write fails with EFBIG instead of a signal.
     let limit = "trap '' XFSZ; ulimit -f 512; ";
     let mut child = spawn_self("a_write_that_fails_stops_the_writer_and_loses_nothing_acknowledged", folder.path(), limit);
-    acknowledged.read(&mut child, u64::MAX);
+    read(&mut acknowledged, &mut child, u64::MAX);
     let status = child.wait().unwrap();
     assert!(status.success(), "the child met something else than a stopped writer: {status}");
     assert!(!acknowledged.leaves.is_empty());
-    acknowledged.check(folder.path());
+    check(&acknowledged, folder.path());
 }
 
-/// What a child said before it ended.
-#[derive(Default)]
-struct Acknowledged {
-    leaves: BTreeMap<u64, Hash>,
-    heads: BTreeMap<u64, Hash>,
-}
-
-impl Acknowledged {
-    /// Reads up to `lines` whole acknowledgements.
-    fn read(&mut self, child: &mut Child, lines: u64) {
-        let output = child.stdout.as_mut().unwrap();
-        // One byte at a time, so that what is behind the last line stays in the pipe.
-        let mut output = BufReader::with_capacity(1, output);
-        let (mut read, mut line) = (0, String::new());
-        while read < lines {
-            line.clear();
-            if output.read_line(&mut line).unwrap() == 0 {
-                break;
-            }
-            let Some(text) = line.strip_prefix("acknowledged ").and_then(|text| text.strip_suffix('\n')) else {
-                continue;
-            };
-            let fields: Vec<&str> = text.split(' ').collect();
-            let [index, leaf, size, root] = fields[..] else { panic!("{text}") };
-            let leaf = Hash::from_hex(leaf).unwrap();
-            assert_eq!(*self.leaves.entry(index.parse().unwrap()).or_insert(leaf), leaf, "one place for two entries");
-            let root = Hash::from_hex(root).unwrap();
-            assert_eq!(*self.heads.entry(size.parse().unwrap()).or_insert(root), root, "two roots of one size: a fork");
-            read += 1;
+/// Reads up to `lines` whole acknowledgements.
+fn read(acknowledged: &mut Acknowledged, child: &mut Child, lines: u64) {
+    let output = child.stdout.as_mut().unwrap();
+    // One byte at a time, so that what is behind the last line stays in the pipe.
+    let mut output = BufReader::with_capacity(1, output);
+    let (before, mut line) = (acknowledged.lines, String::new());
+    while acknowledged.lines - before < lines {
+        line.clear();
+        if output.read_line(&mut line).unwrap() == 0 {
+            break;
+        }
+        // The last line may have been cut off.
+        if line.ends_with('\n') {
+            acknowledged.read_line(line.trim_end());
         }
     }
+}
 
-    fn check(&self, folder: &Path) {
-        let ledger = open(folder);
-        let leaves = verify_all(&ledger);
-        for (index, leaf) in &self.leaves {
-            assert_eq!(leaves.get(*index as usize), Some(leaf), "acknowledged entry {index} is lost");
-        }
-        let origin = common::ORIGIN.to_owned();
-        let heads = self.heads.iter().map(|(size, root)| Checkpoint { origin: origin.clone(), size: *size, root: *root });
-        let heads: Vec<Checkpoint> = heads.chain([ledger.checkpoint().unwrap().1]).collect();
-        check_consistent(&ledger, &heads);
-        for number in 0..CHAINS {
-            let chain = Chain::of(&ledger, &format!("chain/{number}"));
-            let indexes: Vec<u64> = (0..chain.seq).map(|seq| ledger.place(&chain.stream, seq).unwrap().unwrap().index).collect();
-            assert!(indexes.is_sorted());
-            if let Some(last) = indexes.last() {
-                assert_eq!(leaves[*last as usize], chain.prev, "the head of a chain is not its last entry");
-            }
+fn check(acknowledged: &Acknowledged, folder: &Path) {
+    let ledger = open(folder);
+    let leaves = acknowledged.check(&ledger, "after the kill");
+    for number in 0..CHAINS {
+        let chain = Chain::of(&ledger, &format!("chain/{number}"));
+        let indexes: Vec<u64> = (0..chain.seq).map(|seq| ledger.place(&chain.stream, seq).unwrap().unwrap().index).collect();
+        assert!(indexes.is_sorted());
+        if let Some(last) = indexes.last() {
+            assert_eq!(leaves[*last as usize], chain.prev, "the head of a chain is not its last entry");
         }
     }
 }
@@ -146,11 +124,4 @@ fn append_until_stopped(folder: &Path) {
     // It must not be tried again, whatever the disk does now.
     let again = Chain::new("another").next(10);
     assert!(matches!(ledger.append(again), Err(exhibit_ledger::LedgerError::Stopped(_))));
-}
-
-/// One line in one write, so that a kill leaves whole lines.
-fn say(admission: &exhibit_ledger::Admission) {
-    let (place, head) = (&admission.place, &admission.head);
-    let line = format!("\nacknowledged {} {} {} {}\n", place.index, place.leaf, head.size, head.root);
-    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
 }

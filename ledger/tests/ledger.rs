@@ -16,7 +16,7 @@ use exhibit_tlog::{Checkpoint, EMPTY_ROOT, Hash, LogProof, NoteError, NoteSigner
 
 #[test]
 fn an_empty_ledger_has_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let ledger = open(folder.path());
     assert_eq!(ledger.checkpoint(), None);
     assert_eq!(ledger.size(), 0);
@@ -33,7 +33,7 @@ fn an_empty_ledger_has_nothing() {
 
 #[test]
 fn an_admission_is_covered_by_its_checkpoint_and_its_receipt_verifies() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let ledger = open(folder.path());
     let mut chain = Chain::new("camera/102/main/1");
     for index in 0..20 {
@@ -57,7 +57,7 @@ fn an_admission_is_covered_by_its_checkpoint_and_its_receipt_verifies() {
 
 #[test]
 fn every_published_size_is_consistent_with_every_later_one() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let ledger = open(folder.path());
     let mut chain = Chain::new("a");
     let heads: Vec<Checkpoint> = (0..70).map(|_| ledger.append(chain.next(10)).unwrap().head).collect();
@@ -74,7 +74,7 @@ fn every_published_size_is_consistent_with_every_later_one() {
 #[test]
 fn tiles_and_bundles_of_every_size_lead_to_its_root() {
     const SIZE: u64 = 600;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let ledger = open(folder.path());
     let mut chain = Chain::new("a");
     let outcomes = append_all(&ledger, (0..SIZE).map(|_| chain.next(10)));
@@ -91,7 +91,7 @@ fn tiles_and_bundles_of_every_size_lead_to_its_root() {
 
 #[test]
 fn tiles_that_no_published_tree_has_are_not_served() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let ledger = open(folder.path());
     let mut chain = Chain::new("a");
     append_all(&ledger, (0..300).map(|_| chain.next(10)));
@@ -109,7 +109,7 @@ fn tiles_that_no_published_tree_has_are_not_served() {
 
 #[test]
 fn the_same_contradictions_and_broken_chains_take_no_place() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let ledger = open(folder.path());
     let mut chain = Chain::new("a");
     let (first, second) = (chain.next(10), chain.next(10));
@@ -139,7 +139,7 @@ fn the_same_contradictions_and_broken_chains_take_no_place() {
 
 #[test]
 fn the_same_statement_twice_in_one_batch_gets_one_place() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
@@ -160,7 +160,7 @@ fn the_same_statement_twice_in_one_batch_gets_one_place() {
 
 #[test]
 fn what_waits_during_a_sync_becomes_one_group() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
@@ -178,7 +178,7 @@ fn what_waits_during_a_sync_becomes_one_group() {
 
 #[test]
 fn a_batch_is_bounded_in_bytes() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
@@ -197,7 +197,7 @@ fn a_batch_is_bounded_in_bytes() {
 fn concurrent_appenders_keep_their_chains_in_order() {
     const CHAINS: usize = 24;
     const EACH: usize = 25;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let ledger = open(folder.path());
     let heads = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -225,7 +225,7 @@ fn concurrent_appenders_keep_their_chains_in_order() {
 
 #[test]
 fn nothing_is_seen_before_the_checkpoint_that_covers_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let ledger = open(folder.path());
     let mut chain = Chain::new("a");
     let first = Candidate { annotations: vec![(b"latest".to_vec(), b"first".to_vec())], ..chain.next(10) };
@@ -264,7 +264,7 @@ fn nothing_is_seen_before_the_checkpoint_that_covers_it() {
 
 #[test]
 fn a_full_queue_is_overload_and_costs_nothing_that_was_taken() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
@@ -282,7 +282,7 @@ fn a_full_queue_is_overload_and_costs_nothing_that_was_taken() {
 
 #[test]
 fn heads_and_annotations_are_listed_by_prefix_in_pages() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let ledger = open(folder.path());
     let names = ["camera/1/main/1", "camera/1/main/2", "camera/10/main/1", "camera/2/main/1", "user/7/1"];
     append_all(&ledger, names.iter().map(|name| Chain::new(name).next(10)));
@@ -307,7 +307,7 @@ fn heads_and_annotations_are_listed_by_prefix_in_pages() {
 
 #[test]
 fn a_reopened_ledger_goes_on_where_it_ended() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let mut chain = Chain::new("a");
     let mut heads = Vec::new();
     let mut before = None;
@@ -327,7 +327,7 @@ fn a_reopened_ledger_goes_on_where_it_ended() {
 
 #[test]
 fn a_second_opener_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let _ledger = open(folder.path());
     let refused = Ledger::open(folder.path(), options()).err().unwrap();
     assert!(matches!(refused, LedgerError::Storage(_)), "{refused}");
@@ -335,7 +335,7 @@ fn a_second_opener_is_refused() {
 
 #[test]
 fn dropping_the_ledger_still_answers_what_was_queued() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
@@ -358,7 +358,7 @@ fn dropping_the_ledger_still_answers_what_was_queued() {
 
 #[test]
 fn a_failed_signature_stops_the_writer_and_the_entry_is_signed_at_the_next_start() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let failing = FailingSigner::new(signers(1).remove(0), 1);
     let ledger = Ledger::open(folder.path(), Options { signers: vec![Arc::new(failing), signers(1).remove(1)], ..options() }).unwrap();
     let mut chain = Chain::new("a");
@@ -379,7 +379,7 @@ fn a_failed_signature_stops_the_writer_and_the_entry_is_signed_at_the_next_start
 
 #[test]
 fn a_panic_of_the_writer_answers_everybody() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let (ledger, gate) = gated_ledger(folder.path());
     let mut chain = Chain::new("a");
     let (sender, outcomes) = channel();
@@ -398,7 +398,7 @@ fn a_panic_of_the_writer_answers_everybody() {
 
 #[test]
 fn without_keys_nothing_is_opened() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let refused = Ledger::open(folder.path(), Options { signers: vec![], ..options() }).err().unwrap();
     assert!(matches!(refused, LedgerError::WrongLog(_)));
 }
@@ -406,7 +406,7 @@ fn without_keys_nothing_is_opened() {
 #[test]
 fn batches_are_bounded_however_they_are_configured() {
     for batch_entries_max in [0, 1, usize::MAX] {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = exhibit_power_loss::scratch();
         let ledger = Ledger::open(folder.path(), Options { batch_entries_max, ..options() }).unwrap();
         let mut chain = Chain::new("a");
         let outcomes = append_all(&ledger, (0..20).map(|_| chain.next(10)));

@@ -77,7 +77,7 @@ struct PowerCut {
 
 impl PowerCut {
     fn make() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = exhibit_power_loss::scratch();
         let failing = FailingSigner::new(signers(1).remove(0), ACKNOWLEDGED);
         let ledger = Ledger::open(folder.path(), Options { signers: vec![Arc::new(failing), signers(1).remove(1)], ..options() }).unwrap();
         let mut chain = Chain::new("a");
@@ -89,7 +89,7 @@ impl PowerCut {
 
     /// A copy with a damaged log, and the log's path.
     fn torn(&self, tear: Tear, from: usize) -> (TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = exhibit_power_loss::scratch();
         copy(self.folder.path(), folder.path());
         let path = log_in(folder.path());
         let mut log = fs::read(&path).unwrap();

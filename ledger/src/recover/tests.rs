@@ -12,7 +12,7 @@ use crate::database::{ENTRIES, FAMILIES, LEAVES, META, TILES};
 use crate::head_file::HeadFile;
 use crate::ledger::DATABASE_FOLDER;
 use crate::store::META_TREE;
-use crate::{Candidate, EntryPlace, Ledger, Options};
+use crate::{Candidate, EntryPlace, Ledger, LocalDisk, Options};
 
 const ORIGIN: &str = "ledger.example.org/test";
 /// Two full tiles at level 0 and 88 hashes in a third; the tail of 256 begins at 344, within the second.
@@ -184,7 +184,7 @@ fn a_database_behind_the_head_beside_it_is_refused() {
     let note = store(&ledger_of(SIZE + 1)).meta(META_CHECKPOINT).unwrap().unwrap();
     for size in [0, 1, SIZE] {
         let folder = ledger_of(size);
-        HeadFile::open(folder.path()).unwrap().0.write(SIZE + 1, &note).unwrap();
+        HeadFile::open(folder.path(), Arc::new(LocalDisk)).unwrap().0.write(SIZE + 1, &note).unwrap();
         assert_damaged(&folder, &format!("601 entries was signed and only {size} are there"));
     }
 }
@@ -193,9 +193,9 @@ fn a_database_behind_the_head_beside_it_is_refused() {
 fn a_head_beside_the_database_that_is_forked_or_forged_is_refused() {
     let folder = ledger_of(SIZE);
     let forked = Checkpoint { size: SIZE - 1, root: Hash([7; 32]), ..head_of(&folder) };
-    HeadFile::open(folder.path()).unwrap().0.write(SIZE - 1, &sign(&forked, &signers(1))).unwrap();
+    HeadFile::open(folder.path(), Arc::new(LocalDisk)).unwrap().0.write(SIZE - 1, &sign(&forked, &signers(1))).unwrap();
     assert_damaged(&folder, "it was forked");
-    HeadFile::open(folder.path()).unwrap().0.write(SIZE, &sign(&head_of(&folder), &signers(2))).unwrap();
+    HeadFile::open(folder.path(), Arc::new(LocalDisk)).unwrap().0.write(SIZE, &sign(&head_of(&folder), &signers(2))).unwrap();
     assert_damaged(&folder, "does not verify");
 }
 
@@ -205,7 +205,7 @@ fn a_head_beside_the_database_that_is_newer_than_the_checkpoint_within_is_publis
     append_unsigned(&store(&folder), SIZE, 1);
     let tree = store(&folder).tree().unwrap();
     let note = sign(&Checkpoint { origin: ORIGIN.into(), size: tree.size(), root: tree.root() }, &signers(1));
-    HeadFile::open(folder.path()).unwrap().0.write(tree.size(), &note).unwrap();
+    HeadFile::open(folder.path(), Arc::new(LocalDisk)).unwrap().0.write(tree.size(), &note).unwrap();
     assert_eq!(&*Ledger::open(folder.path(), options()).unwrap().checkpoint().unwrap().0, note);
 }
 
@@ -285,7 +285,7 @@ fn entry(index: u64) -> Vec<u8> {
 
 /// A signed ledger of so many entries, closed again.
 fn ledger_of(size: u64) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = exhibit_power_loss::scratch();
     let store = store(&folder);
     create_if_blank(&store, &Signing::new(options()).unwrap()).unwrap();
     if size > 0 {
@@ -318,7 +318,7 @@ fn append_unsigned(store: &Store, first: u64, count: u64) {
 }
 
 fn store(folder: &TempDir) -> Store {
-    Store::open(&folder.path().join(DATABASE_FOLDER), LogTail::MustBeWhole).unwrap().unwrap()
+    Store::open(&folder.path().join(DATABASE_FOLDER), LogTail::MustBeWhole, Arc::new(LocalDisk)).unwrap().unwrap()
 }
 
 fn head_of(folder: &TempDir) -> Checkpoint {

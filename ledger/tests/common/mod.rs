@@ -1,14 +1,16 @@
 //! What the tests of the ledger share: a log's keys, chains of candidates, and the oracle that re-verifies a whole ledger.
 #![allow(clippy::unwrap_used, dead_code)]
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError, Options};
 use exhibit_tlog::tile::{BundleId, TileId, decode_bundle};
 use exhibit_tlog::{
-    Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, MlDsa44NoteSigner, NoteError, NoteSigner, VerifierKey, leaf_hash, root_at,
-    root_of, verify_consistency,
+    Checkpoint, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, MlDsa44NoteSigner, NoteError, NoteSigner, VerifierKey,
+    leaf_hash, root_at, root_of, verify_consistency,
 };
 use zeroize::Zeroizing;
 
@@ -151,13 +153,56 @@ impl HashReader for Tiles<'_> {
 }
 
 /// Every head of `heads` must have been signed over a prefix of the same tree.
-pub fn check_consistent(ledger: &Ledger, heads: &[exhibit_tlog::Checkpoint]) {
+pub fn check_consistent(ledger: &Ledger, heads: &[Checkpoint]) {
     for pair in heads.windows(2) {
         let [old, new] = pair else { unreachable!("windows of two") };
         let path = ledger.consistency(old.size, new.size).unwrap().expect("both sizes were published");
         verify_consistency(old.size, &old.root, new.size, &new.root, &path).expect("two published heads are inconsistent");
         assert_eq!(ledger.root_at(old.size).unwrap(), Some(old.root));
     }
+}
+
+/// What a process said of its admissions (see `say`) before it ended.
+#[derive(Default)]
+pub struct Acknowledged {
+    pub lines: u64,
+    pub leaves: BTreeMap<u64, Hash>,
+    pub heads: BTreeMap<u64, Hash>,
+}
+
+impl Acknowledged {
+    /// Reads a whole line; others than acknowledgements are passed over.
+    pub fn read_line(&mut self, line: &str) {
+        let Some(text) = line.strip_prefix("acknowledged ") else {
+            return;
+        };
+        let fields: Vec<&str> = text.split(' ').collect();
+        let [index, leaf, size, root] = fields[..] else { panic!("{text}") };
+        let leaf = Hash::from_hex(leaf).unwrap();
+        assert_eq!(*self.leaves.entry(index.parse().unwrap()).or_insert(leaf), leaf, "one place for two entries");
+        let root = Hash::from_hex(root).unwrap();
+        assert_eq!(*self.heads.entry(size.parse().unwrap()).or_insert(root), root, "two roots of one size: a fork");
+        self.lines += 1;
+    }
+
+    /// All of it is there, and every head that was told is a part of the tree; gives the leaf hashes.
+    pub fn check(&self, ledger: &Ledger, what: &str) -> Vec<Hash> {
+        let leaves = verify_all(ledger);
+        for (index, leaf) in &self.leaves {
+            assert_eq!(leaves.get(*index as usize), Some(leaf), "{what}: acknowledged entry {index} is lost");
+        }
+        let heads = self.heads.iter().map(|(size, root)| Checkpoint { origin: ORIGIN.to_owned(), size: *size, root: *root });
+        let heads: Vec<Checkpoint> = heads.chain(ledger.checkpoint().map(|(_, head)| head)).collect();
+        check_consistent(ledger, &heads);
+        leaves
+    }
+}
+
+/// One line in one write, so that a kill leaves whole lines.
+pub fn say(admission: &Admission) {
+    let (place, head) = (&admission.place, &admission.head);
+    let line = format!("\nacknowledged {} {} {} {}\n", place.index, place.leaf, head.size, head.root);
+    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
 }
 
 /// Signs so many times, then fails.
