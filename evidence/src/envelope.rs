@@ -156,7 +156,9 @@ fn key_wrap(shared: &[u8; SECRET_BYTES]) -> AesKw<aes::Aes256> {
 fn demand_wrapping(certificate: &Certificate) -> Result<(), EnvelopeError> {
     match certificate.purpose() {
         KeyPurpose::Wrapping => Ok(()),
-        KeyPurpose::Authority | KeyPurpose::Signing => Err(EnvelopeError::NotForWrapping(certificate.common_name().to_owned())),
+        KeyPurpose::Authority | KeyPurpose::Signing | KeyPurpose::Timestamping | KeyPurpose::OcspSigning => {
+            Err(EnvelopeError::NotForWrapping(certificate.common_name().to_owned()))
+        }
     }
 }
 

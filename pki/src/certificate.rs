@@ -27,6 +27,10 @@ pub enum KeyPurpose {
     Signing,
     /// Receives wrapped keys (keyAgreement).
     Wrapping,
+    /// Signs timestamp tokens and nothing else (extendedKeyUsage timeStamping).
+    Timestamping,
+    /// Signs OCSP responses about its issuer's certificates and nothing else (extendedKeyUsage OCSPSigning).
+    OcspSigning,
 }
 
 impl std::fmt::Display for KeyPurpose {
@@ -35,6 +39,8 @@ impl std::fmt::Display for KeyPurpose {
             Self::Authority => "authority",
             Self::Signing => "signing",
             Self::Wrapping => "wrapping",
+            Self::Timestamping => "timestamping",
+            Self::OcspSigning => "OCSP signing",
         })
     }
 }
@@ -94,8 +100,7 @@ impl Certificate {
             return Err(Profile("it is not signed with ECDSA and SHA-384"));
         }
         let serial = tbs.serial_number().as_bytes();
-        let positive = serial.first().is_some_and(|first| *first < 0x80) && serial.iter().any(|byte| *byte != 0);
-        if !positive || serial.len() > SERIAL_BYTES_MAX {
+        if !is_serial(serial) {
             return Err(Profile("its serial number is not positive, or longer than 20 bytes"));
         }
         let moment = |time: x509_cert::time::Time| Timestamp::from_date_time(time.to_date_time());
@@ -256,6 +261,12 @@ impl Certificate {
     pub fn signature(&self) -> &[u8] {
         &self.signature
     }
+}
+
+/// True if these content octets are a serial number of RFC 5280 section 4.1.2.2: positive, at most 20 bytes.
+pub(crate) fn is_serial(octets: &[u8]) -> bool {
+    let positive = octets.first().is_some_and(|first| *first < 0x80) && octets.iter().any(|byte| *byte != 0);
+    positive && octets.len() <= SERIAL_BYTES_MAX
 }
 
 /// Where the signed part stands, provided that `der` is the one DER encoding of `certificate`.

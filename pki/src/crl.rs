@@ -24,7 +24,9 @@ use x509_cert::{
     time::Time,
 };
 
-use crate::{BadSignature, Certificate, KeyPurpose, Signer, SignerError, Timestamp, Verifier, issue::ecdsa_with_sha384};
+use crate::{
+    BadSignature, Certificate, KeyPurpose, Signer, SignerError, Timestamp, Verifier, certificate::is_serial, issue::ecdsa_with_sha384,
+};
 
 /// A list whose form is that of docs/formats/crl.md. Nothing in it is believed until `verify`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -276,6 +278,10 @@ fn tbs(list: &NewRevocationList<'_>, issuer: &Certificate) -> der::Result<TbsCer
 }
 
 fn entry(revocation: &Revocation) -> der::Result<RevokedCert> {
+    // The encoder would make a positive number of any bytes, and that would be another certificate's.
+    if !is_serial(&revocation.serial) {
+        return Err(der::Tag::Integer.value_error().into());
+    }
     let mut extensions = Vec::new();
     if let Some(reason) = revocation.reason {
         extensions.push(extension(CrlReason::OID, &reason.code())?);
@@ -346,8 +352,7 @@ fn revocations(entries: Option<&[RevokedCert]>, this_update: Timestamp) -> Resul
 
 fn revocation(entry: &RevokedCert) -> Result<Revocation, RevocationListError> {
     let serial = entry.serial_number.as_bytes();
-    let positive = serial.first().is_some_and(|first| *first < 0x80) && serial.iter().any(|byte| *byte != 0);
-    if !positive || serial.len() > SERIAL_BYTES_MAX {
+    if !is_serial(serial) {
         return Err(Profile("a serial number is not positive, or longer than 20 bytes"));
     }
     let mut found = Revocation { serial: serial.to_vec(), revoked: moment(entry.revocation_date)?, reason: None, invalid_since: None };
@@ -358,7 +363,7 @@ fn revocation(entry: &RevokedCert) -> Result<Revocation, RevocationListError> {
         match extension.extn_id {
             // An entry of another authority's certificate says so by an extension that is critical.
             _ if extension.critical => return Err(Profile("an entry has a critical extension")),
-            CrlReason::OID => found.reason = RevocationReason::of(decode(value)?)?,
+            CrlReason::OID => found.reason = RevocationReason::of(decode(value)?).map_err(Profile)?,
             ID_CE_INVALIDITY_DATE => {
                 found.invalid_since = Some(Timestamp::from_date_time(decode::<GeneralizedTime>(value)?.to_date_time()));
             }
@@ -372,7 +377,8 @@ fn revocation(entry: &RevokedCert) -> Result<Revocation, RevocationListError> {
 }
 
 impl RevocationReason {
-    fn of(code: CrlReason) -> Result<Option<Self>, RevocationListError> {
+    /// `None` where no reason is given.
+    pub(crate) fn of(code: CrlReason) -> Result<Option<Self>, &'static str> {
         Ok(Some(match code {
             CrlReason::Unspecified => return Ok(None),
             CrlReason::KeyCompromise => Self::KeyCompromise,
@@ -383,11 +389,11 @@ impl RevocationReason {
             CrlReason::CertificateHold => Self::Hold,
             CrlReason::PrivilegeWithdrawn => Self::PrivilegeWithdrawn,
             CrlReason::AaCompromise => Self::AttributeAuthorityCompromise,
-            CrlReason::RemoveFromCRL => return Err(Profile("an entry takes something back, which only delta lists do")),
+            CrlReason::RemoveFromCRL => return Err("an entry takes something back, which only delta lists do"),
         }))
     }
 
-    fn code(self) -> CrlReason {
+    pub(crate) fn code(self) -> CrlReason {
         match self {
             Self::KeyCompromise => CrlReason::KeyCompromise,
             Self::AuthorityCompromise => CrlReason::CaCompromise,
@@ -429,5 +435,3 @@ use RevocationListError::{Malformed, Profile};
 const LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// RFC 5280 has six of lists and three of entries.
 const EXTENSIONS_MAX: usize = 16;
-/// RFC 5280 section 4.1.2.2.
-const SERIAL_BYTES_MAX: usize = 20;

@@ -6,10 +6,11 @@ use const_oid::{
     AssociatedOid,
     db::{
         rfc5280::{ID_CE_INHIBIT_ANY_POLICY, ID_CE_NAME_CONSTRAINTS, ID_CE_POLICY_CONSTRAINTS, ID_CE_POLICY_MAPPINGS},
-        rfc5912::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH},
+        rfc5912::{ID_KP_CLIENT_AUTH, ID_KP_OCSP_SIGNING, ID_KP_SERVER_AUTH, ID_KP_TIME_STAMPING},
+        rfc6960::ID_PKIX_OCSP_NOCHECK,
     },
 };
-use der::Decode;
+use der::{Decode, asn1::Null};
 use x509_cert::ext::{
     Extension,
     pkix::{
@@ -18,7 +19,7 @@ use x509_cert::ext::{
     },
 };
 
-use crate::{CertificateError, Identity, KeyPurpose, Role, TrustDomain, identity::is_dns_name};
+use crate::{CertificateError, Identity, KeyPurpose, Role, Subject, TrustDomain, identity::is_dns_name};
 
 /// What the extensions of a certificate say, each in its profile.
 pub(crate) struct Extensions {
@@ -59,17 +60,16 @@ impl Extensions {
             KeyPurpose::Authority => Holder::Authority(
                 TrustDomain::parse_uri(uri).map_err(|_| Profile("an authority's URI is not that of a SPIFFE trust domain"))?,
             ),
-            KeyPurpose::Signing | KeyPurpose::Wrapping => {
-                Holder::EndEntity(Identity::parse(uri).map_err(|_| Profile("its URI is not an Exhibit identity"))?)
-            }
+            _ => Holder::EndEntity(Identity::parse(uri).map_err(|_| Profile("its URI is not an Exhibit identity"))?),
         };
         if purpose != KeyPurpose::Signing && !names.server_names.is_empty() {
             return Err(Profile("only a signing certificate may name servers"));
         }
-        if purpose != KeyPurpose::Authority && found.roles.is_empty() {
-            return Err(Profile("it has no role"));
-        }
+        check_roles(purpose, &holder, &found.roles)?;
         check_extended_usage(purpose, found.extended_usage.as_ref(), &names.server_names)?;
+        if found.unchecked != (purpose == KeyPurpose::OcspSigning) {
+            return Err(Profile("that its revocation is not checked stands in the certificates of responders, and in no others"));
+        }
         Ok(Self {
             subject_key_identifier: found.subject_key_identifier.ok_or(Profile("it has no subject key identifier"))?,
             authority_key_identifier: found.authority_key_identifier,
@@ -89,13 +89,20 @@ struct Found {
     authority_key_identifier: Option<Vec<u8>>,
     constraints: Option<BasicConstraints>,
     usage: Option<KeyUsage>,
-    extended_usage: Option<ExtendedKeyUsage>,
+    /// Critical, and what for.
+    extended_usage: Option<(bool, ExtendedKeyUsage)>,
     alternative_names: Option<AlternativeNames>,
     roles: Vec<Role>,
+    /// id-pkix-ocsp-nocheck: nobody can ask a responder about itself.
+    unchecked: bool,
 }
 
 impl Found {
     fn collect(extensions: &[Extension]) -> Result<Self, CertificateError> {
+        // Before they are compared each with each.
+        if extensions.len() > EXTENSIONS_MAX {
+            return Err(Profile("it has too many extensions"));
+        }
         let mut found = Self::default();
         for (position, extension) in extensions.iter().enumerate() {
             if extensions[..position].iter().any(|earlier| earlier.extn_id == extension.extn_id) {
@@ -114,10 +121,14 @@ impl Found {
                 }
                 BasicConstraints::OID if *critical => found.constraints = Some(decode(value)?),
                 KeyUsage::OID if *critical => found.usage = Some(decode(value)?),
-                ExtendedKeyUsage::OID => found.extended_usage = Some(decode(value)?),
+                ExtendedKeyUsage::OID => found.extended_usage = Some((*critical, decode(value)?)),
                 SubjectAltName::OID => found.alternative_names = Some(AlternativeNames::of(&decode(value)?)?),
                 CertificatePolicies::OID if !critical => found.roles = roles(&decode(value)?)?,
-                SubjectKeyIdentifier::OID | AuthorityKeyIdentifier::OID | CertificatePolicies::OID => {
+                ID_PKIX_OCSP_NOCHECK if !critical => {
+                    decode::<Null>(value)?;
+                    found.unchecked = true;
+                }
+                SubjectKeyIdentifier::OID | AuthorityKeyIdentifier::OID | CertificatePolicies::OID | ID_PKIX_OCSP_NOCHECK => {
                     return Err(Profile("an extension is critical that must not be"));
                 }
                 BasicConstraints::OID | KeyUsage::OID => return Err(Profile("an extension is not critical that must be")),
@@ -138,7 +149,11 @@ impl Found {
         let purpose = if usage == KeyUsages::KeyCertSign || usage == (KeyUsages::KeyCertSign | KeyUsages::CRLSign) {
             KeyPurpose::Authority
         } else if usage == KeyUsages::DigitalSignature {
-            KeyPurpose::Signing
+            match &self.extended_usage {
+                Some((_, usage)) if usage.0 == [ID_KP_TIME_STAMPING] => KeyPurpose::Timestamping,
+                Some((_, usage)) if usage.0 == [ID_KP_OCSP_SIGNING] => KeyPurpose::OcspSigning,
+                _ => KeyPurpose::Signing,
+            }
         } else if usage == KeyUsages::KeyAgreement {
             KeyPurpose::Wrapping
         } else {
@@ -174,18 +189,49 @@ impl AlternativeNames {
     }
 }
 
-fn check_extended_usage(purpose: KeyPurpose, usage: Option<&ExtendedKeyUsage>, server_names: &[String]) -> Result<(), CertificateError> {
+/// Who signs for an authority, be it times or statuses, has no role: nothing else that the key signs counts.
+fn check_roles(purpose: KeyPurpose, holder: &Holder, roles: &[Role]) -> Result<(), CertificateError> {
+    let of_authority = matches!(holder, Holder::EndEntity(Identity { subject: Subject::Authority(_), .. }));
+    match purpose {
+        KeyPurpose::Authority => Ok(()),
+        KeyPurpose::Signing | KeyPurpose::Wrapping if roles.is_empty() => Err(Profile("it has no role")),
+        KeyPurpose::Signing | KeyPurpose::Wrapping => Ok(()),
+        KeyPurpose::Timestamping | KeyPurpose::OcspSigning if !roles.is_empty() => {
+            Err(Profile("it has a role, and its key only serves an authority"))
+        }
+        KeyPurpose::Timestamping | KeyPurpose::OcspSigning if !of_authority => {
+            Err(Profile("it is of an authority's service, and its identity is not of an authority"))
+        }
+        KeyPurpose::Timestamping | KeyPurpose::OcspSigning => Ok(()),
+    }
+}
+
+fn check_extended_usage(
+    purpose: KeyPurpose,
+    usage: Option<&(bool, ExtendedKeyUsage)>,
+    server_names: &[String],
+) -> Result<(), CertificateError> {
     let expected: &[_] = match purpose {
+        KeyPurpose::Timestamping => &[ID_KP_TIME_STAMPING],
+        KeyPurpose::OcspSigning => &[ID_KP_OCSP_SIGNING],
         KeyPurpose::Authority | KeyPurpose::Wrapping => &[],
         KeyPurpose::Signing if server_names.is_empty() => &[ID_KP_CLIENT_AUTH],
         KeyPurpose::Signing => &[ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH],
     };
-    let found = usage.map_or(&[][..], |usage| &usage.0);
+    // RFC 3161 section 2.3.
+    if purpose == KeyPurpose::Timestamping && usage.is_some_and(|(critical, _)| !critical) {
+        return Err(Profile("an extension is not critical that must be"));
+    }
+    let found = usage.map_or(&[][..], |(_, usage)| &usage.0);
     let same = found.len() == expected.len() && expected.iter().all(|usage| found.contains(usage));
     if same { Ok(()) } else { Err(Profile("its extended key usage is not that of its purpose")) }
 }
 
 fn roles(policies: &CertificatePolicies) -> Result<Vec<Role>, CertificateError> {
+    // Before they are compared each with each.
+    if policies.0.len() > POLICIES_MAX {
+        return Err(Profile("it has too many policies"));
+    }
     let mut roles = Vec::new();
     for (position, policy) in policies.0.iter().enumerate() {
         if policies.0[..position].iter().any(|earlier| earlier.policy_identifier == policy.policy_identifier) {
@@ -211,3 +257,7 @@ use CertificateError::Profile;
 
 /// Longer than any digest that makes key identifiers (RFC 7093).
 const KEY_IDENTIFIER_BYTES_MAX: usize = 64;
+/// RFC 5280 has 17, and strangers add a few of their own.
+const EXTENSIONS_MAX: usize = 32;
+/// There are seven roles, and strangers have policies of their own.
+const POLICIES_MAX: usize = 32;

@@ -7,11 +7,14 @@ use core::net::IpAddr;
 
 use const_oid::{
     AssociatedOid,
-    db::rfc5912::{ECDSA_WITH_SHA_384, ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH},
+    db::{
+        rfc5912::{ECDSA_WITH_SHA_384, ID_KP_CLIENT_AUTH, ID_KP_OCSP_SIGNING, ID_KP_SERVER_AUTH, ID_KP_TIME_STAMPING},
+        rfc6960::ID_PKIX_OCSP_NOCHECK,
+    },
 };
 use der::{
     Decode, Encode, Sequence,
-    asn1::{BitString, Ia5String, OctetString},
+    asn1::{BitString, Ia5String, Null, OctetString},
 };
 use sha2::{Digest, Sha256};
 use x509_cert::{
@@ -40,9 +43,9 @@ pub struct EndEntity<'a> {
     pub identity: &'a Identity,
     /// The certified key.
     pub public_key: &'a PublicKey,
-    /// Signing (with clientAuth, and serverAuth where there are server names) or wrapping.
+    /// Signing (with clientAuth, and serverAuth where there are server names), wrapping, or a service of an authority's.
     pub purpose: KeyPurpose,
-    /// The roles, at least one.
+    /// The roles: at least one, but none for timestamping and OCSP signing.
     pub roles: &'a [Role],
     /// DNS names and IP addresses (as text) that TLS clients reach it by.
     pub server_names: &'a [String],
@@ -103,9 +106,6 @@ pub fn issue_end_entity(
     issuance: &Issuance,
 ) -> Result<Certificate, IssueError> {
     check_issuer(issuer, signer, &entity.identity.domain, entity.roles)?;
-    if entity.roles.is_empty() {
-        return Err(IssueError::Refused("it has no role"));
-    }
     let mut extensions = ExtensionList::new(entity.public_key, Some(issuer))?;
     extensions.end_entity(entity)?;
     let subject = name::of_identity(entity.identity).ok_or(IssueError::Refused("the identity is not well-formed"))?;
@@ -156,6 +156,8 @@ impl ExtensionList {
         let (usage, mut extended) = match entity.purpose {
             KeyPurpose::Signing => (KeyUsages::DigitalSignature, vec![ID_KP_CLIENT_AUTH]),
             KeyPurpose::Wrapping if entity.server_names.is_empty() => (KeyUsages::KeyAgreement, vec![]),
+            KeyPurpose::Timestamping => (KeyUsages::DigitalSignature, vec![ID_KP_TIME_STAMPING]),
+            KeyPurpose::OcspSigning => (KeyUsages::DigitalSignature, vec![ID_KP_OCSP_SIGNING]),
             KeyPurpose::Wrapping => return Err(IssueError::Refused("only a signing certificate may name servers")),
             KeyPurpose::Authority => return Err(IssueError::Refused("an authority is not an end entity")),
         };
@@ -168,7 +170,11 @@ impl ExtensionList {
         }
         self.add(true, &KeyUsage(usage.into()))?;
         if !extended.is_empty() {
-            self.add(false, &ExtendedKeyUsage(extended))?;
+            self.add(entity.purpose == KeyPurpose::Timestamping, &ExtendedKeyUsage(extended))?;
+        }
+        if entity.purpose == KeyPurpose::OcspSigning {
+            let extn_value = OctetString::new(Null.to_der().map_err(encoding)?).map_err(encoding)?;
+            self.0.push(Extension { extn_id: ID_PKIX_OCSP_NOCHECK, critical: false, extn_value });
         }
         self.add(false, &SubjectAltName(names))?;
         self.policies(entity.roles)

@@ -10,6 +10,7 @@ pub mod foreign;
 pub mod identity;
 pub mod issue;
 mod name;
+pub mod ocsp;
 pub mod oid;
 pub mod path;
 mod pem;
@@ -23,6 +24,7 @@ pub use crl::{RevocationList, RevocationListError, VerifiedRevocationList, make_
 pub use foreign::{ChainCertificate, ChainCertificateError, ChainError, DigestAlgorithm};
 pub use identity::{Identity, IdentityError, Role, Subject, TrustDomain};
 pub use issue::{EndEntity, Issuance, IssueError, issue_end_entity, issue_issuing_ca, issue_root};
+pub use ocsp::{OcspRequest, OcspResponder, OcspResponse, VerifiedOcspResponse};
 pub use path::{PathError, ValidatedPath, validate_path};
 pub use request::{CertificateRequest, RequestError, build_request_pem};
 #[cfg(feature = "aws-lc")]

@@ -376,6 +376,8 @@ fn a_list_that_would_not_be_believed_is_not_made() {
     assert_eq!(refusal(&new(&good), &city.camera(), 3), Some(RevocationListError::NotAnIssuer));
     let twice = [revocation(&[7], None, None), revocation(&[7], None, None)];
     assert_eq!(refusal(&new(&twice), &city.issuing, 2), Some(RevocationListError::Profile("it has a certificate twice")));
+    let negative = [revocation(&[0x80], None, None)];
+    assert_eq!(refusal(&new(&negative), &city.issuing, 2), Some(RevocationListError::Malformed), "another serial number was revoked");
     let late = NewRevocationList { this_update: at("2026-11-18T11:59:59.000Z"), ..new(&good) };
     assert_eq!(refusal(&late, &city.issuing, 2), Some(RevocationListError::Profile("a revocation is later than the list")));
     assert_eq!(refusal(&new(&[revocation(&[1; 21], None, None)]), &city.issuing, 2), Some(RevocationListError::Malformed));

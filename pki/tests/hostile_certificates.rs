@@ -151,6 +151,66 @@ fn a_certificate_with_a_flaw_is_refused() {
     }
 }
 
+/// What serves an authority, and the two ways in which its certificates differ from others.
+#[test]
+fn a_service_of_an_authority_is_nothing_else() {
+    let city = City::new();
+    let service = |purpose: &str| {
+        Forgery::camera(&city)
+            .replace(EXTENDED_USAGE, tlv(0x30, &[&oid(purpose)]))
+            .replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/authority/1"]))
+            .without(POLICIES)
+    };
+    let (times, statuses) =
+        (service("1.3.6.1.5.5.7.3.8").criticality(EXTENDED_USAGE, true), service("1.3.6.1.5.5.7.3.9").with(NO_CHECK, false, vec![5, 0]));
+    let parse = |forgery: Forgery| Certificate::from_der(&forgery.sign(&city.issuing_key));
+    assert_eq!(parse(times.clone()).unwrap().purpose(), KeyPurpose::Timestamping);
+    assert_eq!(parse(statuses.clone()).unwrap().purpose(), KeyPurpose::OcspSigning);
+    let both = tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.8"), &oid("1.3.6.1.5.5.7.3.9")]);
+    let usage = "its extended key usage is not that of its purpose";
+    let unchecked = "that its revocation is not checked stands in the certificates of responders, and in no others";
+    let role = "it has a role, and its key only serves an authority";
+    let identity = "it is of an authority's service, and its identity is not of an authority";
+    let authority_role = || policies(&["2.25.1586047359.2.7"]);
+    let camera = || uris(&["spiffe://city.example/camera/102"]);
+    let with_server = tlv(0x30, &[&tlv(0x86, &[b"spiffe://city.example/authority/1"]), &tlv(0x82, &[b"localhost"])]);
+    for (flaw, reason, forgery) in [
+        ("a timestamping authority's role", role, times.clone().with(POLICIES, false, authority_role())),
+        ("a responder's role", role, statuses.clone().with(POLICIES, false, authority_role())),
+        ("a timestamping camera", identity, times.clone().replace(ALTERNATIVE_NAME, camera())),
+        ("a responding camera", identity, statuses.clone().replace(ALTERNATIVE_NAME, camera())),
+        ("timestamps not critical", "an extension is not critical that must be", times.clone().criticality(EXTENDED_USAGE, false)),
+        ("both services", usage, times.clone().replace(EXTENDED_USAGE, both).with(POLICIES, false, authority_role())),
+        ("a responder without nocheck", unchecked, statuses.clone().without(NO_CHECK)),
+        ("a timestamping authority with nocheck", unchecked, times.clone().with(NO_CHECK, false, vec![5, 0])),
+        ("a camera with nocheck", unchecked, Forgery::camera(&city).with(NO_CHECK, false, vec![5, 0])),
+        ("an authority with nocheck", unchecked, Forgery::authority(&city).with(NO_CHECK, false, vec![5, 0])),
+        ("nocheck critical", "an extension is critical that must not be", statuses.clone().criticality(NO_CHECK, true)),
+        ("a timestamping server", "only a signing certificate may name servers", times.clone().replace(ALTERNATIVE_NAME, with_server)),
+    ] {
+        assert_eq!(parse(forgery).err(), Some(CertificateError::Profile(reason)), "{flaw}");
+    }
+    assert_eq!(parse(statuses.replace(NO_CHECK, vec![1, 1, 0xff])).err(), Some(CertificateError::Malformed), "nocheck with content");
+}
+
+#[test]
+fn what_is_compared_each_with_each_is_counted_first() {
+    let city = City::new();
+    let camera = Forgery::camera(&city);
+    let kinds: Vec<String> = (0..33).map(|number| format!("1.2.3.{number}")).collect();
+    let refusal = |forgery: &Forgery| Certificate::from_der(&forgery.sign(&city.issuing_key)).err();
+    let crowded =
+        |count: usize| kinds[..count - camera.extensions.len()].iter().fold(camera.clone(), |f, kind| f.with(kind, false, vec![5, 0]));
+    assert_eq!(refusal(&crowded(32)), None);
+    assert_eq!(refusal(&crowded(33)), Some(CertificateError::Profile("it has too many extensions")));
+    let named = |count: usize| {
+        let list: Vec<&str> = std::iter::once("2.25.1586047359.2.1").chain(kinds.iter().map(String::as_str)).take(count).collect();
+        camera.clone().replace(POLICIES, policies(&list))
+    };
+    assert_eq!(refusal(&named(32)), None);
+    assert_eq!(refusal(&named(33)), Some(CertificateError::Profile("it has too many policies")));
+}
+
 #[test]
 fn bytes_that_are_not_one_certificate_in_der_are_refused() {
     let city = City::new();

@@ -52,6 +52,28 @@ fn an_authority_refuses_what_it_may_not_issue() {
 }
 
 #[test]
+fn an_authority_certifies_its_services() {
+    let city = City::new();
+    let (identity, holder) = (identity("authority/time"), key(8));
+    let entity = EndEntity {
+        identity: &identity,
+        public_key: holder.public_key(),
+        purpose: KeyPurpose::Timestamping,
+        roles: &[],
+        server_names: &[],
+    };
+    let issue = |entity: EndEntity<'_>| issue_end_entity(&entity, &city.issuing, &city.issuing_key, &issuance(3));
+    for purpose in [KeyPurpose::Timestamping, KeyPurpose::OcspSigning] {
+        assert_eq!(issue(EndEntity { purpose, ..entity }).unwrap().purpose(), purpose);
+        assert!(refused(issue(EndEntity { purpose, roles: &[Role::Authority], ..entity })), "{purpose} with a role");
+        assert!(refused(issue(EndEntity { purpose, server_names: &["localhost".to_owned()], ..entity })), "{purpose} for a server");
+        let camera = self::identity("camera/102");
+        assert!(refused(issue(EndEntity { purpose, identity: &camera, ..entity })), "{purpose} for a camera");
+    }
+    assert!(refused(issue(EndEntity { purpose: KeyPurpose::Signing, ..entity })), "a signing certificate without a role");
+}
+
+#[test]
 fn an_issuing_authority_makes_no_authorities() {
     let city = City::new();
     let holder = key(6);

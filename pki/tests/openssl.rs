@@ -42,6 +42,8 @@ fn openssl_believes_our_certificates() {
         ("any", city.issue("user/8c1", &both, KeyPurpose::Wrapping, &[], &key(6))),
         ("any", city.issue("authority/1", &[Role::Authority], KeyPurpose::Signing, &[], &key(7))),
         ("any", city.issue(&format!("user/{}", "a".repeat(64)), &both, KeyPurpose::Signing, &[], &key(5))),
+        ("timestampsign", city.issue("authority/time", &[], KeyPurpose::Timestamping, &[], &key(8))),
+        ("ocsphelper", city.issue("authority/ocsp", &[], KeyPurpose::OcspSigning, &[], &key(8))),
     ] {
         write(&folder, "leaf.pem", certificate.to_pem());
         let verify = "verify -x509_strict -attime 1795176000 -CAfile root.pem -untrusted issuing.pem -purpose";

@@ -7,13 +7,14 @@ use std::{fs, path::Path, process::Command};
 
 use const_oid::ObjectIdentifier;
 use exhibit_pki::{
-    ChainCertificate, ChainError, DigestAlgorithm, Signer, TimestampAuthority, TimestampRequest, TimestampToken, TimestampTokenError,
-    TimestampTrust,
+    ChainCertificate, ChainError, DigestAlgorithm, KeyPurpose, Signer, TimestampAuthority, TimestampRequest, TimestampToken,
+    TimestampTokenError, TimestampTrust,
     timestamp_token::{AuthorityError, Imprint, Nonce, RequestRefusal, ResponseError, token_of_response},
 };
 use support::*;
 use tempfile::TempDir;
 
+/// Of the authority that openssl plays.
 const POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.3.4.9");
 const MESSAGE: &[u8] = b"a checkpoint";
 
@@ -563,7 +564,7 @@ fn city_folder(city: &City) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     write(&folder, "root.pem", city.root.to_pem());
     write(&folder, "issuing.pem", city.issuing.to_pem());
-    write(&folder, "authority.der", authority_certificate(city).sign(&city.issuing_key));
+    write(&folder, "authority.der", city.issue("authority/time", &[], KeyPurpose::Timestamping, &[], &key(8)).der());
     write(&folder, "message", MESSAGE);
     openssl(folder.path(), "x509 -inform DER -in authority.der -out authority.pem").unwrap();
     let both = [read(&folder, "issuing.pem"), read(&folder, "authority.pem")].concat();
@@ -908,11 +909,7 @@ fn limits_hold_where_nothing_else_is_wrong() {
     let large = certificate.clone().with("1.2.3", false, vec![0; 17_000]);
     assert_eq!(parse(&large), Some("it is too large"), "a certificate of more than 16 KiB");
     let many: Vec<String> = (0..28).map(|number| format!("1.2.3.{number}")).collect();
-    let crowded = |count| {
-        many.iter()
-            .take(count)
-            .fold(certificate.clone(), |found, kind| found.with(Box::leak(kind.clone().into_boxed_str()), false, vec![5, 0]))
-    };
+    let crowded = |count| many.iter().take(count).fold(certificate.clone(), |found, kind| found.with(kind, false, vec![5, 0]));
     assert_eq!(parse(&crowded(32 - certificate.extensions.len())), None);
     assert_eq!(parse(&crowded(33 - certificate.extensions.len())), Some("it has too many extensions"));
     let mut written_out = certificate.clone();

@@ -80,7 +80,7 @@ pub struct Forgery {
     pub public_key: Vec<u8>,
     pub after_key: Vec<u8>,
     /// Object identifier, critical, value.
-    pub extensions: Vec<(&'static str, bool, Vec<u8>)>,
+    pub extensions: Vec<(String, bool, Vec<u8>)>,
 }
 
 pub const SUBJECT_KEY: &str = "2.5.29.14";
@@ -90,6 +90,7 @@ pub const BASIC_CONSTRAINTS: &str = "2.5.29.19";
 pub const POLICIES: &str = "2.5.29.32";
 pub const AUTHORITY_KEY: &str = "2.5.29.35";
 pub const EXTENDED_USAGE: &str = "2.5.29.37";
+pub const NO_CHECK: &str = "1.3.6.1.5.5.7.48.1.5";
 
 pub const SIGNING_USAGE: &[u8] = &[3, 2, 7, 0x80];
 pub const AGREEMENT_USAGE: &[u8] = &[3, 2, 3, 0x08];
@@ -110,13 +111,13 @@ impl Forgery {
             public_key: key(3).public_key().to_spki_der(),
             after_key: vec![],
             extensions: vec![
-                (SUBJECT_KEY, false, tlv(4, &[b"the camera"])),
-                (AUTHORITY_KEY, false, tlv(0x30, &[&tlv(0x80, &[city.issuing.subject_key_identifier()])])),
-                (BASIC_CONSTRAINTS, true, tlv(0x30, &[])),
-                (KEY_USAGE, true, SIGNING_USAGE.to_vec()),
-                (EXTENDED_USAGE, false, tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.2")])),
-                (ALTERNATIVE_NAME, false, uris(&["spiffe://city.example/camera/102"])),
-                (POLICIES, false, policies(&["2.25.1586047359.2.1"])),
+                (SUBJECT_KEY.to_owned(), false, tlv(4, &[b"the camera"])),
+                (AUTHORITY_KEY.to_owned(), false, tlv(0x30, &[&tlv(0x80, &[city.issuing.subject_key_identifier()])])),
+                (BASIC_CONSTRAINTS.to_owned(), true, tlv(0x30, &[])),
+                (KEY_USAGE.to_owned(), true, SIGNING_USAGE.to_vec()),
+                (EXTENDED_USAGE.to_owned(), false, tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.2")])),
+                (ALTERNATIVE_NAME.to_owned(), false, uris(&["spiffe://city.example/camera/102"])),
+                (POLICIES.to_owned(), false, policies(&["2.25.1586047359.2.1"])),
             ],
         }
     }
@@ -128,17 +129,17 @@ impl Forgery {
         forgery.subject = city.issuing.subject_der().to_vec();
         forgery.public_key = key(2).public_key().to_spki_der();
         forgery.extensions = vec![
-            (SUBJECT_KEY, false, tlv(4, &[city.issuing.subject_key_identifier()])),
-            (AUTHORITY_KEY, false, tlv(0x30, &[&tlv(0x80, &[city.root.subject_key_identifier()])])),
-            (BASIC_CONSTRAINTS, true, tlv(0x30, &[&[1, 1, 0xff], &[2, 1, 0]])),
-            (KEY_USAGE, true, ISSUING_USAGE.to_vec()),
-            (ALTERNATIVE_NAME, false, uris(&["spiffe://city.example"])),
-            (POLICIES, false, policies(&["2.25.1586047359.2.1"])),
+            (SUBJECT_KEY.to_owned(), false, tlv(4, &[city.issuing.subject_key_identifier()])),
+            (AUTHORITY_KEY.to_owned(), false, tlv(0x30, &[&tlv(0x80, &[city.root.subject_key_identifier()])])),
+            (BASIC_CONSTRAINTS.to_owned(), true, tlv(0x30, &[&[1, 1, 0xff], &[2, 1, 0]])),
+            (KEY_USAGE.to_owned(), true, ISSUING_USAGE.to_vec()),
+            (ALTERNATIVE_NAME.to_owned(), false, uris(&["spiffe://city.example"])),
+            (POLICIES.to_owned(), false, policies(&["2.25.1586047359.2.1"])),
         ];
         forgery
     }
 
-    pub fn replace(mut self, extension: &'static str, value: Vec<u8>) -> Self {
+    pub fn replace(mut self, extension: &str, value: Vec<u8>) -> Self {
         self.extensions.iter_mut().find(|found| found.0 == extension).unwrap().2 = value;
         self
     }
@@ -150,8 +151,8 @@ impl Forgery {
         self
     }
 
-    pub fn with(mut self, extension: &'static str, critical: bool, value: Vec<u8>) -> Self {
-        self.extensions.push((extension, critical, value));
+    pub fn with(mut self, extension: &str, critical: bool, value: Vec<u8>) -> Self {
+        self.extensions.push((extension.to_owned(), critical, value));
         self
     }
 
