@@ -348,7 +348,7 @@ async fn the_rules_of_camera_streams() {
     // A type that is not known, and one that is the appliance's own.
     let unknown = Writer::new(world.camera.clone(), &format!("{SERIES}/20261122T115958Z"), &world.anchor);
     let body = serde_json::json!({"attachments": []});
-    let signed = unknown.next(Body::Unknown { type_name: "heartbeat/v1".to_owned(), attachments: vec![], body });
+    let signed = unknown.next(Body::Unknown { type_name: "weather/v1".to_owned(), attachments: vec![], body });
     let mut connection = world.connect(&world.camera).await;
     assert_eq!(connection.put(&signed, &[], &[]).await.status, 422, "a type that is not known");
 }

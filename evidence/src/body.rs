@@ -2,14 +2,40 @@
 //!
 //! It does not know who signed a statement, nor what stands before or after it in its stream.
 
+mod appliance;
+mod authority;
+mod camera;
+mod device;
+mod form;
+mod log;
+mod person;
 pub(crate) mod read;
-pub(crate) mod write;
+mod sharing;
 
-use exhibit_pki::{Fingerprint, Timestamp};
+use exhibit_pki::Role;
 use exhibit_tlog::Hash;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{Head, StreamName, json, segment};
+pub use appliance::{Access, Ban, BanKind, BanReason, Contradiction, Erased, Erasure, ErasureReason, Retention};
+pub use authority::{
+    CertificateBody, CertificateRevocation, DevicePolicy, ENROLMENT_CONTEXT, Enrolment, REVOCATION_REASONS, enrolment_qualifying_data,
+};
+pub use camera::{Close, CloseReason, Continues, Epoch, EpochReason, Gap, GapCause, Segment, StreamPosition};
+pub use device::{
+    ATTESTATION_CONTEXT, Attestation, AttestationKind, Config, Event, EventKind, Heartbeat, Mode, Source, SourceKind,
+    attestation_qualifying_data,
+};
+pub use log::{Genesis, LogBatch, Predecessor, Start, Succession, SuccessionReason, Successor, TimestampBody};
+pub use person::{Approve, Hold, Login, Release, Reopen};
+pub use sharing::{Export, Fetch, Grant, Group, Output, Recipients, Redaction, Request, Revoke};
+
+use crate::{
+    Statement, StreamName,
+    json::{self, JsonError, Object, ObjectWriter},
+    segment,
+};
+use form::{BodyForm, Issuer};
 
 /// A statement names at most this many attachments.
 pub const ATTACHMENTS_MAX: usize = 16;
@@ -23,8 +49,8 @@ pub const ERASABLE_SALT_BYTES: usize = 32;
 pub const SEGMENT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// A segment's ciphertext is at most this long: the plaintext, and a tag for each fragment.
 pub const SEGMENT_CIPHERTEXT_BYTES_MAX: u64 = SEGMENT_BYTES_MAX + (segment::FRAGMENTS_MAX * segment::TAG_BYTES) as u64;
-/// A segment is at most this long: nothing records one frame in ten minutes.
-pub const SEGMENT_DURATION_MAX_MS: u64 = 600_000;
+/// A segment is at most this long: it is the least that can be lost alone, and a camera cuts what is longer.
+pub const SEGMENT_DURATION_MAX_MS: u64 = 10_000;
 /// What a segment may be.
 pub const MEDIA_TYPES: [&str; 2] = ["video/mp4", "image/jpeg"];
 /// A set names at most this many recipients, which is what an envelope may have.
@@ -45,8 +71,24 @@ pub const ORIGIN_BYTES_MAX: usize = 255;
 pub const WITNESS_POLICY_BYTES_MAX: usize = 8 * 1024;
 /// A program's version is at most this long.
 pub const VERSION_BYTES_MAX: usize = 128;
+/// Names of groups and of rules of retention are at most this long.
+pub const NAME_BYTES_MAX: usize = 64;
+/// A group has at most this many members, who must fit an envelope like the recipients of a set.
+pub const GROUP_MEMBERS_MAX: usize = RECIPIENTS_MAX;
+/// The description of a camera's source is at most this long: a URL without its query, or a device's name.
+pub const SOURCE_DESCRIPTION_BYTES_MAX: usize = 255;
+/// What an event tells beside its kind is at most this long: a line or two for people.
+pub const EVENT_DETAIL_BYTES_MAX: usize = 512;
+/// A login may be shown for at most this long: the time to find a card and type a PIN, and clocks that differ by a minute.
+pub const LOGIN_LIFETIME_MAX_MS: u64 = 5 * 60 * 1000;
+/// An erasure names at most this many attachments, as far as they fit a statement; more take another.
+pub const ERASED_MAX: usize = 256;
 /// A type's name is at most this long.
 pub const TYPE_NAME_BYTES_MAX: usize = 64;
+/// Where logins stand, and nothing else of a user's.
+const LOGIN_SERIES: &str = "login";
+/// Where a camera's events stand.
+const EVENTS_SERIES: &str = "events";
 
 /// What lies beside the ledger and is named by a statement. JSON: `{"name":…,"sha256":…,"length":…,"erasable":…}` in `body.attachments`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,212 +103,6 @@ pub struct AttachmentRef {
     pub erasable: bool,
 }
 
-/// The body of a statement, by type. `attachments` (always an array, perhaps empty, last member of the body) is common to all.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Body {
-    /// `epoch/v1`, camera: seq 0 of a camera stream. Attachment `wraps` (erasable).
-    Epoch(Epoch),
-    /// `segment/v1`, camera. The payload is the ciphertext fragments, end to end.
-    Segment(Segment),
-    /// `gap/v1`, camera.
-    Gap(Gap),
-    /// `close/v1`, camera: the clean end of an epoch.
-    Close(Close),
-    /// `recipients/v1`, custodian.
-    Recipients(Recipients),
-    /// `grant/v1`, custodian. Attachments `terms` (erasable, JSON) and `wraps` (erasable).
-    Grant(Grant),
-    /// `fetch/v1`, custodian or investigator. Attachment `purpose` (erasable).
-    Fetch(Fetch),
-    /// `export/v1`, custodian or investigator. Attachment `purpose` (erasable).
-    Export(Export),
-    /// `certificate/v1`, authority. Attachment `certificate` (DER), and at seq 0 also `issuer-0`, `issuer-1` … up to the root.
-    Certificate(CertificateBody),
-    /// `genesis/v1`, appliance: entry 0. Attachment `certificate`: the appliance's own.
-    Genesis(Genesis),
-    /// `start/v1`, appliance.
-    Start(Start),
-    /// `access/v1`, appliance: what it served or refused.
-    Access(Access),
-    /// `contradiction/v1`, appliance. Attachments `first` and `second`: both signed statements.
-    Contradiction(Contradiction),
-    /// A type that this version does not know: an entry like any other, reported as not judged.
-    Unknown {
-        /// The `type` member.
-        type_name: String,
-        /// `attachments` of its body (it must have them).
-        attachments: Vec<AttachmentRef>,
-        /// The body as parsed.
-        body: serde_json::Value,
-    },
-}
-
-/// `epoch/v1`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Epoch {
-    /// `HMAC-SHA-256(root, "exhibit/epoch/v1" || u16-length stream)`: every recipient checks it.
-    pub commitment: Hash,
-    /// The camera's clock at slot 0.
-    pub started: Timestamp,
-    /// Leaf hash of the `recipients` entry that was obeyed.
-    pub recipients: Hash,
-    /// What this epoch continues. JSON: `{"reason":…,"previous":null|{"stream":…,"seq":…,"leaf":…}}`.
-    pub continues: Continues,
-    /// `wraps`
-    pub attachments: Vec<AttachmentRef>,
-}
-
-/// Why an epoch began, and after what.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Continues {
-    /// Why.
-    pub reason: EpochReason,
-    /// The last statement of the stream before that its issuer remembers.
-    pub previous: Option<StreamPosition>,
-}
-
-/// A statement's place: stream, seq and leaf hash.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StreamPosition {
-    /// The stream.
-    pub stream: StreamName,
-    /// The position in it.
-    pub seq: u64,
-    /// The leaf hash of the entry there.
-    pub leaf: Hash,
-}
-
-/// JSON: `start`, `rotation`, `backlog`, `state-lost`, `contradiction`, `device-replaced`, `succession`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EpochReason {
-    /// The agent started.
-    Start,
-    /// The epoch was a day old, or its recipients changed.
-    Rotation,
-    /// Live video goes first while the chain before drains.
-    Backlog,
-    /// The camera lost its state.
-    StateLost,
-    /// The chain before was contradicted.
-    Contradiction,
-    /// Another device took the place.
-    DeviceReplaced,
-    /// The log was succeeded.
-    Succession,
-}
-
-/// `segment/v1`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Segment {
-    /// Second of the epoch in which it starts (monotonic), below 2^20.
-    pub slot: u32,
-    /// Fresh, 16 bytes, hex.
-    pub salt: [u8; 16],
-    /// The camera's clock at its first frame.
-    pub start: Timestamp,
-    /// At most 600,000.
-    pub duration_ms: u64,
-    /// `video/mp4` or `image/jpeg`.
-    pub media_type: String,
-    /// Begins with a key frame.
-    pub random_access: bool,
-    /// Ciphertext lengths in bytes (plaintext and 16), 1 to 256 of them.
-    pub fragment_lengths: Vec<u32>,
-    /// RFC 6962 root of the ciphertext fragments.
-    pub ciphertext_root: Hash,
-    /// RFC 6962 root of the commitments.
-    pub commitment_root: Hash,
-    /// Usually empty.
-    pub attachments: Vec<AttachmentRef>,
-}
-
-/// `gap/v1`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gap {
-    /// JSON: `evicted-offline`, `source-lost`, `power`, `mode`.
-    pub cause: GapCause,
-    /// From.
-    pub from: Timestamp,
-    /// To.
-    pub to: Timestamp,
-    /// Usually empty.
-    pub attachments: Vec<AttachmentRef>,
-}
-
-/// Why nothing was recorded or kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GapCause {
-    /// The spool was full while the link was down.
-    EvictedOffline,
-    /// The source delivered nothing.
-    SourceLost,
-    /// No power.
-    Power,
-    /// Not recorded by mode.
-    Mode,
-}
-
-/// `close/v1`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Close {
-    /// JSON: `stop`, `rotation`, `end-of-source`.
-    pub reason: CloseReason,
-    /// Usually empty.
-    pub attachments: Vec<AttachmentRef>,
-}
-
-/// Why an epoch ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The agent was asked to stop.
-    Stop,
-    /// The next epoch follows.
-    Rotation,
-    /// The source ended.
-    EndOfSource,
-}
-
-/// `recipients/v1`: signed by the threshold of the custodians before.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recipients {
-    /// Whose evidence: `camera/102`.
-    pub scope: String,
-    /// Strictly rising, from 1.
-    pub number: u64,
-    /// Leaf hash of the entry that it replaces.
-    pub replaces: Option<Hash>,
-    /// Fingerprints of the wrapping certificates, 1 to 64.
-    pub recipients: Vec<Fingerprint>,
-    /// Fingerprints of the signing certificates of the custodians of the next set, 1 to 64.
-    pub custodians: Vec<Fingerprint>,
-    /// How many of them must sign the next set, 1 to their number.
-    pub threshold: u64,
-    /// When it is stale (alarmed; recording goes on).
-    pub expires: Timestamp,
-    /// Usually empty.
-    pub attachments: Vec<AttachmentRef>,
-}
-
-/// `grant/v1`: range and grantee stand in `terms`, which can be erased; see `exchange::Terms`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Grant {
-    /// Whose evidence: `camera/102`.
-    pub scope: String,
-    /// `terms` and `wraps`
-    pub attachments: Vec<AttachmentRef>,
-}
-
-/// `fetch/v1`: demanded before a byte of ciphertext is served.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fetch {
-    /// Leaf hash of the grant; absent (`null`) for a recipient of the epoch itself.
-    pub grant: Option<Hash>,
-    /// What is fetched, 1 to 256 ranges. JSON: `{"stream":…,"first":…,"last":…}` (seqs, inclusive).
-    pub ranges: Vec<SeqRange>,
-    /// `purpose`, if one was given
-    pub attachments: Vec<AttachmentRef>,
-}
-
 /// A run of statements of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeqRange {
@@ -278,126 +114,149 @@ pub struct SeqRange {
     pub last: u64,
 }
 
-/// `export/v1`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Export {
-    /// Leaf hash of the fetch.
-    pub fetch: Hash,
-    /// What is disclosed.
-    pub ranges: Vec<SeqRange>,
-    /// SHA-256 of the bundle's `manifest.json`… see docs/formats/bundle.md.
-    pub manifest: Hash,
-    /// `purpose`, if one was given
-    pub attachments: Vec<AttachmentRef>,
+/// Lists the types: the enumeration, and for each what `BodyForm` says of it.
+macro_rules! bodies {
+    ($($(#[$doc:meta])* $variant:ident($form:ty),)+) => {
+        /// The body of a statement, by type. `attachments` (always an array, perhaps empty, last member of the body) is common to all.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Body {
+            $($(#[$doc])* $variant($form),)+
+            /// A type that this version does not know: an entry like any other, reported as not judged.
+            Unknown {
+                /// The `type` member.
+                type_name: String,
+                /// `attachments` of its body (it must have them).
+                attachments: Vec<AttachmentRef>,
+                /// The body as parsed.
+                body: serde_json::Value,
+            },
+        }
+
+        impl Body {
+            /// The types that this version knows.
+            pub const TYPES: &'static [&'static str] = &[$(<$form as BodyForm>::TYPE),+];
+
+            /// The `type` member.
+            pub fn type_name(&self) -> &str {
+                match self {
+                    $(Self::$variant(_) => <$form as BodyForm>::TYPE,)+
+                    Self::Unknown { type_name, .. } => type_name,
+                }
+            }
+            /// What lies beside the ledger.
+            pub fn attachments(&self) -> &[AttachmentRef] {
+                match self {
+                    $(Self::$variant(body) => body.attachments(),)+
+                    Self::Unknown { attachments, .. } => attachments,
+                }
+            }
+            fn issuer(&self) -> Option<Issuer> {
+                match self {
+                    $(Self::$variant(_) => Some(<$form as BodyForm>::ISSUER),)+
+                    Self::Unknown { .. } => None,
+                }
+            }
+            fn write_members(&self, members: ObjectWriter) -> ObjectWriter {
+                match self {
+                    $(Self::$variant(body) => body.write(members),)+
+                    Self::Unknown { .. } => members,
+                }
+            }
+            fn check_form(&self, statement: &Statement) -> Result<(), JsonError> {
+                match self {
+                    $(Self::$variant(body) => body.check(statement),)+
+                    Self::Unknown { .. } => Ok(()),
+                }
+            }
+            /// Reads the body of a statement of type `type_name`.
+            pub(crate) fn read(type_name: &str, value: Value) -> Result<Self, JsonError> {
+                match type_name {
+                    $(<$form as BodyForm>::TYPE => {
+                        let mut object = Object::new(value, "body")?;
+                        let body = Self::$variant(<$form as BodyForm>::read(&mut object)?);
+                        object.finish()?;
+                        form::check_attachments(&body, <$form as BodyForm>::ATTACHMENTS)?;
+                        Ok(body)
+                    })+
+                    _ => unknown(type_name, value),
+                }
+            }
+        }
+    };
 }
 
-/// `certificate/v1`
-#[derive(Clone, Debug, PartialEq)]
-pub struct CertificateBody {
-    /// Fingerprint of the certificate put on the ledger.
-    pub fingerprint: Fingerprint,
-    /// Fingerprint of the live one that it replaces.
-    pub replaces: Option<Fingerprint>,
-    /// `certificate`, `issuer-0` …
-    pub attachments: Vec<AttachmentRef>,
-}
-
-/// `genesis/v1`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Genesis {
-    /// The log's name.
-    pub origin: String,
-    /// Verifier keys of the notes, all of which must sign.
-    pub keys: Vec<String>,
-    /// Fingerprints of the root certificates.
-    pub roots: Vec<Fingerprint>,
-    /// A C2SP tlog-policy, or empty: no witnesses are demanded.
-    pub witness_policy: String,
-    /// The log before: its id and last checkpoint. JSON: `null` or `{"log":…,"size":…,"root":…}`.
-    pub predecessor: Option<Predecessor>,
-    /// `certificate`
-    pub attachments: Vec<AttachmentRef>,
-}
-
-/// A log that was succeeded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Predecessor {
-    /// Its id.
-    pub log: Hash,
-    /// Its last head.
-    pub head: Head,
-}
-
-/// `start/v1`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Start {
-    /// Version and commit.
-    pub version: String,
-    /// Usually empty.
-    pub attachments: Vec<AttachmentRef>,
-}
-
-/// `access/v1`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Access {
-    /// Leaf hash of the `fetch`.
-    pub fetch: Hash,
-    /// Served, or refused.
-    pub granted: bool,
-    /// Usually empty.
-    pub attachments: Vec<AttachmentRef>,
-}
-
-/// `contradiction/v1`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Contradiction {
-    /// The stream.
-    pub stream: StreamName,
-    /// The position that was claimed twice.
-    pub seq: u64,
-    /// `first` and `second`
-    pub attachments: Vec<AttachmentRef>,
+bodies! {
+    /// `epoch/v1`, camera: seq 0 of a camera stream. Attachment `wraps` (erasable).
+    Epoch(Epoch),
+    /// `segment/v1`, camera. The payload is the ciphertext fragments, end to end.
+    Segment(Segment),
+    /// `gap/v1`, camera.
+    Gap(Gap),
+    /// `close/v1`, camera: the clean end of an epoch.
+    Close(Close),
+    /// `heartbeat/v1`, camera.
+    Heartbeat(Heartbeat),
+    /// `config/v1`, camera.
+    Config(Config),
+    /// `event/v1`, camera, in `camera/<id>/events/<epoch>`.
+    Event(Event),
+    /// `attestation/v1`, camera. Attachments `attest`, `signature`, and of a quote `values`.
+    Attestation(Attestation),
+    /// `recipients/v1`, custodian.
+    Recipients(Recipients),
+    /// `group/v1`, custodian.
+    Group(Group),
+    /// `request/v1`, custodian or investigator. Attachments `terms` and `purpose` (erasable).
+    Request(Request),
+    /// `grant/v1`, custodian. Attachments `terms` (erasable, JSON) and `wraps` (erasable).
+    Grant(Grant),
+    /// `revoke/v1`, custodian.
+    Revoke(Revoke),
+    /// `approve/v1`, custodian.
+    Approve(Approve),
+    /// `fetch/v1`, custodian or investigator. Attachment `purpose` (erasable).
+    Fetch(Fetch),
+    /// `export/v1`, custodian or investigator. Attachment `purpose` (erasable).
+    Export(Export),
+    /// `redaction/v1`, custodian or investigator. Attachment `mask` (erasable), if it is kept.
+    Redaction(Redaction),
+    /// `reopen/v1`, custodian. Attachments `wraps` and `purpose` (erasable).
+    Reopen(Reopen),
+    /// `hold/v1`, custodian. Attachment `purpose` (erasable).
+    Hold(Hold),
+    /// `release/v1`, custodian.
+    Release(Release),
+    /// `login/v1`, any person, alone in `user/<id>/login/<generation>`; never on a ledger.
+    Login(Login),
+    /// `certificate/v1`, authority. Attachment `certificate` (DER), and at seq 0 also `issuer-0`, `issuer-1` … up to the root.
+    Certificate(CertificateBody),
+    /// `certificate-revocation/v1`, authority. Attachment `crl`, if a list was made with it.
+    CertificateRevocation(CertificateRevocation),
+    /// `enrolment/v1`, authority. Attachments by policy.
+    Enrolment(Enrolment),
+    /// `genesis/v1`, appliance: entry 0. Attachment `certificate`: the appliance's own.
+    Genesis(Genesis),
+    /// `succession/v1`, appliance: the last entry of a log.
+    Succession(Succession),
+    /// `start/v1`, appliance.
+    Start(Start),
+    /// `log/v1`, appliance. Attachment `lines` (erasable).
+    Log(LogBatch),
+    /// `access/v1`, appliance: what it served or refused.
+    Access(Access),
+    /// `ban/v1`, appliance. Attachment `subject` (erasable), unless it lifts one.
+    Ban(Ban),
+    /// `retention/v1`, appliance.
+    Retention(Retention),
+    /// `erasure/v1`, appliance.
+    Erasure(Erasure),
+    /// `contradiction/v1`, appliance. Attachments `first` and `second`: both signed statements.
+    Contradiction(Contradiction),
+    /// `timestamp/v1`, appliance. Attachments `checkpoint`, `token-0` …
+    Timestamp(TimestampBody),
 }
 
 impl Body {
-    /// The `type` member.
-    pub fn type_name(&self) -> &str {
-        match self {
-            Body::Epoch(_) => "epoch/v1",
-            Body::Segment(_) => "segment/v1",
-            Body::Gap(_) => "gap/v1",
-            Body::Close(_) => "close/v1",
-            Body::Recipients(_) => "recipients/v1",
-            Body::Grant(_) => "grant/v1",
-            Body::Fetch(_) => "fetch/v1",
-            Body::Export(_) => "export/v1",
-            Body::Certificate(_) => "certificate/v1",
-            Body::Genesis(_) => "genesis/v1",
-            Body::Start(_) => "start/v1",
-            Body::Access(_) => "access/v1",
-            Body::Contradiction(_) => "contradiction/v1",
-            Body::Unknown { type_name, .. } => type_name,
-        }
-    }
-    /// What lies beside the ledger.
-    pub fn attachments(&self) -> &[AttachmentRef] {
-        match self {
-            Body::Epoch(body) => &body.attachments,
-            Body::Segment(body) => &body.attachments,
-            Body::Gap(body) => &body.attachments,
-            Body::Close(body) => &body.attachments,
-            Body::Recipients(body) => &body.attachments,
-            Body::Grant(body) => &body.attachments,
-            Body::Fetch(body) => &body.attachments,
-            Body::Export(body) => &body.attachments,
-            Body::Certificate(body) => &body.attachments,
-            Body::Genesis(body) => &body.attachments,
-            Body::Start(body) => &body.attachments,
-            Body::Access(body) => &body.attachments,
-            Body::Contradiction(body) => &body.attachments,
-            Body::Unknown { attachments, .. } => attachments,
-        }
-    }
     /// The attachment of that name.
     pub fn attachment(&self, name: &str) -> Option<&AttachmentRef> {
         self.attachments().iter().find(|attachment| attachment.name == name)
@@ -405,20 +264,65 @@ impl Body {
     /// Length of the payload that follows the attachments: the ciphertext of a segment, else 0.
     pub fn payload_length(&self) -> u64 {
         match self {
-            Body::Segment(segment) => segment.fragment_lengths.iter().map(|length| u64::from(*length)).sum(),
+            Body::Segment(segment) => segment.ciphertext_length(),
             _ => 0,
         }
     }
     /// The kind of the streams that this type stands in: `camera`, `user`, `authority` or `appliance`; `None` where that is not known.
     pub fn stream_kind(&self) -> Option<&'static str> {
+        self.issuer().map(|issuer| issuer.kind)
+    }
+    /// The roles of which one is needed to issue this type; `None` for types that this version does not judge.
+    pub fn roles(&self) -> Option<&'static [Role]> {
+        self.issuer().map(|issuer| issuer.roles)
+    }
+
+    /// The JSON: members in the order of docs/formats/statement.md, no white space. It checks nothing: what is written is read again before
+    /// it is signed.
+    pub(crate) fn to_json(&self) -> String {
         match self {
-            Body::Epoch(_) | Body::Segment(_) | Body::Gap(_) | Body::Close(_) => Some("camera"),
-            Body::Recipients(_) | Body::Grant(_) | Body::Fetch(_) | Body::Export(_) => Some("user"),
-            Body::Certificate(_) => Some("authority"),
-            Body::Genesis(_) | Body::Start(_) | Body::Access(_) | Body::Contradiction(_) => Some("appliance"),
-            Body::Unknown { .. } => None,
+            Self::Unknown { body, .. } => json::sorted(body),
+            known => {
+                let attachments = known.attachments().iter().map(read::attachment_json);
+                known.write_members(ObjectWriter::new()).array("attachments", attachments).finish()
+            }
         }
     }
+    /// Checks the body against the statement around it.
+    pub(crate) fn check(&self, statement: &Statement) -> Result<(), JsonError> {
+        let Some(issuer) = self.issuer() else { return Ok(()) };
+        let refuse = |what: &str| Err(JsonError(what.to_owned()));
+        let stream = &statement.stream;
+        if issuer.kind != stream.kind() {
+            return refuse("stream is not of the kind that the type stands in");
+        }
+        let name = stream.series().strip_prefix(stream.owner()).and_then(|name| name.strip_prefix('/'));
+        let alone = matches!(self, Self::Login(_));
+        if issuer.series.is_some_and(|series| name != Some(series)) || (name == Some(LOGIN_SERIES) && !alone && issuer.kind == "user") {
+            return refuse("stream is not of the series that the type stands in");
+        }
+        self.check_form(statement)
+    }
+}
+
+/// A type that this version does not know. What else such a body holds is its own type's affair, so nothing is refused as unknown.
+fn unknown(type_name: &str, value: Value) -> Result<Body, JsonError> {
+    if !is_type_name(type_name) {
+        return Err(JsonError("type is not a name like segment/v1".to_owned()));
+    }
+    let attachments = read::attachments(&mut Object::new(value.clone(), "body")?)?;
+    Ok(Body::Unknown { type_name: type_name.to_owned(), attachments, body: value })
+}
+
+/// `<words>/v<number>`, such as `segment/v1`.
+fn is_type_name(name: &str) -> bool {
+    let Some((words, number)) = name.split_once("/v") else { return false };
+    name.len() <= TYPE_NAME_BYTES_MAX
+        && !words.is_empty()
+        && words.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'-'))
+        && !number.is_empty()
+        && !number.starts_with('0')
+        && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl AttachmentRef {
@@ -439,53 +343,6 @@ impl AttachmentRef {
         [salt.as_slice(), bytes].concat()
     }
 }
-
-/// The word that stands for a meaning in the JSON.
-fn word<T: PartialEq>(words: &[(&'static str, T)], meaning: T) -> &'static str {
-    words.iter().find(|(_, found)| *found == meaning).expect("every meaning has a word").0
-}
-
-impl EpochReason {
-    /// The word in the JSON.
-    pub fn as_str(self) -> &'static str {
-        word(&EPOCH_REASONS, self)
-    }
-}
-
-impl GapCause {
-    /// The word in the JSON.
-    pub fn as_str(self) -> &'static str {
-        word(&GAP_CAUSES, self)
-    }
-}
-
-impl CloseReason {
-    /// The word in the JSON.
-    pub fn as_str(self) -> &'static str {
-        word(&CLOSE_REASONS, self)
-    }
-}
-
-/// The words of `continues.reason`.
-const EPOCH_REASONS: [(&str, EpochReason); 7] = [
-    ("start", EpochReason::Start),
-    ("rotation", EpochReason::Rotation),
-    ("backlog", EpochReason::Backlog),
-    ("state-lost", EpochReason::StateLost),
-    ("contradiction", EpochReason::Contradiction),
-    ("device-replaced", EpochReason::DeviceReplaced),
-    ("succession", EpochReason::Succession),
-];
-/// The words of a gap's `cause`.
-const GAP_CAUSES: [(&str, GapCause); 4] = [
-    ("evicted-offline", GapCause::EvictedOffline),
-    ("source-lost", GapCause::SourceLost),
-    ("power", GapCause::Power),
-    ("mode", GapCause::Mode),
-];
-/// The words of a close's `reason`.
-const CLOSE_REASONS: [(&str, CloseReason); 3] =
-    [("stop", CloseReason::Stop), ("rotation", CloseReason::Rotation), ("end-of-source", CloseReason::EndOfSource)];
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

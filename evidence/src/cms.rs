@@ -4,11 +4,11 @@
 
 mod template;
 
-use exhibit_pki::{BadSignature, Certificate, Fingerprint, KeyPurpose, Role, Signer, SignerError, Verifier, signature::is_low_s_p384};
+use exhibit_pki::{BadSignature, Certificate, Fingerprint, KeyPurpose, Signer, SignerError, Verifier, signature::is_low_s_p384};
 use exhibit_tlog::{Hash, leaf_hash};
 use sha2::{Digest, Sha256};
 
-use crate::{Body, Statement, StatementError};
+use crate::{Statement, StatementError};
 use template::Parts;
 
 /// An entry is at most this long: a tlog-tiles bundle prefixes it with 16 bits.
@@ -139,7 +139,7 @@ impl SignedStatement {
             let identity = certificate.identity().map_or_else(|| certificate.common_name().to_owned(), ToString::to_string);
             return Err(VerifyError::NotOwner { identity, stream: stream.to_owned() });
         }
-        if let Some(roles) = roles_for(&self.statement.body)
+        if let Some(roles) = self.statement.body.roles()
             && !roles.iter().any(|role| certificate.has_role(*role))
         {
             return Err(VerifyError::Role(self.statement.type_name().to_owned()));
@@ -157,18 +157,6 @@ impl VerifiedStatement {
     /// The statement.
     pub fn statement(&self) -> &Statement {
         self.signed().statement()
-    }
-}
-
-/// The roles of which one is needed to issue a type; `None` for types that this version does not judge.
-fn roles_for(body: &Body) -> Option<&'static [Role]> {
-    match body {
-        Body::Epoch(_) | Body::Segment(_) | Body::Gap(_) | Body::Close(_) => Some(&[Role::Camera]),
-        Body::Recipients(_) | Body::Grant(_) => Some(&[Role::Custodian]),
-        Body::Fetch(_) | Body::Export(_) => Some(&[Role::Custodian, Role::Investigator]),
-        Body::Certificate(_) => Some(&[Role::Authority]),
-        Body::Genesis(_) | Body::Start(_) | Body::Access(_) | Body::Contradiction(_) => Some(&[Role::Appliance]),
-        Body::Unknown { .. } => None,
     }
 }
 

@@ -152,6 +152,14 @@ impl Object {
         }
         Ok(text)
     }
+    /// The same, and it may be empty.
+    pub(crate) fn text_or_empty(&mut self, name: &str, bytes_max: usize, allowed: fn(u8) -> bool) -> Result<String, JsonError> {
+        let text = self.string(name)?;
+        if text.len() > bytes_max || !text.bytes().all(allowed) {
+            return Err(self.error(name, "is too long or has characters that are not allowed"));
+        }
+        Ok(text)
+    }
     /// A member that must be an integer in `min..=max`.
     pub(crate) fn integer(&mut self, name: &str, min: u64, max: u64) -> Result<u64, JsonError> {
         let integer = self.take(name)?.as_u64().ok_or_else(|| self.error(name, "is not an integer"))?;
@@ -181,6 +189,10 @@ impl Object {
     pub(crate) fn time(&mut self, name: &str) -> Result<Timestamp, JsonError> {
         let text = self.string(name)?;
         Timestamp::parse(&text).map_err(|_| self.error(name, "is not a time like 2026-11-20T12:00:02.000Z"))
+    }
+    /// A member that must be a moment or null.
+    pub(crate) fn optional_time(&mut self, name: &str) -> Result<Option<Timestamp>, JsonError> {
+        if self.take_null(name) { Ok(None) } else { self.time(name).map(Some) }
     }
     /// A member that must be the name of a stream.
     pub(crate) fn stream(&mut self, name: &str) -> Result<StreamName, JsonError> {
@@ -290,6 +302,13 @@ impl ObjectWriter {
     /// A moment.
     pub(crate) fn time(self, name: &str, time: Timestamp) -> Self {
         self.string(name, &time.to_string())
+    }
+    /// A moment, or null.
+    pub(crate) fn optional_time(self, name: &str, time: Option<Timestamp>) -> Self {
+        match time {
+            Some(time) => self.time(name, time),
+            None => self.json(name, "null"),
+        }
     }
     /// An array of JSON values.
     pub(crate) fn array(self, name: &str, items: impl IntoIterator<Item = String>) -> Self {

@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod exchange;
 mod json;
 pub mod keytree;
+pub mod log_lines;
 pub mod segment;
 pub mod statement;
 pub mod stream;

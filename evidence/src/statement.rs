@@ -7,7 +7,6 @@ use exhibit_tlog::{EMPTY_ROOT, Hash};
 
 use crate::{
     Body, StreamName,
-    body::{read, write},
     json::{self, JsonError, Object, ObjectWriter},
 };
 
@@ -79,7 +78,7 @@ impl Statement {
             prev: members.hash("prev")?,
             issued: members.time("issued")?,
             observed: head(members.object("observed")?)?,
-            body: read::body(type_name, members.take("body")?)?,
+            body: Body::read(&type_name, members.take("body")?)?,
         };
         members.finish()?;
         statement.check_agreement()?;
@@ -97,7 +96,7 @@ impl Statement {
             .bytes("prev", &self.prev.0)
             .time("issued", self.issued)
             .json("observed", &observed)
-            .json("body", &write::body(&self.body))
+            .json("body", &self.body.to_json())
             .finish()
             .into_bytes()
     }
@@ -121,16 +120,7 @@ impl Statement {
         if genesis != (self.log == zeros) {
             return refuse("log is zeros in genesis and only there");
         }
-        if genesis && (self.seq != 0 || self.observed.size != 0) {
-            return refuse("seq and observed.size are 0 in genesis, before which nothing was");
-        }
-        if matches!(self.body, Body::Epoch(_)) && self.seq != 0 {
-            return refuse("seq is 0 in an epoch, which begins its stream");
-        }
-        if self.body.stream_kind().is_some_and(|kind| kind != self.stream.kind()) {
-            return refuse("stream is not of the kind that the type stands in");
-        }
-        Ok(())
+        self.body.check(self)
     }
 }
 

@@ -173,7 +173,7 @@ TYPES = {
     "epoch/v1": (*CAMERA, {"commitment": HASH, "started": milliseconds, "recipients": HASH, "continues": record(
         reason=one_of(*REASONS), previous=nullable(record(stream=stream_name, seq=COUNT, leaf=HASH)))}, {"wraps": True}, None),
     "segment/v1": (*CAMERA, {
-        "slot": integer(0, 2**20 - 1), "salt": text_of("[0-9a-f]{32}"), "start": milliseconds, "duration_ms": integer(0, 600_000),
+        "slot": integer(0, 2**20 - 1), "salt": text_of("[0-9a-f]{32}"), "start": milliseconds, "duration_ms": integer(0, 10_000),
         "media_type": one_of("video/mp4", "image/jpeg"), "random_access": _boolean,
         "fragment_lengths": array(integer(17), 1, 256), "ciphertext_root": HASH, "commitment_root": HASH}, {}, _segment_rules),
     "gap/v1": (*CAMERA, {"cause": one_of("evicted-offline", "source-lost", "power", "mode"), "from": milliseconds, "to": milliseconds},

@@ -1,192 +1,21 @@
-//! Reads bodies: exactly the members of docs/formats/statement.md, each within its limit.
+//! Reads and writes what stands in the bodies of several types, each within its limit.
 //!
-//! It does not know the statement around the body.
+//! It does not know the types.
 
-use exhibit_pki::Subject;
-use serde_json::Value;
+use exhibit_pki::{Fingerprint, Subject, Timestamp};
+use exhibit_tlog::Hash;
 
-use super::*;
+use super::{ATTACHMENT_BYTES_MAX, ATTACHMENT_NAME_BYTES_MAX, ATTACHMENTS_MAX, AttachmentRef, ERASABLE_SALT_BYTES, RANGES_MAX, SeqRange};
 use crate::{
-    json::{JsonError, Object, quoted},
-    keytree, segment,
+    StreamName,
+    json::{self, JsonError, Object, ObjectWriter},
 };
 
-/// Reads the body of a statement of type `type_name`.
-pub(crate) fn body(type_name: String, value: Value) -> Result<Body, JsonError> {
-    let mut object = Object::new(value.clone(), "body")?;
-    let body = match type_name.as_str() {
-        "epoch/v1" => Body::Epoch(epoch(&mut object)?),
-        "segment/v1" => Body::Segment(segment(&mut object)?),
-        "gap/v1" => Body::Gap(gap(&mut object)?),
-        "close/v1" => Body::Close(Close { reason: object.one_of("reason", &CLOSE_REASONS)?, attachments: attachments(&mut object)? }),
-        "recipients/v1" => Body::Recipients(recipients(&mut object)?),
-        "grant/v1" => Body::Grant(Grant { scope: scope(&mut object)?, attachments: attachments(&mut object)? }),
-        "fetch/v1" => Body::Fetch(Fetch {
-            grant: object.optional_hash("grant")?,
-            ranges: ranges(&mut object)?,
-            attachments: attachments(&mut object)?,
-        }),
-        "export/v1" => Body::Export(Export {
-            fetch: object.hash("fetch")?,
-            ranges: ranges(&mut object)?,
-            manifest: object.hash("manifest")?,
-            attachments: attachments(&mut object)?,
-        }),
-        "certificate/v1" => Body::Certificate(CertificateBody {
-            fingerprint: object.bytes("fingerprint")?,
-            replaces: object.optional_hash("replaces")?.map(|hash| hash.0),
-            attachments: attachments(&mut object)?,
-        }),
-        "genesis/v1" => Body::Genesis(genesis(&mut object)?),
-        "start/v1" => Body::Start(Start {
-            version: object.text("version", VERSION_BYTES_MAX, printable_or_space)?,
-            attachments: attachments(&mut object)?,
-        }),
-        "access/v1" => Body::Access(Access {
-            fetch: object.hash("fetch")?,
-            granted: object.boolean("granted")?,
-            attachments: attachments(&mut object)?,
-        }),
-        "contradiction/v1" => Body::Contradiction(Contradiction {
-            stream: object.stream("stream")?,
-            seq: object.integer("seq", 0, json::INTEGER_MAX)?,
-            attachments: attachments(&mut object)?,
-        }),
-        _ => {
-            if !is_type_name(&type_name) {
-                return Err(JsonError("type is not a name like segment/v1".to_owned()));
-            }
-            // What else such a body holds is its own type's affair, so nothing is refused as unknown.
-            return Ok(Body::Unknown { type_name, attachments: attachments(&mut object)?, body: value });
-        }
-    };
-    object.finish()?;
-    demand_attachments(&body)?;
-    Ok(body)
-}
-
-fn epoch(object: &mut Object) -> Result<Epoch, JsonError> {
-    let commitment = object.hash("commitment")?;
-    let started = object.time("started")?;
-    let recipients = object.hash("recipients")?;
-    let mut continued = object.object("continues")?;
-    let reason = continued.one_of("reason", &EPOCH_REASONS)?;
-    let previous = match continued.optional_object("previous")? {
-        None => None,
-        Some(mut position) => {
-            let found = StreamPosition {
-                stream: position.stream("stream")?,
-                seq: position.integer("seq", 0, json::INTEGER_MAX)?,
-                leaf: position.hash("leaf")?,
-            };
-            position.finish()?;
-            Some(found)
-        }
-    };
-    continued.finish()?;
-    Ok(Epoch { commitment, started, recipients, continues: Continues { reason, previous }, attachments: attachments(object)? })
-}
-
-fn segment(object: &mut Object) -> Result<Segment, JsonError> {
-    let slot = object.integer("slot", 0, u64::from(keytree::SLOTS) - 1)?;
-    let segment = Segment {
-        slot: u32::try_from(slot).expect("slots are below 2^20"),
-        salt: object.bytes("salt")?,
-        start: object.time("start")?,
-        duration_ms: object.integer("duration_ms", 0, SEGMENT_DURATION_MAX_MS)?,
-        media_type: object.string("media_type")?,
-        random_access: object.boolean("random_access")?,
-        fragment_lengths: object.array("fragment_lengths", 1, segment::FRAGMENTS_MAX, |item, position| {
-            // A fragment of no plaintext would be a tag and nothing else.
-            let length = item.integer(position, segment::TAG_BYTES as u64 + 1, SEGMENT_CIPHERTEXT_BYTES_MAX)?;
-            Ok(u32::try_from(length).expect("segments are far below 4 GiB"))
-        })?,
-        ciphertext_root: object.hash("ciphertext_root")?,
-        commitment_root: object.hash("commitment_root")?,
-        attachments: attachments(object)?,
-    };
-    if !MEDIA_TYPES.contains(&segment.media_type.as_str()) {
-        return Err(object.error("media_type", "is neither video/mp4 nor image/jpeg"));
-    }
-    let tags = (segment.fragment_lengths.len() * segment::TAG_BYTES) as u64;
-    let ciphertext: u64 = segment.fragment_lengths.iter().map(|length| u64::from(*length)).sum();
-    if ciphertext > SEGMENT_BYTES_MAX + tags {
-        return Err(object.error("fragment_lengths", "is a segment of more than 8 MiB"));
-    }
-    Ok(segment)
-}
-
-fn gap(object: &mut Object) -> Result<Gap, JsonError> {
-    let gap = Gap {
-        cause: object.one_of("cause", &GAP_CAUSES)?,
-        from: object.time("from")?,
-        to: object.time("to")?,
-        attachments: attachments(object)?,
-    };
-    if gap.to < gap.from {
-        return Err(object.error("to", "is before from"));
-    }
-    Ok(gap)
-}
-
-fn recipients(object: &mut Object) -> Result<Recipients, JsonError> {
-    let scope = scope(object)?;
-    let number = object.integer("number", 1, json::INTEGER_MAX)?;
-    let replaces = object.optional_hash("replaces")?;
-    let recipients = object.fingerprints("recipients", RECIPIENTS_MAX)?;
-    let custodians = object.fingerprints("custodians", CUSTODIANS_MAX)?;
-    let threshold = object.integer("threshold", 1, custodians.len() as u64)?;
-    let expires = object.time("expires")?;
-    Ok(Recipients { scope, number, replaces, recipients, custodians, threshold, expires, attachments: attachments(object)? })
-}
-
-fn genesis(object: &mut Object) -> Result<Genesis, JsonError> {
-    let origin = object.text("origin", ORIGIN_BYTES_MAX, origin_byte)?;
-    let keys = object.array("keys", 1, LOG_KEYS_MAX, |item, position| item.text(position, LOG_KEY_BYTES_MAX, printable))?;
-    if (1..keys.len()).any(|end| keys[..end].contains(&keys[end])) {
-        return Err(object.error("keys", "names one twice"));
-    }
-    let roots = object.fingerprints("roots", ROOTS_MAX)?;
-    let witness_policy = object.string("witness_policy")?;
-    if witness_policy.len() > WITNESS_POLICY_BYTES_MAX {
-        return Err(object.error("witness_policy", "is too long"));
-    }
-    let predecessor = match object.optional_object("predecessor")? {
-        None => None,
-        Some(mut log) => {
-            let id = log.hash("log")?;
-            // A log that was succeeded had a genesis at least.
-            let head = Head { size: log.integer("size", 1, json::INTEGER_MAX)?, root: log.hash("root")? };
-            log.finish()?;
-            Some(Predecessor { log: id, head })
-        }
-    };
-    Ok(Genesis { origin, keys, roots, witness_policy, predecessor, attachments: attachments(object)? })
-}
-
-fn scope(object: &mut Object) -> Result<String, JsonError> {
-    let scope = object.string("scope")?;
-    match Subject::parse(&scope) {
-        Ok(Subject::Camera(_)) => Ok(scope),
-        _ => Err(object.error("scope", "is not a camera like camera/102")),
-    }
-}
-
-fn ranges(object: &mut Object) -> Result<Vec<SeqRange>, JsonError> {
-    object.array("ranges", 1, RANGES_MAX, |item, position| {
-        let mut range = item.object(position)?;
-        let stream = range.stream("stream")?;
-        let first = range.integer("first", 0, json::INTEGER_MAX)?;
-        let last = range.integer("last", first, json::INTEGER_MAX)?;
-        range.finish()?;
-        Ok(SeqRange { stream, first, last })
-    })
-}
-
-fn attachments(object: &mut Object) -> Result<Vec<AttachmentRef>, JsonError> {
+/// `attachments`: every body has them.
+pub(crate) fn attachments(object: &mut Object) -> Result<Vec<AttachmentRef>, JsonError> {
     let attachments = object.array("attachments", 0, ATTACHMENTS_MAX, |item, position| {
         let mut reference = item.object(position)?;
-        let name = reference.text("name", ATTACHMENT_NAME_BYTES_MAX, |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))?;
+        let name = reference.text("name", ATTACHMENT_NAME_BYTES_MAX, name_byte)?;
         let sha256 = reference.hash("sha256")?;
         let length = reference.integer("length", 0, ATTACHMENT_BYTES_MAX)?;
         let erasable = reference.boolean("erasable")?;
@@ -202,47 +31,110 @@ fn attachments(object: &mut Object) -> Result<Vec<AttachmentRef>, JsonError> {
     Ok(attachments)
 }
 
-/// What a type can not do without, and whether it may be erased: certificates and signed statements never, what tells of people always.
-fn demand_attachments(body: &Body) -> Result<(), JsonError> {
-    let demanded: &[(&str, bool)] = match body {
-        Body::Epoch(_) => &[("wraps", true)],
-        Body::Grant(_) => &[("terms", true), ("wraps", true)],
-        Body::Certificate(_) | Body::Genesis(_) => &[("certificate", false)],
-        Body::Contradiction(_) => &[("first", false), ("second", false)],
-        _ => &[],
-    };
-    for (name, erasable) in demanded {
-        match body.attachment(name) {
-            None => return Err(JsonError(format!("body.attachments lacks {}", quoted(name)))),
-            Some(found) if found.erasable != *erasable => {
-                let form = if *erasable { "must" } else { "must not" };
-                return Err(JsonError(format!("body.attachments has {}, which {form} be erasable", quoted(name))));
-            }
-            Some(_) => {}
-        }
-    }
-    match body.attachment("purpose") {
-        Some(purpose) if !purpose.erasable => Err(JsonError("body.attachments has \"purpose\", which must be erasable".to_owned())),
-        _ => Ok(()),
+/// An attachment as a body names it.
+pub(crate) fn attachment_json(reference: &AttachmentRef) -> String {
+    ObjectWriter::new()
+        .string("name", &reference.name)
+        .bytes("sha256", &reference.sha256.0)
+        .integer("length", reference.length)
+        .boolean("erasable", reference.erasable)
+        .finish()
+}
+
+/// `scope`: whose evidence.
+pub(crate) fn scope(object: &mut Object) -> Result<String, JsonError> {
+    let scope = object.string("scope")?;
+    match Subject::parse(&scope) {
+        Ok(Subject::Camera(_)) => Ok(scope),
+        _ => Err(object.error("scope", "is not a camera like camera/102")),
     }
 }
 
-/// `<words>/v<number>`, such as `segment/v1`.
-fn is_type_name(name: &str) -> bool {
-    let Some((words, number)) = name.split_once("/v") else { return false };
-    name.len() <= TYPE_NAME_BYTES_MAX
-        && !words.is_empty()
-        && words.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'-'))
-        && !number.is_empty()
-        && !number.starts_with('0')
-        && number.bytes().all(|byte| byte.is_ascii_digit())
+/// `series`: the streams of a camera of one name, such as `camera/102/main`.
+pub(crate) fn series(object: &mut Object) -> Result<String, JsonError> {
+    let series = object.string("series")?;
+    // A generation makes a stream of a series.
+    match StreamName::parse(&format!("{series}/0")) {
+        Ok(stream) if is_of_camera(&stream) && stream.series() != stream.owner() => Ok(series),
+        _ => Err(object.error("series", "is not a series of a camera like camera/102/main")),
+    }
 }
 
-fn printable(byte: u8) -> bool {
+/// `ranges`: runs of statements.
+pub(crate) fn ranges(object: &mut Object) -> Result<Vec<SeqRange>, JsonError> {
+    object.array("ranges", 1, RANGES_MAX, |item, position| {
+        let mut range = item.object(position)?;
+        let stream = range.stream("stream")?;
+        let first = range.integer("first", 0, json::INTEGER_MAX)?;
+        let last = range.integer("last", first, json::INTEGER_MAX)?;
+        range.finish()?;
+        Ok(SeqRange { stream, first, last })
+    })
+}
+
+/// `ranges`, all of cameras' streams.
+pub(crate) fn ranges_of_cameras(object: &mut Object) -> Result<Vec<SeqRange>, JsonError> {
+    let ranges = ranges(object)?;
+    if !ranges.iter().all(|range| is_of_camera(&range.stream)) {
+        return Err(object.error("ranges", "has a stream that is no camera's"));
+    }
+    Ok(ranges)
+}
+
+/// Ranges as a body writes them.
+pub(crate) fn ranges_json(ranges: &[SeqRange]) -> impl Iterator<Item = String> + '_ {
+    ranges.iter().map(|range| {
+        ObjectWriter::new().string("stream", range.stream.as_str()).integer("first", range.first).integer("last", range.last).finish()
+    })
+}
+
+/// Fingerprints as a body writes them.
+pub(crate) fn fingerprints_json(fingerprints: &[Fingerprint]) -> impl Iterator<Item = String> + '_ {
+    fingerprints.iter().map(|fingerprint| json::string(&hex::encode(fingerprint)))
+}
+
+/// `from` and `to`.
+pub(crate) fn not_backwards(object: &mut Object) -> Result<(Timestamp, Timestamp), JsonError> {
+    let (from, to) = (object.time("from")?, object.time("to")?);
+    if to < from {
+        return Err(object.error("to", "is before from"));
+    }
+    Ok((from, to))
+}
+
+/// `media_type`, one of those that are allowed.
+pub(crate) fn media_type(object: &mut Object, allowed: &[&str]) -> Result<String, JsonError> {
+    let media_type = object.string("media_type")?;
+    if !allowed.contains(&media_type.as_str()) {
+        return Err(object.error("media_type", "is neither video/mp4 nor image/jpeg"));
+    }
+    Ok(media_type)
+}
+
+/// A member that is a fingerprint or null.
+pub(crate) fn optional_fingerprint(object: &mut Object, name: &str) -> Result<Option<Fingerprint>, JsonError> {
+    Ok(object.optional_hash(name)?.map(|hash| hash.0))
+}
+
+/// How a fingerprint or null is written.
+pub(crate) fn as_hash(fingerprint: Option<Fingerprint>) -> Option<Hash> {
+    fingerprint.map(Hash)
+}
+
+pub(crate) fn is_of_camera(stream: &StreamName) -> bool {
+    matches!(Subject::parse(stream.owner()), Ok(Subject::Camera(_)))
+}
+
+/// Names of attachments, groups and rules.
+pub(crate) fn name_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')
+}
+
+pub(crate) fn printable(byte: u8) -> bool {
     byte.is_ascii_graphic()
 }
 
-fn printable_or_space(byte: u8) -> bool {
+pub(crate) fn printable_or_space(byte: u8) -> bool {
     byte.is_ascii_graphic() || byte == b' '
 }
 

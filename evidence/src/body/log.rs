@@ -1,0 +1,265 @@
+//! What an appliance states of its log as a whole: how it begins and ends, who witnessed it, and what the appliance wrote of its own work.
+//!
+//! It does not know tokens, notes and policies: see `exhibit_pki::timestamp_token` and `exhibit_tlog`.
+
+use exhibit_pki::{Fingerprint, Timestamp};
+use exhibit_tlog::Hash;
+
+use super::{
+    AttachmentRef, LOG_KEY_BYTES_MAX, LOG_KEYS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX, VERSION_BYTES_MAX, WITNESS_POLICY_BYTES_MAX,
+    form::{BodyForm, Demand, Issuer, words},
+    read::{attachments, fingerprints_json, not_backwards, origin_byte, printable, printable_or_space},
+};
+use crate::{
+    Head, Statement,
+    json::{self, JsonError, Object, ObjectWriter},
+    log_lines::LINES_MAX,
+};
+
+/// `genesis/v1`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Genesis {
+    /// The log's name.
+    pub origin: String,
+    /// Verifier keys of the notes, all of which must sign.
+    pub keys: Vec<String>,
+    /// Fingerprints of the root certificates.
+    pub roots: Vec<Fingerprint>,
+    /// A C2SP tlog-policy, or empty: no witnesses are demanded.
+    pub witness_policy: String,
+    /// The log before: its id and last checkpoint. JSON: `null` or `{"log":…,"size":…,"root":…}`.
+    pub predecessor: Option<Predecessor>,
+    /// `certificate`
+    pub attachments: Vec<AttachmentRef>,
+}
+
+/// A log that was succeeded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predecessor {
+    /// Its id.
+    pub log: Hash,
+    /// Its last head.
+    pub head: Head,
+}
+
+/// `succession/v1`: the last entry of a log that ends by plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Succession {
+    /// The log that follows. JSON: `{"origin":…,"keys":[…]}`.
+    pub successor: Successor,
+    /// Why.
+    pub reason: SuccessionReason,
+    /// Usually empty.
+    pub attachments: Vec<AttachmentRef>,
+}
+
+/// The log that follows: its genesis names this one, and is not made yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Successor {
+    /// Its name.
+    pub origin: String,
+    /// Verifier keys of its notes.
+    pub keys: Vec<String>,
+}
+
+/// `start/v1`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// Version and commit.
+    pub version: String,
+    /// Usually empty.
+    pub attachments: Vec<AttachmentRef>,
+}
+
+/// `log/v1`: a batch of the appliance's own log lines, each of which can be shown alone; see `log_lines`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogBatch {
+    /// Number of the batch, from 0.
+    pub number: u64,
+    /// Number of its first line, counted over all batches from 0.
+    pub first: u64,
+    /// How many lines, at least 1.
+    pub count: u64,
+    /// RFC 6962 root of the salted lines.
+    pub root: Hash,
+    /// When the first line was written.
+    pub from: Timestamp,
+    /// When the last line was written.
+    pub to: Timestamp,
+    /// `lines`
+    pub attachments: Vec<AttachmentRef>,
+}
+
+/// `timestamp/v1`: what others say of a checkpoint. The tokens are over SHA-256 of the text of the note in `checkpoint`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimestampBody {
+    /// The checkpoint that is witnessed, not beyond what the issuer observed.
+    pub head: Head,
+    /// `checkpoint` (the signed note with its cosignatures, byte for byte), `token-0` … (TimeStampToken, DER)
+    pub attachments: Vec<AttachmentRef>,
+}
+
+words! {
+    /// Why a log ends.
+    SuccessionReason {
+        /// It is large.
+        Size = "size",
+        /// The year is over.
+        Year = "year",
+        /// It was damaged.
+        Disaster = "disaster",
+        /// Something else.
+        Other = "other",
+    }
+}
+
+fn origin(object: &mut Object) -> Result<String, JsonError> {
+    object.text("origin", ORIGIN_BYTES_MAX, origin_byte)
+}
+
+fn keys(object: &mut Object) -> Result<Vec<String>, JsonError> {
+    let keys = object.array("keys", 1, LOG_KEYS_MAX, |item, position| item.text(position, LOG_KEY_BYTES_MAX, printable))?;
+    if (1..keys.len()).any(|end| keys[..end].contains(&keys[end])) {
+        return Err(object.error("keys", "names one twice"));
+    }
+    Ok(keys)
+}
+
+fn keys_json(keys: &[String]) -> impl Iterator<Item = String> + '_ {
+    keys.iter().map(|key| json::string(key))
+}
+
+impl BodyForm for Genesis {
+    const TYPE: &'static str = "genesis/v1";
+    const ISSUER: Issuer = Issuer::APPLIANCE;
+    const ATTACHMENTS: &'static [Demand] = &[Demand::kept("certificate")];
+
+    fn read(object: &mut Object) -> Result<Self, JsonError> {
+        let (origin, keys) = (origin(object)?, keys(object)?);
+        let roots = object.fingerprints("roots", ROOTS_MAX)?;
+        let witness_policy = object.string("witness_policy")?;
+        if witness_policy.len() > WITNESS_POLICY_BYTES_MAX {
+            return Err(object.error("witness_policy", "is too long"));
+        }
+        let predecessor = match object.optional_object("predecessor")? {
+            None => None,
+            Some(mut log) => {
+                let id = log.hash("log")?;
+                // A log that was succeeded had a genesis at least.
+                let head = Head { size: log.integer("size", 1, json::INTEGER_MAX)?, root: log.hash("root")? };
+                log.finish()?;
+                Some(Predecessor { log: id, head })
+            }
+        };
+        Ok(Self { origin, keys, roots, witness_policy, predecessor, attachments: attachments(object)? })
+    }
+    fn write(&self, members: ObjectWriter) -> ObjectWriter {
+        let predecessor = match &self.predecessor {
+            None => "null".to_owned(),
+            Some(Predecessor { log, head }) => {
+                ObjectWriter::new().bytes("log", &log.0).integer("size", head.size).bytes("root", &head.root.0).finish()
+            }
+        };
+        members
+            .string("origin", &self.origin)
+            .array("keys", keys_json(&self.keys))
+            .array("roots", fingerprints_json(&self.roots))
+            .string("witness_policy", &self.witness_policy)
+            .json("predecessor", &predecessor)
+    }
+    fn attachments(&self) -> &[AttachmentRef] {
+        &self.attachments
+    }
+    fn check(&self, statement: &Statement) -> Result<(), JsonError> {
+        if statement.seq != 0 || statement.observed.size != 0 {
+            return Err(JsonError("seq and observed.size are 0 in genesis, before which nothing was".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl BodyForm for Succession {
+    const TYPE: &'static str = "succession/v1";
+    const ISSUER: Issuer = Issuer::APPLIANCE;
+
+    fn read(object: &mut Object) -> Result<Self, JsonError> {
+        let mut log = object.object("successor")?;
+        let successor = Successor { origin: origin(&mut log)?, keys: keys(&mut log)? };
+        log.finish()?;
+        Ok(Self { successor, reason: object.one_of("reason", SuccessionReason::WORDS)?, attachments: attachments(object)? })
+    }
+    fn write(&self, members: ObjectWriter) -> ObjectWriter {
+        let successor =
+            ObjectWriter::new().string("origin", &self.successor.origin).array("keys", keys_json(&self.successor.keys)).finish();
+        members.json("successor", &successor).string("reason", self.reason.as_str())
+    }
+    fn attachments(&self) -> &[AttachmentRef] {
+        &self.attachments
+    }
+}
+
+impl BodyForm for Start {
+    const TYPE: &'static str = "start/v1";
+    const ISSUER: Issuer = Issuer::APPLIANCE;
+
+    fn read(object: &mut Object) -> Result<Self, JsonError> {
+        Ok(Self { version: object.text("version", VERSION_BYTES_MAX, printable_or_space)?, attachments: attachments(object)? })
+    }
+    fn write(&self, members: ObjectWriter) -> ObjectWriter {
+        members.string("version", &self.version)
+    }
+    fn attachments(&self) -> &[AttachmentRef] {
+        &self.attachments
+    }
+}
+
+impl BodyForm for LogBatch {
+    const TYPE: &'static str = "log/v1";
+    const ISSUER: Issuer = Issuer::APPLIANCE;
+    const ATTACHMENTS: &'static [Demand] = &[Demand::erasable("lines")];
+
+    fn read(object: &mut Object) -> Result<Self, JsonError> {
+        let number = object.integer("number", 0, json::INTEGER_MAX)?;
+        let first = object.integer("first", 0, json::INTEGER_MAX)?;
+        let count = object.integer("count", 1, LINES_MAX as u64)?;
+        let root = object.hash("root")?;
+        let (from, to) = not_backwards(object)?;
+        Ok(Self { number, first, count, root, from, to, attachments: attachments(object)? })
+    }
+    fn write(&self, members: ObjectWriter) -> ObjectWriter {
+        members
+            .integer("number", self.number)
+            .integer("first", self.first)
+            .integer("count", self.count)
+            .bytes("root", &self.root.0)
+            .time("from", self.from)
+            .time("to", self.to)
+    }
+    fn attachments(&self) -> &[AttachmentRef] {
+        &self.attachments
+    }
+}
+
+impl BodyForm for TimestampBody {
+    const TYPE: &'static str = "timestamp/v1";
+    const ISSUER: Issuer = Issuer::APPLIANCE;
+    const ATTACHMENTS: &'static [Demand] = &[Demand::kept("checkpoint"), Demand::kept("token-").numbered()];
+
+    fn read(object: &mut Object) -> Result<Self, JsonError> {
+        let head = Head { size: object.integer("size", 1, json::INTEGER_MAX)?, root: object.hash("root")? };
+        Ok(Self { head, attachments: attachments(object)? })
+    }
+    fn write(&self, members: ObjectWriter) -> ObjectWriter {
+        members.integer("size", self.head.size).bytes("root", &self.head.root.0)
+    }
+    fn attachments(&self) -> &[AttachmentRef] {
+        &self.attachments
+    }
+    fn check(&self, statement: &Statement) -> Result<(), JsonError> {
+        let observed = &statement.observed;
+        if self.head.size > observed.size || (self.head.size == observed.size && self.head.root != observed.root) {
+            return Err(JsonError("body.size and body.root are not of a head that the issuer observed".to_owned()));
+        }
+        Ok(())
+    }
+}
