@@ -5,11 +5,14 @@
 use exhibit_evidence::{
     AttachmentRef, Body, Head, Statement, StreamName,
     body::{
-        Access, CertificateBody, Close, CloseReason, Continues, Contradiction, Epoch, EpochReason, Export, Fetch, Gap, GapCause, Genesis,
-        Grant, Predecessor, Recipients, Segment, SeqRange, Start, StreamPosition,
+        Access, Approve, Attestation, AttestationKind, Ban, BanKind, BanReason, CertificateBody, CertificateRevocation, Close, CloseReason,
+        Config, Continues, Contradiction, DevicePolicy, Enrolment, Epoch, EpochReason, Erased, Erasure, ErasureReason, Event, EventKind,
+        Export, Fetch, Gap, GapCause, Genesis, Grant, Group, Heartbeat, Hold, LogBatch, Login, Mode, Output, Predecessor,
+        REVOCATION_REASONS, Recipients, Redaction, Release, Reopen, Request, Retention, Revoke, Segment, SeqRange, Source, SourceKind,
+        Start, StreamPosition, Succession, SuccessionReason, Successor, TimestampBody,
     },
 };
-use exhibit_pki::Timestamp;
+use exhibit_pki::{Identity, Timestamp};
 use exhibit_tlog::{EMPTY_ROOT, Hash};
 use proptest::{collection::vec, prelude::*};
 
@@ -147,13 +150,132 @@ fn genesis() -> impl Strategy<Value = Body> {
     )
 }
 
+fn text(pattern: &'static str) -> impl Strategy<Value = String> {
+    pattern.prop_map(|text: String| text)
+}
+
+fn word<T: Copy + std::fmt::Debug>(words: &'static [(&'static str, T)]) -> impl Strategy<Value = T> {
+    (0..words.len()).prop_map(|index| words[index].1)
+}
+
+fn forwards() -> impl Strategy<Value = (Timestamp, Timestamp)> {
+    (time(), time()).prop_map(|(one, other)| (one.min(other), one.max(other)))
+}
+
+fn of_the_camera_itself() -> impl Strategy<Value = Body> {
+    const QUOTE: &[(&str, bool)] = &[("attest", false), ("signature", false), ("values", false)];
+    let numbers = (0..=INTEGER_MAX, 0..=INTEGER_MAX, 0..=INTEGER_MAX);
+    let heartbeat =
+        (numbers, prop::option::of(time()), attachments(&[])).prop_map(|((uptime_s, unsent, unsent_bytes), last_segment, attachments)| {
+            Body::Heartbeat(Heartbeat { uptime_s, unsent, unsent_bytes, last_segment, attachments })
+        });
+    let source = (word(SourceKind::WORDS), text("[ -?A-~]{1,255}")).prop_map(|(kind, description)| Source { kind, description });
+    let config = (word(Mode::WORDS), source, text("(video/mp4|image/jpeg)"), text("[ -~]{1,128}"), attachments(&[])).prop_map(
+        |(mode, source, media_type, version, attachments)| Body::Config(Config { mode, source, media_type, version, attachments }),
+    );
+    let event = (word(EventKind::WORDS), forwards(), any::<bool>(), text("[ -~]{0,512}"), attachments(&[])).prop_map(
+        |(kind, (one, other), turned, detail, attachments)| {
+            let jump = kind == EventKind::ClockJump;
+            let (from, to) = if jump && turned { (other, one) } else { (one, other) };
+            Body::Event(Event { kind, from, to: (jump || turned).then_some(to), detail, attachments })
+        },
+    );
+    let attestation = (word(AttestationKind::WORDS), hash(), attachments(QUOTE)).prop_map(|(kind, enrolment, mut attachments)| {
+        attachments.retain(|attachment| kind == AttestationKind::Quote || attachment.name != "values");
+        Body::Attestation(Attestation { kind, enrolment, attachments })
+    });
+    prop_oneof![heartbeat, config, event, attestation]
+}
+
+fn of_people() -> impl Strategy<Value = Body> {
+    const BOTH: &[(&str, bool)] = &[("wraps", true), ("purpose", true)];
+    let group = (scope(), text("[a-z0-9-]{1,64}"), 1..=INTEGER_MAX, prop::option::of(hash()), fingerprints(64), attachments(&[])).prop_map(
+        |(scope, name, number, replaces, members, attachments)| Body::Group(Group { scope, name, number, replaces, members, attachments }),
+    );
+    let request = (scope(), attachments(&[("terms", true), ("purpose", true)]))
+        .prop_map(|(scope, attachments)| Body::Request(Request { scope, attachments }));
+    let revoke = (hash(), attachments(&[])).prop_map(|(grant, attachments)| Body::Revoke(Revoke { grant, attachments }));
+    let approve = (hash(), hash(), attachments(&[]))
+        .prop_map(|(entry, statement, attachments)| Body::Approve(Approve { entry, statement, attachments }));
+    let output = (hash(), 1..=INTEGER_MAX, text("(video/mp4|image/jpeg)")).prop_map(|(sha256, length, media_type)| Output {
+        sha256,
+        length,
+        media_type,
+    });
+    let redaction = (hash(), ranges(), output, attachments(&[("mask", true)]))
+        .prop_map(|(fetch, ranges, output, attachments)| Body::Redaction(Redaction { fetch, ranges, output, attachments }));
+    let reopen = (ranges(), any::<[u8; 32]>(), attachments(BOTH)).prop_map(|(ranges, recipient, attachments)| {
+        let ranges = vec![ranges[0].clone()];
+        Body::Reopen(Reopen { scope: ranges[0].stream.owner().to_owned(), ranges, recipient, attachments })
+    });
+    let hold = (text("camera/[a-z0-9-]{1,20}(/[a-z0-9TZ-]{1,16}){1,3}"), forwards(), attachments(&[("purpose", true)]))
+        .prop_map(|(series, (from, to), attachments)| Body::Hold(Hold { series, from, to, attachments }));
+    let release = (hash(), attachments(&[])).prop_map(|(hold, attachments)| Body::Release(Release { hold, attachments }));
+    let login = (text("[a-z0-9]{1,20}(\\.[a-z0-9]{1,9}){0,3}"), any::<[u8; 32]>(), prop::option::of(hash()), attachments(&[])).prop_map(
+        |(domain, nonce, exporter, attachments)| {
+            let audience = Identity::parse(&format!("spiffe://{domain}/appliance/a-1")).unwrap();
+            Body::Login(Login { audience, nonce, exporter, expires: Timestamp::from_unix_ms(1).unwrap(), attachments })
+        },
+    );
+    prop_oneof![group, request, revoke, approve, redaction, reopen, hold, release, login]
+}
+
+fn of_the_authority() -> impl Strategy<Value = Body> {
+    const EVIDENCE: &[(&str, bool)] = &[
+        ("ek-public", false),
+        ("ak-public", false),
+        ("certify", false),
+        ("certify-signature", false),
+        ("key-public", false),
+        ("ek-certificate", false),
+        ("ek-issuer-0", false),
+    ];
+    let revocation = (any::<[u8; 32]>(), time(), word(&REVOCATION_REASONS), attachments(&[("crl", false)])).prop_map(
+        |(fingerprint, since, reason, attachments)| {
+            Body::CertificateRevocation(CertificateRevocation { fingerprint, since, reason, attachments })
+        },
+    );
+    let enrolment = (any::<[u8; 32]>(), word(DevicePolicy::WORDS), any::<[u8; 32]>(), attachments(EVIDENCE)).prop_map(
+        |(fingerprint, policy, nonce, mut attachments)| {
+            attachments.retain(|attachment| match policy {
+                DevicePolicy::Attested => true,
+                DevicePolicy::AllowListed => attachment.name != "ek-certificate",
+                DevicePolicy::Software => false,
+            });
+            Body::Enrolment(Enrolment { fingerprint, policy, nonce: (policy != DevicePolicy::Software).then_some(nonce), attachments })
+        },
+    );
+    prop_oneof![revocation, enrolment]
+}
+
 fn of_the_appliance() -> impl Strategy<Value = Body> {
     let start = ("[ -~]{1,128}", attachments(&[])).prop_map(|(version, attachments)| Body::Start(Start { version, attachments }));
     let access = (hash(), any::<bool>(), attachments(&[]))
         .prop_map(|(fetch, granted, attachments)| Body::Access(Access { fetch, granted, attachments }));
     let contradiction = (stream("user"), 0..=INTEGER_MAX, attachments(&[("first", false), ("second", false)]))
         .prop_map(|(stream, seq, attachments)| Body::Contradiction(Contradiction { stream, seq, attachments }));
-    prop_oneof![start, access, contradiction]
+    let keys = proptest::collection::btree_set("[!-~]{1,100}", 1..=8).prop_map(|keys| keys.into_iter().collect::<Vec<_>>());
+    let succession =
+        (text("[!-*,-~]{1,255}"), keys, word(SuccessionReason::WORDS), attachments(&[])).prop_map(|(origin, keys, reason, attachments)| {
+            Body::Succession(Succession { successor: Successor { origin, keys }, reason, attachments })
+        });
+    let batch = (0..=INTEGER_MAX, 0..=INTEGER_MAX, 1..=65_536u64, hash(), forwards(), attachments(&[("lines", true)])).prop_map(
+        |(number, first, count, root, (from, to), attachments)| Body::Log(LogBatch { number, first, count, root, from, to, attachments }),
+    );
+    let ban = (word(BanKind::WORDS), word(BanReason::WORDS), any::<bool>(), prop::option::of(hash()), attachments(&[("subject", true)]))
+        .prop_map(|(kind, reason, ends, lifts, mut attachments)| {
+            attachments.retain(|attachment| lifts.is_none() || attachment.name != "subject");
+            let until = (ends && lifts.is_none()).then_some(Timestamp::MAX);
+            Body::Ban(Ban { kind, reason, until, lifts, attachments })
+        });
+    let retention = (ranges(), text("[a-z0-9-]{1,64}"), attachments(&[]))
+        .prop_map(|(ranges, rule, attachments)| Body::Retention(Retention { ranges, rule, attachments }));
+    let erased = vec((hash(), text("[a-z0-9-]{1,32}"), hash()).prop_map(|(entry, name, sha256)| Erased { entry, name, sha256 }), 1..=100);
+    let erasure = (erased, word(ErasureReason::WORDS), hash(), attachments(&[]))
+        .prop_map(|(erased, reason, order, attachments)| Body::Erasure(Erasure { erased, reason, order: Some(order), attachments }));
+    let timestamp = (1..INTEGER_MAX, hash(), attachments(&[("checkpoint", false), ("token-0", false), ("token-1", false)]))
+        .prop_map(|(size, root, attachments)| Body::Timestamp(TimestampBody { head: Head { size, root }, attachments }));
+    prop_oneof![start, access, contradiction, succession, batch, ban, retention, erasure, timestamp]
 }
 
 fn unknown() -> impl Strategy<Value = Body> {
@@ -182,25 +304,43 @@ fn unknown() -> impl Strategy<Value = Body> {
     })
 }
 
+fn body() -> impl Strategy<Value = Body> {
+    let people = prop_oneof![recipients(), grant(), fetch(), export(), of_people()];
+    let machines = prop_oneof![epoch(), segment(), gap(), close(), of_the_camera_itself()];
+    prop_oneof![people, machines, certificate(), of_the_authority(), genesis(), of_the_appliance(), unknown()]
+}
+
 fn statement() -> impl Strategy<Value = Statement> {
-    let people = prop_oneof![recipients(), grant(), fetch(), export()];
-    let machines = prop_oneof![epoch(), segment(), gap(), close(), certificate(), genesis(), of_the_appliance(), unknown()];
-    prop_oneof![people, machines].prop_flat_map(|body| {
-        let kind = body.stream_kind().unwrap_or("camera");
-        let genesis = matches!(body, Body::Genesis(_));
-        let first = genesis || matches!(body, Body::Epoch(_));
-        let seq = if first { 0..=0 } else { 0..=INTEGER_MAX };
-        let size = if genesis { 0..=0 } else { 0..=INTEGER_MAX };
-        (hash(), stream(kind), seq, hash(), time(), size, hash()).prop_map(move |(log, stream, seq, prev, issued, size, root)| Statement {
-            log: if genesis { Hash([0; 32]) } else { log },
-            stream,
-            seq,
-            prev: if seq == 0 { Hash([0; 32]) } else { prev },
-            issued,
-            observed: Head { size, root: if size == 0 { EMPTY_ROOT } else { root } },
-            body: body.clone(),
-        })
-    })
+    let first = (hash(), 0..=INTEGER_MAX, hash(), 0..LAST_UNIX_MS - 300_000, 0..=INTEGER_MAX, hash());
+    (body(), first, "[a-z0-9-]{1,20}", "[a-z0-9TZ-]{1,16}").prop_map(
+        |(mut body, (log, seq, prev, issued_ms, size, root), id, generation)| {
+            let genesis = matches!(body, Body::Genesis(_));
+            let seq = if matches!(body, Body::Genesis(_) | Body::Epoch(_) | Body::Login(_)) { 0 } else { seq };
+            let size = match &body {
+                Body::Genesis(_) => 0,
+                Body::Attestation(_) => size.max(1),
+                Body::Timestamp(timestamp) => size.max(timestamp.head.size + 1).min(INTEGER_MAX),
+                _ => size,
+            };
+            let place = match &mut body {
+                Body::Event(_) => format!("{id}/events/{generation}"),
+                Body::Login(login) => {
+                    login.expires = Timestamp::from_unix_ms(issued_ms + 1 + size % 300_000).unwrap();
+                    format!("{id}/login/{}", Login::generation(&login.nonce))
+                }
+                _ => format!("{id}/{generation}/{generation}"),
+            };
+            Statement {
+                log: if genesis { Hash([0; 32]) } else { log },
+                stream: StreamName::parse(&format!("{}/{place}", body.stream_kind().unwrap_or("camera"))).unwrap(),
+                seq,
+                prev: if seq == 0 { Hash([0; 32]) } else { prev },
+                issued: Timestamp::from_unix_ms(issued_ms).unwrap(),
+                observed: Head { size, root: if size == 0 { EMPTY_ROOT } else { root } },
+                body,
+            }
+        },
+    )
 }
 
 proptest! {
@@ -216,8 +356,11 @@ proptest! {
     fn hostile_bytes_are_refused_without_a_panic(statement in statement(), position: prop::sample::Index, byte: u8) {
         let mut bytes = statement.to_bytes();
         let position = position.index(bytes.len());
+        // The same digit of an escape in another case, and another white space, mean the same: the bytes are hashed as they came.
+        let meant = byte == bytes[position] || bytes.contains(&b'\\');
         bytes[position] = byte;
         if let Ok(other) = Statement::parse(&bytes) {
+            prop_assert!(meant || other != statement, "a statement with another byte reads the same");
             prop_assert_eq!(Statement::parse(&other.to_bytes()), Ok(other));
         }
         prop_assert!(Statement::parse(&bytes[..position]).is_err(), "a statement that was cut short was accepted");

@@ -2,9 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
+
 use exhibit_evidence::{Body, Statement, StatementError, statement::STATEMENT_BYTES_MAX};
 
+#[path = "../common/mod.rs"]
 mod common;
+#[path = "../../../tests/independent/ask.rs"]
+mod independent;
+mod types;
 
 const LOG: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 const EMPTY_ROOT: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -29,11 +38,43 @@ fn spoil(good: &str, from: &str, to: &str) -> String {
     good.replacen(from, to, 1)
 }
 
+thread_local! {
+    /// Everything that this test has judged, and whether it was accepted.
+    static JUDGED: RefCell<Vec<(Vec<u8>, bool)>> = const { RefCell::new(Vec::new()) };
+}
+
 fn refusal(statement: impl AsRef<[u8]>) -> String {
-    match Statement::parse(statement.as_ref()) {
+    let judged = Statement::parse(statement.as_ref());
+    JUDGED.with_borrow_mut(|all| all.push((statement.as_ref().to_vec(), judged.is_ok())));
+    match judged {
         Ok(_) => "accepted".to_owned(),
         Err(error) => error.to_string(),
     }
+}
+
+/// The other tests of this file judge again, and the verifier in Python, which was written from docs/formats, judges what they judged.
+#[test]
+fn the_independent_verifier_agrees_on_every_statement() {
+    the_good_statement_is_accepted();
+    json_that_two_parsers_could_read_differently_is_refused();
+    members_of_the_wrong_form_are_refused();
+    attachments_of_the_wrong_form_are_refused();
+    bodies_beyond_their_limits_are_refused();
+    what_begins_a_stream_or_a_log_stands_where_it_must();
+    types::what_a_camera_states_of_itself();
+    types::what_people_state();
+    types::what_a_login_is();
+    types::what_an_authority_states();
+    types::what_an_appliance_states_of_its_log();
+    types::what_an_appliance_states_of_single_dealings();
+    for line in include_str!("../vectors/statements.jsonl").lines() {
+        refusal(line);
+    }
+    let judged = JUDGED.take();
+    let accepted = judged.iter().filter(|(_, accepted)| *accepted).count();
+    assert!(accepted > 80 && judged.len() - accepted > 200, "{accepted} of {} are good: vectors are missing", judged.len());
+    let questions: Vec<_> = judged.iter().map(|(statement, accepted)| ("statement", vec![statement.clone()], *accepted)).collect();
+    independent::assert_agrees(&questions);
 }
 
 /// Compares from the start: where serde_json tells line and column, these are left out.
@@ -400,4 +441,35 @@ fn errors_tell_of_what_kind_they_are() {
     assert_eq!(Statement::parse(&[b' '; STATEMENT_BYTES_MAX + 1]), Err(StatementError::TooLong));
     assert!(matches!(Statement::parse(b"{"), Err(StatementError::Json(_))));
     assert!(matches!(Statement::parse(b"{}"), Err(StatementError::Member(_))));
+}
+
+/// The tables of the pages name every type with its issuer, and the roles that verifiers demand.
+#[test]
+fn the_pages_list_every_type_with_its_issuer_and_roles() {
+    let page = |text: &'static str| text.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")).collect::<Vec<_>>();
+    let issuers: BTreeMap<&str, &str> = page(include_str!("../../../docs/formats/statement.md"))
+        .into_iter()
+        .filter_map(|row| row.split_once("/v1` | "))
+        .map(|(name, rest)| (name, rest.split(' ').next().unwrap()))
+        .collect();
+    let roles: BTreeMap<&str, BTreeSet<String>> = page(include_str!("../../../docs/formats/signed-statement.md"))
+        .into_iter()
+        .filter_map(|row| row.split_once("` | "))
+        .flat_map(|(types, roles)| {
+            let roles: BTreeSet<String> = roles.replace(" or ", ", ").split(", ").map(str::to_owned).collect();
+            types.split("`, `").map(move |name| (name, roles.clone()))
+        })
+        .collect();
+    let mut listed = BTreeSet::new();
+    for line in include_str!("../vectors/statements.jsonl").lines() {
+        let body = Statement::parse(line.as_bytes()).unwrap().body;
+        let Some(demanded) = body.roles() else { continue };
+        let name = body.type_name().strip_suffix("/v1").unwrap().to_owned();
+        assert_eq!(issuers.get(name.as_str()).copied(), body.stream_kind(), "the page has another issuer of {name}");
+        let demanded: BTreeSet<String> = demanded.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+        assert_eq!(roles.get(name.as_str()), Some(&demanded), "the page has other roles for {name}");
+        listed.insert(format!("{name}/v1"));
+    }
+    assert_eq!(listed, Body::TYPES.iter().map(|name| (*name).to_owned()).collect());
+    assert_eq!(issuers.len(), listed.len(), "the page lists a type that there is not");
 }

@@ -1,0 +1,67 @@
+//! Asks the verifier in Python, which was written from docs/formats alone, what it thinks of test vectors. Tests include this file by its path.
+//!
+//! It does not know what is in a vector.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Debian's own, which finds Debian's `cryptography`.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// What kind of thing is to be judged (see `judge.py`), with what, and whether ours accepted it.
+pub type Question = (&'static str, Vec<Vec<u8>>, bool);
+
+/// Has all judged by one process, and compares. Without Debian's `cryptography` it says so and judges nothing, unless `make test` runs.
+pub fn assert_agrees(questions: &[Question]) {
+    let asked = Command::new(PYTHON).args(["-c", "import cryptography"]).stderr(Stdio::null()).status();
+    if !asked.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("EXHIBIT_TEST_ALL").is_none(), "Debian's python3-cryptography is missing: run make packages");
+        // Past the test harness, which would keep it for itself.
+        let message = b"SKIPPED: the independent verifier needs Debian's python3-cryptography; run make packages\n";
+        std::io::stderr().write_all(message).unwrap();
+        return;
+    }
+    let answers = answers(questions);
+    let mut disagreements = 0;
+    for (number, ((kind, with, accepted), answer)) in questions.iter().zip(&answers).enumerate() {
+        if *accepted != (answer == "accepted") {
+            disagreements += 1;
+            let shown: Vec<_> = with.iter().map(|bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(900)]).into_owned()).collect();
+            eprintln!(
+                "{kind} {number}: ours {}, theirs: {answer}\n  {}",
+                if *accepted { "accepted" } else { "refused" },
+                shown.join("\n  ")
+            );
+        }
+    }
+    assert_eq!(disagreements, 0, "the two verifiers disagree on {disagreements} of {} vectors", questions.len());
+}
+
+/// One line for each question: the kind and the bytes in hex, between tabs. One line for each answer: `accepted`, or why not.
+fn answers(questions: &[Question]) -> Vec<String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .map(|folder| folder.join("tests/independent/judge.py"))
+        .find(|script| script.exists())
+        .expect("the verifier in Python stands in tests/independent");
+    let mut asked = String::new();
+    for (kind, with, _) in questions {
+        asked.push_str(kind);
+        for bytes in with {
+            asked.push('\t');
+            bytes.iter().for_each(|byte| asked.push_str(&format!("{byte:02x}")));
+        }
+        asked.push('\n');
+    }
+    let mut python = Command::new(PYTHON).arg("-B").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = python.stdin.take().unwrap();
+    // A thread writes while the answers are read: neither pipe can fill up.
+    let writer = std::thread::spawn(move || stdin.write_all(asked.as_bytes()));
+    let output = python.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "the independent verifier failed");
+    let answers: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(answers.len(), questions.len(), "the independent verifier did not judge every vector");
+    answers
+}
