@@ -237,7 +237,7 @@ impl Folder {
 
     fn open_ledger(&self, origin: &str, signers: Vec<Arc<dyn NoteSigner>>, batch_entries_max: usize) -> Result<Ledger, SetupError> {
         let clock = Arc::new(|| now().unix_s());
-        let options = Options { origin: origin.to_owned(), signers, clock, batch_entries_max };
+        let options = Options { origin: origin.to_owned(), signers, clock, batch_entries_max, seal: None };
         Ok(Ledger::open(&self.path.join(LEDGER), options)?)
     }
 

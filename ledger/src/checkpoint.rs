@@ -20,7 +20,7 @@ pub(crate) struct Signing {
     /// What verifies them: the origin and the signers' own public halves.
     pub log: LogVerifier,
     signers: Vec<Arc<dyn NoteSigner>>,
-    clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Signing {

@@ -15,9 +15,9 @@ use crate::checkpoint::Signing;
 use crate::edge::tile_width;
 use crate::head_file::HeadFile;
 use crate::recover::recover;
-use crate::sequencer::{Answer, Done, QUEUE_CANDIDATES_MAX, Shared, Waiting, Writer};
+use crate::sequencer::{Answer, Done, QUEUE_CANDIDATES_MAX, Sealing, Shared, Waiting, Writer};
 use crate::store::{HeadRow, TileReader, damaged};
-use crate::{Annotation, Candidate, Disk, EntryPlace, LocalDisk, Refusal, StreamHead};
+use crate::{Annotation, Candidate, Disk, EntryPlace, HeadSeal, LocalDisk, Refusal, SealError, StreamHead};
 
 /// How a ledger is opened.
 pub struct Options {
@@ -29,6 +29,8 @@ pub struct Options {
     pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// At most so many candidates share one synced write (1 to 4,096; 256 is a good value).
     pub batch_entries_max: usize,
+    /// What keeps the newest head outside of the ledger's folder. Without one, a complete older copy of the folder goes unnoticed.
+    pub seal: Option<Arc<dyn HeadSeal>>,
 }
 
 /// A place on the ledger, durable and covered by a signed checkpoint.
@@ -62,6 +64,12 @@ pub enum LedgerError {
     /// The database is of another log or format than the configuration: nothing was changed.
     #[error("the ledger does not fit its configuration: {0}")]
     WrongLog(String),
+    /// The head that is kept outside of the database can not be read or written.
+    #[error("the sealed head: {0}")]
+    Seal(#[from] SealError),
+    /// The database does not have what was sealed: it is an older copy, or another tree. Nothing was changed.
+    #[error("the ledger is behind its sealed head: {0}")]
+    Behind(String),
     /// A note key did not sign.
     #[error("the checkpoint could not be signed: {0}")]
     Signing(String),
@@ -89,14 +97,15 @@ impl Ledger {
     /// The same on a disk whose writes may fail.
     pub fn open_on(folder: &Path, options: Options, disk: Arc<dyn Disk>) -> Result<Self, LedgerError> {
         let batch_entries_max = options.batch_entries_max;
+        let seal = options.seal.clone();
         let signing = Signing::new(options)?;
         let database = folder.join(DATABASE_FOLDER);
         create_folder(folder)?;
         create_folder(&database)?;
         let (head_file, noted) = HeadFile::open(folder, disk.clone())?;
-        let (store, edge) = recover(&database, &signing, noted, disk)?;
+        let (store, edge) = recover(&database, &signing, noted, disk, seal.as_deref())?;
         let shared = Arc::new(Shared::new(store, edge.published));
-        let writer = Writer::new(shared.clone(), signing, edge.tree, head_file, batch_entries_max);
+        let writer = Writer::new(shared.clone(), signing, edge.tree, head_file, Sealing::new(seal), batch_entries_max);
         let queue = Queue::start(writer)?;
         Ok(Self { shared, queue: Arc::new(queue) })
     }

@@ -10,11 +10,13 @@ mod head_file;
 mod ledger;
 pub mod plan;
 mod recover;
+mod seal;
 mod sequencer;
 mod store;
 
 pub use disk::{Disk, DiskWrite, LocalDisk};
 pub use ledger::{Admission, Ledger, LedgerError, Options};
 pub use plan::{Annotation, Candidate, Refusal};
+pub use seal::{HeadSeal, SealError, SealedFile, SealedHead};
 pub use sequencer::{BATCH_ENTRIES_LIMIT, QUEUE_CANDIDATES_MAX};
 pub use store::{EntryPlace, StreamHead};

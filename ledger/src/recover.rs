@@ -8,23 +8,38 @@ use std::sync::Arc;
 use exhibit_tlog::tile::TILE_WIDTH;
 use exhibit_tlog::{HashReader, MerkleFrontier, leaf_hash, root_at, root_of};
 
-use crate::LedgerError;
 use crate::checkpoint::{Published, Signing};
 use crate::database::LogTail;
 use crate::disk::Disk;
 use crate::edge::{TREE_LEVELS_PER_TILE, TreeEdge, tile_width};
 use crate::sequencer::BATCH_ENTRIES_LIMIT;
 use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEYS, META_ORIGIN, Store, TileReader, damaged};
+use crate::{HeadSeal, LedgerError};
 
 /// Opens the database in `folder` for writing, its edge proven, and signs the entries that a crash has left durable but without a
 /// checkpoint. `noted` is the checkpoint that was kept beside the database.
-pub(crate) fn recover(folder: &Path, signing: &Signing, noted: Option<String>, disk: Arc<dyn Disk>) -> Result<(Store, Edge), LedgerError> {
+pub(crate) fn recover(
+    folder: &Path,
+    signing: &Signing,
+    noted: Option<String>,
+    disk: Arc<dyn Disk>,
+    seal: Option<&dyn HeadSeal>,
+) -> Result<(Store, Edge), LedgerError> {
     let store = open_store(folder, signing, noted.as_deref(), disk)?;
-    create_if_blank(&store, signing)?;
+    let is_new = store.is_blank()?;
+    if let Some(seal) = seal {
+        check_seal(&store, signing, seal, is_new)?;
+    }
+    if is_new {
+        store.create(&signing.log.origin, &signing.keys_text())?;
+    }
     let mut edge = prove_edge(&store, signing, noted)?;
     let size = edge.tree.frontier().size();
     if edge.published.as_ref().is_none_or(|published| published.head.size < size) && size > 0 {
         edge.published = Some(sign_again(&store, signing, edge.tree.frontier())?);
+    }
+    if let (Some(seal), Some(published)) = (seal, &edge.published) {
+        seal.write(&published.head, &published.note)?;
     }
     Ok((store, edge))
 }
@@ -68,10 +83,28 @@ fn prove_edge(store: &Store, signing: &Signing, noted: Option<String>) -> Result
     Ok(Edge { tree: edge, published })
 }
 
-/// A blank database becomes this log's.
-fn create_if_blank(store: &Store, signing: &Signing) -> Result<(), LedgerError> {
-    if store.is_blank()? { store.create(&signing.log.origin, &signing.keys_text()) } else { Ok(()) }
+/// Before anything is signed, the tree must contain what was sealed. A new log seals its empty head before it is made, so that from then on
+/// a ledger without its seal, and a seal without its ledger, are both found.
+fn check_seal(store: &Store, signing: &Signing, seal: &dyn HeadSeal, is_new: bool) -> Result<(), LedgerError> {
+    let size = store.tree()?.size();
+    let Some(sealed) = seal.read()? else {
+        if is_new {
+            let empty = signing.sign(&MerkleFrontier::default())?;
+            return Ok(seal.write(&empty.head, &empty.note)?);
+        }
+        return Err(LedgerError::Behind(format!("it has {size} entries and nothing is sealed. {SEAL_REMEDY}")));
+    };
+    if sealed.size > size {
+        return Err(LedgerError::Behind(format!("{} entries were sealed and only {size} are there. {SEAL_REMEDY}", sealed.size)));
+    }
+    if root_at(&TileReader::new(store), sealed.size)? != sealed.root {
+        return Err(LedgerError::Behind(format!("its first {} entries are not those that were sealed. {SEAL_REMEDY}", sealed.size)));
+    }
+    Ok(())
 }
+
+const SEAL_REMEDY: &str = "This folder is an older copy, or the seal is another log's. Do not go on from here: heads beyond it were signed, and \
+    signing others would fork the log. Bring back the newest folder, or restore from a backup and a mirror (docs/operations.md)";
 
 /// The database must be this log's.
 fn check_log(store: &Store, signing: &Signing) -> Result<(), LedgerError> {

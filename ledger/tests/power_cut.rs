@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{Chain, FailingSigner, open, options, signers, verify_all};
+use common::{Chain, FailingSigner, copy, open, options, signers, verify_all};
 use exhibit_ledger::{Admission, Ledger, LedgerError, Options};
 use exhibit_tlog::Hash;
 use tempfile::TempDir;
@@ -97,17 +97,6 @@ impl PowerCut {
         tear(&mut log, from);
         fs::write(&path, log).unwrap();
         (folder, path)
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        if file.file_type().unwrap().is_dir() {
-            fs::create_dir(to.join(file.file_name())).unwrap();
-            copy(&file.path(), &to.join(file.file_name()));
-        } else {
-            fs::copy(file.path(), to.join(file.file_name())).unwrap();
-        }
     }
 }
 

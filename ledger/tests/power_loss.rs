@@ -9,7 +9,7 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Acknowledged, Chain, options, say};
+use common::{Acknowledged, Chain, say, sealed_options};
 use exhibit_ledger::{Ledger, LedgerError};
 use exhibit_power_loss::{Cut, Disk, Failure, Operation, Random, Shim, read_trace, scratch};
 
@@ -77,7 +77,7 @@ fn check(disk: &Disk, cut: Cut, acknowledged: &Acknowledged, what: &str) {
     let image = scratch();
     disk.write_image(cut, image.path());
     let folder = image.path().join("ledger");
-    let ledger = Ledger::open(&folder, options()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let ledger = Ledger::open(&folder, sealed_options(&image.path().join("seal"))).unwrap_or_else(|error| panic!("{what}: {error}"));
     acknowledged.check(&ledger, what);
     let mut chain = Chain::of(&ledger, "a");
     let head = ledger.append(chain.next(10)).unwrap_or_else(|error| panic!("{what}: it does not go on: {error}")).head;
@@ -137,7 +137,7 @@ impl Bench {
 
 /// In the child: single entries and groups, then the end.
 fn work(folder: &Path) {
-    let Ok(ledger) = Ledger::open(folder, options()) else {
+    let Ok(ledger) = Ledger::open(folder, sealed_options(&folder.with_file_name("seal"))) else {
         return println!("\nnot opened");
     };
     let mut chains = [Chain::of(&ledger, "a"), Chain::of(&ledger, "b")];

@@ -266,7 +266,7 @@ fn an_altered_entry_that_a_crash_left_unsigned_is_not_signed() {
 }
 
 fn options() -> Options {
-    Options { origin: ORIGIN.into(), signers: signers(1), clock: Arc::new(|| 1_795_132_800), batch_entries_max: 256 }
+    Options { origin: ORIGIN.into(), signers: signers(1), clock: Arc::new(|| 1_795_132_800), batch_entries_max: 256, seal: None }
 }
 
 fn signers(seed: u8) -> Vec<Arc<dyn NoteSigner>> {
@@ -287,7 +287,8 @@ fn entry(index: u64) -> Vec<u8> {
 fn ledger_of(size: u64) -> TempDir {
     let folder = exhibit_power_loss::scratch();
     let store = store(&folder);
-    create_if_blank(&store, &Signing::new(options()).unwrap()).unwrap();
+    let signing = Signing::new(options()).unwrap();
+    store.create(&signing.log.origin, &signing.keys_text()).unwrap();
     if size > 0 {
         append_unsigned(&store, 0, size);
         store.write_checkpoint(&Signing::new(options()).unwrap().sign(&store.tree().unwrap()).unwrap().note).unwrap();

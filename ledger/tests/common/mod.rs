@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError, Options};
+use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError, Options, SealedFile};
 use exhibit_tlog::tile::{BundleId, TileId, decode_bundle};
 use exhibit_tlog::{
     Checkpoint, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, MlDsa44NoteSigner, NoteError, NoteSigner, VerifierKey,
@@ -27,7 +27,12 @@ pub fn signers(seed: u8) -> Vec<Arc<dyn NoteSigner>> {
 }
 
 pub fn options() -> Options {
-    Options { origin: ORIGIN.into(), signers: signers(1), clock: Arc::new(|| UNIX_S), batch_entries_max: 256 }
+    Options { origin: ORIGIN.into(), signers: signers(1), clock: Arc::new(|| UNIX_S), batch_entries_max: 256, seal: None }
+}
+
+/// With the head sealed in this file.
+pub fn sealed_options(seal: &Path) -> Options {
+    Options { seal: Some(Arc::new(SealedFile::new(seal, verifier()))), ..options() }
 }
 
 pub fn verifier() -> LogVerifier {
@@ -226,5 +231,17 @@ impl NoteSigner for FailingSigner {
         let mut after = self.after.lock().unwrap();
         *after = after.checked_sub(1).ok_or(NoteError::Malformed("the token was removed"))?;
         self.inner.sign(text, unix_s)
+    }
+}
+
+/// Copies what is in a folder.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        if file.file_type().unwrap().is_dir() {
+            copy(&file.path(), &to.join(file.file_name()));
+        } else {
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
     }
 }

@@ -1,0 +1,183 @@
+//! A ledger that is whole and old, emptied or grown another way is told from the newest one by the head that is sealed outside of its folder.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::{Chain, copy, open, sealed_options, signers, verifier, verify_all};
+use exhibit_ledger::{HeadSeal, Ledger, LedgerError, Options, SealedFile};
+use exhibit_tlog::Checkpoint;
+
+/// A ledger's folder, and its seal beside.
+struct Bench {
+    root: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { root: exhibit_power_loss::scratch() }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.root.path().join("ledger")
+    }
+
+    fn seal(&self) -> PathBuf {
+        self.root.path().join("seal")
+    }
+
+    fn open(&self) -> Result<Ledger, LedgerError> {
+        Ledger::open(&self.folder(), sealed_options(&self.seal()))
+    }
+
+    fn append(&self, entries: u64) {
+        append(&self.open().unwrap(), entries);
+    }
+
+    fn sealed_size(&self) -> u64 {
+        SealedFile::new(&self.seal(), verifier()).read().unwrap().unwrap().size
+    }
+
+    /// Refused twice, the same way, without any change; and it says what to do.
+    fn assert_behind(&self, what: &str) {
+        let seal = fs::read(self.seal()).ok();
+        for _ in 0..2 {
+            let refused = self.open().err().expect("a rollback went unnoticed");
+            assert!(matches!(&refused, LedgerError::Behind(text) if text.contains(what)), "{refused}");
+            assert!(refused.to_string().contains("docs/operations.md"), "it does not say what to do: {refused}");
+        }
+        assert_eq!(fs::read(self.seal()).ok(), seal, "a refused start changed the seal");
+    }
+}
+
+fn append(ledger: &Ledger, entries: u64) {
+    let mut chain = Chain::of(ledger, "a");
+    for _ in 0..entries {
+        ledger.append(chain.next(20)).unwrap();
+    }
+}
+
+#[test]
+fn an_older_copy_of_the_folder_is_refused() {
+    let bench = Bench::new();
+    bench.append(10);
+    let old = bench.root.path().join("old");
+    copy(&bench.folder(), &old);
+    bench.append(1);
+    fs::remove_dir_all(bench.folder()).unwrap();
+    fs::rename(&old, bench.folder()).unwrap();
+    bench.assert_behind("11 entries were sealed and only 10 are there");
+    // The copy itself is whole: only the seal tells.
+    assert_eq!(verify_all(&open(&bench.folder())).len(), 10);
+}
+
+#[test]
+fn an_older_copy_that_has_grown_another_way_is_refused() {
+    let bench = Bench::new();
+    bench.append(10);
+    let old = bench.root.path().join("old");
+    copy(&bench.folder(), &old);
+    bench.append(5);
+    fs::remove_dir_all(bench.folder()).unwrap();
+    fs::rename(&old, bench.folder()).unwrap();
+    let ledger = open(&bench.folder());
+    let mut chain = Chain::new("another");
+    (0..9).for_each(|_| drop(ledger.append(chain.next(20)).unwrap()));
+    drop(ledger);
+    bench.assert_behind("its first 15 entries are not those that were sealed");
+}
+
+#[test]
+fn a_ledger_that_vanished_is_not_begun_again() {
+    let bench = Bench::new();
+    bench.append(1);
+    fs::remove_dir_all(bench.folder()).unwrap();
+    bench.assert_behind("1 entries were sealed and only 0 are there");
+}
+
+#[test]
+fn a_seal_that_vanished_is_refused() {
+    let bench = Bench::new();
+    bench.append(3);
+    fs::remove_file(bench.seal()).unwrap();
+    bench.assert_behind("it has 3 entries and nothing is sealed");
+    let empty = Bench::new();
+    drop(empty.open().unwrap());
+    fs::remove_file(empty.seal()).unwrap();
+    empty.assert_behind("nothing is sealed");
+}
+
+#[test]
+fn a_seal_that_does_not_verify_is_refused() {
+    let bench = Bench::new();
+    bench.append(3);
+    let good = fs::read_to_string(bench.seal()).unwrap();
+    let head = Checkpoint::parse_unverified(&good).unwrap();
+    let others = signers(2);
+    let forged = head.sign(&others.iter().map(|signer| &**signer).collect::<Vec<_>>(), 1).unwrap();
+    for (defect, note) in
+        [("empty", String::new()), ("cut", good[..40].into()), ("another log's keys", forged), ("too long", "x".repeat(1 << 20))]
+    {
+        fs::write(bench.seal(), note).unwrap();
+        assert!(matches!(bench.open(), Err(LedgerError::Seal(_))), "{defect}");
+    }
+    fs::write(bench.seal(), good).unwrap();
+    bench.append(1);
+}
+
+#[test]
+fn the_head_is_sealed_at_start_and_stop_and_in_between() {
+    let bench = Bench::new();
+    let clock = Arc::new(AtomicU64::new(1000));
+    let read = clock.clone();
+    let options = Options { clock: Arc::new(move || read.load(Ordering::SeqCst)), ..sealed_options(&bench.seal()) };
+    let ledger = Ledger::open(&bench.folder(), options).unwrap();
+    assert_eq!(bench.sealed_size(), 0, "a crash before the first seal would look like a seal that vanished");
+    append(&ledger, 5);
+    assert_eq!(bench.sealed_size(), 0);
+    clock.fetch_add(59, Ordering::SeqCst);
+    append(&ledger, 1);
+    assert_eq!(bench.sealed_size(), 0, "the interval has not passed");
+    clock.fetch_add(1, Ordering::SeqCst);
+    // The seal follows the answer: the answer to the next entry follows the seal.
+    append(&ledger, 2);
+    assert!((6..=8).contains(&bench.sealed_size()), "the interval has passed");
+    drop(ledger);
+    assert_eq!(bench.sealed_size(), 8, "not sealed at stop");
+    // As a SIGKILL leaves it: the seal is older than the ledger, and start brings it up to date.
+    let old = fs::read(bench.seal()).unwrap();
+    bench.append(2);
+    fs::write(bench.seal(), old).unwrap();
+    let ledger = bench.open().unwrap();
+    assert_eq!(bench.sealed_size(), 10, "not sealed at start");
+    drop(ledger);
+}
+
+#[test]
+fn a_seal_that_can_not_be_written_stops_a_start_and_not_a_running_ledger() {
+    let bench = Bench::new();
+    bench.append(1);
+    let nowhere = bench.root.path().join("no folder").join("seal");
+    assert!(matches!(Ledger::open(&bench.root.path().join("new"), sealed_options(&nowhere)), Err(LedgerError::Seal(_))));
+    let ledger = bench.open().unwrap();
+    let elsewhere = bench.root.path().join("elsewhere");
+    fs::rename(bench.seal(), &elsewhere).unwrap();
+    fs::create_dir(bench.seal()).unwrap();
+    append(&ledger, 1);
+    drop(ledger);
+    fs::remove_dir(bench.seal()).unwrap();
+    fs::rename(elsewhere, bench.seal()).unwrap();
+    assert_eq!(bench.open().unwrap().size(), 2);
+}
+
+#[test]
+fn the_sealed_file_is_the_checkpoint_as_it_is_served() {
+    let bench = Bench::new();
+    bench.append(4);
+    let served = open(Path::new(&bench.folder())).checkpoint().unwrap().0;
+    assert_eq!(fs::read_to_string(bench.seal()).unwrap(), &*served);
+}
