@@ -46,7 +46,7 @@ impl Appliance {
     pub fn open(folder: &Folder, config: &Config, clock: Clock, fatal: Fatal) -> Result<(Self, Credentials), SetupError> {
         let anchor = folder.anchor()?;
         let credentials = folder.credentials(clock())?;
-        let ledger = folder.ledger(&anchor.verifier.origin, config.batch_entries_max)?;
+        let ledger = folder.ledger(&anchor.verifier.origin, config)?;
         let vault = folder.vault()?;
         let registry = Registry::new(ledger.clone(), credentials.roots.clone(), credentials.chain.clone());
         let genesis = registry.statement_at(0).map_err(|_| SetupError::OtherLog("it has no genesis"))?;

@@ -3,6 +3,7 @@
 //! It reads no file itself, and holds no secret: keys are files of their own beside it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -26,6 +27,10 @@ pub struct Config {
     /// Entries that share one synced write at most.
     #[serde(default = "batch_entries_max")]
     pub batch_entries_max: usize,
+    /// The file that keeps the newest head outside of the ledger's folder: start refuses a ledger that is behind it. It belongs on another
+    /// medium than the state, so that no copy of one brings back both. Relative to the state folder.
+    #[serde(default = "head_seal")]
+    pub head_seal: PathBuf,
     /// How long SIGTERM lets requests go on that have begun.
     #[serde(default = "drain_s")]
     pub drain_s: u64,
@@ -46,6 +51,10 @@ fn downloads_max() -> usize {
 /// Past this a synced write takes longer without taking more.
 fn batch_entries_max() -> usize {
     256
+}
+/// Tells a ledger's folder that was put back alone; a path on another medium tells the whole state's.
+fn head_seal() -> PathBuf {
+    PathBuf::from("head.seal")
 }
 /// Below systemd's 90 s.
 fn drain_s() -> u64 {
@@ -108,6 +117,10 @@ downloads_max = 64
 
 # Entries that share one synced write at most.
 batch_entries_max = 256
+
+# The file that keeps the newest head outside of the ledger's folder: start refuses a ledger that is behind it. It belongs on another
+# medium than the state, so that no copy of one brings back both. Relative to the state folder.
+head_seal = \"head.seal\"
 
 # How long SIGTERM lets requests go on that have begun, in seconds.
 drain_s = 20

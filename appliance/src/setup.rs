@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use exhibit_evidence::{Anchor, AnchorError, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body};
-use exhibit_ledger::{Ledger, LedgerError, Options};
+use exhibit_ledger::{Ledger, LedgerError, Options, SealedFile};
 use exhibit_pki::{
     AwsLc, Certificate, CertificateError, Identity, KeyPurpose, PathError, Role, Signer, SignerError, SoftwareSigner, Subject, Timestamp,
     build_request_pem, validate_path,
@@ -178,7 +178,7 @@ impl Folder {
         let vault = self.vault()?;
         let der = credentials.certificate.der();
         vault.put(Object::Attachment(Hash(*credentials.certificate.fingerprint())), der)?;
-        let ledger = self.open_ledger(new.origin, signers, 1)?;
+        let ledger = self.open_ledger(new.origin, signers, &self.config()?)?;
         let admission = ledger.append(own_candidate(&genesis, None, Some(&credentials.certificate), Vec::new()))?;
         let anchor = Anchor { log: admission.place.leaf, verifier, roots: credentials.roots };
         self.write_new(ANCHOR, anchor.to_json().as_bytes())?;
@@ -228,16 +228,19 @@ impl Folder {
     }
 
     /// The ledger that `create_log` began.
-    pub fn ledger(&self, origin: &str, batch_entries_max: usize) -> Result<Ledger, SetupError> {
+    pub fn ledger(&self, origin: &str, config: &Config) -> Result<Ledger, SetupError> {
         if !self.path.join(LEDGER).exists() {
             return Err(SetupError::OtherLog("there is none: run `exhibit-appliance create-log` first"));
         }
-        self.open_ledger(origin, self.note_signers(origin)?, batch_entries_max)
+        self.open_ledger(origin, self.note_signers(origin)?, config)
     }
 
-    fn open_ledger(&self, origin: &str, signers: Vec<Arc<dyn NoteSigner>>, batch_entries_max: usize) -> Result<Ledger, SetupError> {
+    fn open_ledger(&self, origin: &str, signers: Vec<Arc<dyn NoteSigner>>, config: &Config) -> Result<Ledger, SetupError> {
         let clock = Arc::new(|| now().unix_s());
-        let options = Options { origin: origin.to_owned(), signers, clock, batch_entries_max, seal: None };
+        let keys = signers.iter().map(|signer| signer.verifier_key().clone()).collect();
+        let seal = SealedFile::new(&self.path.join(&config.head_seal), LogVerifier { origin: origin.to_owned(), keys });
+        let batch_entries_max = config.batch_entries_max;
+        let options = Options { origin: origin.to_owned(), signers, clock, batch_entries_max, seal: Some(Arc::new(seal)) };
         Ok(Ledger::open(&self.path.join(LEDGER), options)?)
     }
 

@@ -33,11 +33,9 @@ impl Signing {
         Ok(Self { log: LogVerifier { origin, keys }, signers, clock })
     }
 
-    /// The public keys, one a line, in an order that does not depend on the configuration's.
-    pub fn keys_text(&self) -> String {
-        let mut keys: Vec<String> = self.log.keys.iter().map(|key| format!("{key}\n")).collect();
-        keys.sort();
-        keys.concat()
+    /// The options of the same log, without a seal.
+    pub fn into_options(self, batch_entries_max: usize) -> Options {
+        Options { origin: self.log.origin, signers: self.signers, clock: self.clock, batch_entries_max, seal: None }
     }
 
     /// Signs the head of a tree with every key.
@@ -47,4 +45,11 @@ impl Signing {
         let note = head.sign(&signers, (self.clock)()).map_err(|error| LedgerError::Signing(error.to_string()))?;
         Ok(Published { note: note.into(), head })
     }
+}
+
+/// A log's public keys, one a line, in an order that does not depend on the configuration's.
+pub(crate) fn keys_text(log: &LogVerifier) -> String {
+    let mut keys: Vec<String> = log.keys.iter().map(|key| format!("{key}\n")).collect();
+    keys.sort();
+    keys.concat()
 }

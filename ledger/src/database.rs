@@ -36,6 +36,8 @@ const WRITE_AHEAD_LOG_BYTES_MAX: u64 = 256 * MIB as u64;
 const BYTES_PER_SYNC: u64 = MIB as u64;
 /// Each open file costs memory and a descriptor.
 const OPEN_FILES_MAX: i32 = 512;
+/// All of them, opened with the database: for who reads beside a writer.
+pub(crate) const OPEN_FILES_ALL: i32 = -1;
 /// One flush beside one compaction: the rest of the machine is for sealing and hashing.
 const BACKGROUND_JOBS: i32 = 2;
 /// About one in a hundred look-ups of a key that is not there touches the disk.

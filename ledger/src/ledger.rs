@@ -253,6 +253,10 @@ impl Ledger {
         encode_bundle(&entries).map(Some).map_err(|error| damaged(format_args!("bundle {} can not be made: {error}", bundle.index)))
     }
 
+    pub(crate) fn database(&self) -> &rocksdb::DB {
+        self.shared.store.raw()
+    }
+
     /// How many entries may be shown, unless the writer has stopped.
     fn readable_size(&self) -> Result<u64, LedgerError> {
         self.shared.check_running()?;

@@ -2,16 +2,21 @@
 //!
 //! It does not know what a segment is, who signed an entry, or what a certificate is. It owns RocksDB; nobody else uses it.
 
+mod backup;
 mod checkpoint;
 mod database;
 mod disk;
 mod edge;
+pub mod fsck;
 mod head_file;
 mod ledger;
 pub mod plan;
+mod proven;
+pub mod rebuild;
 mod recover;
 mod seal;
 mod sequencer;
+pub mod source;
 mod store;
 
 pub use disk::{Disk, DiskWrite, LocalDisk};

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use exhibit_tlog::tile::TILE_WIDTH;
-use exhibit_tlog::{HashReader, MerkleFrontier, leaf_hash, root_at, root_of};
+use exhibit_tlog::{HashReader, LogVerifier, MerkleFrontier, leaf_hash, root_at, root_of};
 
-use crate::checkpoint::{Published, Signing};
+use crate::checkpoint::{Published, Signing, keys_text};
 use crate::database::LogTail;
 use crate::disk::Disk;
 use crate::edge::{TREE_LEVELS_PER_TILE, TreeEdge, tile_width};
@@ -27,11 +27,14 @@ pub(crate) fn recover(
 ) -> Result<(Store, Edge), LedgerError> {
     let store = open_store(folder, signing, noted.as_deref(), disk)?;
     let is_new = store.is_blank()?;
+    if !is_new {
+        check_stored_log(&store, &signing.log)?;
+    }
     if let Some(seal) = seal {
         check_seal(&store, signing, seal, is_new)?;
     }
     if is_new {
-        store.create(&signing.log.origin, &signing.keys_text())?;
+        store.create(&signing.log.origin, &keys_text(&signing.log))?;
     }
     let mut edge = prove_edge(&store, signing, noted)?;
     let size = edge.tree.frontier().size();
@@ -69,7 +72,7 @@ fn open_store(folder: &Path, signing: &Signing, noted: Option<&str>, disk: Arc<d
 
 /// All checks, without writing.
 fn prove_edge(store: &Store, signing: &Signing, noted: Option<String>) -> Result<Edge, LedgerError> {
-    check_log(store, signing)?;
+    check_stored_log(store, &signing.log)?;
     let tree = store.tree()?;
     check_last_entry(store, &tree)?;
     if root_at(&TileReader::new(store), tree.size())? != tree.root() {
@@ -107,8 +110,8 @@ const SEAL_REMEDY: &str = "This folder is an older copy, or the seal is another 
     signing others would fork the log. Bring back the newest folder, or restore from a backup and a mirror (docs/operations.md)";
 
 /// The database must be this log's.
-fn check_log(store: &Store, signing: &Signing) -> Result<(), LedgerError> {
-    let (origin, keys) = (&signing.log.origin, signing.keys_text());
+pub(crate) fn check_stored_log(store: &Store, log: &LogVerifier) -> Result<(), LedgerError> {
+    let (origin, keys) = (&log.origin, keys_text(log));
     let format = store.meta(META_FORMAT)?.ok_or_else(|| damaged("the row that names the format is missing"))?;
     if format != FORMAT {
         return Err(LedgerError::WrongLog(format!(

@@ -88,6 +88,27 @@ impl Store {
         Ok(Self { db: db.map_err(storage)?, disk: Arc::new(LocalDisk) })
     }
 
+    /// The database as it is, beside whoever has it open for writing: tables stay readable though compaction removes them.
+    pub fn open_beside(folder: &Path, log_tail: LogTail) -> Result<Self, LedgerError> {
+        let mut options = database::database_options(log_tail);
+        options.create_if_missing(false);
+        options.set_max_open_files(database::OPEN_FILES_ALL);
+        let mut failure = None;
+        // A table may vanish between the list of tables and its opening: the next list does not have it.
+        for _ in 0..OPEN_BESIDE_TRIES {
+            match DB::open_cf_descriptors_read_only(&options, folder, database::families(), false) {
+                Ok(db) => return Ok(Self { db, disk: Arc::new(LocalDisk) }),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(storage(failure.expect("it was tried")))
+    }
+
+    /// Whether the ledger has no entry.
+    pub fn is_without_entries(&self) -> Result<bool, LedgerError> {
+        Ok(self.last_index()?.is_none() && self.tree()?.size() == 0)
+    }
+
     pub fn entry(&self, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
         self.get(ENTRIES, index.to_be_bytes())
     }
@@ -153,6 +174,17 @@ impl Store {
             let (key, value) = row?;
             let annotation = decode_annotation(&value).ok_or_else(|| damaged("the row of an annotation is malformed"))?;
             Ok((key.into_vec(), annotation))
+        })
+    }
+
+    /// All places, a chain's in order.
+    pub fn places(&self) -> impl Iterator<Item = Result<(String, u64, EntryPlace), LedgerError>> {
+        self.rows(PLACES, &[]).map(|row| {
+            let (key, value) = row?;
+            decode_place_key(&key)
+                .zip(decode_place(&value))
+                .map(|((stream, seq), place)| (stream, seq, place))
+                .ok_or_else(|| damaged("the row of a place is malformed"))
         })
     }
 
@@ -268,8 +300,7 @@ impl Store {
         self.db.cf_handle(name).expect("every column family was opened or created")
     }
 
-    /// The rows as they are, for tests that damage them.
-    #[cfg(test)]
+    /// The rows as they are: for backups, and for tests that damage them.
     pub fn raw(&self) -> &DB {
         &self.db
     }
@@ -317,6 +348,12 @@ impl HashReader for TileReader<'_> {
 /// `stream || 0x00 || be64(seq)`: a name has no zero byte, so no two places share a key and a chain's places are in order.
 fn place_key(stream: &str, seq: u64) -> Vec<u8> {
     [stream.as_bytes(), &[0], &seq.to_be_bytes()].concat()
+}
+
+fn decode_place_key(key: &[u8]) -> Option<(String, u64)> {
+    let (stream, seq) = key.split_at_checked(key.len().checked_sub(8)?)?;
+    let stream = stream.strip_suffix(&[0])?;
+    Some((String::from_utf8(stream.to_vec()).ok()?, read_u64(seq)?))
 }
 
 /// `level || be64(index)`.
@@ -396,6 +433,9 @@ pub(crate) fn damaged(what: impl std::fmt::Display) -> LedgerError {
 
 const REMEDY: &str = "Keep this folder as it is for an investigation, and restore the newest backup beside it; \
     what was acknowledged since then has to be collected from its issuers";
+
+/// Compaction removes tables now and then, not three times in a moment.
+const OPEN_BESIDE_TRIES: u32 = 3;
 
 /// The format of the database, and the keys under `meta`.
 pub(crate) const FORMAT: &str = "exhibit-ledger/1";

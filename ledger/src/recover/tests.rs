@@ -288,7 +288,7 @@ fn ledger_of(size: u64) -> TempDir {
     let folder = exhibit_power_loss::scratch();
     let store = store(&folder);
     let signing = Signing::new(options()).unwrap();
-    store.create(&signing.log.origin, &signing.keys_text()).unwrap();
+    store.create(&signing.log.origin, &keys_text(&signing.log)).unwrap();
     if size > 0 {
         append_unsigned(&store, 0, size);
         store.write_checkpoint(&Signing::new(options()).unwrap().sign(&store.tree().unwrap()).unwrap().note).unwrap();
