@@ -180,7 +180,7 @@ impl Folder {
         vault.put(Object::Attachment(Hash(*credentials.certificate.fingerprint())), der)?;
         let ledger = self.open_ledger(new.origin, signers, &self.config()?)?;
         let admission = ledger.append(own_candidate(&genesis, None, Some(&credentials.certificate), Vec::new()))?;
-        let anchor = Anchor { log: admission.place.leaf, verifier, roots: credentials.roots };
+        let anchor = Anchor { log: admission.place.leaf, verifier, roots: credentials.roots, policy: Default::default() };
         self.write_new(ANCHOR, anchor.to_json().as_bytes())?;
         Ok(anchor)
     }

@@ -60,7 +60,12 @@ impl World {
             Ed25519NoteSigner::new(origin, &Zeroizing::new([1; 32])).unwrap().verifier_key().clone(),
             MlDsa44NoteSigner::new(origin, &Zeroizing::new([2; 32])).unwrap().verifier_key().clone(),
         ];
-        let anchor = Anchor { log: Hash([0x11; 32]), verifier: LogVerifier { origin: origin.to_owned(), keys }, roots: vec![root] };
+        let anchor = Anchor {
+            log: Hash([0x11; 32]),
+            verifier: LogVerifier { origin: origin.to_owned(), keys },
+            roots: vec![root],
+            policy: Default::default(),
+        };
         let mut world = Self {
             tpm: Swtpm::start(&tpm_state).unwrap(),
             folder,

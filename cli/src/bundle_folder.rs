@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
 
+/// Folders of a bundle nest at most this deep; what lies deeper is listed as one file. Our own need three.
+const FOLDER_DEPTH_MAX: usize = 8;
 /// Bytes hashed at a time.
 const HASH_BUFFER_BYTES: usize = 1 << 20;
 
@@ -89,6 +91,29 @@ impl BundleSource for BundleFolder {
             total += count as u64;
         }
     }
+
+    /// Symbolic links are listed and not followed: a bundle comes from anybody.
+    fn list(&self, files_max: usize) -> Result<Vec<String>, SourceError> {
+        let mut files = Vec::new();
+        let mut folders = vec![(self.root.clone(), String::new())];
+        while let Some((folder, prefix)) = folders.pop() {
+            let error = |reason: String| SourceError { path: prefix.clone(), reason };
+            for entry in fs::read_dir(&folder).map_err(|source| error(source.to_string()))? {
+                let entry = entry.map_err(|source| error(source.to_string()))?;
+                let kind = entry.file_type().map_err(|source| error(source.to_string()))?;
+                let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+                if kind.is_dir() && prefix.matches('/').count() < FOLDER_DEPTH_MAX {
+                    folders.push((entry.path(), format!("{name}/")));
+                } else if files.len() < files_max {
+                    files.push(name);
+                } else {
+                    return Err(error(format!("there are more than {files_max} files")));
+                }
+            }
+        }
+        files.sort_unstable();
+        Ok(files)
+    }
 }
 
 /// Writes a file below `root`, making its folders.
@@ -153,6 +178,18 @@ mod tests {
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700, "others can look into the folder");
         write(&folder, "a", b"1").unwrap();
         assert!(create_empty(&folder).is_err(), "a folder that holds something was taken for a new one");
+    }
+
+    #[test]
+    fn every_file_is_listed_and_no_link_is_followed() {
+        let (outside, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write(outside.path(), "secret", b"1").unwrap();
+        write(folder.path(), "working/a.mp4", b"1").unwrap();
+        write(folder.path(), "manifest.json", b"1").unwrap();
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("link")).unwrap();
+        let bundle = BundleFolder::open(folder.path()).unwrap();
+        assert_eq!(bundle.list(3).unwrap(), ["link", "manifest.json", "working/a.mp4"]);
+        assert!(bundle.list(2).is_err(), "a folder of endless files would be listed for ever");
     }
 
     #[test]

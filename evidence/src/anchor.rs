@@ -2,11 +2,15 @@
 //!
 //! It does not know how an anchor came here, nor whether it should have been believed.
 
-use exhibit_pki::{Certificate, KeyPurpose, Role};
+mod policy;
+
+use exhibit_pki::{Certificate, KeyPurpose};
 use exhibit_tlog::{Hash, LogVerifier, VerifierKey};
 
+pub use policy::{AnchorPolicy, DeviceLevel, PinnedCustodians, TIMESTAMP_AUTHORITIES_MAX, TimestampAuthorityTrust, WitnessPolicy};
+
 use crate::{
-    body::{CUSTODIANS_MAX, LOG_KEY_BYTES_MAX, LOG_KEYS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX, read::origin_byte},
+    body::{LOG_KEY_BYTES_MAX, LOG_KEYS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX, read::origin_byte},
     json::{self, JsonError, Object, ObjectWriter},
 };
 
@@ -15,7 +19,7 @@ const ANCHOR_BYTES_MAX: usize = 256 * 1024;
 const ANCHOR_TYPE: &str = "exhibit-anchor/v1";
 const PIN_TYPE: &str = "exhibit-pin/v1";
 
-/// The anchor: JSON `{"type":"exhibit-anchor/v1","log":hex,"origin":…,"keys":[vkey…],"roots":[PEM…]}`.
+/// The anchor: JSON `{"type":"exhibit-anchor/v1","log":hex,"origin":…,"keys":[vkey…],"roots":[PEM…]}` and the members of its policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Anchor {
     /// Leaf hash of genesis.
@@ -24,6 +28,8 @@ pub struct Anchor {
     pub verifier: LogVerifier,
     /// Trusted root certificates.
     pub roots: Vec<Certificate>,
+    /// What else is demanded, and who else is believed.
+    pub policy: AnchorPolicy,
 }
 
 /// What a camera pins at enrolment: JSON `{"type":"exhibit-pin/v1","anchor":{…},"custodians":[PEM…],"threshold":n}`.
@@ -73,18 +79,20 @@ impl Anchor {
             return Err(members.error("keys", "names one twice"));
         }
         let roots = certificates(&mut members, "roots", ROOTS_MAX, |certificate| certificate.purpose() == KeyPurpose::Authority)?;
+        let verifier = LogVerifier { origin, keys };
+        let policy = AnchorPolicy::read(&mut members, &verifier)?;
         members.finish()?;
-        Ok(Self { log, verifier: LogVerifier { origin, keys }, roots })
+        Ok(Self { log, verifier, roots, policy })
     }
 
     fn write(&self) -> String {
-        ObjectWriter::new()
+        let writer = ObjectWriter::new()
             .string("type", ANCHOR_TYPE)
             .bytes("log", &self.log.0)
             .string("origin", &self.verifier.origin)
             .array("keys", self.verifier.keys.iter().map(|key| json::string(&key.to_string())))
-            .array("roots", pem(&self.roots))
-            .finish()
+            .array("roots", pem(&self.roots));
+        self.policy.write(writer).finish()
     }
 }
 
@@ -94,14 +102,7 @@ impl Pin {
         let mut members = outermost(json)?;
         members.one_of("type", &[(PIN_TYPE, ())])?;
         let anchor = Anchor::read(members.object("anchor")?)?;
-        let custodians = certificates(&mut members, "custodians", CUSTODIANS_MAX, |certificate| {
-            certificate.purpose() == KeyPurpose::Signing && certificate.has_role(Role::Custodian)
-        })?;
-        let people: Vec<_> = custodians.iter().map(Certificate::identity).collect();
-        if has_twice(&people) {
-            return Err(members.error("custodians", "names one person twice").into());
-        }
-        let threshold = members.integer("threshold", 1, custodians.len() as u64)?;
+        let PinnedCustodians { certificates: custodians, threshold } = PinnedCustodians::read(&mut members)?;
         members.finish()?;
         Ok(Self { anchor, custodians, threshold })
     }

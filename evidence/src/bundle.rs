@@ -23,6 +23,16 @@ pub const MANIFEST_BYTES_MAX: u64 = 32 << 20;
 pub const DISCLOSURE_BYTES_MAX: u64 = 128 << 10;
 /// A plaintext fragment is at most this long: the 8 MiB of a segment.
 pub const FRAGMENT_BYTES_MAX: u64 = 8 << 20;
+/// A bundle has at most this many files: a week of segments with ten fragments each.
+pub const FILES_MAX: usize = 8 << 20;
+/// At most this many tokens stand over the bundle's checkpoint.
+pub const CHECKPOINT_TOKENS_MAX: usize = 8;
+/// Where a manifest's revocation lists are.
+pub const REVOCATION_FOLDER: &str = "crls/";
+/// A bundle has at most this many of them: one for each authority on a path, and of several moments.
+pub const REVOCATION_LISTS_MAX: usize = 64;
+/// A revocation list is at most this long.
+pub const REVOCATION_LIST_BYTES_MAX: u64 = 8 << 20;
 /// A small file (entry, receipt, checkpoint, certificate) is at most this long.
 pub const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -116,6 +126,8 @@ pub trait BundleSource {
     fn read(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError>;
     /// SHA-256 and length of a file that may be too large to hold; `None` if there is no such file.
     fn hash(&self, path: &str, limit_bytes: u64) -> Result<Option<(Hash, u64)>, SourceError>;
+    /// The names of all files, in order. More than `files_max` are an error.
+    fn list(&self, files_max: usize) -> Result<Vec<String>, SourceError>;
 }
 
 /// A file could not be read.
@@ -136,6 +148,21 @@ pub fn entry_path(index: u64) -> String {
 /// Where its receipt is.
 pub fn receipt_path(index: u64) -> String {
     format!("entries/{index:010}.tlog-proof")
+}
+
+/// Where the proof is that the head which an entry observed is a part of this log.
+pub fn observed_proof_path(index: u64) -> String {
+    format!("entries/{index:010}.observed")
+}
+
+/// Where the proof is that the checkpoint which a `timestamp/v1` entry holds is a part of this log.
+pub fn timestamp_proof_path(index: u64) -> String {
+    format!("entries/{index:010}.consistency")
+}
+
+/// Where a timestamp token over the bundle's checkpoint is, from 0 on without holes.
+pub fn checkpoint_token_path(number: usize) -> String {
+    format!("checkpoint.token-{number}")
 }
 
 /// Where an attachment is, by the SHA-256 of its stored bytes.

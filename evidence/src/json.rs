@@ -133,6 +133,10 @@ impl Object {
     pub(crate) fn error(&self, name: &str, what: &str) -> JsonError {
         JsonError(format!("{} {what}", self.path_of(name)))
     }
+    /// Whether a member is there that may be left out.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
     /// A member of any form.
     pub(crate) fn take(&mut self, name: &str) -> Result<Value, JsonError> {
         self.members.remove(name).ok_or_else(|| self.error(name, "is missing"))

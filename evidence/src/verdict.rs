@@ -7,6 +7,8 @@ use std::fmt;
 use exhibit_pki::Timestamp;
 use serde::Serialize;
 
+use crate::anchor::DeviceLevel;
+
 /// What is judged apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -100,6 +102,44 @@ pub enum FindingKind {
     Commitments,
     /// A fragment is not what the camera sealed.
     FragmentAltered,
+    /// Entries of the log before this one are known to be lost.
+    LostEntries,
+    /// A file lies in the bundle that nothing in it names.
+    FileUnlisted,
+    /// A line under a checkpoint bears the name of a witness and is not its signature.
+    Cosignature,
+    /// Fewer witnesses have cosigned than the anchor's policy asks for.
+    WitnessQuorum,
+    /// A head that was observed or timestamped is no part of this log: two logs were shown.
+    Fork,
+    /// A timestamp does not hold, or is of an authority that the anchor does not name.
+    Timestamp,
+    /// Of a segment it is not shown before or after when it was sealed.
+    TimeUnbounded,
+    /// When it was sealed is shown on the operator's own word alone.
+    TimeOperator,
+    /// The camera's clock says a time at which the statement can not have been sealed.
+    ClaimContradicted,
+    /// The bounds of a time exclude each other.
+    TimeContradiction,
+    /// A revocation list is not believed.
+    RevocationList,
+    /// What hangs on a certificate was sealed after its key stopped to be believed.
+    Revoked,
+    /// It is not shown whether it was sealed before or after.
+    RevocationUndecided,
+    /// It was sealed before.
+    RevokedLater,
+    /// Nothing shows that a certificate was not revoked when it signed.
+    RevocationUnshown,
+    /// The evidence of a device's enrolment does not hold.
+    Enrolment,
+    /// The device is less than the anchor accepts, or no TPM.
+    DeviceLevel,
+    /// What a camera's TPM is said to attest does not hold.
+    Attestation,
+    /// A camera's TPM stated the values of its registers.
+    Quote,
     /// The recipients that the camera obeyed are not shown, or not for this camera.
     Recipients,
     /// The exporter's statement is missing or is of another bundle.
@@ -138,12 +178,74 @@ pub struct Basis {
     pub roots: Vec<String>,
     /// What the policy demands beyond signatures, continuity and payload.
     pub demands: Vec<Axis>,
+    /// What else the anchor's policy says.
+    pub policy: BasisPolicy,
     /// Size of the log at the checkpoint that everything is proven under.
     pub checkpoint_size: u64,
     /// Its root.
     pub checkpoint_root: String,
     /// The signature suites met.
     pub suites: Vec<String>,
+}
+
+/// The anchor's policy, as far as it bears on a verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BasisPolicy {
+    /// The witnesses that it knows.
+    pub witnesses: Vec<String>,
+    /// The timestamping authorities that it believes.
+    pub timestamp_authorities: Vec<BasisAuthority>,
+    /// Fingerprints of the pinned custodians' certificates.
+    pub custodians: Vec<String>,
+    /// How many of them decide; 0 if there are none.
+    pub threshold: u64,
+    /// The least that it accepts of a camera's device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceLevel>,
+}
+
+/// A timestamping authority of the anchor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BasisAuthority {
+    /// As the anchor names it.
+    pub name: String,
+    /// False for the operator's own.
+    pub independent: bool,
+    /// Fingerprint of the certificate in the anchor.
+    pub certificate: String,
+}
+
+/// A bound of the time at which something was sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TimeBound {
+    /// RFC 3339.
+    pub time: String,
+    /// On whose word.
+    pub by: String,
+    /// False where it is the operator's own word.
+    pub independent: bool,
+    /// The entry that holds the word; absent where it stands on the bundle's checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<u64>,
+    /// Carried there by the count of the camera's TPM.
+    pub tpm: bool,
+}
+
+/// When a segment was sealed: what the camera claims, and what others bound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SegmentTime {
+    /// The stream.
+    pub stream: String,
+    /// The position in it.
+    pub seq: u64,
+    /// By the camera's clock: its first frame.
+    pub claimed_start: String,
+    /// By the camera's clock: its sealing.
+    pub claimed_sealed: String,
+    /// It was not sealed before: the latest bound on an independent word, and the latest on the operator's if that is later.
+    pub not_before: Vec<TimeBound>,
+    /// It was not sealed after: the earliest bound on an independent word, and the earliest on the operator's if that is earlier.
+    pub not_after: Vec<TimeBound>,
 }
 
 /// What was judged, in numbers.
@@ -172,9 +274,17 @@ pub struct Verdict {
     pub basis: Basis,
     /// Of how much.
     pub counts: Counts,
+    /// When each segment of the interval was sealed.
+    pub times: Vec<SegmentTime>,
+    /// What it was judged by, in a sentence.
+    pub trust: &'static str,
     /// What no verdict of this kind proves.
     pub not_proven: &'static [&'static str],
 }
+
+/// Where what a verdict is judged by came from, said with each (DESIGN section 3).
+pub const TRUST: &str = "The log, its keys, the roots and the policy came with the anchor, and not with the bundle: who gave the anchor is \
+                         who is trusted.";
 
 /// What no verdict proves, said with each (DESIGN section 2).
 pub const NOT_PROVEN: &[&str] = &[
@@ -201,7 +311,14 @@ impl Verdict {
             .collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.grade));
         let grade = axes.iter().map(|(_, grade)| *grade).max().expect("there are axes");
-        Self { grade, axes, findings, basis, counts, not_proven: NOT_PROVEN }
+        Self { grade, axes, findings, basis, counts, times: Vec::new(), trust: TRUST, not_proven: NOT_PROVEN }
+    }
+
+    /// The same, with what is known of the segments' times.
+    #[must_use]
+    pub fn with_times(mut self, times: Vec<SegmentTime>) -> Self {
+        self.times = times;
+        self
     }
 
     /// The findings on one axis, worst first.
@@ -281,6 +398,7 @@ mod tests {
             origin: String::new(),
             roots: vec![],
             demands: vec![],
+            policy: BasisPolicy::default(),
             checkpoint_size: 0,
             checkpoint_root: String::new(),
             suites: vec![],

@@ -2,20 +2,28 @@
 //!
 //! It knows no folder, no clock and no network, and trusts nothing that came with the bundle: log, keys and roots come in the anchor.
 
+mod certificates;
 mod chain;
 mod custody;
+mod device;
 mod entries;
+mod files;
+mod heads;
 mod payload;
+mod ranges;
+mod revocation;
+mod time;
+mod witness;
+
+use std::collections::BTreeSet;
 
 use exhibit_pki::{Timestamp, Verifier};
 use exhibit_tlog::Checkpoint;
 
 use crate::Anchor;
-use crate::bundle::{BundleSource, CHECKPOINT, FileRecord, MANIFEST, MANIFEST_BYTES_MAX, Manifest, SMALL_FILE_BYTES_MAX, SourceError};
-use crate::verdict::{Axis, Basis, Counts, Finding, FindingKind, Grade, Place, Verdict};
-
-/// Working copies are at most this long: a day of video at 40 Mbit/s.
-const WORKING_COPY_BYTES_MAX: u64 = 512 << 30;
+use crate::body::{ATTACHMENT_BYTES_MAX, Predecessor, Segment};
+use crate::bundle::{BundleSource, CHECKPOINT, MANIFEST, MANIFEST_BYTES_MAX, Manifest, SMALL_FILE_BYTES_MAX, SourceError, attachment_path};
+use crate::verdict::{Axis, Basis, BasisAuthority, BasisPolicy, Counts, Finding, FindingKind, Grade, Place, SegmentTime, Verdict};
 
 /// Why there is no verdict at all (exit code 2).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,19 +55,24 @@ pub fn verify(source: &dyn BundleSource, anchor: &Anchor, verifier: &dyn Verifie
     if manifest.log != anchor.log.to_string() {
         return Err(CannotJudge::OtherLog { bundle: manifest.log.clone(), anchor: anchor.log.to_string() });
     }
-    let mut judgement = Judgement { source, anchor, verifier, findings: Vec::new(), counts: Counts::default() };
+    let mut judgement = Judgement::new(source, anchor, verifier, &manifest, interval);
     let Some(checkpoint) = judgement.checkpoint()? else {
         return Ok(judgement.conclude(None));
     };
-    let mut entries = entries::judge(&mut judgement, &manifest, &checkpoint)?;
-    chain::judge(&mut judgement, &manifest, interval, &entries.held);
-    payload::judge(&mut judgement, &manifest, interval, &entries.held)?;
-    custody::judge(&mut judgement, &manifest, &manifest_bytes, &checkpoint, &mut entries)?;
-    for file in &manifest.files {
-        judgement.judge_file(file)?;
-    }
+    let entries = entries::judge(&mut judgement, &checkpoint)?;
+    judgement.suites.extend(entries.all().map(|entry| entry.signer().public_key().suite().to_string()));
+    witness::judge(&mut judgement, &checkpoint);
+    let readings = device::judge(&mut judgement, &entries)?;
+    let times = time::judge(&mut judgement, &checkpoint, &entries, &readings)?;
+    revocation::judge(&mut judgement, &entries, &times)?;
+    chain::judge(&mut judgement, &entries);
+    payload::judge(&mut judgement, &entries)?;
+    custody::judge(&mut judgement, &manifest_bytes, &entries);
+    files::judge(&mut judgement, &entries)?;
     Ok(judgement.conclude(Some(&checkpoint.head)))
 }
+
+use entries::Proven;
 
 /// The bundle's one checkpoint: verified, and verbatim as receipts must carry it.
 struct BundleCheckpoint {
@@ -72,22 +85,83 @@ struct Judgement<'a> {
     source: &'a dyn BundleSource,
     anchor: &'a Anchor,
     verifier: &'a dyn Verifier,
+    manifest: &'a Manifest,
+    interval: Interval,
+    /// The log before this one, once genesis is proven.
+    predecessor: Option<Predecessor>,
+    /// Files that a statement, a disclosure or this format names.
+    named: BTreeSet<String>,
+    suites: BTreeSet<String>,
     findings: Vec<Finding>,
     counts: Counts,
+    times: Vec<SegmentTime>,
 }
 
-impl Judgement<'_> {
+impl<'a> Judgement<'a> {
+    fn new(
+        source: &'a dyn BundleSource,
+        anchor: &'a Anchor,
+        verifier: &'a dyn Verifier,
+        manifest: &'a Manifest,
+        interval: Interval,
+    ) -> Self {
+        Self {
+            source,
+            anchor,
+            verifier,
+            manifest,
+            interval,
+            predecessor: None,
+            named: BTreeSet::from([MANIFEST.to_owned()]),
+            suites: BTreeSet::new(),
+            findings: Vec::new(),
+            counts: Counts::default(),
+            times: Vec::new(),
+        }
+    }
+
+    fn find(&mut self, axis: Axis, grade: Grade, kind: FindingKind, place: Place, sentence: impl Into<String>) {
+        self.findings.push(Finding::new(axis, grade, kind, sentence).at(place));
+    }
+
+    /// Something that is not shown: undecided where the anchor demands it, else only told.
+    fn lacking(&mut self, axis: Axis, kind: FindingKind, place: Place, sentence: impl Into<String>) {
+        let policy = &self.anchor.policy;
+        let demanded = policy.demands.contains(&axis) || (axis == Axis::Device && policy.device.is_some());
+        let grade = if demanded { Grade::Undecided } else { Grade::NotDemanded };
+        self.find(axis, grade, kind, place, sentence);
+    }
+
+    /// A file that need not be there.
+    fn optional(&mut self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
+        self.named.insert(path.to_owned());
+        self.source.read(path, limit_bytes)
+    }
+
     fn bad(&mut self, axis: Axis, kind: FindingKind, place: Place, sentence: impl Into<String>) {
         self.findings.push(Finding::new(axis, Grade::Bad, kind, sentence).at(place));
     }
 
     /// A small file that has to be there.
     fn required(&mut self, axis: Axis, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
-        let bytes = self.source.read(path, limit_bytes)?;
+        let bytes = self.optional(path, limit_bytes)?;
         if bytes.is_none() {
             self.bad(axis, FindingKind::FileMissing, Place::file(path), format!("The file {path} is missing from the bundle."));
         }
         Ok(bytes)
+    }
+
+    /// What a statement has attached under a name, if it is here and what the statement says. What is wrong becomes a finding.
+    fn attachment(&mut self, axis: Axis, entry: &Proven, name: &str) -> Result<Option<Vec<u8>>, SourceError> {
+        let Some(attachment) = entry.statement().body.attachment(name) else { return Ok(None) };
+        let path = attachment_path(&attachment.sha256);
+        let Some(stored) = self.required(axis, &path, ATTACHMENT_BYTES_MAX)? else { return Ok(None) };
+        let content = attachment.open(&stored).map(<[u8]>::to_vec);
+        if content.is_none() {
+            let place = Place { index: Some(entry.index), ..Place::file(&path) };
+            self.bad(axis, FindingKind::FileAltered, place, format!("The file {path} is not what entry {} names.", entry.index));
+        }
+        Ok(content)
     }
 
     fn checkpoint(&mut self) -> Result<Option<BundleCheckpoint>, SourceError> {
@@ -106,25 +180,12 @@ impl Judgement<'_> {
         }
     }
 
-    fn judge_file(&mut self, file: &FileRecord) -> Result<(), SourceError> {
-        match self.source.hash(&file.path, WORKING_COPY_BYTES_MAX)? {
-            None => {
-                let sentence = format!("The file {} is missing from the bundle.", file.path);
-                self.bad(Axis::Payload, FindingKind::FileMissing, Place::file(&file.path), sentence);
-            }
-            Some((sha256, length)) if sha256.to_string() != file.sha256 || length != file.length => {
-                let sentence = format!("The file {} is not the one that the exporter's manifest names: it was changed since.", file.path);
-                self.bad(Axis::Payload, FindingKind::FileAltered, Place::file(&file.path), sentence);
-            }
-            Some(_) => {}
-        }
-        Ok(())
-    }
-
     /// Adds what the bundle has no evidence on, and what holds, so that every axis speaks.
     fn conclude(mut self, head: Option<&Checkpoint>) -> Verdict {
         for (axis, sentence) in NO_EVIDENCE {
-            self.findings.push(Finding::new(*axis, Grade::NotDemanded, FindingKind::NoEvidence, *sentence));
+            if !self.findings.iter().any(|finding| finding.axis == *axis) {
+                self.lacking(*axis, FindingKind::NoEvidence, Place::default(), *sentence);
+            }
         }
         let holds = [
             (Axis::Signature, format!("All {} entries are on the ledger and signed by whom they name.", self.counts.entries)),
@@ -139,20 +200,41 @@ impl Judgement<'_> {
                 self.findings.push(Finding::new(axis, Grade::Undecided, FindingKind::NoEvidence, sentence));
             }
         }
-        let basis = Basis {
+        let basis = self.basis(head);
+        Verdict::new(self.findings, basis, self.counts).with_times(self.times)
+    }
+
+    fn basis(&self, head: Option<&Checkpoint>) -> Basis {
+        let policy = &self.anchor.policy;
+        let fingerprints = |certificates: &[exhibit_pki::Certificate]| -> Vec<String> {
+            certificates.iter().map(|certificate| hex::encode(certificate.fingerprint())).collect()
+        };
+        let witnesses = policy.witnesses.iter().flat_map(|witnesses| witnesses.policy().witnesses());
+        let authorities = policy.timestamp_authorities.iter().map(|authority| BasisAuthority {
+            name: authority.name.clone(),
+            independent: authority.independent,
+            certificate: hex::encode(authority.certificate.fingerprint()),
+        });
+        Basis {
             log: self.anchor.log.to_string(),
             origin: self.anchor.verifier.origin.clone(),
-            roots: self.anchor.roots.iter().map(|root| hex::encode(root.fingerprint())).collect(),
-            demands: vec![],
+            roots: fingerprints(&self.anchor.roots),
+            demands: policy.demands.clone(),
+            policy: BasisPolicy {
+                witnesses: witnesses.map(|witness| witness.name.clone()).collect(),
+                timestamp_authorities: authorities.collect(),
+                custodians: policy.custodians.as_ref().map(|pinned| fingerprints(&pinned.certificates)).unwrap_or_default(),
+                threshold: policy.custodians.as_ref().map_or(0, |pinned| pinned.threshold),
+                device: policy.device,
+            },
             checkpoint_size: head.map_or(0, |head| head.size),
             checkpoint_root: head.map(|head| head.root.to_string()).unwrap_or_default(),
-            suites: vec!["ECDSA P-384 with SHA-384".to_owned()],
-        };
-        Verdict::new(self.findings, basis, self.counts)
+            suites: self.suites.iter().cloned().collect(),
+        }
     }
 }
 
-/// Axes that this version has no evidence on; the policy of an anchor does not demand them yet.
+/// What is said of an axis that nothing in the bundle speaks to.
 const NO_EVIDENCE: &[(Axis, &str)] = &[
     (Axis::Witness, "No witness is demanded by the anchor: that the operator shows everybody the same log is not proven here."),
     (Axis::Time, "No trusted timestamp is in the bundle: times are the camera's own claim, the order is the ledger's."),
@@ -165,6 +247,14 @@ const NO_EVIDENCE: &[(Axis, &str)] = &[
 struct Interval {
     from: Timestamp,
     to: Timestamp,
+}
+
+impl Interval {
+    /// Whether some of the segment lies within, by the camera's clock.
+    fn overlaps(self, segment: &Segment) -> bool {
+        let starts_ms = segment.start.unix_ms();
+        starts_ms < self.to.unix_ms() && starts_ms.saturating_add(segment.duration_ms) > self.from.unix_ms()
+    }
 }
 
 fn question_interval(manifest: &Manifest) -> Result<Interval, CannotJudge> {

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use common::Pki;
+use exhibit_evidence::anchor::{AnchorPolicy, DeviceLevel, PinnedCustodians, TimestampAuthorityTrust, WitnessPolicy};
+use exhibit_evidence::verdict::Axis;
 use exhibit_evidence::{Anchor, Pin};
-use exhibit_pki::{KeyPurpose, Role};
-use exhibit_tlog::{Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteSigner};
+use exhibit_pki::{ChainCertificate, KeyPurpose, Role};
+use exhibit_tlog::{Ed25519Cosigner, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteSigner, VerifierKey};
 use zeroize::Zeroizing;
 
 mod common;
@@ -16,7 +18,12 @@ fn anchor() -> Anchor {
     let ed25519 = Ed25519NoteSigner::new(ORIGIN, &Zeroizing::new([1; 32])).unwrap();
     let ml_dsa = MlDsa44NoteSigner::new(ORIGIN, &Zeroizing::new([2; 32])).unwrap();
     let keys = vec![ed25519.verifier_key().clone(), ml_dsa.verifier_key().clone()];
-    Anchor { log: Hash([0x11; 32]), verifier: LogVerifier { origin: ORIGIN.to_owned(), keys }, roots: vec![Pki::new().root] }
+    Anchor {
+        log: Hash([0x11; 32]),
+        verifier: LogVerifier { origin: ORIGIN.to_owned(), keys },
+        roots: vec![Pki::new().root],
+        policy: Default::default(),
+    }
 }
 
 fn pin() -> Pin {
@@ -67,6 +74,85 @@ fn hostile_anchors_are_refused() {
         let refusal = Anchor::parse(json.as_bytes()).unwrap_err().to_string();
         assert!(refusal.starts_with(&format!("not an anchor: {expected}")), "{defect}: expected `{expected}`, got `{refusal}`");
     }
+}
+
+/// An anchor with every optional member.
+fn demanding() -> Anchor {
+    let witness = Ed25519Cosigner::new("w.example", &Zeroizing::new([3; 32])).unwrap();
+    let text = format!("witness w {}\nquorum w\n", witness.verifier_key());
+    let mut anchor = anchor();
+    let custodians = pin().custodians;
+    anchor.policy = AnchorPolicy {
+        witnesses: Some(WitnessPolicy::parse(&text, &anchor.verifier).unwrap()),
+        timestamp_authorities: vec![TimestampAuthorityTrust {
+            name: "Notary time".to_owned(),
+            independent: true,
+            certificate: ChainCertificate::from_der(Pki::new().root.der()).unwrap(),
+        }],
+        custodians: Some(PinnedCustodians { certificates: custodians, threshold: 2 }),
+        device: Some(DeviceLevel::AllowListed),
+        demands: vec![Axis::Time, Axis::Witness, Axis::Revocation, Axis::Device],
+    };
+    anchor
+}
+
+#[test]
+fn what_an_anchor_demands_is_read_again() {
+    let json = demanding().to_json();
+    assert_eq!(Anchor::parse(json.as_bytes()), Ok(demanding()));
+    assert_eq!(Anchor::parse(anchor().to_json().as_bytes()).unwrap().policy, AnchorPolicy::default(), "an old anchor demands nothing");
+}
+
+#[test]
+fn demands_that_nobody_could_meet_are_refused() {
+    let good = demanding().to_json();
+    let own = VerifierKey::parse(&anchor().verifier.keys[0].to_string()).unwrap();
+    let policy = |text: String| format!("\"witness_policy\":{}", serde_json::to_string(&text).unwrap());
+    let now = policy(demanding().policy.witnesses.unwrap().text().to_owned());
+    let without = |member: &str| spoil(&good, &format!("{member},"), "");
+    let authority = &good[good.find("\"timestamp_authorities\"").unwrap()..good.find(",\"custodians\"").unwrap()];
+    let one = authority.strip_prefix("\"timestamp_authorities\":[").unwrap().strip_suffix(']').unwrap();
+    let cases = [
+        ("policy_without_quorum", spoil(&good, &now, &policy("\n".to_owned())), "witness_policy is not a witness policy"),
+        ("policy_too_long", spoil(&good, &now, &policy("\n".repeat(65_537))), "witness_policy is longer than 64 KiB"),
+        (
+            "witness_with_an_ed25519_log_key",
+            spoil(&good, &now, &policy(format!("witness w {own}\nquorum w\n"))),
+            "its key makes no cosignatures",
+        ),
+        ("witnesses_demanded_without_a_policy", without(&now), "demands asks for witnesses without a witness_policy"),
+        (
+            "time_demanded_of_the_operator",
+            spoil(&without(&now), "\"independent\":true", "\"independent\":false").replace(",\"witness\"", ""),
+            "demands asks for time without an independent",
+        ),
+        ("demand_twice", spoil(&good, "\"time\",", "\"time\",\"time\","), "demands "),
+        ("demand_of_payload", spoil(&good, "\"time\",", "\"payload\","), "demands.0 is none of the words"),
+        ("no_demands", spoil(&good, &good[good.find("\"time\",").unwrap()..good.rfind(']').unwrap()], ""), "demands does not have"),
+        ("device_of_no_kind", spoil(&good, "allow-listed", "certified"), "device is none of the words"),
+        ("authority_twice", spoil(&good, one, &format!("{one},{one}")), "timestamp_authorities names one twice"),
+        ("authority_without_a_label", spoil(&good, "\"independent\":true,", ""), "timestamp_authorities.0.independent is missing"),
+        (
+            "authority_with_more",
+            spoil(&good, "\"independent\":true", "\"independent\":true,\"x\":1"),
+            "timestamp_authorities.0.\"x\" is unknown",
+        ),
+        ("authority_with_no_name", spoil(&good, "Notary time", ""), "timestamp_authorities.0.name is empty"),
+        (
+            "threshold_alone",
+            spoil(&good, &good[good.find("\"custodians\"").unwrap()..good.find("\"threshold\"").unwrap()], ""),
+            "custodians is missing",
+        ),
+        ("threshold_above", spoil(&good, "\"threshold\":2", "\"threshold\":3"), "threshold is not in 1..=2"),
+    ];
+    for (defect, json, expected) in cases {
+        let error = Anchor::parse(json.as_bytes()).expect_err(defect).to_string();
+        assert!(error.contains(expected), "{defect}: {error}");
+    }
+    let ml_dsa = MlDsa44NoteSigner::new("w.example", &Zeroizing::new([2; 32])).unwrap();
+    let text = format!("witness w {}\nquorum w\n", ml_dsa.verifier_key());
+    let refused = WitnessPolicy::parse(&text, &anchor().verifier).expect_err("a log witnessed itself");
+    assert!(refused.contains("the log itself"), "{refused}");
 }
 
 #[test]

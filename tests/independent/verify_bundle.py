@@ -396,6 +396,11 @@ class Verdict:
                     length += len(chunk)
             if (digest.hexdigest(), length) != (file["sha256"], file["length"]):
                 self._bad("payload", "file-altered", file["path"], "is not what the manifest says")
+        named = {file["path"] for file in self.manifest["files"]}
+        for path in (self.folder / "working").rglob("*"):
+            name = path.relative_to(self.folder).as_posix()
+            if (path.is_symlink() or not path.is_dir()) and name not in named:
+                self._bad("payload", "file-unlisted", name, "lies among the playable copies, and the manifest does not name it")
 
 
 def judge(folder, anchor_path):

@@ -418,7 +418,12 @@ mod tests {
     fn bench() -> Bench {
         let pki = support::Pki::new(10);
         let folder = tempfile::tempdir().unwrap();
-        let anchor = Anchor { log: Hash([1; 32]), verifier: support::Log::new().verifier(), roots: vec![pki.root.clone()] };
+        let anchor = Anchor {
+            log: Hash([1; 32]),
+            verifier: support::Log::new().verifier(),
+            roots: vec![pki.root.clone()],
+            policy: Default::default(),
+        };
         let config = AgentConfig {
             state_folder: folder.path().to_owned(),
             appliance_address: "localhost:1".into(),

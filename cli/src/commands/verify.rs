@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use exhibit_evidence::verdict::{Axis, Grade, Place, Verdict};
+use exhibit_evidence::verdict::{Axis, Grade, Place, SegmentTime, TimeBound, Verdict};
 use exhibit_evidence::verify::verify;
 use exhibit_pki::signature::AwsLc;
 use exhibit_program::{EXIT_CANNOT, EXIT_NO, EXIT_OK};
@@ -81,6 +81,11 @@ pub fn table(verdict: &Verdict, name: &str) -> String {
             line(format!("  {:<13} {}{}", finding.grade.to_string(), finding.sentence, place(&finding.place)));
         }
     }
+    if !verdict.times.is_empty() {
+        line(String::new());
+        line("When each segment was sealed: by the camera's clock (a claim), and no earlier and no later than others say:".to_owned());
+        verdict.times.iter().for_each(|time| line(format!("  {} {:>6}  {}  {}", time.stream, time.seq, time.claimed_sealed, bounds(time))));
+    }
     line(String::new());
     let counts = &verdict.counts;
     line(format!(
@@ -95,8 +100,25 @@ pub fn table(verdict: &Verdict, name: &str) -> String {
         basis.checkpoint_root,
         basis.suites.join(", ")
     ));
+    line(verdict.trust.to_owned());
     line(format!("Not proven by this or any such verdict: {}.", verdict.not_proven.join("; ")));
     text
+}
+
+/// The bounds of one segment, each with whose word it is.
+fn bounds(time: &SegmentTime) -> String {
+    let told = |bounds: &[TimeBound]| -> String {
+        let told: Vec<String> = bounds
+            .iter()
+            .map(|bound| {
+                let whose = if bound.independent { "" } else { ", the operator's own" };
+                let carried = if bound.tpm { ", by the count of the camera's TPM" } else { "" };
+                format!("{} ({}{whose}{carried})", bound.time, bound.by)
+            })
+            .collect();
+        if told.is_empty() { "nobody says".to_owned() } else { told.join(" or ") }
+    };
+    format!("not before: {}; not after: {}", told(&time.not_before), told(&time.not_after))
 }
 
 fn headline(grade: Grade) -> &'static str {

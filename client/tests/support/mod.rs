@@ -348,7 +348,12 @@ impl FakeAppliance {
 
     pub fn anchor(&self) -> Anchor {
         let world = self.world();
-        Anchor { log: leaf_hash(&world.log.entries[0]), verifier: world.log.verifier(), roots: vec![self.pki.root.clone()] }
+        Anchor {
+            log: leaf_hash(&world.log.entries[0]),
+            verifier: world.log.verifier(),
+            roots: vec![self.pki.root.clone()],
+            policy: Default::default(),
+        }
     }
 
     pub fn pin(&self) -> Pin {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::entries::Entry;
+use super::entries::{Entries, Entry};
 use super::{Interval, Judgement};
 use crate::Body;
 use crate::body::{EpochReason, Gap, StreamPosition};
-use crate::bundle::Manifest;
 use crate::verdict::{Axis, Finding, FindingKind, Grade, Place};
 
 /// Uncovered time up to this is no hole: segments are timed in whole milliseconds by frames that come up to half a second apart (2 frames a
@@ -19,9 +18,10 @@ const SEGMENT_MS_MAX: u64 = 10_000;
 /// The statements of one stream that the bundle holds, in order of seq.
 type Chain<'a> = Vec<&'a Entry>;
 
-pub(super) fn judge(judgement: &mut Judgement<'_>, manifest: &Manifest, interval: Interval, entries: &[Entry]) {
+pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) {
     let mut chains: BTreeMap<&str, Chain<'_>> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| entry.statement().stream.series() == manifest.question.series) {
+    let series = &judgement.manifest.question.series;
+    for entry in entries.held.iter().filter(|entry| entry.statement().stream.series() == series) {
         chains.entry(entry.statement().stream.as_str()).or_default().push(entry);
     }
     for chain in chains.values_mut() {
@@ -31,8 +31,8 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, manifest: &Manifest, interval
     for chain in chains.values() {
         judge_epoch(judgement, chain, &chains, entries);
     }
-    judge_coverage(judgement, interval, &chains);
-    report_unknown_types(judgement, entries);
+    judge_coverage(judgement, judgement.interval, &chains);
+    report_unknown_types(judgement, &entries.held);
 }
 
 fn judge_chain(judgement: &mut Judgement<'_>, chain: &Chain<'_>) {
@@ -59,14 +59,14 @@ fn judge_chain(judgement: &mut Judgement<'_>, chain: &Chain<'_>) {
 }
 
 /// The epoch statement is there, its recipients are shown, and what it continues is what the bundle has.
-fn judge_epoch(judgement: &mut Judgement<'_>, chain: &Chain<'_>, chains: &BTreeMap<&str, Chain<'_>>, entries: &[Entry]) {
+fn judge_epoch(judgement: &mut Judgement<'_>, chain: &Chain<'_>, chains: &BTreeMap<&str, Chain<'_>>, entries: &Entries) {
     let first = chain[0];
     let Body::Epoch(epoch) = &first.statement().body else {
         let sentence = "The statement that begins this epoch is not in the bundle.";
         judgement.bad(Axis::Continuity, FindingKind::ChainHole, first.place(), sentence);
         return;
     };
-    let obeyed = entries.iter().find(|entry| entry.leaf == epoch.recipients);
+    let obeyed = entries.by_leaf(&epoch.recipients);
     let fits = obeyed.is_some_and(|entry| match &entry.statement().body {
         Body::Recipients(recipients) => recipients.scope == first.statement().stream.owner() && entry.index < first.index,
         _ => false,
@@ -76,12 +76,12 @@ fn judge_epoch(judgement: &mut Judgement<'_>, chain: &Chain<'_>, chains: &BTreeM
         judgement.bad(Axis::Signature, FindingKind::Recipients, first.place(), sentence);
     }
     let Some(previous) = &epoch.continues.previous else { return };
-    let Some(last) = chains.get(previous.stream.as_str()).and_then(|chain| chain.last()) else { return };
-    let held = last.statement().seq;
+    let Some(chain) = chains.get(previous.stream.as_str()) else { return };
+    let held = chain.last().map_or(0, |last| last.statement().seq);
     if held < previous.seq {
         let sentence = format!("Statements {} to {} of the chain before this epoch are not in the bundle.", held + 1, previous.seq);
-        judgement.bad(Axis::Continuity, FindingKind::ChainHole, last.place(), sentence);
-    } else if held == previous.seq && last.leaf != previous.leaf {
+        judgement.bad(Axis::Continuity, FindingKind::ChainHole, chain[chain.len() - 1].place(), sentence);
+    } else if entries.at(previous.stream.as_str(), previous.seq).is_some_and(|named| named.leaf != previous.leaf) {
         let sentence = "This epoch continues another statement than the one in the bundle.";
         judgement.bad(Axis::Continuity, FindingKind::ChainBroken, first.place(), sentence);
     }

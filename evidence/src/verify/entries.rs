@@ -1,25 +1,41 @@
 //! Entries: on the ledger under the bundle's checkpoint, and signed by a certificate that was on the ledger before.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, validate_path};
+use exhibit_pki::{Certificate, ValidatedPath};
 use exhibit_tlog::{Hash, LogProof, leaf_hash, verify_inclusion};
 
+use super::certificates::{LedgerCertificates, signed_by};
 use super::{BundleCheckpoint, Judgement};
 use crate::body::Genesis;
-use crate::bundle::{Manifest, SMALL_FILE_BYTES_MAX, SourceError, attachment_path, entry_path, receipt_path};
+use crate::bundle::{EXPORT_ENTRY, EXPORT_RECEIPT, SMALL_FILE_BYTES_MAX, SourceError, entry_path, receipt_path};
 use crate::cms::ENTRY_BYTES_MAX;
-use crate::verdict::{Axis, FindingKind, Place};
+use crate::verdict::{Axis, FindingKind, Grade, Place};
 use crate::{Body, SignedStatement, Statement};
 
-/// An entry proven to be on the ledger and signed by its issuer.
-pub(super) struct Entry {
+/// An entry proven to be on the ledger; its signer is a claim.
+pub(super) struct Proven {
     pub index: u64,
     pub leaf: Hash,
     pub signed: SignedStatement,
 }
 
-impl Entry {
+/// An entry proven to be on the ledger and signed by its issuer.
+pub(super) struct Entry {
+    proven: Proven,
+    /// From the signer to a root of the anchor, at `issued`.
+    pub path: Rc<ValidatedPath>,
+}
+
+impl std::ops::Deref for Entry {
+    type Target = Proven;
+    fn deref(&self) -> &Proven {
+        &self.proven
+    }
+}
+
+impl Proven {
     pub fn statement(&self) -> &Statement {
         self.signed.statement()
     }
@@ -30,28 +46,56 @@ impl Entry {
     }
 }
 
-/// The entries that hold, in the order of the ledger, and the certificates that they put on it.
+impl Entry {
+    /// The certificate that signed it.
+    pub fn signer(&self) -> &Certificate {
+        self.path.leaf()
+    }
+}
+
+/// The entries that hold, in the order of the ledger.
 pub(super) struct Entries {
+    /// Those of the manifest.
     pub held: Vec<Entry>,
-    certificates: LedgerCertificates,
+    /// The exporter's own statement.
+    pub export: Option<Entry>,
+    /// The certificates that they put on the ledger.
+    pub certificates: LedgerCertificates,
+    by_leaf: HashMap<Hash, usize>,
+    by_position: HashMap<(String, u64), usize>,
 }
 
 impl Entries {
-    /// The entry with this leaf hash.
-    pub fn by_leaf(&self, leaf: &Hash) -> Option<&Entry> {
-        self.held.iter().find(|entry| entry.leaf == *leaf)
+    fn new(held: Vec<Entry>, export: Option<Entry>, certificates: LedgerCertificates) -> Self {
+        let by_leaf = held.iter().enumerate().map(|(position, entry)| (entry.leaf, position)).collect();
+        let mut by_position = HashMap::new();
+        for (position, entry) in held.iter().enumerate() {
+            let statement = entry.statement();
+            by_position.entry((statement.stream.as_str().to_owned(), statement.seq)).or_insert(position);
+        }
+        Self { held, export, certificates, by_leaf, by_position }
     }
 
-    /// Judges the signature of an entry that the manifest does not list (the exporter's own).
-    pub fn signature_holds(&mut self, judgement: &mut Judgement<'_>, entry: &Entry) -> bool {
-        signature_holds(judgement, &mut self.certificates, entry)
+    /// The entry with this leaf hash.
+    pub fn by_leaf(&self, leaf: &Hash) -> Option<&Entry> {
+        self.by_leaf.get(leaf).map(|position| &self.held[*position])
+    }
+
+    /// The first entry at a place of a stream.
+    pub fn at(&self, stream: &str, seq: u64) -> Option<&Entry> {
+        self.by_position.get(&(stream.to_owned(), seq)).map(|position| &self.held[*position])
+    }
+
+    /// Those of the manifest, and the exporter's.
+    pub fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.held.iter().chain(&self.export)
     }
 }
 
-/// Judges every entry of the manifest, in the order of the ledger.
-pub(super) fn judge(judgement: &mut Judgement<'_>, manifest: &Manifest, checkpoint: &BundleCheckpoint) -> Result<Entries, SourceError> {
+/// Judges every entry of the manifest, in the order of the ledger, and the exporter's.
+pub(super) fn judge(judgement: &mut Judgement<'_>, checkpoint: &BundleCheckpoint) -> Result<Entries, SourceError> {
     let mut proven = Vec::new();
-    for index in &manifest.entries {
+    for index in &judgement.manifest.entries {
         if let Some(entry) = proven_entry(judgement, *index, &entry_path(*index), &receipt_path(*index), checkpoint)? {
             proven.push(entry);
         }
@@ -63,22 +107,49 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, manifest: &Manifest, checkpoi
     let mut certificates = LedgerCertificates::collect(judgement, &proven)?;
     let mut held = Vec::new();
     for entry in proven {
-        if signature_holds(judgement, &mut certificates, &entry) {
-            judgement.counts.entries += 1;
-            held.push(entry);
-        }
+        held.extend(judge_signature(judgement, &mut certificates, entry));
     }
-    Ok(Entries { held, certificates })
+    let export = match proven_export(judgement, checkpoint)? {
+        Some(export) => judge_signature(judgement, &mut certificates, export),
+        None => None,
+    };
+    Ok(Entries::new(held, export, certificates))
+}
+
+fn judge_signature(judgement: &mut Judgement<'_>, certificates: &mut LedgerCertificates, proven: Proven) -> Option<Entry> {
+    let path = signed_by(judgement, certificates, &proven)?;
+    if let Body::Genesis(genesis) = &proven.statement().body
+        && let Err(reason) = genesis_fits(judgement, genesis)
+    {
+        let sentence = format!("The log's genesis does not fit the anchor: {reason}.");
+        judgement.bad(Axis::Signature, FindingKind::OtherLog, proven.place(), sentence);
+        return None;
+    }
+    certificates.introduce(&proven);
+    judgement.counts.entries += 1;
+    Some(Entry { proven, path })
+}
+
+/// The exporter's statement, at the index that its receipt names.
+fn proven_export(judgement: &mut Judgement<'_>, checkpoint: &BundleCheckpoint) -> Result<Option<Proven>, SourceError> {
+    let Some(receipt) = judgement.required(Axis::Signature, EXPORT_RECEIPT, SMALL_FILE_BYTES_MAX)? else { return Ok(None) };
+    let index = String::from_utf8(receipt).ok().and_then(|text| LogProof::parse(&text).ok()).map(|proof| proof.index);
+    let Some(index) = index else {
+        let sentence = "The receipt of the exporter's statement is not a receipt.";
+        judgement.bad(Axis::Signature, FindingKind::Receipt, Place::file(EXPORT_RECEIPT), sentence);
+        return Ok(None);
+    };
+    proven_entry(judgement, index, EXPORT_ENTRY, EXPORT_RECEIPT, checkpoint)
 }
 
 /// Reads one entry and its receipt and proves it under the bundle's checkpoint. What fails becomes a finding.
-pub(super) fn proven_entry(
+fn proven_entry(
     judgement: &mut Judgement<'_>,
     index: u64,
     entry_file: &str,
     receipt_file: &str,
     checkpoint: &BundleCheckpoint,
-) -> Result<Option<Entry>, SourceError> {
+) -> Result<Option<Proven>, SourceError> {
     let Some(der) = judgement.required(Axis::Signature, entry_file, ENTRY_BYTES_MAX as u64)? else { return Ok(None) };
     let Some(receipt) = judgement.required(Axis::Signature, receipt_file, SMALL_FILE_BYTES_MAX)? else { return Ok(None) };
     let leaf = leaf_hash(&der);
@@ -95,20 +166,47 @@ pub(super) fn proven_entry(
             return Ok(None);
         }
     };
-    let genesis = index == 0;
-    let named = signed.statement().log;
-    let expected = if genesis { Hash::default() } else { judgement.anchor.log };
-    if named != expected || (genesis && leaf != judgement.anchor.log) {
+    let statement = signed.statement();
+    if !is_of_log(judgement, index, &leaf, statement) {
         let sentence = format!("Entry {index} is of another log than the anchor's.");
         judgement.bad(Axis::Signature, FindingKind::OtherLog, Place::entry(index), sentence);
         return Ok(None);
     }
-    if signed.statement().observed.size > index {
-        let sentence =
-            format!("Entry {index} says that it observed a log of {} entries, which came after it.", signed.statement().observed.size);
+    if let Body::Genesis(genesis) = &statement.body {
+        judgement.predecessor.clone_from(&genesis.predecessor);
+    }
+    judge_observed(judgement, index, statement);
+    Ok(Some(Proven { index, leaf, signed }))
+}
+
+/// Genesis is the entry whose leaf hash is the log's id; all others name that, or the log before it that genesis declares.
+fn is_of_log(judgement: &Judgement<'_>, index: u64, leaf: &Hash, statement: &Statement) -> bool {
+    if index == 0 {
+        return *leaf == judgement.anchor.log && statement.log == Hash::default();
+    }
+    statement.log == judgement.anchor.log || is_of_predecessor(judgement, statement)
+}
+
+/// Whether the statement was made for the log before this one.
+pub(super) fn is_of_predecessor(judgement: &Judgement<'_>, statement: &Statement) -> bool {
+    judgement.predecessor.as_ref().is_some_and(|predecessor| predecessor.log == statement.log)
+}
+
+/// Nobody observes what comes after. Of the log before this one, what was observed beyond its end is known to be lost.
+fn judge_observed(judgement: &mut Judgement<'_>, index: u64, statement: &Statement) {
+    let size = statement.observed.size;
+    if let Some(predecessor) = judgement.predecessor.as_ref().filter(|predecessor| predecessor.log == statement.log) {
+        if let Some(lost) = size.checked_sub(predecessor.head.size).filter(|lost| *lost > 0) {
+            let sentence = format!(
+                "Entry {index} observed {size} entries of the log before this one, which ends at {}: {lost} entries are known to be lost.",
+                predecessor.head.size
+            );
+            judgement.find(Axis::Continuity, Grade::NotDemanded, FindingKind::LostEntries, Place::entry(index), sentence);
+        }
+    } else if size > index {
+        let sentence = format!("Entry {index} says that it observed a log of {size} entries, which came after it.");
         judgement.bad(Axis::Continuity, FindingKind::Observed, Place::entry(index), sentence);
     }
-    Ok(Some(Entry { index, leaf, signed }))
 }
 
 fn receipt_holds(leaf: &Hash, index: u64, receipt: &[u8], checkpoint: &BundleCheckpoint) -> Result<(), String> {
@@ -122,117 +220,6 @@ fn receipt_holds(leaf: &Hash, index: u64, receipt: &[u8], checkpoint: &BundleChe
         return Err("it stands under another checkpoint than the bundle's".to_owned());
     }
     verify_inclusion(leaf, index, checkpoint.head.size, &proof.path, &checkpoint.head.root).map_err(|error| error.to_string())
-}
-
-/// Certificates that entries of the bundle put on the ledger.
-struct LedgerCertificates {
-    /// Those that count, since the entry that introduced them was itself judged good, with the index of it.
-    introduced: HashMap<Fingerprint, (u64, Certificate)>,
-    /// CA certificates met anywhere: candidates for building a path, which is then validated to the anchor's roots.
-    issuers: Vec<Certificate>,
-    /// By index of the entry: what it introduces once it holds.
-    pending: HashMap<u64, Vec<Certificate>>,
-}
-
-impl LedgerCertificates {
-    fn collect(judgement: &mut Judgement<'_>, entries: &[Entry]) -> Result<Self, SourceError> {
-        let mut collected = Self { introduced: HashMap::new(), issuers: Vec::new(), pending: HashMap::new() };
-        for entry in entries {
-            if !matches!(entry.statement().body, Body::Certificate(_) | Body::Genesis(_)) {
-                continue;
-            }
-            for attachment in entry.statement().body.attachments() {
-                let path = attachment_path(&attachment.sha256);
-                let Some(stored) = judgement.required(Axis::Signature, &path, SMALL_FILE_BYTES_MAX)? else { continue };
-                let certificate = attachment.open(&stored).and_then(|der| Certificate::from_der(der).ok());
-                let certificate = certificate.filter(|certificate| is_named(&entry.statement().body, &attachment.name, certificate));
-                let Some(certificate) = certificate else {
-                    let sentence = format!("The certificate in {path} is not the one that entry {} names.", entry.index);
-                    judgement.bad(
-                        Axis::Signature,
-                        FindingKind::FileAltered,
-                        Place { index: Some(entry.index), ..Place::file(&path) },
-                        sentence,
-                    );
-                    continue;
-                };
-                if certificate.purpose() == KeyPurpose::Authority {
-                    collected.issuers.push(certificate.clone());
-                }
-                if attachment.name == INTRODUCED {
-                    collected.pending.entry(entry.index).or_default().push(certificate);
-                }
-            }
-        }
-        Ok(collected)
-    }
-
-    /// The certificate that signed `entry`, if it was on the ledger below it. Two may introduce themselves: the appliance in genesis, and
-    /// the authority at the start of its stream; both still have to lead to a root of the anchor.
-    fn signer_of(&self, entry: &Entry) -> Option<Certificate> {
-        let signer = entry.signed.signer();
-        if let Some((index, certificate)) = self.introduced.get(signer) {
-            return (*index < entry.index).then(|| certificate.clone());
-        }
-        let statement = entry.statement();
-        let introduces_itself = match statement.body {
-            Body::Genesis(_) => entry.index == 0,
-            Body::Certificate(_) => statement.seq == 0,
-            _ => false,
-        };
-        let own = self.pending.get(&entry.index).filter(|_| introduces_itself)?;
-        own.iter().find(|certificate| certificate.fingerprint() == signer).cloned()
-    }
-
-    fn introduce(&mut self, entry: &Entry) {
-        for certificate in self.pending.remove(&entry.index).unwrap_or_default() {
-            self.introduced.entry(*certificate.fingerprint()).or_insert((entry.index, certificate));
-        }
-    }
-}
-
-/// The attachment that an entry introduces; the others are issuers, from which paths are built.
-const INTRODUCED: &str = "certificate";
-
-/// True unless the statement names another certificate than the one that is attached to be introduced.
-fn is_named(body: &Body, attachment: &str, certificate: &Certificate) -> bool {
-    match body {
-        Body::Certificate(body) if attachment == INTRODUCED => body.fingerprint == *certificate.fingerprint(),
-        _ => true,
-    }
-}
-
-fn signature_holds(judgement: &mut Judgement<'_>, certificates: &mut LedgerCertificates, entry: &Entry) -> bool {
-    let Some(certificate) = certificates.signer_of(entry) else {
-        let sentence = format!("The certificate that signed entry {} was not on the ledger before it.", entry.index);
-        judgement.bad(Axis::Signature, FindingKind::CertificateUnknown, entry.place(), sentence);
-        return false;
-    };
-    let statement = entry.statement();
-    let path = validate_path(&certificate, &certificates.issuers, &judgement.anchor.roots, statement.issued, judgement.verifier);
-    if let Err(error) = path {
-        let sentence = format!("The certificate that signed entry {} does not count: {error}.", entry.index);
-        judgement.bad(Axis::Signature, FindingKind::CertificatePath, entry.place(), sentence);
-        return false;
-    }
-    if let Err(error) = entry.signed.verify(&certificate, judgement.verifier) {
-        let sentence = format!("Entry {} is not its signer's: {error}.", entry.index);
-        judgement.bad(Axis::Signature, FindingKind::StatementSignature, entry.place(), sentence);
-        return false;
-    }
-    if let Body::Genesis(genesis) = &statement.body
-        && let Err(reason) = genesis_fits(judgement, genesis)
-    {
-        judgement.bad(
-            Axis::Signature,
-            FindingKind::OtherLog,
-            entry.place(),
-            format!("The log's genesis does not fit the anchor: {reason}."),
-        );
-        return false;
-    }
-    certificates.introduce(entry);
-    true
 }
 
 fn genesis_fits(judgement: &Judgement<'_>, genesis: &Genesis) -> Result<(), String> {

@@ -1,43 +1,44 @@
 //! Content: every disclosed fragment against the commitment that the camera signed, one at a time.
 
+use std::collections::HashSet;
+
 use exhibit_pki::Timestamp;
 use exhibit_tlog::Hash;
 use zeroize::Zeroizing;
 
-use super::entries::Entry;
-use super::{Interval, Judgement};
+use super::Judgement;
+use super::entries::Entries;
 use crate::Body;
 use crate::body::Segment;
 use crate::bundle::{
-    DISCLOSURE_BYTES_MAX, DisclosedFragment, DisclosedSegment, Disclosure, FRAGMENT_BYTES_MAX, Manifest, SourceError, disclosure_path,
-    fragment_path,
+    DISCLOSURE_BYTES_MAX, DisclosedFragment, DisclosedSegment, Disclosure, FRAGMENT_BYTES_MAX, SourceError, disclosure_path, fragment_path,
 };
 use crate::segment::{CommitmentKey, TAG_BYTES, commitment, commitment_root};
-use crate::verdict::{Axis, Finding, FindingKind, Grade, Place};
+use crate::verdict::{Axis, FindingKind, Grade, Place};
 
-pub(super) fn judge(judgement: &mut Judgement<'_>, manifest: &Manifest, interval: Interval, entries: &[Entry]) -> Result<(), SourceError> {
-    let of_series = entries.iter().filter(|entry| entry.statement().stream.series() == manifest.question.series);
-    for entry in of_series {
-        let Body::Segment(segment) = &entry.statement().body else { continue };
-        judgement.counts.segments += 1;
+pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<(), SourceError> {
+    let named: HashSet<(&str, u64)> = judgement.manifest.segments.iter().map(|named| (named.stream.as_str(), named.seq)).collect();
+    for entry in &entries.held {
         let statement = entry.statement();
-        let disclosed = manifest.segments.iter().any(|named| named.stream == statement.stream.as_str() && named.seq == statement.seq);
-        let starts_ms = segment.start.unix_ms();
-        let overlaps = starts_ms < interval.to.unix_ms() && starts_ms.saturating_add(segment.duration_ms) > interval.from.unix_ms();
-        if overlaps && !disclosed {
+        let Body::Segment(segment) = &statement.body else { continue };
+        if statement.stream.series() != judgement.manifest.question.series {
+            continue;
+        }
+        judgement.counts.segments += 1;
+        if judgement.interval.overlaps(segment) && !named.contains(&(statement.stream.as_str(), statement.seq)) {
             let sentence = "The segment is proven to exist, and its content is withheld.";
-            judgement.findings.push(Finding::new(Axis::Payload, Grade::NotDemanded, FindingKind::Withheld, sentence).at(entry.place()));
+            judgement.find(Axis::Payload, Grade::NotDemanded, FindingKind::Withheld, entry.place(), sentence);
         }
     }
-    for named in &manifest.segments {
+    for named in &judgement.manifest.segments {
         judge_segment(judgement, named, entries)?;
     }
     Ok(())
 }
 
-fn judge_segment(judgement: &mut Judgement<'_>, named: &DisclosedSegment, entries: &[Entry]) -> Result<(), SourceError> {
+fn judge_segment(judgement: &mut Judgement<'_>, named: &DisclosedSegment, entries: &Entries) -> Result<(), SourceError> {
     let place = Place::position(&named.stream, named.seq);
-    let found = entries.iter().find(|entry| entry.statement().stream.as_str() == named.stream && entry.statement().seq == named.seq);
+    let found = entries.at(&named.stream, named.seq);
     let Some(Body::Segment(segment)) = found.map(|entry| &entry.statement().body) else {
         let sentence =
             format!("Segment {} of {} is disclosed, and no proven statement of the camera stands for it.", named.seq, named.stream);
@@ -58,11 +59,12 @@ fn judge_segment(judgement: &mut Judgement<'_>, named: &DisclosedSegment, entrie
         judge_fragment(judgement, named, segment, &commitments, fragment)?;
     }
     // A disclosure is bound to the segment, and not to its exporter: whoever has the bundle can leave fragments out, but not in silence.
-    for index in (0u32..).take(commitments.len()).filter(|index| disclosure.fragments.iter().all(|shown| shown.index != *index)) {
+    let shown: HashSet<u32> = disclosure.fragments.iter().map(|fragment| fragment.index).collect();
+    for index in (0u32..).take(commitments.len()).filter(|index| !shown.contains(index)) {
         let time = fragment_time(segment, index);
         let place = Place::fragment(&named.stream, named.seq, index, time);
         let sentence = format!("Fragment {index} of segment {} is not disclosed: its content is withheld.", named.seq);
-        judgement.findings.push(Finding::new(Axis::Payload, Grade::NotDemanded, FindingKind::Withheld, sentence).at(place));
+        judgement.find(Axis::Payload, Grade::NotDemanded, FindingKind::Withheld, place, sentence);
     }
     Ok(())
 }

@@ -39,6 +39,11 @@ pub const DEFECTS: &[Defect] = &[
     ("a certificate is altered", alter_certificate, FindingKind::FileAltered),
     ("a working copy is altered", |case| case.file("working/copy.mp4")[0] ^= 1, FindingKind::FileAltered),
     ("a working copy is missing", |case| drop(case.files.0.remove("working/copy.mp4")), FindingKind::FileMissing),
+    (
+        "a working copy is added",
+        |case| drop(case.files.0.insert("working/other.mp4".to_owned(), b"another scene".to_vec())),
+        FindingKind::FileUnlisted,
+    ),
     ("the manifest was changed after the export", rewrite_manifest, FindingKind::Export),
     ("the exporter's statement is missing", |case| drop(case.files.0.remove("export.p7s")), FindingKind::FileMissing),
     ("the exporter's receipt is missing", |case| drop(case.files.0.remove("export.tlog-proof")), FindingKind::FileMissing),
@@ -87,6 +92,9 @@ const NONE: Recording = Recording {
     foreign_certificate: false,
     forged: None,
     unchained: None,
+    before: None,
+    between: None,
+    after: None,
 };
 
 fn swap_fragments(case: &mut Case) {

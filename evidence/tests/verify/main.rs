@@ -2,11 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod authorities;
 #[path = "../common/mod.rs"]
 mod common;
+mod dated;
 mod defects;
+mod devices;
 mod independent;
+mod revoked;
+mod soft_tpm;
 mod synthetic;
+mod witnessed;
 
 use defects::{DEFECTS, WRONGS};
 use exhibit_evidence::bundle::{Disclosure, disclosure_path, fragment_path};

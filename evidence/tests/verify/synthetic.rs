@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use exhibit_evidence::anchor::AnchorPolicy;
 use exhibit_evidence::body::{
     AttachmentRef, CertificateBody, Close, CloseReason, Continues, Epoch, EpochReason, Export, Fetch, Genesis, Grant, Recipients, Segment,
     SeqRange, StreamPosition,
 };
 use exhibit_evidence::bundle::{
     BundleSource, DISCLOSURE_TYPE, DisclosedFragment, DisclosedSegment, Disclosure, MANIFEST_TYPE, Manifest, Question, SourceError,
-    disclosure_path, entry_path, fragment_path, receipt_path,
+    disclosure_path, entry_path, fragment_path, observed_proof_path, receipt_path, timestamp_proof_path,
 };
 use exhibit_evidence::keytree::KeyTree;
 use exhibit_evidence::segment::{SegmentOpener, SegmentSealer};
@@ -21,7 +22,8 @@ use exhibit_pki::issue::{EndEntity, Issuance, issue_end_entity, issue_issuing_ca
 use exhibit_pki::signature::RustCrypto;
 use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp};
 use exhibit_tlog::{
-    Checkpoint, EMPTY_ROOT, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, NoteSigner, VerifierKey, prove_inclusion, root_of,
+    Checkpoint, EMPTY_ROOT, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, NoteSignature, NoteSigner, VerifierKey,
+    prove_consistency, prove_inclusion, root_of,
 };
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -66,6 +68,10 @@ impl BundleSource for Files {
     fn hash(&self, path: &str, _limit_bytes: u64) -> Result<Option<(Hash, u64)>, SourceError> {
         Ok(self.0.get(path).map(|bytes| (Hash(Sha256::digest(bytes).into()), bytes.len() as u64)))
     }
+
+    fn list(&self, _files_max: usize) -> Result<Vec<String>, SourceError> {
+        Ok(self.0.keys().cloned().collect())
+    }
 }
 
 /// Who issues statements, and where their chain stands.
@@ -87,6 +93,8 @@ pub struct Log {
     pub camera: Issuer,
     pub custodian: Issuer,
     pub investigator: Issuer,
+    /// What the log's anchor demands beyond the log.
+    pub policy: AnchorPolicy,
 }
 
 /// Plain hashes of perfect subtrees, computed when asked for.
@@ -117,6 +125,7 @@ impl Log {
             investigator: issuer("user/bb", Role::Investigator, 15, "user/bb/20261120T110000Z"),
             pki,
             id: Hash::default(),
+            policy: AnchorPolicy::default(),
             entries: Vec::new(),
             attachments: BTreeMap::new(),
         }
@@ -124,11 +133,17 @@ impl Log {
 
     /// Appends a statement of one of the issuers and gives its index.
     pub fn append(&mut self, who: fn(&mut Self) -> &mut Issuer, issued_ms: u64, body: Body) -> u64 {
+        let statement = self.draft(who, issued_ms, body);
+        self.append_as_drafted(who, &statement)
+    }
+
+    /// The next statement of an issuer.
+    pub fn draft(&mut self, who: fn(&mut Self) -> &mut Issuer, issued_ms: u64, body: Body) -> Statement {
         let log = self.id;
         let observed = Head { size: self.entries.len() as u64, root: self.root() };
         let observed = if self.entries.is_empty() { Head { size: 0, root: EMPTY_ROOT } } else { observed };
         let issuer = who(self);
-        let statement = Statement {
+        Statement {
             log,
             stream: issuer.stream.clone(),
             seq: issuer.next_seq,
@@ -136,8 +151,13 @@ impl Log {
             issued: Timestamp::from_unix_ms(issued_ms).unwrap(),
             observed,
             body,
-        };
-        let signed = sign(&statement, &issuer.party.certificate, &issuer.party.key).unwrap();
+        }
+    }
+
+    /// Signs and appends a draft, perhaps after it was spoilt.
+    pub fn append_as_drafted(&mut self, who: fn(&mut Self) -> &mut Issuer, statement: &Statement) -> u64 {
+        let issuer = who(self);
+        let signed = sign(statement, &issuer.party.certificate, &issuer.party.key).unwrap();
         issuer.next_seq += 1;
         issuer.prev = signed.leaf_hash();
         self.entries.push(signed);
@@ -152,7 +172,7 @@ impl Log {
         self.entries.last().unwrap().leaf_hash()
     }
 
-    fn keep(&mut self, name: &str, bytes: &[u8]) -> AttachmentRef {
+    pub fn keep(&mut self, name: &str, bytes: &[u8]) -> AttachmentRef {
         let named = AttachmentRef::of(name, bytes, false);
         self.attachments.insert(named.sha256, bytes.to_vec());
         named
@@ -175,13 +195,21 @@ impl Log {
         self.entries[usize::try_from(index).unwrap()].leaf_hash()
     }
 
-    fn root(&self) -> Hash {
+    pub fn root(&self) -> Hash {
         root_of(&self.entries.iter().map(SignedStatement::leaf_hash).collect::<Vec<_>>())
     }
 
     pub fn checkpoint(&self) -> String {
         let head = Checkpoint { origin: ORIGIN.to_owned(), size: self.entries.len() as u64, root: self.root() };
         head.sign(&[&note_signer()], STARTED_MS / 1_000).unwrap()
+    }
+
+    /// The proof that the log of `size` entries is a part of the log as it stands.
+    pub fn consistency(&self, size: u64) -> Vec<u8> {
+        let leaves = Leaves(self.entries.iter().map(SignedStatement::leaf_hash).collect());
+        let path = prove_consistency(&leaves, size, leaves.0.len() as u64).unwrap();
+        let lines: Vec<String> = path.iter().map(|hash| format!("{}\n", hash.to_base64())).collect();
+        format!("exhibit-consistency/v1\n{}", lines.concat()).into_bytes()
     }
 
     pub fn receipt(&self, index: u64, checkpoint: &str) -> String {
@@ -195,6 +223,7 @@ impl Log {
             log: self.id,
             verifier: LogVerifier { origin: ORIGIN.to_owned(), keys: vec![note_signer().verifier_key().clone()] },
             roots: vec![self.pki.root.clone()],
+            policy: self.policy.clone(),
         }
     }
 }
@@ -217,6 +246,11 @@ pub struct Case {
     pub camera_index: Vec<u64>,
     pub fetch_index: u64,
 }
+
+/// What is logged besides a recording, once.
+pub type Extra = fn(&mut Log);
+/// The same after the epoch (0) and each segment (its number).
+pub type ExtraAt = fn(&mut Log, u64);
 
 /// How a recording may differ from the usual one, before it is signed and logged.
 #[derive(Clone, Copy, Default)]
@@ -241,6 +275,12 @@ pub struct Recording {
     pub forged: Option<u64>,
     /// This segment's statement follows another than the one before it.
     pub unchained: Option<u64>,
+    /// What else is logged before the recipients are set,
+    pub before: Option<Extra>,
+    /// after the epoch (0) and each segment (its number),
+    pub between: Option<ExtraAt>,
+    /// and after the recording.
+    pub after: Option<Extra>,
 }
 
 impl Case {
@@ -254,12 +294,16 @@ impl Case {
             log.camera.party = foreign_camera();
         }
         begin_log(&mut log, how);
+        how.before.inspect(|hook| hook(&mut log));
         let recipients = set_recipients(&mut log, if how.other_scope { "camera/103" } else { "camera/102" });
         let (camera_index, disclosures, mut files) = record(&mut log, recipients, how);
+        how.after.inspect(|hook| hook(&mut log));
         if how.certificate_late {
             let certificate = log.camera.party.certificate.clone();
             log.certify(&certificate, &[]);
         }
+        let disclosed: Vec<_> =
+            disclosures.iter().map(|disclosure| DisclosedSegment { stream: CAMERA_STREAM.to_owned(), seq: disclosure.seq }).collect();
         let grant = Grant {
             scope: "camera/102".to_owned(),
             attachments: vec![AttachmentRef::of("terms", &[1; 40], true), AttachmentRef::of("wraps", &[2; 40], true)],
@@ -267,8 +311,8 @@ impl Case {
         let grant = log.append(|log| &mut log.custodian, STARTED_MS + 60_000, Body::Grant(grant));
         let ranges = vec![SeqRange {
             stream: stream(CAMERA_STREAM),
-            first: *ASKED.start(),
-            last: if how.fetch_less { *ASKED.start() } else { *ASKED.end() },
+            first: disclosed[0].seq,
+            last: if how.fetch_less { disclosed[0].seq } else { disclosed[disclosed.len() - 1].seq },
         }];
         let fetch = Body::Fetch(Fetch { grant: Some(log.leaf(grant)), ranges, attachments: vec![] });
         let fetch_index = if how.fetch_by_other {
@@ -290,8 +334,10 @@ impl Case {
                 from: if how.epoch_hidden { BEFORE_THE_EPOCH.to_owned() } else { moment(*ASKED.start()) },
                 to: moment(*ASKED.end() + 1),
             },
-            entries: (0..log.entries.len() as u64).filter(|index| how.epoch_hidden || *index != camera_index[1]).collect(),
-            segments: ASKED.map(|seq| DisclosedSegment { stream: CAMERA_STREAM.to_owned(), seq }).collect(),
+            entries: (0..log.entries.len() as u64)
+                .filter(|index| how.epoch_hidden || how.between.is_some() || *index != camera_index[1])
+                .collect(),
+            segments: disclosed,
             files: vec![exhibit_evidence::bundle::FileRecord {
                 path: "working/copy.mp4".to_owned(),
                 sha256: hex::encode(Sha256::digest(b"a playable copy")),
@@ -309,7 +355,9 @@ impl Case {
     /// Signs the manifest as it stands and proves everything under a new checkpoint.
     pub fn export(&mut self) {
         let manifest = serde_json::to_vec(&self.manifest).unwrap();
-        let ranges = vec![SeqRange { stream: stream(CAMERA_STREAM), first: *ASKED.start(), last: *ASKED.end() }];
+        let seqs = || self.manifest.segments.iter().map(|segment| segment.seq);
+        let (first, last) = (seqs().min().unwrap_or(0), seqs().max().unwrap_or(0));
+        let ranges = vec![SeqRange { stream: stream(CAMERA_STREAM), first, last }];
         let body = Export {
             fetch: self.log.leaf(self.fetch_index),
             ranges,
@@ -324,14 +372,47 @@ impl Case {
     /// Writes entries and receipts under a checkpoint of the log as it stands; the export is at `index`.
     pub fn prove(&mut self, index: u64) {
         let checkpoint = self.log.checkpoint();
+        self.prove_under(index, &checkpoint);
+    }
+
+    /// The same for the last export, under a checkpoint with other lines.
+    pub fn reprove(&mut self, checkpoint: &str) {
+        self.prove_under(self.log.entries.len() as u64 - 1, checkpoint);
+    }
+
+    /// Has witnesses cosign the bundle's checkpoint.
+    pub fn cosign(&mut self, witnesses: &[u8], unix_s: u64) {
+        let mut checkpoint = self.log.checkpoint();
+        let text = crate::authorities::note_text(&checkpoint);
+        for number in witnesses {
+            let witness = crate::authorities::witness(*number);
+            checkpoint.push_str(&NoteSignature::sign(&text, &witness, unix_s).unwrap().to_string());
+        }
+        self.reprove(&checkpoint);
+    }
+
+    fn prove_under(&mut self, index: u64, checkpoint: &str) {
         for listed in &self.manifest.entries {
             let der = self.log.entries[usize::try_from(*listed).unwrap()].der().to_vec();
             self.files.0.insert(entry_path(*listed), der);
-            self.files.0.insert(receipt_path(*listed), self.log.receipt(*listed, &checkpoint).into_bytes());
+            self.files.0.insert(receipt_path(*listed), self.log.receipt(*listed, checkpoint).into_bytes());
         }
         self.files.0.insert("export.p7s".to_owned(), self.log.entries[usize::try_from(index).unwrap()].der().to_vec());
-        self.files.0.insert("export.tlog-proof".to_owned(), self.log.receipt(index, &checkpoint).into_bytes());
-        self.files.0.insert("checkpoint".to_owned(), checkpoint.into_bytes());
+        self.files.0.insert("export.tlog-proof".to_owned(), self.log.receipt(index, checkpoint).into_bytes());
+        self.files.0.insert("checkpoint".to_owned(), checkpoint.as_bytes().to_vec());
+    }
+
+    /// Adds the proofs that what every entry of the bundle observed and had timestamped is of this log.
+    pub fn prove_heads(&mut self) {
+        for (index, entry) in (0..).zip(&self.log.entries) {
+            let statement = entry.statement();
+            if self.manifest.entries.contains(&index) && statement.observed.size > 0 {
+                self.files.0.insert(observed_proof_path(index), self.log.consistency(statement.observed.size));
+            }
+            if let Body::Timestamp(body) = &statement.body {
+                self.files.0.insert(timestamp_proof_path(index), self.log.consistency(body.head.size));
+            }
+        }
     }
 
     pub fn judge(&self) -> Result<Verdict, CannotJudge> {
@@ -416,20 +497,22 @@ fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Dis
         },
         attachments: vec![AttachmentRef::of("wraps", &[3; 40], true)],
     };
-    let mut indexes = vec![log.append(|log| &mut log.camera, STARTED_MS, Body::Epoch(epoch))];
+    log.append(|log| &mut log.camera, STARTED_MS, Body::Epoch(epoch));
+    how.between.inspect(|hook| hook(log, 0));
     let (disclosures, files) = (RefCell::new(Vec::new()), RefCell::new(Files::default()));
-    for seq in 1..=SEGMENTS {
-        let late_ms = how.late.filter(|(late, _)| *late <= seq).map_or(0, |(_, ms)| ms);
-        let slot = u32::try_from((seq - 1) * 2).unwrap();
+    for number in 1..=SEGMENTS {
+        let seq = log.camera.next_seq;
+        let late_ms = how.late.filter(|(late, _)| *late <= number).map_or(0, |(_, ms)| ms);
+        let slot = u32::try_from((number - 1) * 2).unwrap();
         let slot_key = || tree.slot_key(slot).unwrap();
-        let plaintexts = [format!("segment {seq}, first fragment"), format!("segment {seq}, the second one")];
+        let plaintexts = [format!("segment {number}, first fragment"), format!("segment {number}, the second one")];
         let mut sealer = SegmentSealer::new(&name, seq, slot_key(), [9; 16]);
         let ciphertexts: Vec<_> = plaintexts.iter().enumerate().map(|(index, text)| sealer.seal(text.as_bytes(), index == 1)).collect();
         let sealed = sealer.finish();
         let segment = Segment {
             slot,
             salt: [9; 16],
-            start: Timestamp::from_unix_ms(segment_start_ms(seq) + late_ms).unwrap(),
+            start: Timestamp::from_unix_ms(segment_start_ms(number) + late_ms).unwrap(),
             duration_ms: 2_000,
             media_type: "video/mp4".to_owned(),
             random_access: true,
@@ -438,7 +521,7 @@ fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Dis
             commitment_root: sealed.commitment_root,
             attachments: vec![],
         };
-        if ASKED.contains(&seq) {
+        if ASKED.contains(&number) {
             let opener = SegmentOpener::new(&name, seq, &segment, slot_key());
             let opened: Vec<_> = (0u32..).zip(&ciphertexts).map(|(index, bytes)| opener.open(index, bytes).unwrap()).collect();
             for (index, fragment) in (0u32..).zip(&opened) {
@@ -455,16 +538,19 @@ fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Dis
                     .collect(),
             });
         }
-        if how.unchained == Some(seq) {
+        if how.unchained == Some(number) {
             log.camera.prev = Hash([8; 32]);
         }
-        indexes.push(log.append(|log| &mut log.camera, segment_start_ms(seq) + late_ms + 2_100, Body::Segment(segment)));
-        if how.forged == Some(seq) {
+        log.append(|log| &mut log.camera, segment_start_ms(number) + late_ms + 2_100, Body::Segment(segment));
+        if how.forged == Some(number) {
             log.camera.prev = log.forge_last();
         }
+        how.between.inspect(|hook| hook(log, number));
     }
     let close = Close { reason: CloseReason::Stop, attachments: vec![] };
-    indexes.push(log.append(|log| &mut log.camera, segment_start_ms(SEGMENTS) + 2_200, Body::Close(close)));
+    log.append(|log| &mut log.camera, segment_start_ms(SEGMENTS) + 2_200, Body::Close(close));
+    let of_camera = |(index, entry): (u64, &SignedStatement)| (entry.statement().stream.as_str() == CAMERA_STREAM).then_some(index);
+    let indexes = (0..).zip(&log.entries).filter_map(of_camera).collect();
     (indexes, disclosures.into_inner(), files.into_inner())
 }
 

@@ -103,21 +103,8 @@ pub enum EndorsementKeyError {
 impl EndorsementKey {
     /// Checks that the key is one that only its own TPM can use, only to open what a TPM wrapped, and that the certificate is for it.
     pub fn from_public(public: PublicArea, certificate: &EndorsementCertificate) -> Result<Self, EndorsementKeyError> {
-        KeyDefect::find_in_resident(&public)?;
-        let has = |attribute| public.attributes().contains(attribute);
-        if !has(Attributes::RESTRICTED) {
-            return Err(KeyDefect::NotRestricted.into());
-        }
-        if !has(Attributes::DECRYPT) {
-            return Err(KeyDefect::CanNotDecrypt.into());
-        }
-        if has(Attributes::SIGN) {
-            return Err(KeyDefect::CanSign.into());
-        }
-        if public.storage_key_bits().is_none() {
-            return Err(KeyDefect::NoStorageCipher.into());
-        }
-        let same = match (public.parameters(), &certificate.key) {
+        let key = Self::listed(public)?;
+        let same = match (key.public.parameters(), &certificate.key) {
             (KeyParameters::Rsa { modulus, exponent }, CertificateKey::Rsa { modulus: certified, exponent: certified_exponent }) => {
                 modulus == certified && exponent == certified_exponent
             }
@@ -126,7 +113,26 @@ impl EndorsementKey {
             }
             _ => false,
         };
-        if same { Ok(Self { public }) } else { Err(EndorsementKeyError::OtherKey) }
+        if same { Ok(key) } else { Err(EndorsementKeyError::OtherKey) }
+    }
+
+    /// The same of a key that an authority knows by other means than a vendor's certificate, from a list: only its attributes are checked.
+    pub fn listed(public: PublicArea) -> Result<Self, KeyDefect> {
+        KeyDefect::find_in_resident(&public)?;
+        let has = |attribute| public.attributes().contains(attribute);
+        if !has(Attributes::RESTRICTED) {
+            return Err(KeyDefect::NotRestricted);
+        }
+        if !has(Attributes::DECRYPT) {
+            return Err(KeyDefect::CanNotDecrypt);
+        }
+        if has(Attributes::SIGN) {
+            return Err(KeyDefect::CanSign);
+        }
+        if public.storage_key_bits().is_none() {
+            return Err(KeyDefect::NoStorageCipher);
+        }
+        Ok(Self { public })
     }
 
     /// Its public area.

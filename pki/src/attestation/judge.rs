@@ -92,6 +92,11 @@ impl QualifyingData {
         Self(Sha256::new().chain_update(nonce).chain_update(context).finalize().into())
     }
 
+    /// The same, hashed elsewhere.
+    pub fn from_digest(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
     /// What the TPM's command is given.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

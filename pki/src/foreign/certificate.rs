@@ -80,6 +80,11 @@ impl ChainCertificate {
         Self::from_der(&pem::decode_one(text, "CERTIFICATE").ok_or(ChainCertificateError("it is not one PEM certificate"))?)
     }
 
+    /// PEM with LF line ends.
+    pub fn to_pem(&self) -> String {
+        pem::encode("CERTIFICATE", self.der())
+    }
+
     /// The bytes as they came.
     pub fn der(&self) -> &[u8] {
         &self.body.der

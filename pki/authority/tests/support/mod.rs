@@ -51,7 +51,7 @@ impl Ledger {
     pub fn start(certificates: &[&Certificate], key_pem: &str, root: &Certificate) -> Self {
         let signer = note_signer(1);
         let verifier = LogVerifier { origin: ORIGIN.to_owned(), keys: vec![signer.verifier_key().clone()] };
-        let anchor = Anchor { log: Hash([7; 32]), verifier, roots: vec![root.clone()] };
+        let anchor = Anchor { log: Hash([7; 32]), verifier, roots: vec![root.clone()], policy: Default::default() };
         let config = server_config(certificates, key_pem, root);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("localhost:{}", listener.local_addr().unwrap().port());

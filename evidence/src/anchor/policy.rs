@@ -1,0 +1,220 @@
+//! What an anchor demands beyond signatures: witnesses, timestamping authorities, the pinned custodians, the least device, the axes demanded.
+//!
+//! It judges nothing; it says by whom and by what a verdict is given.
+
+use exhibit_pki::{Certificate, ChainCertificate, KeyPurpose, Role};
+use exhibit_tlog::{LogVerifier, Policy};
+
+use super::{certificates, has_twice, pem};
+use crate::{
+    body::CUSTODIANS_MAX,
+    json::{self, JsonError, Object, ObjectWriter},
+    verdict::Axis,
+};
+
+/// A witness policy in an anchor is at most this long: each witness with an ML-DSA-44 key takes 1.9 KiB.
+const WITNESS_POLICY_BYTES_MAX: usize = 64 * 1024;
+/// An anchor names at most this many timestamping authorities: each token is tried with each.
+pub const TIMESTAMP_AUTHORITIES_MAX: usize = 16;
+/// A label is at most this long.
+const NAME_BYTES_MAX: usize = 128;
+/// The axes that can be demanded; the others always are.
+const DEMANDABLE: [(&str, Axis); 4] =
+    [("witness", Axis::Witness), ("time", Axis::Time), ("revocation", Axis::Revocation), ("device", Axis::Device)];
+
+/// The optional members of an anchor. The default demands nothing and trusts nobody more.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AnchorPolicy {
+    /// Who has to have seen the checkpoint.
+    pub witnesses: Option<WitnessPolicy>,
+    /// Who is believed about time.
+    pub timestamp_authorities: Vec<TimestampAuthorityTrust>,
+    /// Who decides first about recipients, and about second certificates.
+    pub custodians: Option<PinnedCustodians>,
+    /// The least that is accepted of the camera's device.
+    pub device: Option<DeviceLevel>,
+    /// Axes on which a bundle without evidence is undecided.
+    pub demands: Vec<Axis>,
+}
+
+/// A C2SP tlog-policy. Its `log` lines are not used: the anchor names the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WitnessPolicy {
+    text: String,
+    policy: Policy,
+}
+
+/// A timestamping authority that is believed, and whether it is somebody else than the operator of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimestampAuthorityTrust {
+    /// How verdicts name it.
+    pub name: String,
+    /// False for the operator's own, whose word is the operator's word.
+    pub independent: bool,
+    /// Its own certificate, or a root that leads to it.
+    pub certificate: ChainCertificate,
+}
+
+/// The custodians that a camera was given at its enrolment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PinnedCustodians {
+    /// Their signing certificates.
+    pub certificates: Vec<Certificate>,
+    /// How many of them must sign the first set of recipients.
+    pub threshold: u64,
+}
+
+/// What is known of the device that holds a camera's key; each says more than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceLevel {
+    /// A file, perhaps.
+    Software,
+    /// A TPM, by the word of the authority that listed it.
+    AllowListed,
+    /// A TPM of a vendor whose root the anchor names.
+    Attested,
+}
+
+impl DeviceLevel {
+    const WORDS: [(&'static str, Self); 3] =
+        [("software", Self::Software), ("allow-listed", Self::AllowListed), ("attested", Self::Attested)];
+
+    /// As anchors and enrolments write it.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS[self as usize].0
+    }
+}
+
+impl WitnessPolicy {
+    /// Parses the text; a witness that has a key of the log is refused.
+    pub fn parse(text: &str, log: &LogVerifier) -> Result<Self, String> {
+        if text.len() > WITNESS_POLICY_BYTES_MAX {
+            return Err("is longer than 64 KiB".to_owned());
+        }
+        let policy = Policy::parse(text).map_err(|error| format!("is {error}"))?;
+        if policy.witnesses().iter().any(|witness| log.keys.iter().any(|key| key.has_key_of(&witness.key))) {
+            return Err("names the log itself as a witness".to_owned());
+        }
+        Ok(Self { text: text.to_owned(), policy })
+    }
+
+    /// The parsed policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// As it came.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl AnchorPolicy {
+    /// Takes the optional members out of an anchor.
+    pub(super) fn read(members: &mut Object, log: &LogVerifier) -> Result<Self, JsonError> {
+        let mut policy = Self::default();
+        if members.has("witness_policy") {
+            let text = members.string("witness_policy")?;
+            policy.witnesses = Some(WitnessPolicy::parse(&text, log).map_err(|what| members.error("witness_policy", &what))?);
+        }
+        if members.has("timestamp_authorities") {
+            policy.timestamp_authorities = timestamp_authorities(members)?;
+        }
+        if members.has("custodians") || members.has("threshold") {
+            policy.custodians = Some(PinnedCustodians::read(members)?);
+        }
+        if members.has("device") {
+            policy.device = Some(members.one_of("device", &DeviceLevel::WORDS)?);
+        }
+        if members.has("demands") {
+            policy.demands = members.array("demands", 1, DEMANDABLE.len(), |item, position| item.one_of(position, &DEMANDABLE))?;
+        }
+        policy.check(members)?;
+        Ok(policy)
+    }
+
+    /// What no member says alone.
+    fn check(&self, members: &Object) -> Result<(), JsonError> {
+        if has_twice(&self.demands) {
+            return Err(members.error("demands", "names one twice"));
+        }
+        if self.demands.contains(&Axis::Witness) && self.witnesses.is_none() {
+            return Err(members.error("demands", "asks for witnesses without a witness_policy"));
+        }
+        let independent = self.timestamp_authorities.iter().any(|authority| authority.independent) || self.witnesses.is_some();
+        if self.demands.contains(&Axis::Time) && !independent {
+            return Err(members.error("demands", "asks for time without an independent timestamping authority or witness"));
+        }
+        Ok(())
+    }
+
+    /// Adds the members that are there, in the order of docs/formats/bundle.md.
+    pub(super) fn write(&self, mut writer: ObjectWriter) -> ObjectWriter {
+        if let Some(witnesses) = &self.witnesses {
+            writer = writer.string("witness_policy", &witnesses.text);
+        }
+        if !self.timestamp_authorities.is_empty() {
+            writer = writer.array("timestamp_authorities", self.timestamp_authorities.iter().map(TimestampAuthorityTrust::write));
+        }
+        if let Some(custodians) = &self.custodians {
+            writer = custodians.write(writer);
+        }
+        if let Some(device) = self.device {
+            writer = writer.string("device", device.as_str());
+        }
+        if !self.demands.is_empty() {
+            let word = |axis| DEMANDABLE.iter().find(|(_, demandable)| *demandable == axis).map_or("", |(word, _)| word);
+            writer = writer.array("demands", self.demands.iter().map(|axis| json::string(word(*axis))));
+        }
+        writer
+    }
+}
+
+impl TimestampAuthorityTrust {
+    fn read(item: &mut Object, position: &str) -> Result<Self, JsonError> {
+        let mut members = item.object(position)?;
+        let name = members.text("name", NAME_BYTES_MAX, |byte| byte == b' ' || byte.is_ascii_graphic())?;
+        let independent = members.boolean("independent")?;
+        let certificate = ChainCertificate::from_pem(&members.string("certificate")?)
+            .map_err(|error| members.error("certificate", &format!("is {error}")))?;
+        members.finish()?;
+        Ok(Self { name, independent, certificate })
+    }
+
+    fn write(&self) -> String {
+        ObjectWriter::new()
+            .string("name", &self.name)
+            .boolean("independent", self.independent)
+            .string("certificate", &self.certificate.to_pem())
+            .finish()
+    }
+}
+
+fn timestamp_authorities(members: &mut Object) -> Result<Vec<TimestampAuthorityTrust>, JsonError> {
+    let authorities = members.array("timestamp_authorities", 1, TIMESTAMP_AUTHORITIES_MAX, TimestampAuthorityTrust::read)?;
+    let certificates: Vec<_> = authorities.iter().map(|authority| &authority.certificate).collect();
+    if has_twice(&certificates) {
+        return Err(members.error("timestamp_authorities", "names one twice"));
+    }
+    Ok(authorities)
+}
+
+impl PinnedCustodians {
+    /// Takes `custodians` and `threshold`: different people, each with a custodian's signing certificate.
+    pub(super) fn read(members: &mut Object) -> Result<Self, JsonError> {
+        let custodians = certificates(members, "custodians", CUSTODIANS_MAX, |certificate| {
+            certificate.purpose() == KeyPurpose::Signing && certificate.has_role(Role::Custodian)
+        })?;
+        let people: Vec<_> = custodians.iter().map(Certificate::identity).collect();
+        if has_twice(&people) {
+            return Err(members.error("custodians", "names one person twice"));
+        }
+        let threshold = members.integer("threshold", 1, custodians.len() as u64)?;
+        Ok(Self { certificates: custodians, threshold })
+    }
+
+    pub(super) fn write(&self, writer: ObjectWriter) -> ObjectWriter {
+        writer.array("custodians", pem(&self.certificates)).integer("threshold", self.threshold)
+    }
+}

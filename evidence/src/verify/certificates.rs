@@ -1,0 +1,142 @@
+//! Certificates: those that entries put on the ledger, and which of them signed an entry above.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, PathError, Timestamp, ValidatedPath, validate_path};
+
+use super::Judgement;
+use super::entries::Proven;
+use crate::Body;
+use crate::bundle::{SMALL_FILE_BYTES_MAX, SourceError, attachment_path};
+use crate::verdict::{Axis, FindingKind, Place};
+
+/// Certificates that entries of the bundle put on the ledger.
+pub(super) struct LedgerCertificates {
+    /// Those that count, since the entry that introduced them was itself judged good, with the index of it.
+    introduced: HashMap<Fingerprint, (u64, Certificate)>,
+    /// CA certificates met anywhere: candidates for building a path, which is then validated to the anchor's roots.
+    issuers: Vec<Certificate>,
+    /// By index of the entry: what it introduces once it holds.
+    pending: HashMap<u64, Vec<Certificate>>,
+    /// The last path that was found from each signer: the same certificates sign most entries.
+    paths: HashMap<Fingerprint, Rc<ValidatedPath>>,
+}
+
+impl LedgerCertificates {
+    pub fn collect(judgement: &mut Judgement<'_>, entries: &[Proven]) -> Result<Self, SourceError> {
+        let mut collected = Self { introduced: HashMap::new(), issuers: Vec::new(), pending: HashMap::new(), paths: HashMap::new() };
+        for entry in entries {
+            if !matches!(entry.statement().body, Body::Certificate(_) | Body::Genesis(_)) {
+                continue;
+            }
+            for attachment in entry.statement().body.attachments() {
+                let path = attachment_path(&attachment.sha256);
+                let Some(stored) = judgement.required(Axis::Signature, &path, SMALL_FILE_BYTES_MAX)? else { continue };
+                let certificate = attachment.open(&stored).and_then(|der| Certificate::from_der(der).ok());
+                let certificate = certificate.filter(|certificate| is_named(&entry.statement().body, &attachment.name, certificate));
+                let Some(certificate) = certificate else {
+                    let sentence = format!("The certificate in {path} is not the one that entry {} names.", entry.index);
+                    judgement.bad(
+                        Axis::Signature,
+                        FindingKind::FileAltered,
+                        Place { index: Some(entry.index), ..Place::file(&path) },
+                        sentence,
+                    );
+                    continue;
+                };
+                if certificate.purpose() == KeyPurpose::Authority {
+                    collected.issuers.push(certificate.clone());
+                }
+                if attachment.name == INTRODUCED {
+                    collected.pending.entry(entry.index).or_default().push(certificate);
+                }
+            }
+        }
+        Ok(collected)
+    }
+
+    /// The certificate that signed `entry`, if it was on the ledger below it. Two may introduce themselves: the appliance in genesis, and
+    /// the authority at the start of its stream; both still have to lead to a root of the anchor.
+    fn signer_of(&self, entry: &Proven) -> Option<Certificate> {
+        let signer = entry.signed.signer();
+        if let Some((index, certificate)) = self.introduced.get(signer) {
+            return (*index < entry.index).then(|| certificate.clone());
+        }
+        let statement = entry.statement();
+        let introduces_itself = match statement.body {
+            Body::Genesis(_) => entry.index == 0,
+            Body::Certificate(_) => statement.seq == 0,
+            _ => false,
+        };
+        let own = self.pending.get(&entry.index).filter(|_| introduces_itself)?;
+        own.iter().find(|certificate| certificate.fingerprint() == signer).cloned()
+    }
+
+    /// A certificate that counts, by its fingerprint.
+    pub fn introduced(&self, fingerprint: &Fingerprint) -> Option<&Certificate> {
+        self.introduced.get(fingerprint).map(|(_, certificate)| certificate)
+    }
+
+    /// The authorities' certificates that were met.
+    pub fn issuers(&self) -> &[Certificate] {
+        &self.issuers
+    }
+
+    /// Whether an authority leads to a root of the anchor at a moment.
+    pub fn leads_to_root(&self, judgement: &Judgement<'_>, authority: &Certificate, at: Timestamp) -> Result<(), PathError> {
+        validate_path(authority, &self.issuers, &judgement.anchor.roots, at, judgement.verifier).map(drop)
+    }
+
+    /// A path from `certificate` to a root of the anchor at a moment. One that was found holds wherever all of it is valid.
+    fn path(&mut self, judgement: &Judgement<'_>, certificate: &Certificate, at: Timestamp) -> Result<Rc<ValidatedPath>, PathError> {
+        let found = self.paths.get(certificate.fingerprint());
+        if let Some(path) = found.filter(|path| path.certificates().iter().all(|certificate| certificate.is_valid_at(at))) {
+            return Ok(Rc::clone(path));
+        }
+        let path = Rc::new(validate_path(certificate, &self.issuers, &judgement.anchor.roots, at, judgement.verifier)?);
+        self.paths.insert(*certificate.fingerprint(), Rc::clone(&path));
+        Ok(path)
+    }
+
+    pub fn introduce(&mut self, entry: &Proven) {
+        for certificate in self.pending.remove(&entry.index).unwrap_or_default() {
+            self.introduced.entry(*certificate.fingerprint()).or_insert((entry.index, certificate));
+        }
+    }
+}
+
+/// The attachment that an entry introduces; the others are issuers, from which paths are built.
+const INTRODUCED: &str = "certificate";
+
+/// True unless the statement names another certificate than the one that is attached to be introduced.
+fn is_named(body: &Body, attachment: &str, certificate: &Certificate) -> bool {
+    match body {
+        Body::Certificate(body) if attachment == INTRODUCED => body.fingerprint == *certificate.fingerprint(),
+        _ => true,
+    }
+}
+
+/// The path of the certificate that signed the entry, if that was on the ledger below it and the signature is its.
+pub(super) fn signed_by(judgement: &mut Judgement<'_>, certificates: &mut LedgerCertificates, entry: &Proven) -> Option<Rc<ValidatedPath>> {
+    let Some(certificate) = certificates.signer_of(entry) else {
+        let sentence = format!("The certificate that signed entry {} was not on the ledger before it.", entry.index);
+        judgement.bad(Axis::Signature, FindingKind::CertificateUnknown, entry.place(), sentence);
+        return None;
+    };
+    let statement = entry.statement();
+    let path = match certificates.path(judgement, &certificate, statement.issued) {
+        Ok(path) => path,
+        Err(error) => {
+            let sentence = format!("The certificate that signed entry {} does not count: {error}.", entry.index);
+            judgement.bad(Axis::Signature, FindingKind::CertificatePath, entry.place(), sentence);
+            return None;
+        }
+    };
+    if let Err(error) = entry.signed.verify(&certificate, judgement.verifier) {
+        let sentence = format!("Entry {} is not its signer's: {error}.", entry.index);
+        judgement.bad(Axis::Signature, FindingKind::StatementSignature, entry.place(), sentence);
+        return None;
+    }
+    Some(path)
+}

@@ -1,0 +1,156 @@
+//! The axis of the device: how a camera's key was enrolled, what its TPM attests, and what does not hold of either.
+
+use exhibit_evidence::Body;
+use exhibit_evidence::anchor::{AnchorPolicy, DeviceLevel};
+use exhibit_evidence::body::{DevicePolicy, Enrolment};
+use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
+
+use crate::soft_tpm::{SoftTpm, replaced};
+use crate::synthetic::{Case, Extra, ExtraAt, Log, Recording, STARTED_MS};
+use crate::witnessed::worst;
+
+fn enrol(log: &mut Log, body: Enrolment) {
+    log.append(|log| &mut log.authority, STARTED_MS - 8_000, Body::Enrolment(body));
+}
+
+fn software(log: &mut Log) {
+    let fingerprint = *log.camera.party.certificate.fingerprint();
+    enrol(log, Enrolment { fingerprint, policy: DevicePolicy::Software, nonce: None, attachments: vec![] });
+}
+
+fn listed(log: &mut Log) {
+    let body = SoftTpm::new().enrolment(log, DevicePolicy::AllowListed, &crate::common::key(13));
+    enrol(log, body);
+}
+
+fn attested(log: &mut Log) {
+    let body = SoftTpm::new().enrolment(log, DevicePolicy::Attested, &crate::common::key(13));
+    enrol(log, body);
+}
+
+fn judged(before: Extra, least: Option<DeviceLevel>, demands: &[Axis]) -> (Grade, FindingKind) {
+    let mut case = Case::recorded(Recording { before: Some(before), ..Recording::default() });
+    case.log.policy = AnchorPolicy { device: least, demands: demands.to_vec(), ..AnchorPolicy::default() };
+    worst(&case.judge().unwrap(), Axis::Device)
+}
+
+#[test]
+fn a_device_is_told_by_its_level_and_held_against_what_the_anchor_accepts() {
+    use DeviceLevel::{AllowListed, Attested, Software};
+    let nothing: Extra = |_| ();
+    let device: &[Axis] = &[Axis::Device];
+    for (name, before, least, demands, expected) in [
+        ("nothing", nothing, None, &[][..], (Grade::NotDemanded, FindingKind::NoEvidence)),
+        ("nothing, demanded", nothing, None, device, (Grade::Undecided, FindingKind::NoEvidence)),
+        ("nothing, and a level asked for", nothing, Some(Software), &[], (Grade::Undecided, FindingKind::NoEvidence)),
+        ("software", software, None, &[], (Grade::NotDemanded, FindingKind::DeviceLevel)),
+        ("software, demanded", software, None, device, (Grade::Undecided, FindingKind::DeviceLevel)),
+        ("software, accepted", software, Some(Software), &[], (Grade::Good, FindingKind::Holds)),
+        ("software, and more asked for", software, Some(AllowListed), &[], (Grade::Bad, FindingKind::DeviceLevel)),
+        ("listed", listed, None, device, (Grade::Good, FindingKind::Holds)),
+        ("listed, accepted", listed, Some(AllowListed), &[], (Grade::Good, FindingKind::Holds)),
+        ("listed, and a vendor asked for", listed, Some(Attested), &[], (Grade::Bad, FindingKind::DeviceLevel)),
+        ("attested by a vendor that the anchor does not name", attested, Some(AllowListed), &[], (Grade::Good, FindingKind::Holds)),
+        ("the same, and a vendor asked for", attested, Some(Attested), &[], (Grade::Bad, FindingKind::DeviceLevel)),
+    ] {
+        assert_eq!(judged(before, least, demands), expected, "{name}");
+    }
+}
+
+#[test]
+fn enrolments_that_do_not_hold_are_bad() {
+    let cases: [(&str, Extra); 7] = [
+        ("the TPM certified another key", |log| {
+            let body = SoftTpm::new().enrolment(log, DevicePolicy::AllowListed, &crate::common::key(14));
+            enrol(log, body);
+        }),
+        ("the nonce is another", |log| {
+            let mut body = SoftTpm::new().enrolment(log, DevicePolicy::AllowListed, &crate::common::key(13));
+            body.nonce = Some([1; 32]);
+            enrol(log, body);
+        }),
+        ("the certificate is another's", |log| {
+            let mut body = SoftTpm::new().enrolment(log, DevicePolicy::AllowListed, &crate::common::key(13));
+            body.fingerprint = *log.custodian.party.certificate.fingerprint();
+            enrol(log, body);
+        }),
+        ("the certificate is not here", |log| {
+            let mut body = SoftTpm::new().enrolment(log, DevicePolicy::AllowListed, &crate::common::key(13));
+            body.fingerprint = [9; 32];
+            enrol(log, body);
+        }),
+        ("the signature is not the attestation key's", |log| {
+            let mut body = SoftTpm::new().enrolment(log, DevicePolicy::AllowListed, &crate::common::key(13));
+            let other = log.keep("certify-signature", &[&[0, 0x18, 0, 0x0c, 0, 1, 1, 0, 1][..], &[1]].concat());
+            replaced(&mut body.attachments, other);
+            enrol(log, body);
+        }),
+        ("the endorsement key is no public area", |log| {
+            let mut body = SoftTpm::new().enrolment(log, DevicePolicy::AllowListed, &crate::common::key(13));
+            let other = log.keep("ek-public", b"none");
+            replaced(&mut body.attachments, other);
+            enrol(log, body);
+        }),
+        ("the endorsement certificate is for another key", |log| {
+            let mut body = SoftTpm::new().enrolment(log, DevicePolicy::Attested, &crate::common::key(13));
+            let other = log.camera.party.certificate.der().to_vec();
+            let other = log.keep("ek-certificate", &other);
+            replaced(&mut body.attachments, other);
+            enrol(log, body);
+        }),
+    ];
+    for (defect, before) in cases {
+        assert_eq!(judged(before, None, &[]), (Grade::Bad, FindingKind::Enrolment), "{defect}");
+    }
+}
+
+fn enrolment(log: &Log) -> exhibit_tlog::Hash {
+    log.entries.iter().find(|entry| matches!(entry.statement().body, Body::Enrolment(_))).unwrap().leaf_hash()
+}
+
+fn with_attestation(between: ExtraAt) -> (Grade, FindingKind) {
+    let mut case = Case::recorded(Recording { before: Some(listed), between: Some(between), ..Recording::default() });
+    case.log.policy = AnchorPolicy::default();
+    worst(&case.judge().unwrap(), Axis::Device)
+}
+
+#[test]
+fn what_a_tpm_attests_is_judged_in_its_place() {
+    let value = [7; 32];
+    let good = with_attestation(|log, _| {
+        let enrolment = enrolment(log);
+        SoftTpm::new().quote(log, enrolment, STARTED_MS, &[7; 32], &[7; 32]);
+    });
+    assert_eq!(good, (Grade::NotDemanded, FindingKind::Quote), "a quote is told, and its values are not judged");
+    assert_eq!(value.len(), 32);
+    let cases: [(&str, ExtraAt); 5] = [
+        ("other values", |log, _| {
+            let enrolment = enrolment(log);
+            SoftTpm::new().quote(log, enrolment, STARTED_MS, &[7; 32], &[8; 32]);
+        }),
+        ("fewer values", |log, _| {
+            let enrolment = enrolment(log);
+            SoftTpm::new().quote(log, enrolment, STARTED_MS, &[7; 32], &[7; 31]);
+        }),
+        ("more values", |log, _| {
+            let enrolment = enrolment(log);
+            SoftTpm::new().quote(log, enrolment, STARTED_MS, &[7; 32], &[7; 64]);
+        }),
+        ("an enrolment that is not here", |log, _| {
+            SoftTpm::new().quote(log, exhibit_tlog::Hash([5; 32]), STARTED_MS, &[7; 32], &[7; 32]);
+        }),
+        ("what was said in another place", |log, number| {
+            let enrolment = enrolment(log);
+            if number < 2 {
+                SoftTpm::new().quote(log, enrolment, STARTED_MS, &[7; 32], &[7; 32]);
+            } else if number == 2 {
+                let of_attestation = |entry: &&exhibit_evidence::SignedStatement| matches!(entry.statement().body, Body::Attestation(_));
+                let body = log.entries.iter().find(of_attestation).unwrap().statement().body.clone();
+                log.append(|log| &mut log.camera, STARTED_MS, body);
+            }
+        }),
+    ];
+    for (defect, between) in cases {
+        assert_eq!(with_attestation(between), (Grade::Bad, FindingKind::Attestation), "{defect}");
+    }
+}

@@ -1,0 +1,153 @@
+//! The axis of revocation: before, after, and between, by statements of the authority and by lists.
+
+use exhibit_evidence::Body;
+use exhibit_evidence::anchor::AnchorPolicy;
+use exhibit_evidence::body::{CertificateRevocation, TimestampBody};
+use exhibit_evidence::bundle::FileRecord;
+use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
+use exhibit_pki::crl::{NewRevocationList, Revocation, RevocationReason, make_revocation_list};
+use exhibit_pki::{Certificate, SoftwareSigner, Timestamp};
+use sha2::{Digest, Sha256};
+
+use crate::authorities::{believing_time, city_time, notary, note_text};
+use crate::common::key;
+use crate::synthetic::{Case, Extra, Log, Recording, STARTED_MS};
+use crate::witnessed::worst;
+
+/// A minute before the recording, and long after everything.
+const BEFORE_MS: u64 = STARTED_MS - 60_000;
+const LONG_AFTER_MS: u64 = STARTED_MS + 3_600_000;
+
+fn moment(ms: u64) -> Timestamp {
+    Timestamp::from_unix_ms(ms).unwrap()
+}
+
+fn timestamp(log: &mut Log, city: bool, at_ms: u64) {
+    let checkpoint = log.checkpoint();
+    let token = if city { city_time() } else { notary() }.token(&note_text(&checkpoint), at_ms);
+    let head = exhibit_evidence::Head { size: log.entries.len() as u64, root: log.root() };
+    let attachments = vec![log.keep("checkpoint", checkpoint.as_bytes()), log.keep("token-0", &token)];
+    log.append(|log| &mut log.appliance, at_ms, Body::Timestamp(TimestampBody { head, attachments }));
+}
+
+fn revoke_camera(log: &mut Log, since_ms: u64) {
+    let fingerprint = *log.camera.party.certificate.fingerprint();
+    let body =
+        CertificateRevocation { fingerprint, since: moment(since_ms), reason: Some(RevocationReason::KeyCompromise), attachments: vec![] };
+    log.append(|log| &mut log.authority, LONG_AFTER_MS, Body::CertificateRevocation(body));
+}
+
+/// A token before the recording and one after it, by the notary, and a revocation.
+fn revoked(after: Extra) -> Case {
+    let before: Extra = |log| timestamp(log, false, BEFORE_MS + 30_000);
+    let mut case = Case::recorded(Recording { before: Some(before), after: Some(after), ..Recording::default() });
+    case.log.policy = believing_time();
+    case.prove_heads();
+    case
+}
+
+fn kinds(case: &Case) -> Vec<(Grade, FindingKind)> {
+    case.judge().unwrap().on(Axis::Revocation).map(|finding| (finding.grade, finding.kind)).collect()
+}
+
+#[test]
+fn before_a_revocation_holds_after_it_does_not_and_between_is_undecided() {
+    let after = kinds(&revoked(|log| {
+        timestamp(log, false, STARTED_MS + 30_000);
+        revoke_camera(log, BEFORE_MS);
+    }));
+    assert_eq!(after[0], (Grade::Bad, FindingKind::Revoked), "a key that was known to be stolen was believed");
+    let before = kinds(&revoked(|log| {
+        timestamp(log, false, STARTED_MS + 30_000);
+        revoke_camera(log, STARTED_MS + 40_000);
+    }));
+    assert!(before.contains(&(Grade::NotDemanded, FindingKind::RevokedLater)), "a later revocation unmade evidence: {before:?}");
+    assert!(before.iter().all(|(grade, _)| *grade <= Grade::NotDemanded), "{before:?}");
+    let between = kinds(&revoked(|log| {
+        timestamp(log, false, STARTED_MS + 30_000);
+        revoke_camera(log, STARTED_MS + 5_000);
+    }));
+    assert_eq!(between[0], (Grade::Undecided, FindingKind::RevocationUndecided));
+    let unbounded = kinds(&revoked(|log| revoke_camera(log, STARTED_MS + 40_000)));
+    assert_eq!(unbounded[0], (Grade::Undecided, FindingKind::RevocationUndecided), "the camera's own clock decided");
+}
+
+/// An operator with a stolen key has its own authority say that the fakes are older than the theft.
+#[test]
+fn the_operators_own_word_does_not_place_a_statement_before_a_revocation() {
+    let kinds = kinds(&revoked(|log| {
+        timestamp(log, true, STARTED_MS + 30_000);
+        revoke_camera(log, STARTED_MS + 40_000);
+    }));
+    assert_eq!(kinds[0], (Grade::Undecided, FindingKind::RevocationUndecided));
+}
+
+/// A list of the city's issuing authority.
+fn list(made_ms: u64, revocations: &[Revocation], issuer: &Certificate, key: &SoftwareSigner) -> Vec<u8> {
+    let list = NewRevocationList { number: 1, this_update: moment(made_ms), next_update: moment(made_ms + 86_400_000), revocations };
+    make_revocation_list(&list, issuer, key).unwrap().der().to_vec()
+}
+
+fn with_lists(lists: impl Fn(&Log) -> Vec<Vec<u8>>) -> Case {
+    let mut case = revoked(|log| timestamp(log, false, STARTED_MS + 30_000));
+    for (number, der) in lists(&case.log).into_iter().enumerate() {
+        let path = format!("crls/{number}.crl");
+        case.manifest.files.push(FileRecord { path: path.clone(), sha256: hex::encode(Sha256::digest(&der)), length: der.len() as u64 });
+        case.files.0.insert(path, der);
+    }
+    case.export();
+    case.prove_heads();
+    case
+}
+
+fn of_camera(log: &Log, revoked_ms: u64, since_ms: Option<u64>) -> Revocation {
+    let serial = log.camera.party.certificate.serial().to_vec();
+    Revocation { serial, revoked: moment(revoked_ms), reason: None, invalid_since: since_ms.map(moment) }
+}
+
+#[test]
+fn lists_say_who_was_not_revoked_and_who_was() {
+    let (root, issuing) = (key(1), key(2));
+    let clean =
+        with_lists(|log| vec![list(LONG_AFTER_MS, &[], &log.pki.issuing, &issuing), list(LONG_AFTER_MS, &[], &log.pki.root, &root)]);
+    assert_eq!(kinds(&clean), [(Grade::Good, FindingKind::Holds)]);
+    let issuing_alone = with_lists(|log| vec![list(LONG_AFTER_MS, &[], &log.pki.issuing, &issuing)]);
+    assert_eq!(
+        kinds(&issuing_alone),
+        [(Grade::NotDemanded, FindingKind::RevocationUnshown)],
+        "nobody said that the authority was not revoked"
+    );
+    let early = with_lists(|log| vec![list(BEFORE_MS, &[], &log.pki.issuing, &issuing), list(BEFORE_MS, &[], &log.pki.root, &root)]);
+    assert_eq!(kinds(&early), [(Grade::NotDemanded, FindingKind::RevocationUnshown)], "a list spoke of what came after it");
+    let on_it = with_lists(|log| vec![list(LONG_AFTER_MS, &[of_camera(log, BEFORE_MS, None)], &log.pki.issuing, &issuing)]);
+    assert_eq!(kinds(&on_it)[0], (Grade::Bad, FindingKind::Revoked));
+    let since = with_lists(|log| vec![list(LONG_AFTER_MS, &[of_camera(log, LONG_AFTER_MS, Some(BEFORE_MS))], &log.pki.issuing, &issuing)]);
+    assert_eq!(kinds(&since)[0], (Grade::Bad, FindingKind::Revoked), "the key was not to be believed before it was revoked");
+    let authority = with_lists(|log| {
+        let serial = log.pki.issuing.serial().to_vec();
+        let revocation = Revocation { serial, revoked: moment(BEFORE_MS), reason: None, invalid_since: None };
+        vec![list(LONG_AFTER_MS, &[revocation], &log.pki.root, &root)]
+    });
+    assert_eq!(kinds(&authority)[0].0, Grade::Bad, "what a revoked authority certified was believed");
+}
+
+#[test]
+fn lists_that_do_not_count_are_told() {
+    let bad = (Grade::Bad, FindingKind::RevocationList);
+    assert_eq!(kinds(&with_lists(|_| vec![b"no list".to_vec()]))[0], bad);
+    let foreign = crate::synthetic::foreign_root();
+    assert_eq!(kinds(&with_lists(|_| vec![list(LONG_AFTER_MS, &[], &foreign, &key(41))]))[0], bad, "a stranger's list was believed");
+    let forged = with_lists(|log| {
+        let mut der = list(LONG_AFTER_MS, &[], &log.pki.issuing, &key(2));
+        *der.last_mut().unwrap() ^= 1;
+        vec![der]
+    });
+    assert_eq!(kinds(&forged)[0], bad);
+}
+
+#[test]
+fn revocation_that_is_demanded_and_not_shown_is_undecided() {
+    let mut case = with_lists(|log| vec![list(LONG_AFTER_MS, &[], &log.pki.issuing, &key(2))]);
+    case.log.policy = AnchorPolicy { demands: vec![Axis::Revocation], ..believing_time() };
+    assert_eq!(worst(&case.judge().unwrap(), Axis::Revocation), (Grade::Undecided, FindingKind::RevocationUnshown));
+}

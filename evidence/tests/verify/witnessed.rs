@@ -1,0 +1,145 @@
+//! The axes of witnesses and time: whose word is in a bundle, what it bounds, and what it contradicts.
+
+use exhibit_evidence::anchor::AnchorPolicy;
+use exhibit_evidence::bundle::checkpoint_token_path;
+use exhibit_evidence::verdict::{Axis, FindingKind, Grade, Verdict};
+use exhibit_tlog::{Note, NoteSignature};
+
+use crate::authorities::{ACCURACY_MS, believing_time, city_time, notary, note_text, stranger, witness, witness_policy};
+use crate::synthetic::{Case, Recording, STARTED_MS};
+
+/// When the witnesses have seen the bundle's checkpoint.
+const WITNESSED_S: u64 = STARTED_MS / 1_000 + 100;
+
+/// Grade and kind of the worst finding on an axis.
+pub fn worst(verdict: &Verdict, axis: Axis) -> (Grade, FindingKind) {
+    let finding = verdict.on(axis).next().expect("every axis has a finding");
+    (finding.grade, finding.kind)
+}
+
+/// A bundle whose checkpoint these witnesses have cosigned, under a policy of two of three.
+fn witnessed_by(numbers: &[u8], demands: &[Axis]) -> Case {
+    let mut case = Case::new();
+    let log = case.log.anchor().verifier;
+    case.log.policy = AnchorPolicy { witnesses: Some(witness_policy(2, &log)), demands: demands.to_vec(), ..AnchorPolicy::default() };
+    case.cosign(numbers, WITNESSED_S);
+    case
+}
+
+#[test]
+fn as_many_witnesses_as_the_policy_asks_for_are_good() {
+    for (numbers, expected) in [
+        (&[1, 2][..], (Grade::Good, FindingKind::Holds)),
+        (&[1, 2, 3], (Grade::Good, FindingKind::Holds)),
+        (&[3], (Grade::Undecided, FindingKind::WitnessQuorum)),
+        (&[], (Grade::Undecided, FindingKind::WitnessQuorum)),
+    ] {
+        let verdict = witnessed_by(numbers, &[Axis::Witness]).judge().unwrap();
+        assert_eq!(worst(&verdict, Axis::Witness), expected, "{numbers:?}");
+        assert_eq!(verdict.grade == Grade::Undecided, numbers.len() < 2, "a demand that is not met is undecided, never good");
+    }
+    let verdict = witnessed_by(&[3], &[]).judge().unwrap();
+    assert_eq!(worst(&verdict, Axis::Witness), (Grade::NotDemanded, FindingKind::WitnessQuorum), "what is not demanded is only told");
+}
+
+#[test]
+fn the_witnesses_are_named_with_their_times() {
+    let verdict = witnessed_by(&[1, 3], &[]).judge().unwrap();
+    let sentence = &verdict.on(Axis::Witness).next().unwrap().sentence;
+    for named in ["w1", "w3", "2026-11-20T12:01:40.000Z"] {
+        assert!(sentence.contains(named), "{sentence} does not name {named}");
+    }
+    assert!(!sentence.contains("w2"), "a witness was named that has not signed");
+    assert_eq!(verdict.basis.policy.witnesses, ["w1", "w2", "w3"]);
+}
+
+#[test]
+fn a_line_in_the_name_of_a_witness_that_is_not_its_signature_is_bad() {
+    let mut case = Case::new();
+    let log = case.log.anchor().verifier;
+    case.log.policy = AnchorPolicy { witnesses: Some(witness_policy(1, &log)), ..AnchorPolicy::default() };
+    let checkpoint = case.log.checkpoint();
+    let mut line = NoteSignature::sign(Note::parse(&checkpoint).unwrap().text(), &witness(1), WITNESSED_S).unwrap();
+    *line.signature.last_mut().unwrap() ^= 1;
+    case.reprove(&format!("{checkpoint}{line}"));
+    let verdict = case.judge().unwrap();
+    assert_eq!(worst(&verdict, Axis::Witness), (Grade::Bad, FindingKind::Cosignature));
+}
+
+#[test]
+fn without_a_policy_no_witness_is_demanded() {
+    let verdict = Case::new().judge().unwrap();
+    assert_eq!(worst(&verdict, Axis::Witness), (Grade::NotDemanded, FindingKind::NoEvidence));
+}
+
+#[test]
+fn a_cosignature_bounds_every_segment_from_above() {
+    let verdict = witnessed_by(&[1, 2], &[]).judge().unwrap();
+    assert_eq!(verdict.times.len(), 3, "three segments were asked for");
+    for time in &verdict.times {
+        assert_eq!(time.not_after[0].time, "2026-11-20T12:01:40.999Z", "a whole second is told to its end");
+        assert_eq!((time.not_after[0].by.as_str(), time.not_after[0].independent), ("witness w1", true));
+        assert!(time.not_before.is_empty(), "nothing says before when they were not sealed");
+    }
+    assert_eq!(worst(&verdict, Axis::Time), (Grade::NotDemanded, FindingKind::TimeUnbounded));
+}
+
+/// A bundle with a token over the text of its checkpoint, or of another.
+fn with_token(token: impl Fn(&str) -> Vec<u8>) -> Case {
+    let mut case = Case::new();
+    case.log.policy = believing_time();
+    let text = note_text(&String::from_utf8(case.file("checkpoint").clone()).unwrap());
+    case.files.0.insert(checkpoint_token_path(0), token(&text));
+    case
+}
+
+#[test]
+fn a_token_beside_the_checkpoint_bounds_on_the_word_of_whom_the_anchor_names() {
+    let at_ms = STARTED_MS + 100_000;
+    for (authority, name, independent) in [(notary(), "Notary", true), (city_time(), "City", false)] {
+        let verdict = with_token(|text| authority.token(text, at_ms)).judge().unwrap();
+        let bound = &verdict.times[0].not_after[0];
+        assert_eq!((bound.by.as_str(), bound.independent), (format!("timestamping authority {name}").as_str(), independent));
+        let latest = exhibit_pki::Timestamp::from_unix_ms(at_ms + u64::from(ACCURACY_MS)).unwrap();
+        assert_eq!(bound.time, latest.to_string(), "the accuracy of the clock belongs to the bound");
+    }
+}
+
+#[test]
+fn tokens_that_do_not_count_are_told_as_what_they_are() {
+    let at_ms = STARTED_MS + 100_000;
+    let judged = |case: Case| worst(&case.judge().unwrap(), Axis::Time);
+    let bad = (Grade::Bad, FindingKind::Timestamp);
+    assert_eq!(judged(with_token(|_| notary().token("another text", at_ms))), bad, "a token over something else");
+    assert_eq!(judged(with_token(|_| b"no token".to_vec())), bad, "no token");
+    assert_eq!(
+        judged(with_token(|text| {
+            let mut token = notary().token(text, at_ms);
+            *token.last_mut().unwrap() ^= 1;
+            token
+        })),
+        bad,
+        "a token whose signature does not verify"
+    );
+    let foreign = with_token(|text| stranger().token(text, at_ms));
+    assert_eq!(judged(foreign), (Grade::NotDemanded, FindingKind::Timestamp), "an authority that the anchor does not name");
+}
+
+#[test]
+fn a_clock_that_is_ahead_of_others_is_contradicted() {
+    let mut case = with_token(|text| notary().token(text, STARTED_MS - 60_000));
+    assert_eq!(worst(&case.judge().unwrap(), Axis::Time), (Grade::Bad, FindingKind::ClaimContradicted));
+    case.log.policy.timestamp_authorities.clear();
+    assert_ne!(worst(&case.judge().unwrap(), Axis::Time).0, Grade::Bad, "an authority that the anchor does not name contradicts nobody");
+}
+
+#[test]
+fn an_axis_that_is_demanded_without_evidence_is_undecided() {
+    for axis in [Axis::Time, Axis::Revocation, Axis::Device] {
+        let mut case = Case::recorded(Recording::default());
+        case.log.policy = AnchorPolicy { demands: vec![axis], ..believing_time() };
+        let verdict = case.judge().unwrap();
+        assert_eq!(worst(&verdict, axis), (Grade::Undecided, FindingKind::NoEvidence));
+        assert_eq!((verdict.grade, &verdict.basis.demands[..]), (Grade::Undecided, &[axis][..]), "a demand was passed over");
+    }
+}
