@@ -66,6 +66,7 @@ fn presented_chain(identity: &ClientIdentity) -> Vec<CertificateDer<'static>> {
 /// A `Signer` as rustls wants to see it: it signs the handshake's transcript, domain-separated by TLS 1.3 itself.
 struct HandshakeKey {
     signer: Arc<dyn Signer>,
+    scheme: SignatureScheme,
 }
 
 impl HandshakeKey {
@@ -78,13 +79,17 @@ impl HandshakeKey {
         if identity.certificate.public_key() != identity.signer.public_key() {
             return Err(rustls::Error::General("the key is not the one in the certificate".into()));
         }
-        Ok(Self { signer: Arc::clone(&identity.signer) })
-    }
-
-    fn scheme_of(suite: Suite) -> SignatureScheme {
-        match suite {
+        let scheme = match identity.signer.public_key().suite() {
             Suite::EcdsaP384Sha384 => SignatureScheme::ECDSA_NISTP384_SHA384,
-        }
+            Suite::EcdsaP256Sha256 => SignatureScheme::ECDSA_NISTP256_SHA256,
+            // TLS 1.3 wants RSASSA-PSS (RFC 8446 section 4.4.3), which our suite is not, and a `Signer` signs with its suite alone.
+            Suite::RsaPkcs1Sha384 => {
+                return Err(rustls::Error::General(
+                    "an RSA key signs statements, but not TLS handshakes here: use a key on a curve".into(),
+                ));
+            }
+        };
+        Ok(Self { signer: Arc::clone(&identity.signer), scheme })
     }
 }
 
@@ -96,7 +101,7 @@ impl std::fmt::Debug for HandshakeKey {
 
 impl rustls::sign::SigningKey for HandshakeKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn rustls::sign::Signer>> {
-        let scheme = Self::scheme_of(self.signer.public_key().suite());
+        let scheme = self.scheme;
         offered
             .contains(&scheme)
             .then(|| Box::new(HandshakeSigner { signer: Arc::clone(&self.signer), scheme }) as Box<dyn rustls::sign::Signer>)

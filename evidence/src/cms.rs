@@ -4,7 +4,7 @@
 
 mod template;
 
-use exhibit_pki::{BadSignature, Certificate, Fingerprint, KeyPurpose, Signer, SignerError, Verifier, signature::is_low_s_p384};
+use exhibit_pki::{BadSignature, Certificate, Fingerprint, KeyPurpose, Signer, SignerError, Suite, Verifier};
 use exhibit_tlog::{Hash, leaf_hash};
 use sha2::{Digest, Sha256};
 
@@ -20,6 +20,7 @@ pub struct SignedStatement {
     der: Vec<u8>,
     statement: Statement,
     statement_bytes: Vec<u8>,
+    suite: Suite,
     /// ESSCertIDv2's hash.
     signer: Fingerprint,
     key_identifier: Vec<u8>,
@@ -37,6 +38,9 @@ pub enum SignedStatementError {
     /// Not the one encoding.
     #[error("not the CMS encoding of a signed statement: {0}")]
     Encoding(&'static str),
+    /// Signed with a suite that there is room for and that this version does not verify: a later one may judge it.
+    #[error("it is signed with {0}, which this version does not verify: try a newer one")]
+    UnknownSuite(&'static str),
     /// The statement in it.
     #[error(transparent)]
     Statement(#[from] StatementError),
@@ -48,6 +52,14 @@ pub enum VerifyError {
     /// Another certificate than the one that the signature names.
     #[error("the certificate is not the one that the signature names")]
     WrongCertificate,
+    /// The certificate's key is of another suite than the signature.
+    #[error("the statement is signed with {signature}, but the certificate's key is for {certificate}")]
+    WrongSuite {
+        /// As the statement says.
+        signature: Suite,
+        /// As the key is.
+        certificate: Suite,
+    },
     /// The certificate's key is not for signing.
     #[error("the certificate is not for signing")]
     NotForSigning,
@@ -84,16 +96,25 @@ impl SignedStatement {
         let statement = Statement::parse(found.statement)?;
         let signer = found.certificate(statement.issued)?;
         // Without this, (r, n - s) would make a second entry of every signed statement.
-        if !is_low_s_p384(found.signature) {
-            return Err(SignedStatementError::Encoding("the signature is not DER of 0 < r < n and 0 < s <= n/2"));
+        if !found.suite.is_canonical(found.signature) {
+            return Err(SignedStatementError::Encoding(match found.suite {
+                Suite::EcdsaP384Sha384 | Suite::EcdsaP256Sha256 => "the signature is not DER of 0 < r < n and 0 < s <= n/2",
+                Suite::RsaPkcs1Sha384 => "the signature is not as long as an RSA key",
+            }));
         }
-        let parts =
-            Parts { statement: found.statement, issued: statement.issued, key_identifier: found.key_identifier, certificate: signer };
+        let parts = Parts {
+            suite: found.suite,
+            statement: found.statement,
+            issued: statement.issued,
+            key_identifier: found.key_identifier,
+            certificate: signer,
+        };
         if parts.content_info(found.signature) != der {
             return Err(SignedStatementError::Encoding("it differs from the one encoding of what it holds"));
         }
         Ok(Self {
             statement_bytes: found.statement.to_vec(),
+            suite: found.suite,
             signer,
             key_identifier: found.key_identifier.to_vec(),
             signed_attributes: parts.signed_attributes(),
@@ -122,14 +143,22 @@ impl SignedStatement {
     pub fn leaf_hash(&self) -> Hash {
         leaf_hash(&self.der)
     }
+    /// The suite that it says to be signed with, which `verify` finds to be that of the key.
+    pub fn suite(&self) -> Suite {
+        self.suite
+    }
     /// The signer's certificate, by ESSCertIDv2 hash.
     pub fn signer(&self) -> &Fingerprint {
         &self.signer
     }
-    /// Checks certificate, key identifier, purpose, ownership of the stream, role for the type, and the signature.
+    /// Checks certificate, key identifier, suite, purpose, ownership of the stream, role for the type, and the signature.
     pub fn verify(&self, certificate: &Certificate, verifier: &dyn Verifier) -> Result<VerifiedStatement, VerifyError> {
         if certificate.fingerprint() != &self.signer || certificate.subject_key_identifier() != self.key_identifier {
             return Err(VerifyError::WrongCertificate);
+        }
+        let suite = certificate.public_key().suite();
+        if suite != self.suite {
+            return Err(VerifyError::WrongSuite { signature: self.suite, certificate: suite });
         }
         if certificate.purpose() != KeyPurpose::Signing {
             return Err(VerifyError::NotForSigning);
@@ -172,6 +201,7 @@ pub fn sign(statement: &Statement, certificate: &Certificate, signer: &dyn Signe
         return Err(refuse("it reads otherwise than it was written".to_owned()));
     }
     let parts = Parts {
+        suite: signer.public_key().suite(),
         statement: &bytes,
         issued: statement.issued,
         key_identifier: certificate.subject_key_identifier(),

@@ -130,7 +130,7 @@ impl KeyAgreement for SoftwareSigner {
 fn wrap_for(certificate: &Certificate, content_key: &[u8; KEY_BYTES], entropy: Entropy<'_>) -> Result<Recipient, EnvelopeError> {
     demand_wrapping(certificate)?;
     let not_for_wrapping = || EnvelopeError::NotForWrapping(certificate.common_name().to_owned());
-    let public_key = PublicKey::from_sec1_bytes(certificate.public_key().as_sec1()).map_err(|_| not_for_wrapping())?;
+    let public_key = PublicKey::from_sec1_bytes(certificate.public_key().as_bytes()).map_err(|_| not_for_wrapping())?;
     let mut scalar = Zeroizing::new([0; SCALAR_BYTES]);
     entropy(&mut *scalar);
     // Zero or not below n: that happens once in 2^190 draws, so it is the generator that failed.

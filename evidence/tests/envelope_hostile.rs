@@ -142,7 +142,7 @@ fn same_serial_of_another_issuer() {
 
 #[test]
 fn point_not_on_the_curve() {
-    let mut point = key(20).public_key().as_sec1().to_vec();
+    let mut point = key(20).public_key().as_bytes().to_vec();
     point[96] ^= 1;
     assert_malformed(&with_point(&point), "not a point on P-384");
     let zeros = [&[4][..], &[0; 96]].concat();
@@ -153,7 +153,7 @@ fn point_not_on_the_curve() {
 
 #[test]
 fn point_at_infinity_compressed_hybrid_or_of_another_curve() {
-    let point = key(20).public_key().as_sec1().to_vec();
+    let point = key(20).public_key().as_bytes().to_vec();
     assert_malformed(&with_point(&[0]), "uncompressed point");
     assert_malformed(&with_point(&[]), "uncompressed point");
     assert_malformed(&with_point(&[&[2 + (point[96] & 1)], &point[1..49]].concat()), "uncompressed point");

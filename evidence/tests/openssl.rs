@@ -117,10 +117,10 @@ impl Signer for OpensslKey<'_> {
     fn public_key(&self) -> &PublicKey {
         self.public_key
     }
-    fn sign_sha384(&self, digest: &[u8; 48]) -> Result<[u8; 96], SignerError> {
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
         fs::write(self.folder.join("digest"), digest).unwrap();
         let output = succeeds(self.folder, &["pkeyutl", "-sign", "-inkey", "key.pem", "-in", "digest", "-pkeyopt", "digest:sha384"]);
-        Ok(Signature::from_der(&output.stdout).unwrap().to_bytes().into())
+        Ok(Signature::from_der(&output.stdout).unwrap().to_bytes().to_vec())
     }
 }
 

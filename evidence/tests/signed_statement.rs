@@ -98,15 +98,15 @@ const HOSTILE: &[(&str, Spoil, &str)] = &[
     (
         "sha_256_digest",
         |t| t.at(DIGEST_ALGORITHMS).children[0] = algorithm(SHA_256, false),
-        "the digest algorithm is not SHA-384 without parameters",
+        "the digest algorithm is not that of the suite",
     ),
     (
         "digest_parameters_null",
         |t| t.at(DIGEST_ALGORITHMS).children[0] = algorithm(SHA_384, true),
-        "the digest algorithm is not SHA-384 without parameters",
+        "the digest algorithm is not that of the suite",
     ),
     ("two_digest_algorithms", |t| t.at(DIGEST_ALGORITHMS).children.push(algorithm(SHA_256, false)), "there is more than one digest"),
-    ("no_digest_algorithm", |t| t.at(DIGEST_ALGORITHMS).children.clear(), "the digest algorithm is not"),
+    ("no_digest_algorithm", |t| t.at(DIGEST_ALGORITHMS).children.clear(), "there is no digest algorithm"),
     // The content.
     ("e_content_type_id_data", |t| t.at(ENCAPSULATED).children[0].bytes = ID_DATA.to_vec(), "eContentType is not that of a statement"),
     ("detached", |t| t.at(ENCAPSULATED).children.truncate(1), "the statement is not attached"),
@@ -150,17 +150,17 @@ const HOSTILE: &[(&str, Spoil, &str)] = &[
     (
         "signer_sha_256_digest",
         |t| t.at(SIGNER).children[2] = algorithm(SHA_256, false),
-        "the signer's digest algorithm is not SHA-384 without parameters",
+        "the signer's digest algorithm is not that of the suite",
     ),
     (
         "signer_digest_parameters_null",
         |t| t.at(SIGNER).children[2] = algorithm(SHA_384, true),
-        "the signer's digest algorithm is not SHA-384 without parameters",
+        "the signer's digest algorithm is not that of the suite",
     ),
     (
         "ecdsa_with_sha_256",
         |t| t.at(SIGNER).children[4] = algorithm(ECDSA_WITH_SHA_256, false),
-        "the signature algorithm is not ecdsa-with-SHA384",
+        "the digest algorithm is not that of the suite",
     ),
     ("no_signed_attributes", |t| drop(t.at(SIGNER).children.remove(3)), "signedAttrs"),
     // The signed attributes.
@@ -500,8 +500,8 @@ impl Signer for HighS {
     fn public_key(&self) -> &PublicKey {
         self.0.public_key()
     }
-    fn sign_sha384(&self, digest: &[u8; 48]) -> Result<[u8; 96], SignerError> {
-        self.0.sign_sha384(digest)
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.0.sign_digest(digest)
     }
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         Ok(with_the_other_s(&self.0.sign(message)?))

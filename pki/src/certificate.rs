@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use x509_cert::certificate::Version;
 
 use crate::{
-    Identity, PublicKey, Role, Timestamp, TrustDomain,
+    Identity, PublicKey, Role, Subject, Suite, Timestamp, TrustDomain,
     extensions::{Extensions, Holder},
     name, pem,
 };
@@ -25,7 +25,7 @@ pub enum KeyPurpose {
     Authority,
     /// Signs statements and TLS handshakes (digitalSignature).
     Signing,
-    /// Receives wrapped keys (keyAgreement).
+    /// Receives wrapped keys (keyAgreement, or keyEncipherment with RSA).
     Wrapping,
     /// Signs timestamp tokens and nothing else (extendedKeyUsage timeStamping).
     Timestamping,
@@ -81,7 +81,7 @@ pub enum CertificateError {
 }
 
 impl Certificate {
-    /// Parses and checks the profile: version 3, suite in the closed list, key usage one of the three, subjectKeyIdentifier present,
+    /// Parses and checks the profile: version 3, a key of a suite that its holder may have, key usage one of the four, subjectKeyIdentifier present,
     /// basicConstraints consistent, no unknown critical extension; end entities have exactly one SPIFFE URI in the SAN (DNS names and IP
     /// addresses may stand beside it) and at least one role; authorities have the SPIFFE URI of their trust domain.
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
@@ -117,6 +117,12 @@ impl Certificate {
             Holder::Authority(domain) => (domain, None),
             Holder::EndEntity(identity) => (identity.domain.clone(), Some(identity)),
         };
+        let public_key = PublicKey::from_spki_der(&encode(tbs.subject_public_key_info())?).map_err(|error| Profile(error.0))?;
+        let holder = identity.as_ref().map(|identity| &identity.subject);
+        check_suite(public_key.suite(), holder)?;
+        if extensions.purpose == KeyPurpose::Wrapping && extensions.encipherment != (public_key.suite() == Suite::RsaPkcs1Sha384) {
+            return Err(Profile("its key usage is not that of its kind of key: key encipherment of RSA, key agreement of the others"));
+        }
         Ok(Self {
             tbs: tbs_range,
             fingerprint: Sha256::digest(der).into(),
@@ -127,8 +133,7 @@ impl Certificate {
             common_name: name::common_name(tbs.subject()).ok_or(Profile("it does not have exactly one printable common name"))?,
             not_before,
             not_after,
-            public_key: PublicKey::from_spki_der(&encode(tbs.subject_public_key_info())?)
-                .map_err(|_| Profile("its key is not of a suite in use (P-384)"))?,
+            public_key,
             purpose: extensions.purpose,
             path_length_max: extensions.path_length_max,
             subject_key_identifier: extensions.subject_key_identifier,
@@ -267,6 +272,18 @@ impl Certificate {
 pub(crate) fn is_serial(octets: &[u8]) -> bool {
     let positive = octets.first().is_some_and(|first| *first < 0x80) && octets.iter().any(|byte| *byte != 0);
     positive && octets.len() <= SERIAL_BYTES_MAX
+}
+
+/// Who may have a key of which suite (docs/formats/certificates.md): P-384 is everybody's, the others are for those who have no choice.
+fn check_suite(suite: Suite, holder: Option<&Subject>) -> Result<(), CertificateError> {
+    use CertificateError::Profile;
+    match (suite, holder) {
+        (Suite::EcdsaP384Sha384, _)
+        | (Suite::EcdsaP256Sha256, Some(Subject::Camera(_) | Subject::User(_)))
+        | (Suite::RsaPkcs1Sha384, Some(Subject::User(_))) => Ok(()),
+        (Suite::EcdsaP256Sha256, _) => Err(Profile("only cameras and people may have a key on P-256")),
+        (Suite::RsaPkcs1Sha384, _) => Err(Profile("only people may have an RSA key")),
+    }
 }
 
 /// Where the signed part stands, provided that `der` is the one DER encoding of `certificate`.

@@ -26,6 +26,8 @@ pub(crate) struct Extensions {
     pub subject_key_identifier: Vec<u8>,
     pub authority_key_identifier: Option<Vec<u8>>,
     pub purpose: KeyPurpose,
+    /// keyEncipherment, which goes with RSA keys, and not keyAgreement, which goes with the others.
+    pub encipherment: bool,
     pub path_length_max: Option<u8>,
     pub holder: Holder,
     pub server_names: Vec<String>,
@@ -74,6 +76,7 @@ impl Extensions {
             subject_key_identifier: found.subject_key_identifier.ok_or(Profile("it has no subject key identifier"))?,
             authority_key_identifier: found.authority_key_identifier,
             purpose,
+            encipherment: found.usage.is_some_and(|usage| usage.0 == KeyUsages::KeyEncipherment),
             path_length_max: found.constraints.and_then(|constraints| constraints.path_len_constraint),
             holder,
             server_names: names.server_names,
@@ -154,10 +157,10 @@ impl Found {
                 Some((_, usage)) if usage.0 == [ID_KP_OCSP_SIGNING] => KeyPurpose::OcspSigning,
                 _ => KeyPurpose::Signing,
             }
-        } else if usage == KeyUsages::KeyAgreement {
+        } else if usage == KeyUsages::KeyAgreement || usage == KeyUsages::KeyEncipherment {
             KeyPurpose::Wrapping
         } else {
-            return Err(Profile("its key usage is neither issuing, nor signing, nor key agreement alone"));
+            return Err(Profile("its key usage is neither issuing, nor signing, nor key agreement, nor key encipherment alone"));
         };
         match (purpose, &self.constraints) {
             (KeyPurpose::Authority, Some(constraints)) if constraints.ca => Ok(purpose),

@@ -8,12 +8,15 @@ use core::net::IpAddr;
 use const_oid::{
     AssociatedOid,
     db::{
-        rfc5912::{ECDSA_WITH_SHA_384, ID_KP_CLIENT_AUTH, ID_KP_OCSP_SIGNING, ID_KP_SERVER_AUTH, ID_KP_TIME_STAMPING},
+        rfc5912::{
+            ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, ID_KP_CLIENT_AUTH, ID_KP_OCSP_SIGNING, ID_KP_SERVER_AUTH, ID_KP_TIME_STAMPING,
+            SHA_384_WITH_RSA_ENCRYPTION,
+        },
         rfc6960::ID_PKIX_OCSP_NOCHECK,
     },
 };
 use der::{
-    Decode, Encode, Sequence,
+    Any, Decode, Encode, Sequence,
     asn1::{BitString, Ia5String, Null, OctetString},
 };
 use sha2::{Digest, Sha256};
@@ -33,7 +36,7 @@ use x509_cert::{
 };
 
 use crate::{
-    Certificate, CertificateError, Identity, KeyPurpose, PublicKey, Role, Signer, SignerError, Timestamp, TrustDomain,
+    Certificate, CertificateError, Identity, KeyPurpose, PublicKey, Role, Signer, SignerError, Suite, Timestamp, TrustDomain,
     identity::is_dns_name, name,
 };
 
@@ -155,10 +158,14 @@ impl ExtensionList {
         self.add(true, &BasicConstraints { ca: false, path_len_constraint: None })?;
         let (usage, mut extended) = match entity.purpose {
             KeyPurpose::Signing => (KeyUsages::DigitalSignature, vec![ID_KP_CLIENT_AUTH]),
-            KeyPurpose::Wrapping if entity.server_names.is_empty() => (KeyUsages::KeyAgreement, vec![]),
             KeyPurpose::Timestamping => (KeyUsages::DigitalSignature, vec![ID_KP_TIME_STAMPING]),
             KeyPurpose::OcspSigning => (KeyUsages::DigitalSignature, vec![ID_KP_OCSP_SIGNING]),
-            KeyPurpose::Wrapping => return Err(IssueError::Refused("only a signing certificate may name servers")),
+            KeyPurpose::Wrapping if !entity.server_names.is_empty() => {
+                return Err(IssueError::Refused("only a signing certificate may name servers"));
+            }
+            // RFC 4055 section 1.2 and RFC 5480 section 3.
+            KeyPurpose::Wrapping if entity.public_key.suite() == Suite::RsaPkcs1Sha384 => (KeyUsages::KeyEncipherment, vec![]),
+            KeyPurpose::Wrapping => (KeyUsages::KeyAgreement, vec![]),
             KeyPurpose::Authority => return Err(IssueError::Refused("an authority is not an end entity")),
         };
         let mut names = vec![uri(&entity.identity.to_string()).map_err(encoding)?];
@@ -246,9 +253,18 @@ fn sign(
     })
 }
 
-/// Signatures of certificates and requests name their algorithm without parameters (RFC 5758 section 3.2).
+/// Signatures of certificates name their algorithm without parameters (RFC 5758 section 3.2).
 pub(crate) fn ecdsa_with_sha384() -> AlgorithmIdentifierOwned {
-    AlgorithmIdentifierOwned { oid: ECDSA_WITH_SHA_384, parameters: None }
+    signature_algorithm(Suite::EcdsaP384Sha384)
+}
+
+/// How a request names the suite that it is signed with: ECDSA without parameters (RFC 5758 section 3.2), RSA with NULL (RFC 4055 section 5).
+pub(crate) fn signature_algorithm(suite: Suite) -> AlgorithmIdentifierOwned {
+    match suite {
+        Suite::EcdsaP384Sha384 => AlgorithmIdentifierOwned { oid: ECDSA_WITH_SHA_384, parameters: None },
+        Suite::EcdsaP256Sha256 => AlgorithmIdentifierOwned { oid: ECDSA_WITH_SHA_256, parameters: None },
+        Suite::RsaPkcs1Sha384 => AlgorithmIdentifierOwned { oid: SHA_384_WITH_RSA_ENCRYPTION, parameters: Some(Any::null()) },
+    }
 }
 
 /// A SPIFFE URI as a name.
@@ -273,9 +289,9 @@ fn subject_name(certificate: &Certificate) -> Result<Name, IssueError> {
     Name::from_der(certificate.subject_der()).map_err(encoding)
 }
 
-/// RFC 7093 section 2 method 1: the leftmost 160 bits of the SHA-256 of the key.
+/// RFC 7093 section 2 method 1: the leftmost 160 bits of the SHA-256 of what the BIT STRING subjectPublicKey holds.
 fn key_identifier(public_key: &PublicKey) -> Vec<u8> {
-    Sha256::digest(public_key.as_sec1())[..KEY_IDENTIFIER_BYTES].to_vec()
+    Sha256::digest(public_key.as_bytes())[..KEY_IDENTIFIER_BYTES].to_vec()
 }
 
 fn serial_number(mut serial: [u8; 16]) -> Result<SerialNumber, IssueError> {

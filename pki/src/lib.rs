@@ -29,6 +29,6 @@ pub use path::{PathError, ValidatedPath, validate_path};
 pub use request::{CertificateRequest, RequestError, build_request_pem};
 #[cfg(feature = "aws-lc")]
 pub use signature::AwsLc;
-pub use signature::{BadSignature, PublicKey, RustCrypto, Signer, SignerError, SoftwareSigner, Suite, Verifier};
+pub use signature::{BadSignature, KeyError, PublicKey, RustCrypto, Signer, SignerError, SoftwareSigner, Suite, Verifier};
 pub use timestamp::{Timestamp, TimestampError};
 pub use timestamp_token::{TimestampAuthority, TimestampRequest, TimestampToken, TimestampTokenError, TimestampTrust, VerifiedTimestamp};

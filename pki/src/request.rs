@@ -3,7 +3,6 @@
 //! It decides nothing: what a request asks for is a wish, and only its key is proven.
 
 use const_oid::AssociatedOid;
-use const_oid::db::rfc5912::ECDSA_WITH_SHA_384;
 use der::{
     Any, Decode, Encode,
     asn1::{BitString, SetOfVec},
@@ -16,9 +15,9 @@ use x509_cert::{
 };
 
 use crate::{
-    Identity, PublicKey, Signer, SignerError, Verifier,
+    Identity, KeyError, PublicKey, Signer, SignerError, Verifier,
     extensions::AlternativeNames,
-    issue::{ecdsa_with_sha384, uri},
+    issue::{signature_algorithm, uri},
     name, pem,
 };
 
@@ -38,8 +37,8 @@ pub enum RequestError {
     #[error("not a certificate request")]
     Malformed,
     /// The key is not of a suite that we certify.
-    #[error("the request's key is not one that can be certified (P-384 is needed)")]
-    Key,
+    #[error("the request's key is not one that can be certified: {0}")]
+    Key(KeyError),
     /// The self-signature does not verify.
     #[error("the request is not signed by its own key")]
     Signature,
@@ -56,8 +55,8 @@ impl CertificateRequest {
         }
         let request = CertReq::from_der(der).map_err(|_| RequestError::Malformed)?;
         let key = request.info.public_key.to_der().map_err(|_| RequestError::Malformed)?;
-        let public_key = PublicKey::from_spki_der(&key).map_err(|_| RequestError::Key)?;
-        if request.algorithm.oid != ECDSA_WITH_SHA_384 || request.algorithm.parameters.is_some() {
+        let public_key = PublicKey::from_spki_der(&key).map_err(RequestError::Key)?;
+        if request.algorithm != signature_algorithm(public_key.suite()) {
             return Err(RequestError::Signature);
         }
         // Encoded anew, so that what was signed is exactly what was read.
@@ -106,7 +105,7 @@ pub fn build_request_pem(identity: &Identity, signer: &dyn Signer) -> Result<Str
     let encoding = |error: der::Error| SignerError(format!("the request cannot be encoded: {error}"));
     let signature = signer.sign(&info.to_der().map_err(encoding)?)?;
     let signature = BitString::from_bytes(&signature).map_err(encoding)?;
-    let request = CertReq { info, algorithm: ecdsa_with_sha384(), signature };
+    let request = CertReq { info, algorithm: signature_algorithm(signer.public_key().suite()), signature };
     Ok(pem::encode(PEM_LABEL, &request.to_der().map_err(encoding)?))
 }
 

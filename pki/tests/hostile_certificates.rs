@@ -33,7 +33,7 @@ fn a_certificate_with_a_flaw_is_refused() {
     let client_and_server = tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.2"), &oid("1.3.6.1.5.5.7.3.1")]);
     let with_server = |uri: &str| tlv(0x30, &[&tlv(0x86, &[uri.as_bytes()]), &tlv(0x82, &[b"localhost"])]);
     let with_null = tlv(0x30, &[&oid("1.2.840.10045.4.3.3"), &[5, 0]]);
-    let p256 = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5").unwrap();
+    let secp256k1 = hex::decode("3056301006072a8648ce3d020106052b8104000a0342000479be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8").unwrap();
     let mut off_curve = camera.public_key.clone();
     *off_curve.last_mut().unwrap() ^= 1;
     let cases: Vec<(&str, Forgery)> = vec![
@@ -59,7 +59,7 @@ fn a_certificate_with_a_flaw_is_refused() {
             "signature algorithm with parameters",
             with(&camera, &|f| (f.algorithm, f.outer_algorithm) = (with_null.clone(), with_null.clone())),
         ),
-        ("wrong curve", with(&camera, &|f| f.public_key = p256.clone())),
+        ("wrong curve", with(&camera, &|f| f.public_key = secp256k1.clone())),
         ("a key that is not on the curve", with(&camera, &|f| f.public_key = off_curve.clone())),
         ("validity ends before it begins", with(&camera, &|f| f.not_after = tlv(0x17, &[b"250101000000Z"]))),
         ("no common name", with(&camera, &|f| f.subject = tlv(0x30, &[]))),

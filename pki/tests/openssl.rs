@@ -163,7 +163,8 @@ fn we_judge_the_requests_of_openssl() {
     openssl(folder.path(), "req -new -key key.pem -sha256 -subj /CN=a -out request.pem").unwrap();
     assert_eq!(CertificateRequest::from_pem(&read("request.pem"), &RustCrypto).unwrap_err(), RequestError::Signature);
     openssl(folder.path(), "req -new -newkey rsa:2048 -nodes -keyout rsa.pem -sha384 -subj /CN=a -out request.pem").unwrap();
-    assert_eq!(CertificateRequest::from_pem(&read("request.pem"), &RustCrypto).unwrap_err(), RequestError::Key);
+    let refused = CertificateRequest::from_pem(&read("request.pem"), &RustCrypto).unwrap_err();
+    assert!(matches!(refused, RequestError::Key(_)), "{refused}");
 }
 
 #[test]
@@ -203,7 +204,7 @@ fn keys_and_secrets_are_the_same_for_openssl() {
     assert_eq!(PublicKey::from_spki_der(&public).as_ref(), Ok(theirs.public_key()));
     openssl(folder.path(), "pkeyutl -derive -inkey ours.pem -peerkey theirs.pub.pem -out secret").unwrap();
     let secret = fs::read(folder.path().join("secret")).unwrap();
-    assert_eq!(key(1).agree(theirs.public_key().as_sec1()).unwrap().as_slice(), secret);
+    assert_eq!(key(1).agree(theirs.public_key().as_bytes()).unwrap().as_slice(), secret);
     write(&folder, "message", "the same for all");
     write(&folder, "signature", theirs.sign(b"the same for all").unwrap());
     openssl(folder.path(), "dgst -sha384 -verify theirs.pub.pem -signature signature message").unwrap();

@@ -3,7 +3,7 @@
 
 mod support;
 
-use exhibit_pki::{PublicKey, RustCrypto, Signer, SignerError, SoftwareSigner, Verifier, signature::is_low_s_p384};
+use exhibit_pki::{PublicKey, RustCrypto, Signer, SignerError, SoftwareSigner, Suite, Verifier};
 use support::{key, tlv};
 use zeroize::Zeroizing;
 
@@ -45,13 +45,13 @@ fn value(r: &str, s: &str) -> Vec<u8> {
 #[test]
 fn the_vector_of_rfc_6979() {
     let signer = rfc6979();
-    assert_eq!(hex::encode(signer.public_key().as_sec1()), format!("04{X}{Y}"));
-    let digest = <sha2::Sha384 as sha2::Digest>::digest(b"sample").into();
-    assert_eq!(hex::encode(signer.sign_sha384(&digest).unwrap()), format!("{R}{S}"));
+    assert_eq!(hex::encode(signer.public_key().as_bytes()), format!("04{X}{Y}"));
+    let digest = Suite::EcdsaP384Sha384.digest(b"sample");
+    assert_eq!(hex::encode(signer.sign_digest(&digest).unwrap()), format!("{R}{S}"));
     let low = signer.sign(b"sample").unwrap();
     let high = value(R, S);
     assert_ne!(low, high, "s was left high");
-    assert!(is_low_s_p384(&low) && !is_low_s_p384(&high));
+    assert!(Suite::EcdsaP384Sha384.is_canonical(&low) && !Suite::EcdsaP384Sha384.is_canonical(&high));
     for (name, verifier) in verifiers() {
         // Certificates of other authorities may have a high s; only statements may not.
         for signature in [&low, &high] {
@@ -89,7 +89,7 @@ fn hostile_signatures_are_refused_by_every_verifier() {
         ("raw r and s", [r, s].concat()),
     ];
     for (flaw, signature) in &cases {
-        assert!(!is_low_s_p384(signature), "{flaw}");
+        assert!(!Suite::EcdsaP384Sha384.is_canonical(signature), "{flaw}");
         for (name, verifier) in verifiers() {
             assert!(verifier.verify(signer.public_key(), b"sample", signature).is_err(), "{flaw}: {name}");
         }
@@ -105,17 +105,17 @@ fn hostile_signatures_are_refused_by_every_verifier() {
 
 #[test]
 fn low_s_ends_at_half_of_n() {
-    assert!(is_low_s_p384(&value(R, HALF_N)));
-    assert!(!is_low_s_p384(&value(R, HALF_N_PLUS_1)));
-    assert!(is_low_s_p384(&value("01", "01")));
-    assert!(!is_low_s_p384(&value("00", "01")));
-    assert!(!is_low_s_p384(&value(N, "01")));
+    assert!(Suite::EcdsaP384Sha384.is_canonical(&value(R, HALF_N)));
+    assert!(!Suite::EcdsaP384Sha384.is_canonical(&value(R, HALF_N_PLUS_1)));
+    assert!(Suite::EcdsaP384Sha384.is_canonical(&value("01", "01")));
+    assert!(!Suite::EcdsaP384Sha384.is_canonical(&value("00", "01")));
+    assert!(!Suite::EcdsaP384Sha384.is_canonical(&value(N, "01")));
 }
 
 #[test]
 fn keys_that_are_not_points_on_the_curve_are_refused() {
     let good = key(1).public_key().to_spki_der();
-    let point = key(1).public_key().as_sec1().to_vec();
+    let point = key(1).public_key().as_bytes().to_vec();
     assert_eq!(PublicKey::from_spki_der(&good).as_ref(), Ok(key(1).public_key()));
     let mut off = point.clone();
     *off.last_mut().unwrap() ^= 1;
@@ -151,9 +151,9 @@ fn private_keys_come_back_from_pem_and_never_from_elsewhere() {
 #[test]
 fn two_keys_agree_on_one_secret() {
     let (one, two) = (key(1), key(2));
-    let secret = one.agree(two.public_key().as_sec1()).unwrap();
-    assert_eq!(secret, two.agree(one.public_key().as_sec1()).unwrap());
-    assert_ne!(secret, one.agree(key(3).public_key().as_sec1()).unwrap());
+    let secret = one.agree(two.public_key().as_bytes()).unwrap();
+    assert_eq!(secret, two.agree(one.public_key().as_bytes()).unwrap());
+    assert_ne!(secret, one.agree(key(3).public_key().as_bytes()).unwrap());
 }
 
 /// A device that answers nonsense.
@@ -163,8 +163,8 @@ impl Signer for Broken {
     fn public_key(&self) -> &PublicKey {
         &self.0
     }
-    fn sign_sha384(&self, _: &[u8; 48]) -> Result<[u8; 96], SignerError> {
-        Ok(self.1)
+    fn sign_digest(&self, _: &[u8]) -> Result<Vec<u8>, SignerError> {
+        Ok(self.1.to_vec())
     }
 }
 

@@ -259,7 +259,9 @@ impl From<JudgeError> for Refusal {
             }
             JudgeError::OtherLog(_) => Kind::Log,
             JudgeError::UnknownCertificate(_) | JudgeError::Path(_) | JudgeError::NotValidNow => Kind::Certificate,
-            JudgeError::Verify(VerifyError::WrongCertificate | VerifyError::NotForSigning) => Kind::Certificate,
+            JudgeError::Verify(VerifyError::WrongCertificate | VerifyError::WrongSuite { .. } | VerifyError::NotForSigning) => {
+                Kind::Certificate
+            }
             JudgeError::Verify(VerifyError::Role(_)) => Kind::Role,
             JudgeError::Verify(VerifyError::Signature(_)) => Kind::Signature,
             JudgeError::Observed(_) | JudgeError::ObservedFell(_) => Kind::Observed,

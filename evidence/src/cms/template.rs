@@ -7,8 +7,7 @@ use const_oid::{
     ObjectIdentifier,
     db::{rfc5911, rfc5912},
 };
-use exhibit_pki::{Fingerprint, Timestamp, oid};
-use sha2::{Digest, Sha384};
+use exhibit_pki::{Fingerprint, Suite, Timestamp, oid};
 
 use super::SignedStatementError;
 
@@ -19,6 +18,7 @@ const GENERALIZED_TIME_FROM_UNIX_S: u64 = 2_524_608_000;
 
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
+const NULL: u8 = 0x05;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -33,9 +33,18 @@ const CONTEXT_1_CONSTRUCTED: u8 = 0xa1;
 /// SignedData with another content type than id-data, and SignerInfo by subjectKeyIdentifier, are of version 3 (RFC 5652 5.1, 5.3).
 const VERSION: &[u8] = &[3];
 
+/// FIPS 204 in CMS (RFC 9882).
+const LATER_SUITES: [(ObjectIdentifier, &str); 3] = [
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17"), "ML-DSA-44"),
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18"), "ML-DSA-65"),
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19"), "ML-DSA-87"),
+];
+
 /// What is free in a signed statement; everything else follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Parts<'a> {
+    /// What it is signed with.
+    pub suite: Suite,
     /// The statement's bytes.
     pub statement: &'a [u8],
     /// The statement's `issued`.
@@ -52,10 +61,10 @@ impl Parts<'_> {
         tlv(SET, &[&self.attributes()])
     }
 
-    /// The whole ContentInfo around a DER ECDSA-Sig-Value.
+    /// The whole ContentInfo around a signature.
     pub fn content_info(&self, signature: &[u8]) -> Vec<u8> {
-        let digest_algorithm = tlv(SEQUENCE, &[&oid(rfc5912::ID_SHA_384)]);
-        let signature_algorithm = tlv(SEQUENCE, &[&oid(rfc5912::ECDSA_WITH_SHA_384)]);
+        let digest_algorithm = tlv(SEQUENCE, &[&digest_algorithm(self.suite)]);
+        let signature_algorithm = tlv(SEQUENCE, &[&signature_algorithm(self.suite)]);
         let version = tlv(INTEGER, &[VERSION]);
         let signer = tlv(
             SEQUENCE,
@@ -82,13 +91,42 @@ impl Parts<'_> {
         let signing_certificate = tlv(SEQUENCE, &[&tlv(SEQUENCE, &[&certificate_id])]);
         let mut attributes = [
             attribute(rfc5911::ID_CONTENT_TYPE, &oid(oid::STATEMENT)),
-            attribute(rfc5911::ID_MESSAGE_DIGEST, &tlv(OCTET_STRING, &[&Sha384::digest(self.statement)])),
+            attribute(rfc5911::ID_MESSAGE_DIGEST, &tlv(OCTET_STRING, &[&self.suite.digest(self.statement)])),
             attribute(rfc5911::ID_SIGNING_TIME, &signing_time(self.issued)),
             attribute(rfc5911::ID_AA_SIGNING_CERTIFICATE_V_2, &signing_certificate),
         ];
         attributes.sort();
         attributes.concat()
     }
+}
+
+/// What the SEQUENCE of a suite's digest algorithm holds: parameters are absent (RFC 5754 section 2).
+fn digest_algorithm(suite: Suite) -> Vec<u8> {
+    match suite {
+        Suite::EcdsaP384Sha384 | Suite::RsaPkcs1Sha384 => oid(rfc5912::ID_SHA_384),
+        Suite::EcdsaP256Sha256 => oid(rfc5912::ID_SHA_256),
+    }
+}
+
+/// What the SEQUENCE of a suite's signature algorithm holds: ECDSA's parameters are absent (RFC 5754 section 3.3). RSA is named without the
+/// hash, which the digest algorithm names, and with NULL (RFC 3370 section 3.2), as every card's software writes it.
+fn signature_algorithm(suite: Suite) -> Vec<u8> {
+    match suite {
+        Suite::EcdsaP384Sha384 => oid(rfc5912::ECDSA_WITH_SHA_384),
+        Suite::EcdsaP256Sha256 => oid(rfc5912::ECDSA_WITH_SHA_256),
+        Suite::RsaPkcs1Sha384 => [oid(rfc5912::RSA_ENCRYPTION), tlv(NULL, &[])].concat(),
+    }
+}
+
+/// The suite whose signature algorithm this is. Others that there is room for are refused by name.
+fn suite_of(algorithm: &[u8]) -> Result<Suite, SignedStatementError> {
+    if let Some(suite) = Suite::ALL.into_iter().find(|suite| signature_algorithm(*suite) == algorithm) {
+        return Ok(suite);
+    }
+    let later = LATER_SUITES.iter().find(|(identifier, _)| oid(*identifier) == algorithm);
+    Err(later.map_or(SignedStatementError::Encoding("the signature algorithm is of no suite"), |(_, name)| {
+        SignedStatementError::UnknownSuite(name)
+    }))
 }
 
 /// `issued` to the second, as UTCTime before 2050 and as GeneralizedTime from then on.
@@ -132,6 +170,7 @@ fn tlv(tag: u8, content: &[&[u8]]) -> Vec<u8> {
 /// What was taken out of a stranger's bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found<'a> {
+    pub suite: Suite,
     pub statement: &'a [u8],
     pub key_identifier: &'a [u8],
     pub signature: &'a [u8],
@@ -149,7 +188,7 @@ pub(super) fn read(der: &[u8]) -> Result<Found<'_>, SignedStatementError> {
 
     signed_data.exactly(INTEGER, VERSION, "the version of SignedData is not 3")?;
     let mut algorithms = Reader(signed_data.value(SET, "digestAlgorithms")?);
-    algorithms.algorithm(rfc5912::ID_SHA_384, "the digest algorithm is not SHA-384 without parameters")?;
+    let digest_algorithms = algorithms.value(SEQUENCE, "there is no digest algorithm")?;
     algorithms.end("there is more than one digest algorithm")?;
     let mut encapsulated = Reader(signed_data.value(SEQUENCE, "encapContentInfo")?);
     encapsulated.exactly(OBJECT_IDENTIFIER, oid::STATEMENT.as_bytes(), "eContentType is not that of a statement")?;
@@ -170,12 +209,19 @@ pub(super) fn read(der: &[u8]) -> Result<Found<'_>, SignedStatementError> {
     if key_identifier.is_empty() || key_identifier.len() > KEY_IDENTIFIER_BYTES_MAX {
         return Err(SignedStatementError::Encoding("the subjectKeyIdentifier is empty or too long"));
     }
-    signer.algorithm(rfc5912::ID_SHA_384, "the signer's digest algorithm is not SHA-384 without parameters")?;
+    let signer_digest_algorithm = signer.value(SEQUENCE, "the signer's digest algorithm")?;
     let signed_attributes = signer.value(CONTEXT_0_CONSTRUCTED, "signedAttrs")?;
-    signer.algorithm(rfc5912::ECDSA_WITH_SHA_384, "the signature algorithm is not ecdsa-with-SHA384")?;
+    let suite = suite_of(signer.value(SEQUENCE, "the signature algorithm")?)?;
     let signature = signer.value(OCTET_STRING, "signature")?;
     signer.end("there are unsigned attributes")?;
-    Ok(Found { statement, key_identifier, signature, signed_attributes })
+    // A hash of another suite would leave an attacker the choice of the weaker one.
+    if digest_algorithms != digest_algorithm(suite) {
+        return Err(SignedStatementError::Encoding("the digest algorithm is not that of the suite"));
+    }
+    if signer_digest_algorithm != digest_algorithm(suite) {
+        return Err(SignedStatementError::Encoding("the signer's digest algorithm is not that of the suite"));
+    }
+    Ok(Found { suite, statement, key_identifier, signature, signed_attributes })
 }
 
 impl Found<'_> {
@@ -187,7 +233,7 @@ impl Found<'_> {
             return refuse("the attribute content-type is not that of a statement");
         }
         let digest = self.attribute(rfc5911::ID_MESSAGE_DIGEST, "the attribute message-digest is missing, or there twice")?;
-        if digest != tlv(OCTET_STRING, &[&Sha384::digest(self.statement)]) {
+        if digest != tlv(OCTET_STRING, &[&self.suite.digest(self.statement)]) {
             return refuse("the attribute message-digest is not that of the statement");
         }
         let time = self.attribute(rfc5911::ID_SIGNING_TIME, "the attribute signing-time is missing, or there twice")?;
@@ -249,10 +295,6 @@ impl<'a> Reader<'a> {
     /// A value that must be this one.
     fn exactly(&mut self, tag: u8, expected: &[u8], otherwise: &'static str) -> Result<(), SignedStatementError> {
         if self.value(tag, otherwise)? == expected { Ok(()) } else { Err(SignedStatementError::Encoding(otherwise)) }
-    }
-    /// An AlgorithmIdentifier that must be this one, without parameters.
-    fn algorithm(&mut self, identifier: ObjectIdentifier, otherwise: &'static str) -> Result<(), SignedStatementError> {
-        self.exactly(SEQUENCE, &oid(identifier), otherwise)
     }
     /// Refuses a value of this tag.
     fn absent(&self, tag: u8, otherwise: &'static str) -> Result<(), SignedStatementError> {

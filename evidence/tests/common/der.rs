@@ -75,7 +75,7 @@ pub const SIGNERS: &[usize] = &[1, 0, 3];
 pub const SIGNER: &[usize] = &[1, 0, 3, 0];
 pub const ATTRIBUTES: &[usize] = &[1, 0, 3, 0, 3];
 pub const SIGNATURE: &[usize] = &[1, 0, 3, 0, 5];
-/// Positions of the attributes in DER's order.
+/// Positions of the attributes in DER's order, with the longer digest, SHA-384.
 pub const CONTENT_TYPE: usize = 0;
 pub const SIGNING_TIME: usize = 1;
 pub const SIGNING_CERTIFICATE: usize = 2;

@@ -3,16 +3,19 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod der;
+#[path = "../../../pki/tests/support/token.rs"]
+pub mod token;
 
 use exhibit_evidence::{
     AttachmentRef, Body, Head, Statement, StreamName,
     body::{Access, CertificateBody, Export, Fetch, Gap, GapCause, Grant, Recipients, Segment, SeqRange},
 };
 use exhibit_pki::{
-    Certificate, Identity, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp, TrustDomain,
+    Certificate, Identity, KeyPurpose, PublicKey, Role, Signer, SignerError, SoftwareSigner, Timestamp, TrustDomain,
     issue::{EndEntity, Issuance, issue_end_entity, issue_issuing_ca, issue_root},
 };
 use exhibit_tlog::Hash;
+use p256::ecdsa::signature::hazmat::PrehashSigner;
 
 /// Before everything that is issued in tests.
 pub const NOT_BEFORE: &str = "2026-01-01T00:00:00.000Z";
@@ -47,13 +50,41 @@ impl Pki {
     /// A party with the key of `scalar`, such as `camera/102`.
     pub fn party(&self, subject: &str, roles: &[Role], purpose: KeyPurpose, scalar: u8) -> Party {
         let key = key(scalar);
-        let identity = Identity::parse(&format!("spiffe://city.example/{subject}")).unwrap();
-        let entity = EndEntity { identity: &identity, public_key: key.public_key(), purpose, roles, server_names: &[] };
-        let certificate = issue_end_entity(&entity, &self.issuing, &self.issuing_key, &issuance(scalar)).unwrap();
+        let certificate = self.certify(subject, roles, purpose, scalar, key.public_key());
         Party { certificate, key }
+    }
+    /// A certificate for a key of any suite.
+    pub fn certify(&self, subject: &str, roles: &[Role], purpose: KeyPurpose, serial: u8, public_key: &PublicKey) -> Certificate {
+        let identity = Identity::parse(&format!("spiffe://city.example/{subject}")).unwrap();
+        let entity = EndEntity { identity: &identity, public_key, purpose, roles, server_names: &[] };
+        issue_end_entity(&entity, &self.issuing, &self.issuing_key, &issuance(serial)).unwrap()
     }
     pub fn camera(&self) -> Party {
         self.party("camera/102", &[Role::Camera], KeyPurpose::Signing, 3)
+    }
+}
+
+/// A key on P-256 with the signatures of RFC 6979, which are the same in every run: what only devices have otherwise.
+pub struct P256Key {
+    key: p256::ecdsa::SigningKey,
+    public_key: PublicKey,
+}
+
+impl P256Key {
+    pub fn new(scalar: u8) -> Self {
+        let key = p256::ecdsa::SigningKey::from_slice(&[scalar; 32]).unwrap();
+        let public_key = PublicKey::from_sec1(key.verifying_key().to_sec1_point(false).as_bytes()).unwrap();
+        Self { key, public_key }
+    }
+}
+
+impl Signer for P256Key {
+    fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
+        let signature: p256::ecdsa::Signature = self.key.sign_prehash(digest).unwrap();
+        Ok(signature.to_bytes().to_vec())
     }
 }
 

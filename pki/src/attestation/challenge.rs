@@ -59,7 +59,7 @@ impl EndorsementKey {
         }
         let ephemeral = SoftwareSigner::from_scalar(ephemeral_scalar).map_err(|_| ChallengeError::Scalar)?;
         let shared = ephemeral.agree(point).map_err(|_| ChallengeError::NotOnCurve)?;
-        let (ephemeral_x, ephemeral_y) = coordinates(ephemeral.public_key().as_sec1());
+        let (ephemeral_x, ephemeral_y) = coordinates(ephemeral.public_key().as_bytes());
         let seed = derive_from_agreement(&shared, ephemeral_x, coordinates(point).0);
         let name = attestation_key.name();
 

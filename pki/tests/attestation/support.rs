@@ -63,7 +63,7 @@ pub struct Forger {
 impl Forger {
     pub fn new() -> Self {
         let signer = SoftwareSigner::from_scalar(&[5; 48].into()).unwrap();
-        let point = signer.public_key().as_sec1();
+        let point = signer.public_key().as_bytes();
         let public = splice(&splice(&vector("ak-public"), 22..70, &point[1..49]), 72..120, &point[49..]);
         let public = PublicArea::from_bytes(&public).unwrap();
         let parent = endorsement_key();
@@ -79,7 +79,7 @@ impl Forger {
     /// A TPMT_SIGNATURE over anything.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         let digest: [u8; 48] = HashAlgorithm::Sha384.digest(message).try_into().unwrap();
-        let raw = self.signer.sign_sha384(&digest).unwrap();
+        let raw = self.signer.sign_digest(&digest).unwrap();
         [&[0x00, 0x18, 0x00, 0x0c], sized(&raw[..48]).as_slice(), &sized(&raw[48..])].concat()
     }
 }

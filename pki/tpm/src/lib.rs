@@ -104,10 +104,12 @@ impl Signer for DeviceKey {
         &self.public_key
     }
 
-    fn sign_sha384(&self, digest: &[u8; 48]) -> Result<[u8; 96], SignerError> {
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
+        let digest = digest.try_into().map_err(|_| SignerError("a device key signs digests of SHA-384".to_owned()))?;
         let (reply, answer) = mpsc::channel();
-        ask(&self.requests, Request::Sign { handle: self.handle, digest: *digest, reply }, &answer)
+        ask(&self.requests, Request::Sign { handle: self.handle, digest, reply }, &answer)
             .map_err(SignerError)?
+            .map(|signature| signature.to_vec())
             .map_err(|error| SignerError(error.to_string()))
     }
 }

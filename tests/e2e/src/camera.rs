@@ -199,7 +199,7 @@ impl Signer for Impostor {
         &self.claimed
     }
 
-    fn sign_sha384(&self, digest: &[u8; 48]) -> Result<[u8; 96], SignerError> {
-        self.key.sign_sha384(digest)
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.key.sign_digest(digest)
     }
 }

@@ -157,7 +157,7 @@ impl World {
     #[track_caller]
     pub fn certify(&self, subject: &str, key: &SoftwareSigner, roles: &[&str], more: &[&str]) -> Certificate {
         let identity = Identity::parse(&format!("spiffe://{DOMAIN}/{subject}")).expect("the subject is well-formed");
-        let name = format!("{}-{}", subject.replace('/', "-"), hex::encode(&key.public_key().as_sec1()[1..5]));
+        let name = format!("{}-{}", subject.replace('/', "-"), hex::encode(&key.public_key().as_bytes()[1..5]));
         let (csr, out) = (self.folder().join(format!("{name}.csr")), self.folder().join(format!("{name}.pem")));
         fs::write(&csr, build_request_pem(&identity, key).expect("a key in memory signs")).expect("the folder of this test can be written");
         self.sign(&csr, &out, roles, more).expect(0);
