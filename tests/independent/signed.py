@@ -22,7 +22,11 @@ BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, OID, UTF8, SEQUENCE, SET, PRINTABLE 
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
 ROLES = {f"2.25.1586047359.2.{number}": role for number, role in enumerate(
     ("camera", "custodian", "investigator", "auditor", "admin", "appliance", "authority"), 1)}
-SPKI_PREFIX = bytes.fromhex("3076301006072a8648ce3d020106052b81040022036200")
+ORDER_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+CURVES = {
+    "P-384": (bytes.fromhex("3076301006072a8648ce3d020106052b81040022036200"), 97, ec.SECP384R1(), ORDER_P384, hashes.SHA384()),
+    "P-256": (bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200"), 65, ec.SECP256R1(), ORDER_P256, hashes.SHA256()),
+}
 
 
 def der(tag, *parts):
@@ -90,19 +94,69 @@ def positive(content):
     return int.from_bytes(content, "big")
 
 
-def ecdsa_holds(public, signature, message, low_s):
-    """Whether an ECDSA signature with P-384 and SHA-384 verifies; in statements s must be low."""
-    parts = only(signature, SEQUENCE)
-    r_content, parts = expect(parts, INTEGER)
+def numbers_of_ecdsa(signature, order):
+    """r and s, each from 1 to the order less one."""
+    r_content, parts = expect(only(signature, SEQUENCE), INTEGER)
     r, s = positive(r_content), positive(only(parts, INTEGER))
-    need(r < ORDER_P384 and s < ORDER_P384, "r or s is not below n")
-    need(not low_s or s <= ORDER_P384 // 2, "s is above n/2")
+    need(r < order and s < order, "r or s is not below n")
+    return r, s
+
+
+def is_ecdsa(curve, public, digest, signature, message):
+    """Whether ECDSA on a curve verifies, whatever hash goes with it."""
+    r, s = numbers_of_ecdsa(signature, CURVES[curve][3])
     try:
-        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), public)
-        key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA384()))
+        key = ec.EllipticCurvePublicKey.from_encoded_point(CURVES[curve][2], public)
+        key.verify(encode_dss_signature(r, s), message, ec.ECDSA(digest))
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def is_rsa(modulus, exponent, digest_info, digest, signature):
+    """Whether RSASSA-PKCS1-v1_5 verifies: what the signature opens to is compared, and not parsed."""
+    length = (modulus.bit_length() + 7) // 8
+    number = int.from_bytes(signature, "big")
+    room = length - 3 - len(digest_info) - len(digest)
+    if len(signature) != length or number >= modulus or room < 8:
+        return False
+    return pow(number, exponent, modulus).to_bytes(length, "big") == b"\0\1" + b"\xff" * room + b"\0" + digest_info + digest
+
+
+RSA_ENCRYPTION = der(SEQUENCE, oid("1.2.840.113549.1.1.1"), b"\5\0")
+SHA384_INFO = bytes.fromhex("3041300d060960864801650304020205000430")
+
+
+class Key:
+    """A key of one of the suites of statements, in its one encoding."""
+
+    def __init__(self, spki):
+        self.suite = next((name for name, (prefix, length, *_) in CURVES.items()
+                           if spki.startswith(prefix) and len(spki) == len(prefix) + length), "RSA")
+        if self.suite in CURVES:
+            prefix, _, curve, _, _ = CURVES[self.suite]
+            self.public = spki[len(prefix):]
+            try:
+                ec.EllipticCurvePublicKey.from_encoded_point(curve, self.public)
+            except ValueError as error:
+                raise Malformed("not a point on the curve") from error
+            need(self.public[0] == 4, "not an uncompressed point")
+            return
+        content = only(spki, SEQUENCE)
+        need(content.startswith(RSA_ENCRYPTION), "not a key of our suites")
+        bits = only(content[len(RSA_ENCRYPTION):], BIT_STRING)
+        need(bits[:1] == b"\0", "a key of odd bits")
+        modulus, exponent = expect(only(bits[1:], SEQUENCE), INTEGER)
+        self.modulus, self.exponent = positive(modulus), positive(only(exponent, INTEGER))
+        need(3072 <= self.modulus.bit_length() <= 4096 and self.modulus & 1 and self.exponent == 65537, "not an RSA key of our suite")
+
+    def verifies(self, signature, message, low_s):
+        """Whether this key made the signature of the message. In statements s must be low."""
+        if self.suite == "RSA":
+            return is_rsa(self.modulus, self.exponent, SHA384_INFO, hashlib.sha384(message).digest(), signature)
+        _, _, _, order, digest = CURVES[self.suite]
+        need(not low_s or numbers_of_ecdsa(signature, order)[1] <= order // 2, "s is above n/2")
+        return is_ecdsa(self.suite, self.public, digest, signature, message)
 
 
 class Certificate:
@@ -128,8 +182,8 @@ class Certificate:
         validity = elements(fields[4][1])
         need(len(validity) == 2, "a validity has two times")
         self.first_second, self.last_second = (_time(tag, content) for tag, content, _ in validity)
-        need(len(spki) == 120 and spki.startswith(SPKI_PREFIX), "not a key on P-384")
-        self.public = spki[len(SPKI_PREFIX):]
+        self.key, self.spki = Key(spki), spki
+        self.serial = positive(fields[1][1])
         self._extensions(only(fields[7][1], SEQUENCE))
 
     def _extensions(self, content):
@@ -187,10 +241,10 @@ class Certificate:
         usage = bits[1]
         if self.is_authority:
             need(usage in (0x04, 0x06) and extended is None, "an authority's key usage")
-            self.for_signing = False
+            self.for_signing, self.signs_lists = False, usage == 0x06
             return
         self.for_signing = usage == 0x80
-        need(usage in (0x80, 0x08), "neither a signing nor a wrapping key")
+        need(usage in (0x80, 0x20 if self.key.suite == "RSA" else 0x08), "neither a signing nor a wrapping key")
         need(self.for_signing == (extended is not None), "extended key usage belongs to signing keys alone")
         if self.for_signing:
             uses = [whole for _, _, whole in elements(only(extended, SEQUENCE))]
@@ -208,10 +262,14 @@ class Certificate:
         need(match, "not an identity of ours")
         self.domain = match.group(1)
         self.owner = None if self.is_authority else match.group(2)
+        self.identity = uris[0].decode("latin-1")
+        kind = self.owner.split("/")[0] if self.owner else None
+        need(self.key.suite == "P-384" or kind in {"P-256": ("camera", "user"), "RSA": ("user",)}[self.key.suite],
+             "a key that this kind may not have")
 
     def signed_by(self, issuer):
         """Whether the issuer's key made this certificate."""
-        return ecdsa_holds(issuer.public, self.signature, self.signed_bytes, low_s=False)
+        return issuer.key.verifies(self.signature, self.signed_bytes, low_s=False)
 
     def valid_at(self, moment_ms):
         """Valid from the first moment of notBefore to the end of the second notAfter."""
@@ -261,6 +319,15 @@ def _time(tag, content):
     return (moment - datetime.datetime(1970, 1, 1)) // datetime.timedelta(seconds=1)
 
 
+# suite: (OID of the digest, its function, signatureAlgorithm)
+SUITES = {
+    "P-384": ("2.16.840.1.101.3.4.2.2", hashlib.sha384, der(SEQUENCE, oid("1.2.840.10045.4.3.3"))),
+    "P-256": ("2.16.840.1.101.3.4.2.1", hashlib.sha256, der(SEQUENCE, oid("1.2.840.10045.4.3.2"))),
+    "RSA": ("2.16.840.1.101.3.4.2.2", hashlib.sha384, RSA_ENCRYPTION),
+}
+SIGNING_CERTIFICATE = oid("1.2.840.113549.1.9.16.2.47")
+
+
 class SignedStatement:
     """A signed statement in its one encoding. The signature is judged with a certificate, by `judge`."""
 
@@ -271,13 +338,21 @@ class SignedStatement:
         need(len(fields) == 4, "not a signed statement")
         encapsulated = only(expect(only(fields[2], SEQUENCE), OID)[1], 0xA0)
         self.statement_bytes = only(encapsulated, OCTET_STRING)
-        signer = [(tag, content) for tag, content, _ in elements(only(only(fields[3], SET), SEQUENCE))]
-        need([tag for tag, _ in signer] == [INTEGER, 0x80, SEQUENCE, 0xA0, SEQUENCE, OCTET_STRING], "not a signer")
+        signer = elements(only(only(fields[3], SET), SEQUENCE))
+        need([tag for tag, _, _ in signer] == [INTEGER, 0x80, SEQUENCE, 0xA0, SEQUENCE, OCTET_STRING], "not a signer")
         self.key_identifier, self.signature = signer[1][1], signer[5][1]
         need(1 <= len(self.key_identifier) <= 64, "the key identifier's length")
-        attributes = elements(signer[3][1])
-        need(len(attributes) == 4, "not four attributes")
-        at = only(expect(attributes[2][1], OID)[1], SET)
+        self.suite = next((name for name, (_, _, algorithm) in SUITES.items() if algorithm == signer[4][2]), None)
+        need(self.suite, "a suite that is none of ours")
+        if self.suite in CURVES:
+            order = CURVES[self.suite][3]
+            need(numbers_of_ecdsa(self.signature, order)[1] <= order // 2, "s is above n/2")
+        else:
+            need(384 <= len(self.signature) <= 512, "an RSA signature of another length")
+        named = [only(expect(content, OID)[1], SET) for tag, content, _ in elements(signer[3][1])
+                 if tag == SEQUENCE and content.startswith(SIGNING_CERTIFICATE)]
+        need(len(named) == 1, "not one attribute names the certificate")
+        at = named[0]
         for _ in range(3):
             at = only(at, SEQUENCE)
         certificate_hash = only(at, OCTET_STRING)
@@ -290,19 +365,21 @@ class SignedStatement:
     def _rebuild(self, certificate_hash):
         issued = self.statement["issued"]
         compact = re.sub(r"[-T:]|\.\d{3}", "", issued)
+        # RFC 5652 section 11.3: UTCTime from 1950 to 2049.
         time = der(UTC_TIME, compact[2:].encode()) if issued < "2050" else der(GENERALIZED_TIME, compact.encode())
-        digest = hashlib.sha384(self.statement_bytes).digest()
-        sha384, content_type = der(SEQUENCE, oid("2.16.840.1.101.3.4.2.2")), oid("2.25.1586047359.1.1")
-        attributes = b"".join(der(SEQUENCE, oid(name), der(SET, value)) for name, value in (
+        digest_oid, digest, algorithm = SUITES[self.suite]
+        digest_algorithm, content_type = der(SEQUENCE, oid(digest_oid)), oid("2.25.1586047359.1.1")
+        attributes = [der(SEQUENCE, oid(name), der(SET, value)) for name, value in (
             ("1.2.840.113549.1.9.3", content_type),
             ("1.2.840.113549.1.9.5", time),
             ("1.2.840.113549.1.9.16.2.47", der(SEQUENCE, der(SEQUENCE, der(SEQUENCE, der(OCTET_STRING, certificate_hash))))),
-            ("1.2.840.113549.1.9.4", der(OCTET_STRING, digest)),
-        ))
-        signer = der(SEQUENCE, der(INTEGER, b"\3"), der(0x80, self.key_identifier), sha384, der(0xA0, attributes),
-                     der(SEQUENCE, oid("1.2.840.10045.4.3.3")), der(OCTET_STRING, self.signature))
+            ("1.2.840.113549.1.9.4", der(OCTET_STRING, digest(self.statement_bytes).digest())),
+        )]
+        attributes = b"".join(sorted(attributes))
+        signer = der(SEQUENCE, der(INTEGER, b"\3"), der(0x80, self.key_identifier), digest_algorithm, der(0xA0, attributes),
+                     algorithm, der(OCTET_STRING, self.signature))
         content = der(SEQUENCE, content_type, der(0xA0, der(OCTET_STRING, self.statement_bytes)))
-        data = der(SEQUENCE, der(INTEGER, b"\3"), der(SET, sha384), content, der(SET, signer))
+        data = der(SEQUENCE, der(INTEGER, b"\3"), der(SET, digest_algorithm), content, der(SET, signer))
         need(der(SEQUENCE, oid("1.2.840.113549.1.7.2"), der(0xA0, data)) == self.der, "not the encoding of the template")
         self.signed_bytes = der(SET, attributes)
 
@@ -311,11 +388,12 @@ class SignedStatement:
         statement = self.statement
         need(certificate.fingerprint == self.fingerprint, "another certificate")
         need(certificate.key_identifier == self.key_identifier, "the key identifier is another's")
+        need(certificate.key.suite == self.suite, "the certificate's key is of another suite")
         need(certificate.for_signing, "the certificate's key is not for signing")
         need(certificate.owner and statement["stream"].startswith(certificate.owner + "/"), "the stream is not its signer's")
         if statement["type"] in TYPES:
             need(certificate.roles & TYPES[statement["type"]][1], f"no role of the signer allows {statement['type']}")
-        need(ecdsa_holds(certificate.public, self.signature, self.signed_bytes, low_s=True), "the signature does not verify")
+        need(certificate.key.verifies(self.signature, self.signed_bytes, low_s=True), "the signature does not verify")
 
     @property
     def issued_ms(self):
