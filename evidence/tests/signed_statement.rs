@@ -10,11 +10,15 @@ use common::{
     },
 };
 use exhibit_evidence::{Body, SignedStatement, SignedStatementError, Statement, VerifyError, cms::ENTRY_BYTES_MAX, sign};
-use exhibit_pki::{KeyPurpose, PublicKey, Role, Signer, SignerError, SoftwareSigner, signature::RustCrypto};
+use exhibit_pki::{KeyPurpose, PublicKey, Role, Signer, SignerError, SoftwareSigner};
 use p384::ecdsa::Signature;
 use sha2::{Digest, Sha256, Sha384};
 
 mod common;
+#[path = "../../tests/independent/ask.rs"]
+mod independent;
+#[path = "common/judged.rs"]
+mod judged;
 
 fn signed() -> (Party, SignedStatement) {
     let camera = Pki::new().camera();
@@ -23,7 +27,7 @@ fn signed() -> (Party, SignedStatement) {
 }
 
 fn refusal(der: &[u8]) -> String {
-    match SignedStatement::parse(der) {
+    match judged::parse(der) {
         Ok(_) => "accepted".to_owned(),
         Err(error) => error.to_string().replace("not the CMS encoding of a signed statement: ", ""),
     }
@@ -32,14 +36,14 @@ fn refusal(der: &[u8]) -> String {
 #[test]
 fn what_is_signed_verifies_and_gives_the_statement_back() {
     let (camera, signed) = signed();
-    let parsed = SignedStatement::parse(signed.der()).unwrap();
+    let parsed = judged::parse(signed.der()).unwrap();
     assert_eq!(parsed, signed);
     assert_eq!(parsed.statement(), &common::segment_statement());
     assert_eq!(parsed.statement_bytes(), common::segment_statement().to_bytes());
     assert_eq!(parsed.statement_hash().0.as_slice(), Sha256::digest(parsed.statement_bytes()).as_slice());
     assert_eq!(parsed.leaf_hash().0.as_slice(), Sha256::digest([&[0], signed.der()].concat()).as_slice());
     assert_eq!(parsed.signer(), camera.certificate.fingerprint());
-    let verified = parsed.verify(&camera.certificate, &RustCrypto).unwrap();
+    let verified = judged::verify(&parsed, &camera.certificate).unwrap();
     assert_eq!(verified.statement(), &common::segment_statement());
     assert_eq!(verified.signed(), &signed);
 }
@@ -341,13 +345,13 @@ fn bytes_that_are_no_der_are_refused() {
         let refusal = refusal(der);
         assert!(refusal.starts_with(expected), "{defect}: expected `{expected}`, got `{refusal}`");
     }
-    assert_eq!(SignedStatement::parse(&too_long), Err(SignedStatementError::TooLong));
+    assert_eq!(judged::parse(&too_long), Err(SignedStatementError::TooLong));
 }
 
 #[test]
 fn no_byte_can_be_changed_or_left_out() {
     let (camera, signed) = signed();
-    let accepted = |der: &[u8]| SignedStatement::parse(der).is_ok_and(|signed| signed.verify(&camera.certificate, &RustCrypto).is_ok());
+    let accepted = |der: &[u8]| judged::parse(der).is_ok_and(|signed| judged::verify(&signed, &camera.certificate).is_ok());
     assert!(accepted(signed.der()));
     for position in 0..signed.der().len() {
         let mut der = signed.der().to_vec();
@@ -370,20 +374,20 @@ fn a_signature_of_something_else_does_not_verify() {
     let (camera, signed) = signed();
     let mut other = common::segment_statement();
     other.seq = 8;
-    let forged = SignedStatement::parse(&with_statement(&signed, &other)).unwrap();
-    assert!(matches!(forged.verify(&camera.certificate, &RustCrypto), Err(VerifyError::Signature(_))), "a forged seq was accepted");
+    let forged = judged::parse(&with_statement(&signed, &other)).unwrap();
+    assert!(matches!(judged::verify(&forged, &camera.certificate), Err(VerifyError::Signature(_))), "a forged seq was accepted");
 
     let mut tree = Node::parse(signed.der());
     *tree.at(SIGNATURE).bytes.last_mut().unwrap() ^= 1;
-    let flipped = SignedStatement::parse(&tree.to_der()).unwrap();
-    assert!(matches!(flipped.verify(&camera.certificate, &RustCrypto), Err(VerifyError::Signature(_))));
+    let flipped = judged::parse(&tree.to_der()).unwrap();
+    assert!(matches!(judged::verify(&flipped, &camera.certificate), Err(VerifyError::Signature(_))));
 
     // Signed over the attributes with their tag in the message ([0]) instead of the tag that is signed (SET OF).
     let mut tree = Node::parse(signed.der());
     let attributes = tree.at(ATTRIBUTES).to_der();
     tree.at(SIGNATURE).bytes = camera.key.sign(&attributes).unwrap();
-    let wrong_tag = SignedStatement::parse(&tree.to_der()).unwrap();
-    assert!(matches!(wrong_tag.verify(&camera.certificate, &RustCrypto), Err(VerifyError::Signature(_))));
+    let wrong_tag = judged::parse(&tree.to_der()).unwrap();
+    assert!(matches!(judged::verify(&wrong_tag, &camera.certificate), Err(VerifyError::Signature(_))));
 }
 
 #[test]
@@ -393,26 +397,26 @@ fn another_certificate_than_the_one_named_is_refused() {
     // The same key and identity in another certificate: only the hash tells them apart.
     let wrapping = pki.party("camera/102", &[Role::Camera], KeyPurpose::Wrapping, 3).certificate;
     assert_eq!(wrapping.subject_key_identifier(), camera.certificate.subject_key_identifier());
-    assert!(matches!(signed.verify(&wrapping, &RustCrypto), Err(VerifyError::WrongCertificate)));
+    assert!(matches!(judged::verify(&signed, &wrapping), Err(VerifyError::WrongCertificate)));
 
     let mut tree = Node::parse(signed.der());
     let mut hash = value_of(SIGNING_CERTIFICATE);
     hash.extend([0, 0, 0]);
     tree.at(&hash).bytes = wrapping.fingerprint().to_vec();
-    let hash_of_another = SignedStatement::parse(&tree.to_der()).unwrap();
-    assert!(matches!(hash_of_another.verify(&camera.certificate, &RustCrypto), Err(VerifyError::WrongCertificate)));
+    let hash_of_another = judged::parse(&tree.to_der()).unwrap();
+    assert!(matches!(judged::verify(&hash_of_another, &camera.certificate), Err(VerifyError::WrongCertificate)));
 
     let mut tree = Node::parse(signed.der());
     tree.at(SIGNER).children[1].bytes[0] ^= 1;
-    let other_key_identifier = SignedStatement::parse(&tree.to_der()).unwrap();
-    assert!(matches!(other_key_identifier.verify(&camera.certificate, &RustCrypto), Err(VerifyError::WrongCertificate)));
+    let other_key_identifier = judged::parse(&tree.to_der()).unwrap();
+    assert!(matches!(judged::verify(&other_key_identifier, &camera.certificate), Err(VerifyError::WrongCertificate)));
 }
 
 #[test]
 fn a_certificate_that_is_not_for_signing_is_refused() {
     let wrapping = Pki::new().party("user/7f3a", &[Role::Custodian], KeyPurpose::Wrapping, 4);
     let signed = sign(&common::statement("user/7f3a/1", common::fetch()), &wrapping.certificate, &wrapping.key).unwrap();
-    assert!(matches!(signed.verify(&wrapping.certificate, &RustCrypto), Err(VerifyError::NotForSigning)));
+    assert!(matches!(judged::verify(&signed, &wrapping.certificate), Err(VerifyError::NotForSigning)));
 
     // An authority's certificate, which a signature could name as well.
     let pki = Pki::new();
@@ -422,8 +426,8 @@ fn a_certificate_that_is_not_for_signing_is_refused() {
     hash.extend([0, 0, 0]);
     tree.at(&hash).bytes = pki.issuing.fingerprint().to_vec();
     tree.at(SIGNER).children[1].bytes = pki.issuing.subject_key_identifier().to_vec();
-    let by_an_authority = SignedStatement::parse(&tree.to_der()).unwrap();
-    assert_eq!(by_an_authority.verify(&pki.issuing, &RustCrypto).map(drop), Err(VerifyError::NotForSigning));
+    let by_an_authority = judged::parse(&tree.to_der()).unwrap();
+    assert_eq!(judged::verify(&by_an_authority, &pki.issuing).map(drop), Err(VerifyError::NotForSigning));
 }
 
 #[test]
@@ -431,7 +435,7 @@ fn streams_of_others_are_refused() {
     let camera = Pki::new().camera();
     for stream in ["camera/1021/main/1", "camera/10/main/1", "camera/103/main/1"] {
         let signed = sign(&common::statement(stream, common::gap()), &camera.certificate, &camera.key).unwrap();
-        let refused = signed.verify(&camera.certificate, &RustCrypto).map(drop);
+        let refused = judged::verify(&signed, &camera.certificate).map(drop);
         let expected = VerifyError::NotOwner { identity: "spiffe://city.example/camera/102".to_owned(), stream: stream.to_owned() };
         assert_eq!(refused, Err(expected), "camera/102 wrote {stream}");
     }
@@ -444,7 +448,7 @@ fn types_need_their_role() {
         let owner = stream.rsplit_once('/').unwrap().0;
         let party = pki.party(owner, &[role], KeyPurpose::Signing, 5);
         let signed = sign(&common::statement(stream, body), &party.certificate, &party.key).unwrap();
-        signed.verify(&party.certificate, &RustCrypto).map(drop)
+        judged::verify(&signed, &party.certificate).map(drop)
     };
     let user = "user/7f3a/1";
     let refused = |type_name: &str| Err(VerifyError::Role(type_name.to_owned()));
@@ -506,4 +510,20 @@ impl Signer for HighS {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         Ok(with_the_other_s(&self.0.sign(message)?))
     }
+}
+
+/// The other tests judge again, and the verifier in Python judges what they judged.
+#[test]
+fn the_independent_verifier_agrees_on_every_encoding() {
+    what_is_signed_verifies_and_gives_the_statement_back();
+    signing_time_changes_its_form_in_2050();
+    every_other_encoding_is_refused();
+    bytes_that_are_no_der_are_refused();
+    no_byte_can_be_changed_or_left_out();
+    a_signature_of_something_else_does_not_verify();
+    another_certificate_than_the_one_named_is_refused();
+    a_certificate_that_is_not_for_signing_is_refused();
+    streams_of_others_are_refused();
+    types_need_their_role();
+    judged::assert_independent_agrees();
 }

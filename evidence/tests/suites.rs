@@ -10,10 +10,14 @@ use common::{
     token::{Token, openssl},
 };
 use exhibit_evidence::{SignedStatement, SignedStatementError, VerifyError, sign};
-use exhibit_pki::{BadSignature, Certificate, KeyPurpose, PublicKey, Role, RustCrypto, Signer, SignerError, Suite};
+use exhibit_pki::{BadSignature, Certificate, KeyPurpose, PublicKey, Role, Signer, SignerError, Suite};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 mod common;
+#[path = "../../tests/independent/ask.rs"]
+mod independent;
+#[path = "common/judged.rs"]
+mod judged;
 
 const SHA_256: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
 const SHA_384: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02];
@@ -85,7 +89,7 @@ impl Signed {
 
 #[track_caller]
 fn assert_refused(defect: &str, der: &[u8], expected: &str) {
-    let error = SignedStatement::parse(der).expect_err(defect).to_string();
+    let error = judged::parse(der).expect_err(defect).to_string();
     assert!(error.contains(expected), "{defect}: expected `{expected}`, got `{error}`");
 }
 
@@ -93,13 +97,13 @@ fn assert_refused(defect: &str, der: &[u8], expected: &str) {
 fn each_suite_signs_and_says_which_it_is() {
     let folder = tempfile::tempdir().unwrap();
     for (signed, suite) in [(by_p256(), Suite::EcdsaP256Sha256), (by_rsa(folder.path()), Suite::RsaPkcs1Sha384)] {
-        let parsed = SignedStatement::parse(signed.statement.der()).unwrap();
+        let parsed = judged::parse(signed.statement.der()).unwrap();
         assert_eq!(parsed, signed.statement);
         assert_eq!(parsed.suite(), suite);
-        assert!(parsed.verify(&signed.certificate, &RustCrypto).is_ok(), "{suite}");
+        assert!(judged::verify(&parsed, &signed.certificate).is_ok(), "{suite}");
         // What is spoilt in the other tests and nothing else would be accepted.
-        let again = SignedStatement::parse(&signed.spoilt_and_signed(|_| {})).unwrap();
-        assert!(again.verify(&signed.certificate, &RustCrypto).is_ok(), "{suite}");
+        let again = judged::parse(&signed.spoilt_and_signed(|_| {})).unwrap();
+        assert!(judged::verify(&again, &signed.certificate).is_ok(), "{suite}");
     }
 }
 
@@ -108,7 +112,7 @@ fn no_byte_of_any_suite_can_be_changed_or_left_out() {
     let folder = tempfile::tempdir().unwrap();
     for signed in [by_p256(), by_rsa(folder.path())] {
         let der = signed.statement.der();
-        let accepted = |der: &[u8]| SignedStatement::parse(der).is_ok_and(|found| found.verify(&signed.certificate, &RustCrypto).is_ok());
+        let accepted = |der: &[u8]| judged::parse(der).is_ok_and(|found| judged::verify(&found, &signed.certificate).is_ok());
         assert!(accepted(der));
         for position in 0..der.len() {
             let mut changed = der.to_vec();
@@ -237,8 +241,8 @@ fn hostile_encodings_of_rsa() {
         ("zero", vec![0; 384]),
         ("above_n", vec![0xff; 384]),
     ] {
-        let found = SignedStatement::parse(&signed.spoilt(|t| t.at(SIGNATURE).bytes = bytes)).unwrap();
-        let refused = found.verify(&signed.certificate, &RustCrypto).map(drop);
+        let found = judged::parse(&signed.spoilt(|t| t.at(SIGNATURE).bytes = bytes)).unwrap();
+        let refused = judged::verify(&found, &signed.certificate).map(drop);
         assert_eq!(refused, Err(VerifyError::Signature(BadSignature)), "{defect}");
     }
 }
@@ -254,7 +258,7 @@ fn a_suite_that_there_is_room_for_is_told_apart_from_nonsense() {
         t.at(SIGNER).children[4] = algorithm(ML_DSA_65, None);
         t.at(SIGNATURE).bytes = vec![7; 3309];
     });
-    assert_eq!(SignedStatement::parse(&later), Err(SignedStatementError::UnknownSuite("ML-DSA-65")));
+    assert_eq!(judged::parse(&later), Err(SignedStatementError::UnknownSuite("ML-DSA-65")));
     let other = signed.spoilt(|t| t.at(SIGNER).children[4] = algorithm(SLH_DSA_SHA2_128S, None));
     assert_refused("slh_dsa", &other, "the signature algorithm is of no suite");
 }
@@ -286,8 +290,8 @@ fn algorithm_confusion() {
         hash.extend([0, 0, 0]);
         tree.at(&hash).bytes = other.fingerprint().to_vec();
         tree.at(SIGNER).children[1].bytes = other.subject_key_identifier().to_vec();
-        let confused = SignedStatement::parse(&tree.to_der()).unwrap();
-        let refused = confused.verify(other, &RustCrypto).map(drop);
+        let confused = judged::parse(&tree.to_der()).unwrap();
+        let refused = judged::verify(&confused, other).map(drop);
         assert_eq!(refused, Err(VerifyError::WrongSuite { signature: suite, certificate: other_suite }));
     }
     // A key of another suite in the name of the certificate's: its numbers are of another length.
@@ -307,7 +311,7 @@ fn another_persons_key_of_the_same_suite_does_not_verify() {
     let p256 = P256Key::new(3);
     let certificate = Pki::new().certify("camera/102", &[Role::Camera], KeyPurpose::Signing, 4, p256.public_key());
     let forged = sign(&common::segment_statement(), &certificate, &Claims(p256.public_key(), &P256Key::new(9))).unwrap();
-    assert_eq!(forged.verify(&certificate, &RustCrypto).map(drop), Err(VerifyError::Signature(BadSignature)));
+    assert_eq!(judged::verify(&forged, &certificate).map(drop), Err(VerifyError::Signature(BadSignature)));
 }
 
 fn write_authorities(folder: &Path, certificate: &Certificate) {
@@ -362,8 +366,21 @@ fn what_openssl_signs_by_itself_is_our_form_but_for_two_attributes() {
         let mut attributes = tree.at(ATTRIBUTES).clone();
         attributes.tag = 0x31;
         tree.at(SIGNATURE).bytes = key.sign(&attributes.to_der()).unwrap();
-        let entry = SignedStatement::parse(&tree.to_der()).unwrap_or_else(|error| panic!("{suite}: {error}"));
+        let entry = judged::parse(&tree.to_der()).unwrap_or_else(|error| panic!("{suite}: {error}"));
         assert_eq!(entry.suite(), suite);
-        assert!(entry.verify(&certificate, &RustCrypto).is_ok(), "{suite}");
+        assert!(judged::verify(&entry, &certificate).is_ok(), "{suite}");
     }
+}
+
+/// The other tests judge again, and the verifier in Python judges what they judged.
+#[test]
+fn the_independent_verifier_agrees_on_every_suite() {
+    each_suite_signs_and_says_which_it_is();
+    no_byte_of_any_suite_can_be_changed_or_left_out();
+    hostile_encodings_of_p256();
+    hostile_encodings_of_rsa();
+    a_suite_that_there_is_room_for_is_told_apart_from_nonsense();
+    algorithm_confusion();
+    another_persons_key_of_the_same_suite_does_not_verify();
+    judged::assert_independent_agrees();
 }

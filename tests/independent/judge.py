@@ -5,10 +5,19 @@
 
 import sys
 
+from signed import Certificate, SignedStatement
 from statements import Malformed, parse_statement
+
+
+def signed_statement_by(statement, certificate):
+    """A signed statement of the certificate's holder."""
+    SignedStatement(statement).judge(Certificate(certificate))
+
 
 KINDS = {
     "statement": parse_statement,
+    "signed-statement": SignedStatement,
+    "signed-statement-by": signed_statement_by,
 }
 
 
