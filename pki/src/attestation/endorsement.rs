@@ -1,6 +1,6 @@
 //! Endorsement keys, and the certificates that vendors keep for them in the TPM's non-volatile memory.
 //!
-//! It does not know any vendor: the certificate is read only as far as it takes to find its key, and its signature is not verified.
+//! It does not know any vendor: the certificate is read only as far as it takes to find its key; `vendor` verifies who signed it.
 
 use const_oid::{
     ObjectIdentifier,
@@ -16,7 +16,7 @@ use super::{
 
 /// An endorsement certificate as far as it is read: its bytes, and the key that it is for.
 ///
-/// Who signed it, and whether that is a vendor of TPMs, stays to be judged by whoever keeps the vendors' roots.
+/// Who signed it, and whether that is a vendor of TPMs, is judged by [`EndorsementCertificate::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndorsementCertificate {
     der: Vec<u8>,
@@ -25,7 +25,7 @@ pub struct EndorsementCertificate {
 
 /// The key of a certificate, in the terms of a public area.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum CertificateKey {
+pub(super) enum CertificateKey {
     Rsa { modulus: Vec<u8>, exponent: u32 },
     Ecc { curve: Curve, point: Vec<u8> },
 }
@@ -76,6 +76,10 @@ impl EndorsementCertificate {
     /// The certificate without its padding.
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    pub(super) fn key(&self) -> &CertificateKey {
+        &self.key
     }
 }
 

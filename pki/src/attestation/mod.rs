@@ -4,8 +4,8 @@
 //!
 //! An enrolment goes: [`EndorsementCertificate::from_nv`], [`EndorsementKey::from_public`], [`AttestationKey::from_public`], a challenge
 //! that only this TPM can open ([`EndorsementKey::challenge`]), and then [`AttestationKey::verify_certify`] for the key that a device
-//! certificate is to be issued for. Whether a vendor stands behind the endorsement certificate is not judged here: its chain is foreign
-//! X.509, mostly RSA, which is not among our suites.
+//! certificate is to be issued for. Whether a vendor stands behind the endorsement certificate is asked of
+//! [`EndorsementCertificate::verify`], with the roots that whoever judges has pinned.
 
 mod attest;
 mod challenge;
@@ -14,6 +14,7 @@ mod judge;
 mod pcr;
 mod public;
 mod signature;
+mod vendor;
 mod wire;
 
 pub use attest::{Attest, AttestKind, Attested, ClockInfo};
@@ -23,4 +24,5 @@ pub use judge::{AttestError, AttestationKey, CertifiedKey, ClockError, KeyDefect
 pub use pcr::{PcrSelection, PcrValues, PcrValuesError};
 pub use public::{Attributes, Curve, KeyParameters, Name, PublicArea};
 pub use signature::EcdsaSignature;
+pub use vendor::{EndorsementChainError, VendorTrust, VerifiedEndorsement};
 pub use wire::{FormatError, HashAlgorithm, from_tpm2b};

@@ -97,3 +97,27 @@ impl<'a> Search<'a> {
 /// The same limits as for our own paths.
 const PATH_CERTIFICATES_MAX: usize = 6;
 const SIGNATURES_MAX: usize = 32;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A link of RSA-4096 that is out in the world, since there are no such keys in the other tests.
+    #[test]
+    fn a_vendor_of_tpms_leads_to_its_root() {
+        let root = ChainCertificate::from_der(include_bytes!("../../tests/vectors/attestation/infineon-root.der")).unwrap();
+        let vendor = ChainCertificate::from_der(include_bytes!("../../tests/vectors/attestation/infineon-manufacturing-003.der")).unwrap();
+        let roots = [root];
+        let at = |text| Timestamp::parse(text).unwrap();
+        let purpose = ObjectIdentifier::new_unwrap("2.23.133.8.1");
+        let check = |moment| check_path(vendor.body(), purpose, &[], &roots, at(moment)).map(ChainCertificate::fingerprint);
+        assert_eq!(check("2026-11-20T12:00:00.000Z"), Ok(roots[0].fingerprint()));
+        assert_eq!(check("2014-11-24T15:37:15.999Z"), Err(ChainError::Validity));
+        let mut altered = vendor.der().to_vec();
+        *altered.last_mut().unwrap() ^= 1;
+        let altered = ChainCertificate::from_der(&altered).unwrap();
+        let judged = check_path(altered.body(), purpose, &[], &roots, at("2026-11-20T12:00:00.000Z"));
+        assert_eq!(judged, Err(ChainError::Signature));
+    }
+}
