@@ -56,12 +56,6 @@ pub fn validate_path(
     let mut search = Search { intermediates, roots, at, verifier, signatures_left: SIGNATURES_MAX };
     let mut path = vec![leaf];
     search.extend(&mut path)?;
-    let authorities = &path[1..path.len() - 1];
-    for role in leaf.roles() {
-        if !authorities.iter().all(|authority| authority.has_role(*role)) {
-            return Err(PathError::RoleNotAllowed(*role));
-        }
-    }
     Ok(ValidatedPath { certificates: path.into_iter().cloned().collect(), at })
 }
 
@@ -112,10 +106,8 @@ impl<'a> Search<'a> {
             let mut attempt = self.check_link(subject, issuer, path.len() - 1);
             if attempt.is_ok() {
                 path.push(issuer);
-                if is_root {
-                    return Ok(());
-                }
-                attempt = self.extend(path);
+                // A path that lacks a role is a dead end: an authority's other certificate, of the same key, may assert more.
+                attempt = if is_root { check_roles(path) } else { self.extend(path) };
                 if attempt.is_ok() {
                     return Ok(());
                 }
@@ -149,6 +141,13 @@ fn names(subject: &Certificate, issuer: &Certificate) -> bool {
     // Only a certificate that signs itself may leave out whose key signed it.
     let key = subject.authority_key_identifier().unwrap_or(subject.subject_key_identifier());
     subject.issuer_der() == issuer.subject_der() && key == issuer.subject_key_identifier()
+}
+
+/// A role counts if every authority between the leaf and the root asserts it; the root, as trust anchor, is exempt.
+fn check_roles(path: &[&Certificate]) -> Result<(), PathError> {
+    let authorities = &path[1..path.len() - 1];
+    let missing = path[0].roles().iter().find(|role| !authorities.iter().all(|authority| authority.has_role(**role)));
+    missing.map_or(Ok(()), |role| Err(PathError::RoleNotAllowed(*role)))
 }
 
 fn check_validity(certificate: &Certificate, at: Timestamp) -> Result<(), PathError> {

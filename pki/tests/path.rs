@@ -147,6 +147,66 @@ fn a_role_that_the_authority_does_not_assert_is_refused() {
     assert_eq!(refusal, Err(PathError::RoleNotAllowed(Role::Camera)), "anyPolicy gave a role");
 }
 
+/// Two authorities above a camera; each is asked for its policies alone.
+#[test]
+fn a_role_is_asserted_along_the_whole_chain() {
+    let city = City::new();
+    let camera = "2.25.1586047359.2.1";
+    let upper = |asserted: Vec<u8>| {
+        Forgery::authority(&city).replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff], &[2, 1, 1]])).replace(POLICIES, asserted)
+    };
+    let lower = |asserted: Vec<u8>| {
+        let mut forgery = Forgery::authority(&city)
+            .replace(SUBJECT_KEY, tlv(4, &[b"second"]))
+            .replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[city.issuing.subject_key_identifier()])]))
+            .replace(POLICIES, asserted);
+        (forgery.issuer, forgery.subject) = (city.issuing.subject_der().to_vec(), common_name("Second"));
+        forgery.public_key = key(6).public_key().to_spki_der();
+        forgery
+    };
+    let mut leaf = Forgery::camera(&city).replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"second"])]));
+    leaf.issuer = common_name("Second");
+    let leaf = parse(&leaf, 6);
+    let judged = |upper: &Forgery, lower: &Forgery| judge(&leaf, &[parse(lower, 2), parse(upper, 1)], city.roots(), NOON);
+    let asserts = || policies(&[camera]);
+    let missing = Err(PathError::RoleNotAllowed(Role::Camera));
+    assert_eq!(judged(&upper(asserts()), &lower(asserts())), Ok(()));
+    for (name, others) in [
+        ("anyPolicy", policies(&["2.5.29.32.0"])),
+        ("another role", policies(&["2.25.1586047359.2.2"])),
+        ("the arc of the roles", policies(&["2.25.1586047359.2"])),
+        ("an arc below the role", policies(&["2.25.1586047359.2.1.1"])),
+        ("the role as a qualifier", tlv(0x30, &[&tlv(0x30, &[&oid("1.2.3.4"), &tlv(0x30, &[&tlv(0x30, &[&oid(camera), &[5, 0]])])])])),
+    ] {
+        assert_eq!(judged(&upper(others.clone()), &lower(asserts())), missing, "{name} above");
+        assert_eq!(judged(&upper(asserts()), &lower(others)), missing, "{name} below");
+    }
+    assert_eq!(judged(&upper(asserts()).without(POLICIES), &lower(asserts())), missing, "no policies above");
+    assert_eq!(judged(&upper(asserts()), &lower(asserts()).without(POLICIES)), missing, "no policies below");
+    // What the root asserts gives nothing to those below it.
+    let root = Forgery::authority(&city).replace(SUBJECT_KEY, tlv(4, &[city.root.subject_key_identifier()])).without(AUTHORITY_KEY);
+    let mut root = root.replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff]]));
+    (root.subject, root.public_key) = (city.root.subject_der().to_vec(), key(1).public_key().to_spki_der());
+    let root = parse(&root, 1);
+    assert!(root.has_role(Role::Camera));
+    let chain = [parse(&lower(asserts()), 2), parse(&upper(policies(&["1.2.3"])), 1)];
+    assert_eq!(judge(&leaf, &chain, &[root], NOON), missing);
+}
+
+/// An authority that was certified anew with the same key, for more: neither certificate stands in the other's way.
+#[test]
+fn of_two_certificates_of_an_authority_the_one_that_will_do_is_taken() {
+    let city = City::new();
+    let narrow = parse(&Forgery::authority(&city).replace(POLICIES, policies(&["2.25.1586047359.2.3"])), 1);
+    let mut expired = Forgery::authority(&city);
+    expired.not_after = tlv(0x17, &[b"260601000000Z"]);
+    let expired = parse(&expired, 1);
+    for chain in [[narrow.clone(), city.issuing.clone()], [city.issuing.clone(), narrow.clone()], [expired, city.issuing.clone()]] {
+        assert_eq!(judge(&city.camera(), &chain, city.roots(), NOON), Ok(()));
+    }
+    assert_eq!(judge(&city.camera(), &[narrow], city.roots(), NOON), Err(PathError::RoleNotAllowed(Role::Camera)));
+}
+
 #[test]
 fn an_identity_of_another_trust_domain_is_refused() {
     let city = City::new();
