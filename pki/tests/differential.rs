@@ -99,7 +99,7 @@ const BELOW: &[Level] = &[Leaf, Authority];
 
 const PROFILE: Difference = WeRefuse("our profiles are closed: what has another form is nobody's certificate here");
 const IDENTITY: Difference = WeRefuse("identities and trust domains are ours");
-const SUITE: Difference = WeRefuse("one suite: ECDSA P-384 with SHA-384");
+const SUITE: Difference = WeRefuse("suites are closed, and cameras have keys on curves");
 const CONSTRAINTS: Difference = WeRefuse("what constrains names or policies is refused, since it is not processed");
 const ROLES: Difference = WeRefuse("anyPolicy gives no role: an authority says which roles it may give");
 
@@ -301,6 +301,16 @@ const DEFECTS: &[Defect] = &[
         at: &[Leaf],
         apply: |c, l| {
             c.levels[l].public_key = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5").unwrap();
+        },
+        difference: Same,
+    },
+    Defect {
+        name: "an RSA key",
+        at: &[Leaf],
+        apply: |c, l| {
+            let public = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/attestation/ek-rsa-public.bin")).unwrap();
+            let numbers = tlv(0x30, &[&tlv(2, &[&[0], &public[58..]]), &[2, 3, 1, 0, 1]]);
+            c.levels[l].public_key = tlv(0x30, &[&tlv(0x30, &[&oid("1.2.840.113549.1.1.1"), &[5, 0]]), &tlv(3, &[&[0], &numbers])]);
         },
         difference: SUITE,
     },
