@@ -43,6 +43,10 @@ test: packages ## everything that must hold
 	@export EXHIBIT_TEST_ALL=1; $(CARGO) build --locked --workspace --bins
 	@export EXHIBIT_TEST_ALL=1; $(CARGO) test --locked --workspace
 
+.PHONY: fuzz
+fuzz: ## every parser under libFuzzer, FUZZ_SECONDS each (default 300); needs a nightly toolchain
+	@scripts/fuzz.sh
+
 .PHONY: check
 check: packages ## format, clippy without warnings, licences, documentation, tidy
 	@cargo fmt --check

@@ -5,6 +5,7 @@
 mod authorities;
 #[path = "../common/mod.rs"]
 mod common;
+mod corpus;
 mod dated;
 mod defects;
 mod devices;

@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("exhibit-cli", &["exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-program", "exhibit-tlog"]),
     ("exhibit-e2e", &["exhibit-camera-core", "exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog", "exhibit-tpm"]),
     ("exhibit-power-loss", &[]),
+    ("exhibit-fuzz", &["exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
     ("exhibit-tidy", &[]),
 ];
 
