@@ -1,21 +1,21 @@
-//! Wraps: CMS AuthEnvelopedData (RFC 5083), AES-256-GCM, to P-384 recipients (ephemeral-static ECDH, sha384kdf, aes256-wrap; RFC 5753), and
-//! the key packages in them, whose content names log, stream and epoch.
+//! Wraps: CMS AuthEnvelopedData (RFC 5083), AES-256-GCM, to recipients on P-384 or P-256 (ephemeral-static ECDH, aes256-wrap; RFC 5753) and
+//! with RSA cards (RSA-OAEP), and the key packages in them, whose content names log, stream and epoch.
 //!
 //! It does not know who ought to be a recipient, nor where a private key lives. Byte level: docs/formats/envelope.md.
 
+mod agreement;
 mod form;
 mod package;
+mod recipient;
 
 use aes_gcm::{Aes256Gcm, KeyInit, Tag, aead::AeadInOut};
-use aes_kw::AesKw;
-use der::Encode;
 use exhibit_pki::{Certificate, KeyPurpose, SoftwareSigner};
-use p384::{PublicKey, SecretKey, elliptic_curve::sec1::ToSec1Point};
-use sha2::Sha384;
 use zeroize::Zeroizing;
 
-use form::{Form, POINT_BYTES, Recipient, WRAPPED_KEY_BYTES, recipient_name};
+use agreement::Curve;
+use form::Form;
 pub use package::{KeyPackage, STREAMS_MAX, StreamKeys};
+use recipient::{Recipient, WRAPPED_KEY_BYTES, WrappedKey, recipient_name};
 
 /// An envelope has at most this many recipients.
 pub const RECIPIENTS_MAX: usize = 64;
@@ -25,10 +25,18 @@ pub const CONTENT_BYTES_MAX: usize = 8 << 20;
 /// Draws cryptographic randomness: fills the slice.
 pub type Entropy<'a> = &'a mut dyn FnMut(&mut [u8]);
 
-/// Opens wraps: the private half of a wrapping certificate, wherever it is.
-pub trait KeyAgreement {
-    /// The raw ECDH secret (48-byte x coordinate) with an uncompressed SEC 1 point on P-384. `open` has checked that it is on the curve.
-    fn agree(&self, peer_sec1: &[u8]) -> Result<Zeroizing<[u8; 48]>, EnvelopeError>;
+/// Opens wraps: the private half of a wrapping certificate, wherever it is: a file, a card, a token. One kind of key does one of the two.
+pub trait UnwrappingKey {
+    /// The raw ECDH secret (the x coordinate: 48 bytes on P-384, 32 on P-256) with an uncompressed SEC 1 point. `open` has checked that it is
+    /// on the curve.
+    fn agree(&self, _peer_sec1: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+        Err(EnvelopeError::Key("it does not do key agreement".to_owned()))
+    }
+    /// What is under RSAES-OAEP (RFC 8017 section 7.1.2) with SHA-256, MGF1 of SHA-256 and no label. Whatever is wrong with it is
+    /// `EnvelopeError::Authentication`, told in one time and one way, since which check failed tells an attacker what it holds (Manger).
+    fn decrypt_oaep_sha256(&self, _encrypted: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+        Err(EnvelopeError::Key("it does not decrypt with RSA".to_owned()))
+    }
 }
 
 /// Why an envelope was not sealed or did not open.
@@ -40,6 +48,9 @@ pub enum EnvelopeError {
     /// It opened, and its content is not a key package (docs/formats/keys.md).
     #[error("the envelope does not hold keys of this project: {0}")]
     Package(&'static str),
+    /// One of its recipients is of a kind that there is room for (RFC 9629), and that this version does not know.
+    #[error("a recipient of the envelope uses a key encapsulation (RFC 9629), which this version does not know: try a newer one")]
+    UnknownRecipient,
     /// None of its recipients is this certificate.
     #[error("the envelope is not addressed to this certificate")]
     NotARecipient,
@@ -63,7 +74,8 @@ pub enum EnvelopeError {
     Entropy,
 }
 
-/// Seals `content` to the wrapping certificates `recipients` (1 to 64). Draws a content key, a nonce and one ephemeral key per recipient.
+/// Seals `content` to the wrapping certificates `recipients` (1 to 64). Draws a content key and a nonce, and for each recipient an
+/// ephemeral key or OAEP's seed.
 pub fn seal(content: &[u8], recipients: &[Certificate], entropy: Entropy<'_>) -> Result<Vec<u8>, EnvelopeError> {
     if recipients.is_empty() || recipients.len() > RECIPIENTS_MAX {
         return Err(EnvelopeError::RecipientCount(recipients.len()));
@@ -72,7 +84,7 @@ pub fn seal(content: &[u8], recipients: &[Certificate], entropy: Entropy<'_>) ->
         return Err(EnvelopeError::TooLong);
     }
     let mut content_key = Zeroizing::new([0; KEY_BYTES]);
-    entropy(&mut *content_key);
+    draw(&mut *content_key, &mut *entropy)?;
     let mut nonce = [0; NONCE_BYTES];
     entropy(&mut nonce);
 
@@ -92,16 +104,12 @@ pub fn seal(content: &[u8], recipients: &[Certificate], entropy: Entropy<'_>) ->
 }
 
 /// Opens an envelope with the key of `certificate`.
-pub fn open(envelope: &[u8], certificate: &Certificate, key: &dyn KeyAgreement) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+pub fn open(envelope: &[u8], certificate: &Certificate, key: &dyn UnwrappingKey) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
     demand_wrapping(certificate)?;
     let form = Form::parse(envelope)?;
     let name = recipient_name(certificate)?;
     let recipient = form.recipients.iter().find(|recipient| recipient.name == name).ok_or(EnvelopeError::NotARecipient)?;
-    // A point off the curve would let whoever wrote the envelope learn the private key bit by bit; no key of any kind is shown one.
-    PublicKey::from_sec1_bytes(&recipient.ephemeral).map_err(|_| EnvelopeError::Malformed("an ephemeral key is not a point on P-384"))?;
-    let shared = key.agree(&recipient.ephemeral)?;
-    let mut content_key = Zeroizing::new([0; KEY_BYTES]);
-    key_wrap(&shared).unwrap_key(&recipient.wrapped_key, &mut *content_key).map_err(|_| EnvelopeError::Authentication)?;
+    let content_key = unwrap_for(certificate, recipient, key)?;
     let mut content = Zeroizing::new(form.ciphertext);
     cipher(&content_key)
         .decrypt_inout_detached(&form.nonce.into(), b"", content.as_mut_slice().into(), &Tag::from(form.tag))
@@ -120,37 +128,83 @@ pub fn is_addressed_to(envelope: &[u8], certificate: &Certificate) -> Result<boo
     Ok(Form::parse(envelope)?.recipients.iter().any(|recipient| recipient.name == name))
 }
 
-impl KeyAgreement for SoftwareSigner {
-    fn agree(&self, peer_sec1: &[u8]) -> Result<Zeroizing<[u8; 48]>, EnvelopeError> {
-        SoftwareSigner::agree(self, peer_sec1).map_err(|error| EnvelopeError::Key(error.to_string()))
+impl UnwrappingKey for SoftwareSigner {
+    fn agree(&self, peer_sec1: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+        let secret = SoftwareSigner::agree(self, peer_sec1).map_err(|error| EnvelopeError::Key(error.to_string()))?;
+        Ok(Zeroizing::new(secret.to_vec()))
     }
 }
 
-/// RFC 5753 section 3.1: an ephemeral key of this recipient's own, so that no two recipients' keys have anything in common.
+/// The content key, wrapped for the holder of a certificate.
 fn wrap_for(certificate: &Certificate, content_key: &[u8; KEY_BYTES], entropy: Entropy<'_>) -> Result<Recipient, EnvelopeError> {
     demand_wrapping(certificate)?;
-    let not_for_wrapping = || EnvelopeError::NotForWrapping(certificate.common_name().to_owned());
-    let public_key = PublicKey::from_sec1_bytes(certificate.public_key().as_bytes()).map_err(|_| not_for_wrapping())?;
-    let mut scalar = Zeroizing::new([0; SCALAR_BYTES]);
-    entropy(&mut *scalar);
-    // Zero or not below n: that happens once in 2^190 draws, so it is the generator that failed.
-    let ephemeral = SecretKey::from_slice(&*scalar).map_err(|_| EnvelopeError::Entropy)?;
-    let shared = ephemeral.diffie_hellman(&public_key);
-    let mut secret = Zeroizing::new([0; SECRET_BYTES]);
-    secret.copy_from_slice(shared.raw_secret_bytes());
-    let mut wrapped_key = [0; WRAPPED_KEY_BYTES];
-    key_wrap(&secret).wrap_key(content_key, &mut wrapped_key).expect("a key of 32 bytes wraps into 40 (RFC 3394)");
-    let point = ephemeral.public_key().to_sec1_point(false);
-    let point: [u8; POINT_BYTES] = point.as_bytes().try_into().expect("an uncompressed point on P-384 has 97 bytes");
-    Ok(Recipient { name: recipient_name(certificate)?, ephemeral: point, wrapped_key })
+    let key = match Curve::of(certificate.public_key()) {
+        Some(curve) => agree_for(certificate, curve, content_key, entropy)?,
+        None => {
+            let mut seed = Zeroizing::new([0; OAEP_SEED_BYTES]);
+            draw(&mut *seed, entropy)?;
+            let encrypted =
+                certificate.public_key().encrypt_oaep_sha256(content_key, &seed).expect("it is an RSA key, which takes 32 bytes");
+            WrappedKey::Transport { encrypted }
+        }
+    };
+    Ok(Recipient { name: recipient_name(certificate)?, key })
 }
 
-/// RFC 5753 section 7.2: the ANSI X9.63 KDF over the shared secret, bound to the use of its result.
-fn key_wrap(shared: &[u8; SECRET_BYTES]) -> AesKw<aes::Aes256> {
-    let info = form::SharedInfo::for_aes256_wrap().to_der().expect("constants encode");
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    ansi_x963_kdf::derive_key_into::<Sha384>(shared, &info, &mut *key).expect("one block of SHA-384 is within the limits of the KDF");
-    AesKw::new_from_slice(&*key).expect("the key of AES-256 has 32 bytes")
+/// RFC 5753 section 3.1: an ephemeral key of this recipient's own, so that no two recipients' keys have anything in common.
+fn agree_for(
+    certificate: &Certificate,
+    curve: Curve,
+    content_key: &[u8; KEY_BYTES],
+    entropy: Entropy<'_>,
+) -> Result<WrappedKey, EnvelopeError> {
+    let mut scalar = Zeroizing::new(vec![0; curve.scalar_bytes()]);
+    for _ in 0..SCALAR_DRAWS {
+        draw(&mut scalar, &mut *entropy)?;
+        let Some((ephemeral, shared)) = curve.agree(&scalar, certificate.public_key().as_bytes()) else { continue };
+        let mut wrapped = [0; WRAPPED_KEY_BYTES];
+        curve.key_wrap(&shared).wrap_key(content_key, &mut wrapped).expect("a key of 32 bytes wraps into 40 (RFC 3394)");
+        return Ok(WrappedKey::Agreement { curve, ephemeral, wrapped });
+    }
+    Err(EnvelopeError::Entropy)
+}
+
+/// The content key of a recipient; the private key is used last.
+fn unwrap_for(
+    certificate: &Certificate,
+    recipient: &Recipient,
+    key: &dyn UnwrappingKey,
+) -> Result<Zeroizing<[u8; KEY_BYTES]>, EnvelopeError> {
+    let mut content_key = Zeroizing::new([0; KEY_BYTES]);
+    match (&recipient.key, Curve::of(certificate.public_key())) {
+        (WrappedKey::Agreement { curve, ephemeral, wrapped }, Some(own)) if *curve == own => {
+            // A point off the curve would let whoever wrote the envelope learn the private key bit by bit; no key of any kind is shown one.
+            if !curve.is_point(ephemeral) {
+                return Err(EnvelopeError::Malformed("an ephemeral key is not a point on its curve"));
+            }
+            let shared = key.agree(ephemeral)?;
+            if shared.len() != curve.scalar_bytes() {
+                return Err(EnvelopeError::Key("its shared secret is not as long as the curve's".to_owned()));
+            }
+            curve.key_wrap(&shared).unwrap_key(wrapped, &mut *content_key).map_err(|_| EnvelopeError::Authentication)?;
+        }
+        (WrappedKey::Transport { encrypted }, None) => {
+            let decrypted = key.decrypt_oaep_sha256(encrypted)?;
+            if decrypted.len() != KEY_BYTES {
+                return Err(EnvelopeError::Authentication);
+            }
+            content_key.copy_from_slice(&decrypted);
+        }
+        _ => return Err(EnvelopeError::Malformed("a recipient's key is not wrapped for the kind of key that its certificate has")),
+    }
+    Ok(content_key)
+}
+
+/// Draws a secret. That all its bytes are the same happens once in 2^248 draws, so it is the generator that failed.
+fn draw(secret: &mut [u8], entropy: Entropy<'_>) -> Result<(), EnvelopeError> {
+    entropy(secret);
+    let differing = secret.iter().fold(0, |differing, byte| differing | (byte ^ secret[0]));
+    if differing == 0 { Err(EnvelopeError::Entropy) } else { Ok(()) }
 }
 
 fn demand_wrapping(certificate: &Certificate) -> Result<(), EnvelopeError> {
@@ -170,6 +224,7 @@ fn cipher(key: &[u8; KEY_BYTES]) -> Aes256Gcm {
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
-const SCALAR_BYTES: usize = 48;
-/// An x coordinate on P-384.
-const SECRET_BYTES: usize = 48;
+/// SHA-256's.
+const OAEP_SEED_BYTES: usize = 32;
+/// A draw of 32 bytes is not below the order of P-256 once in 2^32 times; four in a row are the generator's fault.
+const SCALAR_DRAWS: usize = 4;

@@ -54,3 +54,11 @@ fn signed_statements_are_as_documented() {
     }
     assert_eq!(examples, 3, "one for each suite");
 }
+
+#[test]
+fn the_envelope_to_cards_is_as_documented() {
+    let page = read("../docs/formats/envelope.md");
+    let example = page.split("`evidence/tests/vectors/envelope-cards.der`").nth(1).unwrap();
+    let envelope = fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/envelope-cards.der")).unwrap();
+    check("envelope-cards.der", &envelope, &example.lines().filter_map(row).collect::<Vec<_>>());
+}

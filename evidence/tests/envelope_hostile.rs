@@ -17,7 +17,7 @@ use const_oid::db::{rfc5753, rfc5911, rfc5912};
 use der::asn1::{Any, BitString, OctetString, SetOfVec};
 use der::{Decode, Encode, Tag};
 use envelope_support::{CONTENT, entropy, ephemeral, kari, key, parse, recipient, sealed_for_two, write};
-use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, KeyAgreement, open, recipient_count, seal};
+use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, UnwrappingKey, open, recipient_count, seal};
 use exhibit_pki::Signer;
 use proptest::prelude::*;
 use spki::AlgorithmIdentifierOwned;
@@ -42,8 +42,12 @@ fn misaddressed(edit: impl FnOnce(&mut KeyAgreeRecipientInfo)) -> Vec<u8> {
 /// A key that must not be asked.
 struct Untouched(Cell<bool>);
 
-impl KeyAgreement for Untouched {
-    fn agree(&self, _: &[u8]) -> Result<Zeroizing<[u8; 48]>, EnvelopeError> {
+impl UnwrappingKey for Untouched {
+    fn agree(&self, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+        self.0.set(true);
+        Err(EnvelopeError::Key("asked".to_owned()))
+    }
+    fn decrypt_oaep_sha256(&self, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
         self.0.set(true);
         Err(EnvelopeError::Key("asked".to_owned()))
     }
@@ -144,11 +148,11 @@ fn same_serial_of_another_issuer() {
 fn point_not_on_the_curve() {
     let mut point = key(20).public_key().as_bytes().to_vec();
     point[96] ^= 1;
-    assert_malformed(&with_point(&point), "not a point on P-384");
+    assert_malformed(&with_point(&point), "not a point on its curve");
     let zeros = [&[4][..], &[0; 96]].concat();
-    assert_malformed(&with_point(&zeros), "not a point on P-384");
+    assert_malformed(&with_point(&zeros), "not a point on its curve");
     let beyond_the_field = [&[4][..], &[0xff; 96]].concat();
-    assert_malformed(&with_point(&beyond_the_field), "not a point on P-384");
+    assert_malformed(&with_point(&beyond_the_field), "not a point on its curve");
 }
 
 #[test]
@@ -157,7 +161,7 @@ fn point_at_infinity_compressed_hybrid_or_of_another_curve() {
     assert_malformed(&with_point(&[0]), "uncompressed point");
     assert_malformed(&with_point(&[]), "uncompressed point");
     assert_malformed(&with_point(&[&[2 + (point[96] & 1)], &point[1..49]].concat()), "uncompressed point");
-    assert_malformed(&with_point(&[&[6 + (point[96] & 1)], &point[1..]].concat()), "not a point on P-384");
+    assert_malformed(&with_point(&[&[6 + (point[96] & 1)], &point[1..]].concat()), "not a point on its curve");
     let generator_of_p256 = hex::decode(concat!(
         "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
         "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
@@ -167,13 +171,14 @@ fn point_at_infinity_compressed_hybrid_or_of_another_curve() {
 
 #[test]
 fn point_declared_to_be_on_another_curve() {
-    for curve in [rfc5912::SECP_256_R_1, rfc5912::SECP_521_R_1] {
+    let (of_another_length, unknown) = ("uncompressed point on its curve", "declared to be on P-384 or P-256");
+    for (curve, because) in [(rfc5912::SECP_256_R_1, of_another_length), (rfc5912::SECP_521_R_1, unknown)] {
         let envelope = misaddressed(|info| {
             let public_key = ephemeral(info).public_key.clone();
             let algorithm = AlgorithmIdentifierOwned { oid: rfc5912::ID_EC_PUBLIC_KEY, parameters: Some(Any::from(&curve)) };
             info.originator = OriginatorIdentifierOrKey::OriginatorKey(OriginatorPublicKey { algorithm, public_key });
         });
-        assert_malformed(&envelope, "declared to be on P-384");
+        assert_malformed(&envelope, because);
     }
 }
 
@@ -275,7 +280,7 @@ fn recipient_without_an_ephemeral_key_or_without_agreement() {
         };
         enveloped.recip_infos = RecipientInfos::try_from(vec![RecipientInfo::Ktri(info)]).unwrap();
     });
-    assert_malformed(&by_transport, "does not use key agreement");
+    assert_malformed(&by_transport, "under RSA PKCS #1 v1.5");
 }
 
 #[test]

@@ -4,32 +4,22 @@
 
 use cms::{
     authenveloped_data::AuthEnvelopedData,
-    cert::IssuerAndSerialNumber,
     content_info::{CmsVersion, ContentInfo},
-    enveloped_data::{
-        EncryptedContentInfo, KeyAgreeRecipientIdentifier, KeyAgreeRecipientInfo, OriginatorIdentifierOrKey, OriginatorPublicKey,
-        RecipientEncryptedKey, RecipientInfo, RecipientInfos,
-    },
+    enveloped_data::{EncryptedContentInfo, RecipientInfos},
 };
-use const_oid::db::{rfc5753::DH_SINGLE_PASS_STD_DH_SHA_384_KDF_SCHEME, rfc5911, rfc5912};
+use const_oid::db::rfc5911;
 use der::{
     Any, AnyRef, Decode, Encode, Header, Reader, Sequence, SliceReader, Tag, Tagged,
-    asn1::{BitString, Int, ObjectIdentifier, OctetString},
+    asn1::{ObjectIdentifier, OctetString},
 };
-use exhibit_pki::Certificate;
 use spki::AlgorithmIdentifierOwned;
 
-use super::{CONTENT_BYTES_MAX, EnvelopeError, NONCE_BYTES, RECIPIENTS_MAX, TAG_BYTES};
+use super::{CONTENT_BYTES_MAX, EnvelopeError, NONCE_BYTES, RECIPIENTS_MAX, TAG_BYTES, recipient::Recipient};
 
-/// Uncompressed, on P-384.
-pub(super) const POINT_BYTES: usize = 97;
-/// 32 bytes and 8 of integrity check (RFC 3394).
-pub(super) const WRAPPED_KEY_BYTES: usize = 40;
-/// One recipient takes about 300 bytes and its issuer's name, which our own authorities keep short.
+/// One recipient takes 200 to 600 bytes and its issuer's name, which our own authorities keep short.
 const RECIPIENT_BYTES_MAX: usize = 1024;
 const RECIPIENTS_BYTES_MAX: usize = RECIPIENTS_MAX * RECIPIENT_BYTES_MAX;
 const ENVELOPE_BYTES_MAX: usize = CONTENT_BYTES_MAX + RECIPIENTS_BYTES_MAX + 1024;
-const KEY_LENGTH_BITS: u32 = 256;
 
 /// What varies from one envelope to the next.
 pub(super) struct Form {
@@ -37,22 +27,6 @@ pub(super) struct Form {
     pub nonce: [u8; NONCE_BYTES],
     pub ciphertext: Vec<u8>,
     pub tag: [u8; TAG_BYTES],
-}
-
-/// What varies from one recipient to the next.
-pub(super) struct Recipient {
-    pub name: IssuerAndSerialNumber,
-    /// Uncompressed SEC 1; not checked to be on the curve.
-    pub ephemeral: [u8; POINT_BYTES],
-    pub wrapped_key: [u8; WRAPPED_KEY_BYTES],
-}
-
-/// RFC 5753 section 7.2; no user keying material, since the ephemeral key is fresh.
-#[derive(Sequence)]
-pub(super) struct SharedInfo {
-    key_info: AlgorithmIdentifierOwned,
-    #[asn1(context_specific = "2", tag_mode = "EXPLICIT")]
-    key_length_bits: OctetString,
 }
 
 /// RFC 5084 section 3.2. The default of 12 for the length of the tag is never used, so it is not declared.
@@ -127,64 +101,6 @@ impl Form {
     }
 }
 
-impl Recipient {
-    fn read(info: &RecipientInfo) -> Result<Self, EnvelopeError> {
-        let RecipientInfo::Kari(info) = info else {
-            return Err(EnvelopeError::Malformed("a recipient does not use key agreement"));
-        };
-        let OriginatorIdentifierOrKey::OriginatorKey(originator) = &info.originator else {
-            return Err(EnvelopeError::Malformed("a recipient has no ephemeral key"));
-        };
-        if originator.algorithm != p384_key() {
-            return Err(EnvelopeError::Malformed("an ephemeral key is not declared to be on P-384"));
-        }
-        let point = originator.public_key.as_bytes().and_then(|point| point.try_into().ok());
-        let ephemeral = point.ok_or(EnvelopeError::Malformed("an ephemeral key is not an uncompressed point on P-384"))?;
-        let [RecipientEncryptedKey { rid: KeyAgreeRecipientIdentifier::IssuerAndSerialNumber(name), enc_key }] =
-            info.recipient_enc_keys.as_slice()
-        else {
-            return Err(EnvelopeError::Malformed("a recipient is not named by issuer and serial number, alone"));
-        };
-        let wrapped_key = enc_key.as_bytes().try_into().map_err(|_| EnvelopeError::Malformed("a wrapped key is not 40 bytes long"))?;
-        Ok(Self { name: name.clone(), ephemeral, wrapped_key })
-    }
-
-    fn to_info(&self) -> der::Result<RecipientInfo> {
-        let name = KeyAgreeRecipientIdentifier::IssuerAndSerialNumber(self.name.clone());
-        Ok(RecipientInfo::Kari(KeyAgreeRecipientInfo {
-            version: CmsVersion::V3,
-            originator: OriginatorIdentifierOrKey::OriginatorKey(OriginatorPublicKey {
-                algorithm: p384_key(),
-                public_key: BitString::from_bytes(&self.ephemeral)?,
-            }),
-            ukm: None,
-            key_enc_alg: AlgorithmIdentifierOwned {
-                oid: DH_SINGLE_PASS_STD_DH_SHA_384_KDF_SCHEME,
-                parameters: Some(Any::encode_from(&aes256_wrap())?),
-            },
-            recipient_enc_keys: vec![RecipientEncryptedKey { rid: name, enc_key: OctetString::new(self.wrapped_key)? }],
-        }))
-    }
-}
-
-impl SharedInfo {
-    /// The shared secret becomes a key of 256 bits for aes256-wrap and nothing else.
-    pub fn for_aes256_wrap() -> Self {
-        let key_length_bits = OctetString::new(KEY_LENGTH_BITS.to_be_bytes()).expect("four bytes are an octet string");
-        Self { key_info: aes256_wrap(), key_length_bits }
-    }
-}
-
-/// How a certificate is named among recipients.
-pub(super) fn recipient_name(certificate: &Certificate) -> Result<IssuerAndSerialNumber, EnvelopeError> {
-    let unnamable = |_| EnvelopeError::Key("the certificate's issuer and serial number can not be written".to_owned());
-    let serial = Int::new(certificate.serial()).and_then(|serial| serial.to_der()).map_err(unnamable)?;
-    Ok(IssuerAndSerialNumber {
-        issuer: Decode::from_der(certificate.issuer_der()).map_err(unnamable)?,
-        serial_number: Decode::from_der(&serial).map_err(unnamable)?,
-    })
-}
-
 /// The outermost parts, borrowed: their sizes are judged before anything is built from them. Lengths of what encloses them are not
 /// compared with what is there; writing the form again and comparing does that.
 struct Layout<'a> {
@@ -209,13 +125,4 @@ impl<'a> Layout<'a> {
         reader.finish()?;
         Ok(Self { recipients, content, tag })
     }
-}
-
-fn p384_key() -> AlgorithmIdentifierOwned {
-    AlgorithmIdentifierOwned { oid: rfc5912::ID_EC_PUBLIC_KEY, parameters: Some(Any::from(&rfc5912::SECP_384_R_1)) }
-}
-
-/// Its parameters are absent (RFC 3565 section 2.3.2).
-fn aes256_wrap() -> AlgorithmIdentifierOwned {
-    AlgorithmIdentifierOwned { oid: rfc5911::ID_AES_256_WRAP, parameters: None }
 }

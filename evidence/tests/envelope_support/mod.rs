@@ -10,8 +10,8 @@ use der::asn1::Any;
 use der::{Decode, Encode};
 use exhibit_evidence::envelope::seal;
 use exhibit_pki::{
-    Certificate, EndEntity, Identity, Issuance, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp, TrustDomain, issue_end_entity,
-    issue_issuing_ca, issue_root,
+    Certificate, EndEntity, Identity, Issuance, KeyPurpose, PublicKey, Role, Signer, SoftwareSigner, Timestamp, TrustDomain,
+    issue_end_entity, issue_issuing_ca, issue_root,
 };
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -39,13 +39,17 @@ pub fn issuance(serial: u8) -> Issuance {
 
 /// The certificate of `user/u<number>`, whose key is `key(number)`.
 pub fn certificate(number: u8, purpose: KeyPurpose) -> Certificate {
+    certify(number, purpose, key(number).public_key())
+}
+
+/// The certificate of `user/u<number>` with a key of any suite.
+pub fn certify(number: u8, purpose: KeyPurpose, public_key: &PublicKey) -> Certificate {
     let (root_key, issuing_key) = (key(1), key(2));
     let root = issue_root("City root", &TrustDomain::parse("city.example").unwrap(), &root_key, &issuance(1)).unwrap();
     let roles = [Role::Custodian];
     let issuing = issue_issuing_ca("City issuing", issuing_key.public_key(), &roles, &root, &root_key, &issuance(2)).unwrap();
     let identity = Identity::parse(&format!("spiffe://city.example/user/u{number}")).unwrap();
-    let holder = key(number);
-    let entity = EndEntity { identity: &identity, public_key: holder.public_key(), purpose, roles: &roles, server_names: &[] };
+    let entity = EndEntity { identity: &identity, public_key, purpose, roles: &roles, server_names: &[] };
     issue_end_entity(&entity, &issuing, &issuing_key, &issuance(number)).unwrap()
 }
 
