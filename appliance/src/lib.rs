@@ -7,6 +7,7 @@ pub mod appliance;
 pub mod chronicle;
 pub mod config;
 pub mod ingest;
+pub mod maintain;
 pub mod query;
 pub mod registry;
 pub mod rows;

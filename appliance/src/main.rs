@@ -2,6 +2,8 @@
 //!
 //! Reads arguments, wires, runs; all else is in the library.
 
+mod operate;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,8 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use exhibit_appliance::serve::{Addresses, serve};
-use exhibit_appliance::setup::{Folder, NewLog, now};
+use exhibit_appliance::setup::{Folder, NewLog, now, predecessor};
+use exhibit_evidence::Anchor;
 use exhibit_pki::Identity;
 use exhibit_program::{Documentation, EXIT_CANNOT, version};
 use serde_json::json;
@@ -24,7 +27,7 @@ use tracing_subscriber::EnvFilter;
 ///   exhibit-appliance create-log --state S --origin city.example/log/1 --chain chain.pem --root root.pem
 ///   exhibit-appliance serve --state S
 ///
-/// Exit codes: 0 as asked, 2 it could not be done, 64 wrong use. RUST_LOG sets what is logged to standard error (default: info).
+/// Exit codes: 0 as asked, 1 a check says no (fsck, repair, restore), 2 it could not be done, 64 wrong use. RUST_LOG sets what is logged to standard error (default: info).
 #[derive(Parser)]
 #[command(name = "exhibit-appliance", version = version(), verbatim_doc_comment)]
 struct Arguments {
@@ -63,6 +66,12 @@ enum Command {
         /// The trusted roots (PEM).
         #[arg(long)]
         root: PathBuf,
+        /// The anchor of a log that this one goes on for, after a disaster or by plan: genesis names it.
+        #[arg(long, requires = "last_checkpoint")]
+        predecessor: Option<PathBuf>,
+        /// The predecessor's last signed checkpoint that is known: what it had beyond is lost.
+        #[arg(long, requires = "predecessor")]
+        last_checkpoint: Option<PathBuf>,
     },
     /// Print the anchor.
     Anchor {
@@ -83,10 +92,12 @@ enum Command {
         public: Option<SocketAddr>,
     },
     #[command(flatten)]
+    Operate(operate::Operate),
+    #[command(flatten)]
     Documentation(Documentation),
 }
 
-type Failure = Box<dyn std::error::Error>;
+pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let arguments = match exhibit_program::arguments::<Arguments>() {
@@ -97,7 +108,7 @@ fn main() -> ExitCode {
     let for_people = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(for_people).with_writer(std::io::stderr).init();
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("exhibit-appliance: {error}");
             ExitCode::from(EXIT_CANNOT)
@@ -105,9 +116,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), Failure> {
+fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments { json, command } = arguments;
-    match command {
+    let done: Result<(), Failure> = match command {
+        Command::Operate(command) => return operate::operate(command, json),
         Command::Init { state, identity, server_name } => {
             let request = Folder::new(&state).init(&identity)?;
             let names: Vec<_> = server_name.iter().map(|name| format!("--server-name {name}")).collect();
@@ -115,9 +127,13 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             let text = format!("Keys, {} and a sample configuration are made.\nNext: {sign} --out {}", request.display(), in_state(&state));
             print(json, &json!({ "event": "initialised", "request": request, "server_names": server_name }), &text)
         }
-        Command::CreateLog { state, origin, chain, root } => {
+        Command::CreateLog { state, origin, chain, root, predecessor: before, last_checkpoint } => {
             let (chain_pem, root_pem) = (read(&chain)?, read(&root)?);
-            let new = NewLog { origin: &origin, chain_pem: &chain_pem, root_pem: &root_pem, now: now() };
+            let predecessor = match (before, last_checkpoint) {
+                (Some(anchor), Some(checkpoint)) => Some(predecessor(&Anchor::parse(read(&anchor)?.as_bytes())?, &read(&checkpoint)?)?),
+                _ => None,
+            };
+            let new = NewLog { origin: &origin, chain_pem: &chain_pem, root_pem: &root_pem, predecessor, now: now() };
             let anchor = Folder::new(&state).create_log(&new)?;
             print(json, &serde_json::from_str(&anchor.to_json())?, anchor.to_json().trim_end())
         }
@@ -137,7 +153,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             });
             Ok(serve(folder, config, Arc::new(now), fatal, |addresses| ready(json, addresses))?)
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn in_state(state: &Path) -> String {
@@ -156,7 +173,7 @@ fn ready(as_json: bool, Addresses { intake, public }: Addresses) {
     }
 }
 
-fn print(as_json: bool, json: &serde_json::Value, text: &str) -> Result<(), Failure> {
+pub(crate) fn print(as_json: bool, json: &serde_json::Value, text: &str) -> Result<(), Failure> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     if as_json {

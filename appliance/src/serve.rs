@@ -15,6 +15,7 @@ use crate::api::server::Bound;
 use crate::appliance::{Appliance, Fatal};
 use crate::chronicle::{ChronicleError, Clock};
 use crate::config::Config;
+use crate::maintain::control;
 use crate::setup::{Folder, SetupError};
 use crate::tls::{TlsConfigs, TlsError};
 
@@ -61,9 +62,9 @@ impl Running {
     /// Opens and listens. Everything that can be wrong with the folder is told here.
     pub async fn start(folder: Folder, config: Config, clock: Clock, fatal: Fatal) -> Result<Self, ServeError> {
         let opened = spawn_blocking({
-            let config = config.clone();
+            let (config, opened_folder) = (config.clone(), folder.clone());
             move || -> Result<_, ServeError> {
-                let (appliance, credentials) = Appliance::open(&folder, &config, clock, fatal)?;
+                let (appliance, credentials) = Appliance::open(&opened_folder, &config, clock, fatal)?;
                 appliance.chronicle.start(exhibit_program::version())?;
                 Ok((Arc::new(appliance), TlsConfigs::new(&credentials)?))
             }
@@ -78,7 +79,8 @@ impl Running {
         let (intake, intake_address) = bind(config.intake, tls.intake, true).await?;
         let (public, public_address) = bind(config.public, tls.public, false).await?;
         let (drain, draining) = watch::channel(false);
-        let listeners = [intake, public].into_iter().map(|bound| tokio::spawn(bound.serve(appliance.clone(), draining.clone()))).collect();
+        let listeners = [intake, public].into_iter().map(|bound| tokio::spawn(bound.serve(appliance.clone(), draining.clone())));
+        let listeners = listeners.chain(control::serve(folder, appliance.clone(), draining.clone())).collect();
         Ok(Self { addresses: Addresses { intake: intake_address, public: public_address }, appliance, drain, listeners })
     }
 

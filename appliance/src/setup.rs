@@ -8,13 +8,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use exhibit_evidence::{Anchor, AnchorError, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body};
+use exhibit_evidence::{Anchor, AnchorError, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body, body::Predecessor};
 use exhibit_ledger::{Ledger, LedgerError, Options, SealedFile};
 use exhibit_pki::{
     AwsLc, Certificate, CertificateError, Identity, KeyPurpose, PathError, Role, Signer, SignerError, SoftwareSigner, Subject, Timestamp,
     build_request_pem, validate_path,
 };
-use exhibit_tlog::{EMPTY_ROOT, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteError, NoteSigner};
+use exhibit_tlog::{CheckpointError, EMPTY_ROOT, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteError, NoteSigner};
 use zeroize::Zeroizing;
 
 use crate::chronicle::own_candidate;
@@ -30,8 +30,12 @@ const ROOT: &str = "root.pem";
 const ANCHOR: &str = "anchor.json";
 /// Seeds of the note keys, hex.
 const NOTE_KEYS: [&str; 2] = ["note-ed25519.key", "note-ml-dsa-44.key"];
-const LEDGER: &str = "ledger";
-const VAULT: &str = "vault";
+/// The ledger's folder.
+pub const LEDGER: &str = "ledger";
+/// The vault's.
+pub const VAULT: &str = "vault";
+/// What is no secret, and needed to go on.
+pub const PUBLIC_FILES: [&str; 6] = [ANCHOR, CERTIFICATE, CHAIN, ROOT, REQUEST, CONFIG];
 /// A P-384 scalar is above n, or 0, with a chance of 2^-190: a second failure is not chance.
 const KEY_DRAWS_MAX: usize = 2;
 
@@ -95,6 +99,12 @@ pub enum SetupError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Neither a backup nor a mirror.
+    #[error("{0} is neither a backup (with ledger/) nor a mirror (with tile/)")]
+    NoSource(PathBuf),
+    /// The last checkpoint of a predecessor.
+    #[error("the predecessor's last checkpoint: {0}")]
+    Predecessor(CheckpointError),
     /// What is on the ledger does not fit the folder.
     #[error("the ledger does not fit this folder: {0}")]
     OtherLog(&'static str),
@@ -114,8 +124,16 @@ pub struct NewLog<'a> {
     pub chain_pem: &'a str,
     /// The trusted roots, PEM.
     pub root_pem: &'a str,
+    /// The log that it goes on for, and its last head that is known.
+    pub predecessor: Option<Predecessor>,
     /// Now.
     pub now: Timestamp,
+}
+
+/// The predecessor that an anchor and a signed checkpoint of its log describe.
+pub fn predecessor(anchor: &Anchor, last_checkpoint: &str) -> Result<Predecessor, SetupError> {
+    let head = anchor.verifier.verify(last_checkpoint).map_err(SetupError::Predecessor)?;
+    Ok(Predecessor { log: anchor.log, head: Head { size: head.size, root: head.root } })
 }
 
 /// The appliance's certificate, its key and the certificates around it.
@@ -134,6 +152,21 @@ impl Folder {
     /// A folder, which need not exist yet.
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The ledger's folder.
+    pub fn ledger_path(&self) -> PathBuf {
+        self.path.join(LEDGER)
+    }
+
+    /// The vault's folder.
+    pub fn vault_path(&self) -> PathBuf {
+        self.path.join(VAULT)
     }
 
     /// Makes keys, a request for a certificate and a sample configuration. Gives back the request's path.
@@ -174,11 +207,11 @@ impl Folder {
         let signers = self.note_signers(new.origin)?;
         let verifier =
             LogVerifier { origin: new.origin.to_owned(), keys: signers.iter().map(|signer| signer.verifier_key().clone()).collect() };
-        let genesis = genesis(&credentials, &verifier, new.now)?;
+        let genesis = genesis(&credentials, &verifier, new)?;
         let vault = self.vault()?;
         let der = credentials.certificate.der();
         vault.put(Object::Attachment(Hash(*credentials.certificate.fingerprint())), der)?;
-        let ledger = self.open_ledger(new.origin, signers, &self.config()?)?;
+        let ledger = Ledger::open(&self.ledger_path(), self.options(new.origin, &self.config()?)?)?;
         let admission = ledger.append(own_candidate(&genesis, None, Some(&credentials.certificate), Vec::new()))?;
         let anchor = Anchor { log: admission.place.leaf, verifier, roots: credentials.roots, policy: Default::default() };
         self.write_new(ANCHOR, anchor.to_json().as_bytes())?;
@@ -227,21 +260,32 @@ impl Folder {
         Ok(Arc::new(LocalVault::open(&self.path.join(VAULT))?))
     }
 
+    /// The vault for reading, also while it is in use.
+    pub fn vault_as_it_is(&self) -> Arc<dyn Vault> {
+        LocalVault::as_it_is(&self.vault_path())
+    }
+
     /// The ledger that `create_log` began.
     pub fn ledger(&self, origin: &str, config: &Config) -> Result<Ledger, SetupError> {
         if !self.path.join(LEDGER).exists() {
             return Err(SetupError::OtherLog("there is none: run `exhibit-appliance create-log` first"));
         }
-        self.open_ledger(origin, self.note_signers(origin)?, config)
+        Ok(Ledger::open(&self.ledger_path(), self.options(origin, config)?)?)
     }
 
-    fn open_ledger(&self, origin: &str, signers: Vec<Arc<dyn NoteSigner>>, config: &Config) -> Result<Ledger, SetupError> {
-        let clock = Arc::new(|| now().unix_s());
+    /// What the ledger is opened with.
+    pub fn options(&self, origin: &str, config: &Config) -> Result<Options, SetupError> {
+        let signers = self.note_signers(origin)?;
         let keys = signers.iter().map(|signer| signer.verifier_key().clone()).collect();
-        let seal = SealedFile::new(&self.path.join(&config.head_seal), LogVerifier { origin: origin.to_owned(), keys });
+        let seal = self.head_seal(config, &LogVerifier { origin: origin.to_owned(), keys });
+        let clock = Arc::new(|| now().unix_s());
         let batch_entries_max = config.batch_entries_max;
-        let options = Options { origin: origin.to_owned(), signers, clock, batch_entries_max, seal: Some(Arc::new(seal)) };
-        Ok(Ledger::open(&self.path.join(LEDGER), options)?)
+        Ok(Options { origin: origin.to_owned(), signers, clock, batch_entries_max, seal: Some(Arc::new(seal)) })
+    }
+
+    /// What keeps the newest head outside of the ledger's folder.
+    pub fn head_seal(&self, config: &Config, log: &LogVerifier) -> SealedFile {
+        SealedFile::new(&self.path.join(&config.head_seal), log.clone())
     }
 
     fn note_signers(&self, origin: &str) -> Result<Vec<Arc<dyn NoteSigner>>, SetupError> {
@@ -289,23 +333,23 @@ impl Folder {
     }
 }
 
-fn genesis(credentials: &Credentials, verifier: &LogVerifier, now: Timestamp) -> Result<SignedStatement, SetupError> {
+fn genesis(credentials: &Credentials, verifier: &LogVerifier, new: &NewLog<'_>) -> Result<SignedStatement, SetupError> {
     let certificate = &credentials.certificate;
     let subject = &certificate.identity().expect("credentials are those of an appliance").subject;
-    let stream = StreamName::parse(&format!("{subject}/log/{}", now.compact()));
+    let stream = StreamName::parse(&format!("{subject}/log/{}", new.now.compact()));
     let statement = Statement {
         log: Hash([0; 32]),
         stream: stream.map_err(|_| SetupError::OwnCertificate("has an id that no stream can bear".to_owned()))?,
         seq: 0,
         prev: Hash([0; 32]),
-        issued: now,
+        issued: new.now,
         observed: Head { size: 0, root: EMPTY_ROOT },
         body: Body::Genesis(body::Genesis {
             origin: verifier.origin.clone(),
             keys: verifier.keys.iter().map(ToString::to_string).collect(),
             roots: credentials.roots.iter().map(|root| *root.fingerprint()).collect(),
             witness_policy: String::new(),
-            predecessor: None,
+            predecessor: new.predecessor.clone(),
             attachments: vec![AttachmentRef::of("certificate", certificate.der(), false)],
         }),
     };

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use common::*;
 use exhibit_appliance::appliance::Appliance;
 use exhibit_appliance::config::Config;
-use exhibit_appliance::setup::{Folder, NewLog, SetupError, now};
-use exhibit_evidence::Anchor;
+use exhibit_appliance::setup::{Folder, NewLog, SetupError, now, predecessor};
+use exhibit_evidence::{Anchor, Body, SignedStatement};
+use exhibit_ledger::source::{LedgerFolder, Source};
 use exhibit_pki::{Identity, Role};
+use exhibit_tlog::tile::BundleId;
 
 const ORIGIN: &str = "city.example/log/1";
 
@@ -31,7 +33,7 @@ fn certified(folder: &Path, pki: &Pki) -> Folder {
 
 fn create(state: &Folder, pki: &Pki) -> Result<Anchor, SetupError> {
     let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
-    state.create_log(&NewLog { origin: ORIGIN, chain_pem: &chain_pem, root_pem: &root_pem, now: now() })
+    state.create_log(&NewLog { origin: ORIGIN, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() })
 }
 
 fn open(state: &Folder) -> Result<(), String> {
@@ -75,6 +77,28 @@ fn a_log_begins_once_with_genesis_and_is_opened_again() {
     open(&state).unwrap();
     assert!(matches!(create(&state, &pki), Err(SetupError::Exists(_))), "a second log was begun over the first");
     open(&state).unwrap();
+}
+
+#[test]
+fn a_successor_names_its_predecessor_and_the_last_head_that_is_known() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pki = Pki::new(1 << 40);
+    let first = create(&certified(folder.path(), &pki), &pki).unwrap();
+    let last = LedgerFolder::open(&folder.path().join("ledger")).unwrap().checkpoint().unwrap();
+    let known = predecessor(&first, &last).unwrap();
+    assert_eq!((known.log, known.head.size), (first.log, 1));
+
+    let state = certified(elsewhere.path(), &pki);
+    let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
+    let new =
+        NewLog { origin: "city.example/log/2", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(known.clone()), now: now() };
+    let second = state.create_log(&new).unwrap();
+    assert_ne!(second.log, first.log);
+    let genesis = LedgerFolder::open(&elsewhere.path().join("ledger")).unwrap().entries(BundleId { index: 0, width: 1 });
+    let genesis = SignedStatement::parse(genesis[0].as_ref().unwrap()).unwrap();
+    assert!(matches!(&genesis.statement().body, Body::Genesis(genesis) if genesis.predecessor == Some(known)));
+    open(&state).unwrap();
+    assert!(matches!(predecessor(&second, &last), Err(SetupError::Predecessor(_))), "a head of another log");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::sync::PoisonError;
 
-use exhibit_evidence::{Body, Statement, VerifiedStatement, exchange::Admitted};
+use exhibit_evidence::{Body, SignedStatement, Statement, VerifiedStatement, exchange::Admitted};
 use exhibit_ledger::{Admission, Candidate, EntryPlace, LedgerError, Refusal as LedgerRefusal};
 use exhibit_tlog::{Checkpoint, LogProof};
 
@@ -12,7 +12,7 @@ use super::contents::{self, Contents};
 use super::{Answered, contradict, refuse_vault, rules};
 use crate::api::problem::{Kind, Refusal};
 use crate::appliance::Appliance;
-use crate::registry::RegistryError;
+use crate::registry::{Registry, RegistryError};
 use crate::rows::{BLOCK_ENTRIES, Indexed};
 use crate::vault::{Object, Staged};
 
@@ -44,7 +44,7 @@ impl Complete {
             let before = appliance.registry.stream(&statement.stream)?;
             rules::check(&self.verified, before.as_ref(), &appliance.registry, appliance.now())?;
         }
-        let candidate = candidate(appliance, &self.verified, &contents)?;
+        let candidate = candidate(&appliance.registry, self.verified.signed(), &contents)?;
         let admission = appliance.ledger.append(candidate).map_err(|error| refuse(appliance, &self.verified, error))?;
         let Admission { place, new, .. } = admission;
         tracing::info!(index = place.index, stream = %statement.stream, seq = statement.seq, kind = statement.type_name(), new, "admitted");
@@ -52,9 +52,9 @@ impl Complete {
     }
 }
 
-fn candidate(appliance: &Appliance, verified: &VerifiedStatement, contents: &Contents) -> Result<Candidate, RegistryError> {
-    let (signed, statement) = (verified.signed(), verified.statement());
-    let registry = &appliance.registry;
+/// What a statement becomes on the ledger, with its index rows.
+pub fn candidate(registry: &Registry, signed: &SignedStatement, contents: &Contents) -> Result<Candidate, RegistryError> {
+    let statement = signed.statement();
     let is_segment = matches!(statement.body, Body::Segment(_));
     // The first introduction counts, for ever: a later one must not move a certificate behind what it has signed.
     let certificate = match &contents.certificate {

@@ -15,6 +15,8 @@ use super::{Object, Staged, StoredObject, Vault, VaultError};
 const STAGING: &str = "staging";
 const PAYLOADS: &str = "payloads";
 const ATTACHMENTS: &str = "attachments";
+/// The folders that objects lie in, below one for each first byte of their hashes.
+pub const OBJECT_FOLDERS: [&str; 2] = [PAYLOADS, ATTACHMENTS];
 
 /// A vault in a folder.
 pub struct LocalVault<F: FileLayer = LocalFiles> {
@@ -32,6 +34,24 @@ impl LocalVault {
     /// Opens or creates the vault in `folder`, and removes what an earlier process had staged and not committed.
     pub fn open(folder: &Path) -> Result<Self, VaultError> {
         Self::open_with(folder, LocalFiles)
+    }
+}
+
+impl LocalVault {
+    /// A vault for reading only, which may be in use: nothing is made or removed.
+    pub fn as_it_is(folder: &Path) -> Arc<dyn Vault> {
+        let shared = Shared { files: LocalFiles, folder: folder.to_owned(), staged: AtomicU64::new(0) };
+        Arc::new(Self { shared: Arc::new(shared) })
+    }
+
+    /// Removes an object that may be there, durably.
+    pub fn remove(folder: &Path, object: Object) -> Result<(), VaultError> {
+        let path = path_in(folder, object);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => removed.map_err(VaultError::Write)?,
+        }
+        LocalFiles.sync_folder(path.parent().expect("objects lie in folders")).map_err(VaultError::Sync)
     }
 }
 
@@ -64,12 +84,16 @@ fn create_folders(folder: &Path) -> io::Result<()> {
 
 impl<F> Shared<F> {
     fn path_of(&self, object: Object) -> PathBuf {
-        let (kind, hash) = match object {
-            Object::Payload(hash) => (PAYLOADS, hash),
-            Object::Attachment(hash) => (ATTACHMENTS, hash),
-        };
-        self.folder.join(kind).join(hex::encode(&hash.0[..1])).join(hash.to_string())
+        path_in(&self.folder, object)
     }
+}
+
+fn path_in(folder: &Path, object: Object) -> PathBuf {
+    let (kind, hash) = match object {
+        Object::Payload(hash) => (PAYLOADS, hash),
+        Object::Attachment(hash) => (ATTACHMENTS, hash),
+    };
+    folder.join(kind).join(hex::encode(&hash.0[..1])).join(hash.to_string())
 }
 
 impl<F: FileLayer> Vault for LocalVault<F> {

@@ -130,7 +130,7 @@ impl World {
         let certificate = pki.sign_request(&request, &[Role::Appliance], &["localhost", "127.0.0.1"]);
         std::fs::write(folder.path().join("state/appliance.pem"), certificate.to_pem()).unwrap();
         let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
-        let new = NewLog { origin: "city.example/log/1", chain_pem: &chain_pem, root_pem: &root_pem, now: now() };
+        let new = NewLog { origin: "city.example/log/1", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() };
         let anchor = state.create_log(&new).unwrap();
         let ahead_ms = Arc::new(AtomicU64::new(0));
         let fatal = Arc::default();

@@ -12,7 +12,7 @@ use exhibit_e2e::{
 const PROGRAMS: [(&str, &[&str]); 4] = [
     ("exhibit", &["identity", "pin", "recipients", "share", "streams", "fetch", "export", "verify", "completions", "manual"]),
     ("exhibit-authority", &["init", "sign"]),
-    ("exhibit-appliance", &["init", "create-log", "anchor", "serve"]),
+    ("exhibit-appliance", &["init", "create-log", "anchor", "serve", "fsck", "backup", "repair", "restore", "seal"]),
     ("exhibit-camera-agent", &["enrol", "install", "run"]),
 ];
 
@@ -92,6 +92,8 @@ fn what_is_missing_is_named_with_what_to_do() {
         ("exhibit-authority", vec!["sign", "--dir", "no-pki", "--csr", "a.csr", "--role", "camera", "--out", "a.pem"], &["no-pki"]),
         ("exhibit-appliance", vec!["serve", "--state", "no-state"], &["no-state"]),
         ("exhibit-appliance", vec!["anchor", "--state", "no-state"], &["no-state", "anchor.json"]),
+        ("exhibit-appliance", vec!["fsck", "--state", "no-state"], &["no-state", "anchor.json"]),
+        ("exhibit-appliance", vec!["restore", "--state", "no-state", "--from", "no-backup"], &["no-state"]),
         (
             "exhibit-camera-agent",
             vec!["run", "--state", "no-state", "--source", "test:", "--appliance", "127.0.0.1:1", "--tcti", "swtpm:host=127.0.0.1,port=1"],

@@ -1,0 +1,174 @@
+//! The commands of an operator: fsck, backup, repair, restore, seal.
+//!
+//! It reads arguments and prints; the work is in the library's `maintain`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use clap::Subcommand;
+use exhibit_appliance::maintain::backup::{Backup, back_up};
+use exhibit_appliance::maintain::control;
+use exhibit_appliance::maintain::fsck::{CheckOptions, check};
+use exhibit_appliance::maintain::restore::restore;
+use exhibit_appliance::setup::Folder;
+use exhibit_ledger::HeadSeal;
+use exhibit_ledger::fsck::{Damage, Progress};
+use exhibit_program::{EXIT_CANNOT, EXIT_NO};
+use serde_json::json;
+
+use crate::{Failure, print};
+
+#[derive(Subcommand)]
+pub enum Operate {
+    /// Re-hash every entry, tile, chain, attachment and ciphertext, and name what is damaged. Changes nothing; may run beside `serve`.
+    ///
+    /// Exit codes: 0 nothing is damaged, 1 something is, 2 it could not be checked, or not to the end.
+    Fsck {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+        /// Read at most so many MiB a second, so that a serving appliance is not slowed down.
+        #[arg(long)]
+        mib_per_s: Option<u64>,
+        /// Threads that read and hash [default: one for each core].
+        #[arg(long)]
+        threads: Option<usize>,
+        /// Keep in this file how far the check has come, and go on from there if it is there.
+        #[arg(long)]
+        progress_file: Option<PathBuf>,
+    },
+    /// Copy ledger and vault as of one moment into a new folder; through `serve` if it runs. Keys are not copied: keep them in a safe.
+    Backup {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+        /// The new folder. On the same file system the copy is made of hard links: copy it on from there.
+        folder: PathBuf,
+    },
+    /// Make a damaged ledger and vault whole again from themselves, backups and mirrors. What was there is set aside.
+    ///
+    /// Exit codes: 0 all is whole, 1 something is still damaged (it is named), 2 it could not be done.
+    Repair {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+        /// A backup, or a mirror in the layout of C2SP tlog-tiles (repeat for more).
+        #[arg(long)]
+        from: Vec<PathBuf>,
+    },
+    /// Put a lost appliance back from backups and mirrors, into a state folder that has its keys. See docs/operations.md.
+    ///
+    /// Refuses where nothing outside of the backup tells the log's newest head: going on from an older one would fork the log.
+    /// Exit codes: 0 all is whole, 1 something is missing (it is named), 2 it could not be done.
+    Restore {
+        /// The folder that holds the appliance's keys, and will hold its state.
+        #[arg(long)]
+        state: PathBuf,
+        /// A backup, or a mirror in the layout of C2SP tlog-tiles (repeat for more).
+        #[arg(long, required = true)]
+        from: Vec<PathBuf>,
+    },
+    /// Print the sealed head, below which `serve` refuses to start.
+    Seal {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+        /// Seal the ledger's present head instead, on your word that it is the newest: when the seal was lost, or moves to another place.
+        #[arg(long)]
+        accept_present_head: bool,
+    },
+}
+
+/// Runs one of the commands.
+pub fn operate(command: Operate, json: bool) -> Result<ExitCode, Failure> {
+    match command {
+        Operate::Fsck { state, mib_per_s, threads, progress_file } => {
+            let bytes_per_s = mib_per_s.map(|mib| mib.saturating_mul(1024 * 1024));
+            let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+            let stop = AtomicBool::new(false);
+            let options = CheckOptions { threads, bytes_per_s, state_file: progress_file, progress: &tell, stop: &stop };
+            let report = check(&Folder::new(&state), &options)?;
+            let whole =
+                if report.damages.is_empty() { "nothing is damaged".to_owned() } else { format!("{} damaged", report.damages.len()) };
+            let text = format!("{}{} of {} entries checked: {whole}", lines(&report.damages), report.entries, report.head.size);
+            let line = json!({
+                "event": "checked", "size": report.head.size, "root": report.head.root.to_string(), "entries": report.entries,
+                "complete": report.is_complete, "damages": damages_json(&report.damages),
+            });
+            print(json, &line, &text)?;
+            Ok(match (report.damages.is_empty(), report.is_complete) {
+                (false, _) => ExitCode::from(EXIT_NO),
+                (true, false) => ExitCode::from(EXIT_CANNOT),
+                (true, true) => ExitCode::SUCCESS,
+            })
+        }
+        Operate::Backup { state, folder } => {
+            let Backup { size, objects } = backup(&Folder::new(&state), &std::path::absolute(&folder)?)?;
+            let line = json!({ "event": "backed-up", "folder": folder, "size": size, "objects": objects });
+            print(json, &line, &format!("{size} entries and {objects} objects are in {}", folder.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Operate::Repair { state, from } | Operate::Restore { state, from } => make_whole(&state, &from, json),
+        Operate::Seal { state, accept_present_head } => seal(&Folder::new(&state), accept_present_head, json),
+    }
+}
+
+/// By whoever has the ledger open, or by ourselves.
+fn backup(folder: &Folder, to: &Path) -> Result<Backup, Failure> {
+    match control::ask_for_backup(folder, to)? {
+        Some(done) => Ok(done?),
+        None => {
+            let ledger = folder.ledger(&folder.anchor()?.verifier.origin, &folder.config()?)?;
+            Ok(back_up(folder, &ledger, to)?)
+        }
+    }
+}
+
+fn make_whole(state: &Path, from: &[PathBuf], json: bool) -> Result<ExitCode, Failure> {
+    let folder = Folder::new(state);
+    let progress = |entries, entries_total| tell(Progress { entries, entries_total, bytes: 0 });
+    let done = restore(&folder, &folder.config()?, from, &progress)?;
+    let aside = done.set_aside.as_ref().map(|path| format!("\nWhat was there is in {}", path.display())).unwrap_or_default();
+    let left = if done.left.is_empty() { "nothing is damaged".to_owned() } else { format!("{} damaged", done.left.len()) };
+    let text = format!("{}{} entries, {} objects put back: {left}{aside}", lines(&done.left), done.size, done.objects);
+    let line = json!({
+        "event": "restored", "size": done.size, "objects": done.objects, "set_aside": done.set_aside, "damages": damages_json(&done.left),
+    });
+    print(json, &line, &text)?;
+    Ok(if done.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
+}
+
+fn seal(folder: &Folder, accept_present_head: bool, json: bool) -> Result<ExitCode, Failure> {
+    let (anchor, config) = (folder.anchor()?, folder.config()?);
+    let seal = folder.head_seal(&config, &anchor.verifier);
+    if accept_present_head {
+        let options = exhibit_ledger::Options { seal: None, ..folder.options(&anchor.verifier.origin, &config)? };
+        let ledger = exhibit_ledger::Ledger::open(&folder.ledger_path(), options)?;
+        let (note, head) = ledger.checkpoint().ok_or("the ledger is empty")?;
+        seal.write(&head, &note)?;
+    }
+    let head = seal.read()?.ok_or("nothing is sealed")?;
+    let line = json!({ "event": "sealed", "size": head.size, "root": head.root.to_string() });
+    print(json, &line, &format!("{} entries, root {}", head.size, head.root))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lines(damages: &[Damage]) -> String {
+    damages.iter().map(|damage| format!("damaged: {} {}: {}\n", damage.part, damage.name, damage.defect)).collect()
+}
+
+fn damages_json(damages: &[Damage]) -> serde_json::Value {
+    damages.iter().map(|damage| json!({ "part": damage.part, "name": damage.name, "defect": damage.defect })).collect()
+}
+
+/// For people who watch; a log gets no line a second.
+fn tell(progress: Progress) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{} of {} entries ", progress.entries, progress.entries_total);
+        if progress.entries == progress.entries_total {
+            eprintln!();
+        }
+    }
+}
