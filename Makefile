@@ -40,6 +40,8 @@ clean-demo: ## removes everything that the demo made
 
 .PHONY: test
 test: packages ## everything that must hold
+	@# Where it can not be had, what needs it says that it was skipped.
+	@scripts/wasm-targets.sh || true
 	@export EXHIBIT_TEST_ALL=1; $(CARGO) build --locked --workspace --bins
 	@export EXHIBIT_TEST_ALL=1; $(CARGO) test --locked --workspace
 

@@ -43,6 +43,17 @@ pub enum Grade {
     Bad,
 }
 
+impl Grade {
+    /// The exit code of whatever judges (DESIGN section 7): 0 it holds as far as demanded, 1 it does not, 2 undecided.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Good | Self::NotDemanded => 0,
+            Self::Bad => 1,
+            Self::Undecided => 2,
+        }
+    }
+}
+
 /// Where in the evidence a finding is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Place {
@@ -319,6 +330,11 @@ impl Verdict {
     pub fn with_times(mut self, times: Vec<SegmentTime>) -> Self {
         self.times = times;
         self
+    }
+
+    /// As JSON, for programs (docs/formats/bundle.md): what `exhibit verify --json` prints.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a verdict is plain data")
     }
 
     /// The findings on one axis, worst first.

@@ -87,7 +87,7 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
         println!("\nThe bundle is {}; it plays as:", command.out.display());
         working.iter().for_each(|file| println!("  {}", command.out.join(&file.path).display()));
     }
-    Ok(verify::exit_code(&verdict))
+    Ok(verdict.grade.exit_code())
 }
 
 /// Signs the export and puts it on the ledger before the bundle is whole: nobody exports without a trace.

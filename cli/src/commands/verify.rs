@@ -6,7 +6,6 @@ use clap::Args;
 use exhibit_evidence::verdict::{Axis, Grade, Place, SegmentTime, TimeBound, Verdict};
 use exhibit_evidence::verify::verify;
 use exhibit_pki::signature::AwsLc;
-use exhibit_program::{EXIT_CANNOT, EXIT_NO, EXIT_OK};
 
 use crate::bundle_folder::BundleFolder;
 use crate::failure::Failure;
@@ -31,11 +30,11 @@ pub fn run(command: &Command, json: bool) -> Result<u8, Failure> {
     };
     let verdict = judge(&command.bundle, anchor_path)?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&verdict).expect("a verdict is plain data"));
+        println!("{}", verdict.to_json());
     } else {
         print!("{}", table(&verdict, &command.bundle.display().to_string()));
     }
-    Ok(exit_code(&verdict))
+    Ok(verdict.grade.exit_code())
 }
 
 /// Judges the bundle in a folder.
@@ -49,15 +48,6 @@ pub fn judge(bundle: &std::path::Path, anchor_path: &std::path::Path) -> Result<
         ));
     }
     verify(&folder, &anchor, &AwsLc).map_err(|error| Failure::Cannot(error.to_string()))
-}
-
-/// 0 holds, 1 does not, 2 undecided.
-pub fn exit_code(verdict: &Verdict) -> u8 {
-    match verdict.grade {
-        Grade::Good | Grade::NotDemanded => EXIT_OK,
-        Grade::Undecided => EXIT_CANNOT,
-        Grade::Bad => EXIT_NO,
-    }
 }
 
 /// A table of findings for people.

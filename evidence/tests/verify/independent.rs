@@ -2,37 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use exhibit_evidence::Anchor;
-use exhibit_evidence::bundle::fragment_path;
 use exhibit_evidence::verdict::{Finding, FindingKind, Grade};
-use exhibit_evidence::verify::verify;
-use exhibit_pki::signature::RustCrypto;
-use exhibit_tlog::Hash;
 
-use crate::defects::{DEFECTS, WRONGS};
-use crate::synthetic::{CAMERA_STREAM, Case, Recording, other_note_key};
+use crate::trials::{Trial, trials};
 
 /// Debian's own, which finds Debian's `cryptography`.
 const PYTHON: &str = "/usr/bin/python3";
 
 /// A verdict as far as two verifiers must agree: the exit code, and the kinds of what was found.
 type Judged = (u64, BTreeSet<String>);
-
-/// A bundle in a folder, and what our verifier says of it.
-struct Trial {
-    name: String,
-    place: PathBuf,
-    ours: Judged,
-}
-
-/// Bundles to be judged by both.
-struct Trials {
-    root: tempfile::TempDir,
-    all: Vec<Trial>,
-}
 
 #[test]
 fn the_independent_verifier_agrees_on_every_bundle() {
@@ -44,75 +25,23 @@ fn the_independent_verifier_agrees_on_every_bundle() {
     }
     let trials = trials();
     let theirs = independent_verdicts(&trials.all);
-    let disagreements: Vec<_> = trials.all.iter().zip(&theirs).filter(|(trial, theirs)| trial.ours != **theirs).collect();
+    let disagreements: Vec<_> = trials.all.iter().zip(&theirs).filter(|(trial, theirs)| ours(trial) != **theirs).collect();
     for (trial, theirs) in &disagreements {
-        eprintln!("{}: ours {:?}, theirs {theirs:?}", trial.name, trial.ours);
+        eprintln!("{}: ours {:?}, theirs {theirs:?}", trial.name, ours(trial));
     }
     assert!(disagreements.is_empty(), "the two verifiers disagree on {} of {} bundles", disagreements.len(), trials.all.len());
     let codes: BTreeSet<u64> = theirs.iter().map(|(code, _)| *code).collect();
     assert_eq!(codes, BTreeSet::from([0, 1, 2]), "good, bad and undecided bundles belong among those that were compared");
 }
 
-fn trials() -> Trials {
-    let mut trials = Trials { root: tempfile::tempdir().unwrap(), all: Vec::new() };
-    trials.add("untouched", &Case::new(), |_| ());
-    for (defect, spoil, _) in DEFECTS {
-        let mut case = Case::new();
-        spoil(&mut case);
-        trials.add(defect, &case, |_| ());
-    }
-    for (wrong, how, _) in WRONGS {
-        trials.add(wrong, &Case::recorded(*how), |_| ());
-    }
-    for late_ms in [1_000, 1_001] {
-        let how = Recording { late: Some((3, late_ms)), ..Recording::default() };
-        trials.add(&format!("a segment begins {late_ms} ms late"), &Case::recorded(how), |_| ());
-    }
-    let mut case = Case::new();
-    case.manifest.segments.retain(|segment| segment.seq != 3);
-    case.export();
-    trials.add("a segment is withheld", &case, |_| ());
-    let mut case = Case::new();
-    case.file(&fragment_path(CAMERA_STREAM, 3, 1))[4] ^= 1;
-    trials.add("a byte of a fragment is changed", &case, |_| ());
-    let case = Case::new();
-    trials.add("the anchor is another log's", &case, |anchor| anchor.log = Hash([7; 32]));
-    trials.add("the anchor has another key", &case, |anchor| anchor.verifier.keys = vec![other_note_key()]);
-    trials.add("the anchor has one key more", &case, |anchor| anchor.verifier.keys.push(other_note_key()));
-    trials.add("the anchor has another origin", &case, |anchor| anchor.verifier.origin.push('2'));
-    trials.add("the anchor trusts another root", &case, |anchor| {
-        anchor.roots = vec![crate::synthetic::foreign_root()];
-    });
-    for manifest in [&b"{}"[..], b"", b"\xff", b"{\"type\":\"exhibit-bundle/v2\"}"] {
-        let mut case = Case::new();
-        *case.file("manifest.json") = manifest.to_vec();
-        trials.add("the manifest is none", &case, |_| ());
-    }
-    trials
-}
-
-impl Trials {
-    /// Adds a case, judged by its log's anchor as `change` leaves that.
-    fn add(&mut self, name: &str, case: &Case, change: fn(&mut Anchor)) {
-        let mut anchor = case.log.anchor();
-        change(&mut anchor);
-        let place = self.root.path().join(self.all.len().to_string());
-        case.files.write_to(&place.join("bundle"));
-        std::fs::write(place.join("anchor.json"), anchor.to_json()).unwrap();
-        let ours = match verify(&case.files, &anchor, &RustCrypto) {
-            Err(_) => (2, BTreeSet::new()),
-            Ok(verdict) => (exit_code(verdict.grade), verdict.findings.iter().filter(|finding| tells(finding)).map(kind_name).collect()),
-        };
-        self.all.push(Trial { name: name.to_owned(), place, ours });
-    }
-}
-
-/// The exit codes of `exhibit verify`.
-fn exit_code(grade: Grade) -> u64 {
-    match grade {
-        Grade::Good | Grade::NotDemanded => 0,
-        Grade::Bad => 1,
-        Grade::Undecided => 2,
+/// What ours says, as far as both must agree.
+fn ours(trial: &Trial) -> Judged {
+    match &trial.ours {
+        Err(_) => (2, BTreeSet::new()),
+        Ok(verdict) => {
+            let told = verdict.findings.iter().filter(|finding| tells(finding));
+            (verdict.grade.exit_code().into(), told.map(kind_name).collect())
+        }
     }
 }
 

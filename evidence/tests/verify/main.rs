@@ -13,6 +13,9 @@ mod independent;
 mod revoked;
 mod soft_tpm;
 mod synthetic;
+mod trials;
+#[cfg(not(target_family = "wasm"))]
+mod webassembly;
 mod witnessed;
 
 use defects::{DEFECTS, WRONGS};

@@ -1,0 +1,80 @@
+//! Bundles in folders, good, bad and not to be judged, with what our verifier says of each: for other verifiers to agree with.
+
+use std::path::PathBuf;
+
+use exhibit_evidence::Anchor;
+use exhibit_evidence::bundle::fragment_path;
+use exhibit_evidence::verdict::Verdict;
+use exhibit_evidence::verify::{CannotJudge, verify};
+use exhibit_pki::signature::RustCrypto;
+use exhibit_tlog::Hash;
+
+use crate::defects::{DEFECTS, WRONGS};
+use crate::synthetic::{CAMERA_STREAM, Case, Files, Recording, other_note_key};
+
+/// A bundle in a folder, and what our verifier says of it.
+pub struct Trial {
+    pub name: String,
+    /// Holds `anchor.json` and the folder `bundle`.
+    pub place: PathBuf,
+    pub files: Files,
+    pub ours: Result<Verdict, CannotJudge>,
+}
+
+/// Bundles to be judged by several.
+pub struct Trials {
+    root: tempfile::TempDir,
+    pub all: Vec<Trial>,
+}
+
+/// Every synthetic bundle: each defect and each wrong, anchors that do not fit, and what is no bundle.
+pub fn trials() -> Trials {
+    let mut trials = Trials { root: tempfile::tempdir().unwrap(), all: Vec::new() };
+    trials.add("untouched", &Case::new(), |_| ());
+    for (defect, spoil, _) in DEFECTS {
+        let mut case = Case::new();
+        spoil(&mut case);
+        trials.add(defect, &case, |_| ());
+    }
+    for (wrong, how, _) in WRONGS {
+        trials.add(wrong, &Case::recorded(*how), |_| ());
+    }
+    for late_ms in [1_000, 1_001] {
+        let how = Recording { late: Some((3, late_ms)), ..Recording::default() };
+        trials.add(&format!("a segment begins {late_ms} ms late"), &Case::recorded(how), |_| ());
+    }
+    let mut case = Case::new();
+    case.manifest.segments.retain(|segment| segment.seq != 3);
+    case.export();
+    trials.add("a segment is withheld", &case, |_| ());
+    let mut case = Case::new();
+    case.file(&fragment_path(CAMERA_STREAM, 3, 1))[4] ^= 1;
+    trials.add("a byte of a fragment is changed", &case, |_| ());
+    let case = Case::new();
+    trials.add("the anchor is another log's", &case, |anchor| anchor.log = Hash([7; 32]));
+    trials.add("the anchor has another key", &case, |anchor| anchor.verifier.keys = vec![other_note_key()]);
+    trials.add("the anchor has one key more", &case, |anchor| anchor.verifier.keys.push(other_note_key()));
+    trials.add("the anchor has another origin", &case, |anchor| anchor.verifier.origin.push('2'));
+    trials.add("the anchor trusts another root", &case, |anchor| {
+        anchor.roots = vec![crate::synthetic::foreign_root()];
+    });
+    for manifest in [&b"{}"[..], b"", b"\xff", b"{\"type\":\"exhibit-bundle/v2\"}"] {
+        let mut case = Case::new();
+        *case.file("manifest.json") = manifest.to_vec();
+        trials.add("the manifest is none", &case, |_| ());
+    }
+    trials
+}
+
+impl Trials {
+    /// Adds a case, judged by its log's anchor as `change` leaves that.
+    fn add(&mut self, name: &str, case: &Case, change: fn(&mut Anchor)) {
+        let mut anchor = case.log.anchor();
+        change(&mut anchor);
+        let place = self.root.path().join(self.all.len().to_string());
+        case.files.write_to(&place.join("bundle"));
+        std::fs::write(place.join("anchor.json"), anchor.to_json()).unwrap();
+        let ours = verify(&case.files, &anchor, &RustCrypto);
+        self.all.push(Trial { name: name.to_owned(), place, files: case.files.clone(), ours });
+    }
+}

@@ -1,0 +1,130 @@
+// Judges a bundle in a folder with the WebAssembly verifier, in Node.js 18 or later. Needs no package.
+//
+//   node verify.mjs verifier.wasm anchor.json bundle/     prints the JSON of `exhibit verify --json`; exit code 0, 1 or 2
+//   node verify.mjs verifier.wasm --many                  judges each `anchor<TAB>bundle` line of standard input; one line of JSON each
+//
+// It knows folders and memory; what is judged, and how, is the module's. docs/formats/verifier-wasm.md describes the interface.
+
+import fs from "node:fs";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+const ABSENT = -1n;
+const UNREADABLE = -2n;
+
+/** The module judges bundles; `files` has `open(path)` and `list()`, which answer a BigInt, and `read(Uint8Array)`, a number. */
+export class Verifier {
+  #module;
+
+  constructor(bytes) {
+    this.#module = new WebAssembly.Module(bytes);
+  }
+
+  /** A fresh instance for each bundle: nothing that one bundle did to its memory meets the next. */
+  judge(anchor, files) {
+    let exports;
+    const memory = (address, length) => new Uint8Array(exports.memory.buffer, address >>> 0, length >>> 0);
+    const imports = {
+      open: (address, length) => files.open(new TextDecoder().decode(memory(address, length))),
+      list: () => files.list(),
+      read: (address, length) => files.read(memory(address, length)),
+    };
+    exports = new WebAssembly.Instance(this.#module, { exhibit: imports }).exports;
+    const address = exports.anchor(anchor.length);
+    if (address === 0) return { code: 2, json: JSON.stringify({ error: "no anchor is as long", exit: 2 }) };
+    memory(address, anchor.length).set(anchor);
+    const code = exports.verify();
+    return { code, json: new TextDecoder().decode(memory(exports.verdict(), exports.verdict_bytes())) };
+  }
+}
+
+/** The files of a bundle in a folder. A bundle comes from anybody: no name in it leads out, by itself or by a symbolic link. */
+export class Folder {
+  #root;
+  #file = null;
+  /** What is left of the list of files, while that is what is read. */
+  #listing = null;
+
+  constructor(root) {
+    this.#root = fs.realpathSync(root);
+  }
+
+  open(name) {
+    this.close();
+    if (name.split("/").some((part) => part === "" || part === "." || part === "..") || name.includes("\0")) return UNREADABLE;
+    try {
+      const resolved = fs.realpathSync(path.join(this.#root, name));
+      if (!resolved.startsWith(this.#root + path.sep)) return UNREADABLE;
+      // Asked before it is opened: opening a pipe would wait for somebody who writes into it.
+      const stat = fs.statSync(resolved, { bigint: true });
+      if (!stat.isFile()) return UNREADABLE;
+      this.#file = fs.openSync(resolved, "r");
+      return stat.size;
+    } catch (error) {
+      return error.code === "ENOENT" ? ABSENT : UNREADABLE;
+    }
+  }
+
+  list() {
+    this.close();
+    try {
+      const entries = fs.readdirSync(this.#root, { recursive: true, withFileTypes: true });
+      const files = entries.filter((entry) => !entry.isDirectory());
+      const names = files.map((entry) => path.relative(this.#root, path.join(entry.parentPath ?? entry.path, entry.name)) + "\0");
+      this.#listing = Buffer.from(names.join(""));
+      return BigInt(this.#listing.length);
+    } catch {
+      return UNREADABLE;
+    }
+  }
+
+  read(buffer) {
+    if (this.#listing !== null) {
+      const count = this.#listing.copy(buffer);
+      this.#listing = this.#listing.subarray(count);
+      return count;
+    }
+    try {
+      return buffer.length === 0 ? 0 : fs.readSync(this.#file, buffer, 0, buffer.length, null);
+    } catch {
+      return -1;
+    }
+  }
+
+  close() {
+    this.#listing = null;
+    if (this.#file !== null) fs.closeSync(this.#file);
+    this.#file = null;
+  }
+}
+
+function judgeFolder(verifier, anchorPath, bundlePath) {
+  const folder = new Folder(bundlePath);
+  try {
+    return verifier.judge(fs.readFileSync(anchorPath), folder);
+  } finally {
+    folder.close();
+  }
+}
+
+function main([modulePath, ...rest]) {
+  if (modulePath === undefined || (rest.length !== 2 && rest[0] !== "--many")) {
+    process.stderr.write("usage: node verify.mjs verifier.wasm (anchor.json bundle/ | --many)\n");
+    return 64;
+  }
+  const verifier = new Verifier(fs.readFileSync(modulePath));
+  if (rest[0] !== "--many") {
+    const { code, json } = judgeFolder(verifier, rest[0], rest[1]);
+    fs.writeSync(1, json + "\n");
+    return code;
+  }
+  for (const line of fs.readFileSync(0, "utf8").split("\n").filter((line) => line !== "")) {
+    const [anchor, bundle] = line.split("\t");
+    process.stdout.write(JSON.stringify(judgeFolder(verifier, anchor, bundle)) + "\n");
+  }
+  return 0;
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  process.exitCode = main(process.argv.slice(2));
+}
