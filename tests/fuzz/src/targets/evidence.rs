@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use exhibit_evidence::bundle::{Disclosure, Manifest};
-use exhibit_evidence::envelope::{self, EnvelopeError, KeyAgreement, KeyPackage};
+use exhibit_evidence::envelope::{self, EnvelopeError, KeyPackage, UnwrappingKey};
 use exhibit_evidence::exchange::{
     Admitted, EntryRecords, Problem, StreamRecords, Terms, intake_prefix as write_intake_prefix, split_intake_prefix,
 };
@@ -59,9 +59,9 @@ pub fn recipient(number: u8) -> Certificate {
 /// Agrees on zeros with everybody: whom an envelope opens to that was sealed to nobody.
 struct Zeros;
 
-impl KeyAgreement for Zeros {
-    fn agree(&self, _: &[u8]) -> Result<Zeroizing<[u8; 48]>, EnvelopeError> {
-        Ok(Zeroizing::new([0; 48]))
+impl UnwrappingKey for Zeros {
+    fn agree(&self, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+        Ok(Zeroizing::new(vec![0; 48]))
     }
 }
 
