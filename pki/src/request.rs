@@ -1,21 +1,28 @@
 //! PKCS#10 certificate requests: made by whoever holds a key, judged by the authority.
 //!
-//! It decides nothing: what a request asks for is a wish, and only its key is proven.
+//! It decides nothing: what a request asks for is a wish, and only its key is proven. Wishes that no profile has are refused all the same, so
+//! that nobody believes to hold a certificate other than the one that they got.
 
-use const_oid::AssociatedOid;
+use const_oid::{
+    AssociatedOid,
+    db::rfc5912::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH},
+};
 use der::{
     Any, Decode, Encode,
     asn1::{BitString, SetOfVec},
 };
 use x509_cert::{
     attr::{Attribute, Attributes},
-    ext::{Extension, pkix::SubjectAltName},
+    ext::{
+        Extension,
+        pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName},
+    },
     request::{CertReq, CertReqInfo, ExtensionReq, Version},
     spki::SubjectPublicKeyInfoOwned,
 };
 
 use crate::{
-    Identity, KeyError, PublicKey, Signer, SignerError, Verifier,
+    Identity, KeyError, KeyPurpose, PublicKey, Signer, SignerError, Verifier,
     extensions::AlternativeNames,
     issue::{signature_algorithm, uri},
     name, pem,
@@ -28,12 +35,13 @@ pub struct CertificateRequest {
     common_name: Option<String>,
     identity: Option<Identity>,
     server_names: Vec<String>,
+    purpose: Option<KeyPurpose>,
 }
 
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// Not DER, more than one request, or too large.
+    /// Not the one DER encoding of its content, more than one request, or too large.
     #[error("not a certificate request")]
     Malformed,
     /// The key is not of a suite that we certify.
@@ -45,31 +53,43 @@ pub enum RequestError {
     /// It asks for names that are never certified: two identities, or one of another form.
     #[error("the request asks for a name that is not an Exhibit identity, or for more than one")]
     Identity,
+    /// It asks for something that is in no profile.
+    #[error("the request asks for what is never certified: {0}")]
+    Extension(&'static str),
 }
 
 impl CertificateRequest {
-    /// Parses DER and verifies the self-signature.
+    /// Parses the one DER encoding of at most 16 KiB, verifies the self-signature, and then judges what is asked for.
     pub fn from_der(der: &[u8], verifier: &dyn Verifier) -> Result<Self, RequestError> {
         if der.len() > REQUEST_BYTES_MAX {
             return Err(RequestError::Malformed);
         }
         let request = CertReq::from_der(der).map_err(|_| RequestError::Malformed)?;
+        if request.to_der().map_err(|_| RequestError::Malformed)? != der {
+            return Err(RequestError::Malformed);
+        }
         let key = request.info.public_key.to_der().map_err(|_| RequestError::Malformed)?;
         let public_key = PublicKey::from_spki_der(&key).map_err(RequestError::Key)?;
         if request.algorithm != signature_algorithm(public_key.suite()) {
             return Err(RequestError::Signature);
         }
-        // Encoded anew, so that what was signed is exactly what was read.
         let signed = request.info.to_der().map_err(|_| RequestError::Malformed)?;
         let signature = request.signature.as_bytes().ok_or(RequestError::Malformed)?;
         verifier.verify(&public_key, &signed, signature).map_err(|_| RequestError::Signature)?;
-        let names = alternative_names(&request.info.attributes)?;
+        let wishes = Wishes::of(&request.info.attributes)?;
+        let names = wishes.names.unwrap_or_default();
         let identity = match names.uris.as_slice() {
             [] => None,
             [uri] => Some(Identity::parse(uri).map_err(|_| RequestError::Identity)?),
             _ => return Err(RequestError::Identity),
         };
-        Ok(Self { public_key, common_name: name::common_name(&request.info.subject), identity, server_names: names.server_names })
+        Ok(Self {
+            public_key,
+            common_name: name::common_name(&request.info.subject),
+            identity,
+            server_names: names.server_names,
+            purpose: wishes.purpose,
+        })
     }
 
     /// The same from PEM (`CERTIFICATE REQUEST`).
@@ -95,6 +115,11 @@ impl CertificateRequest {
     /// The DNS names and IP addresses that it asks for.
     pub fn server_names(&self) -> &[String] {
         &self.server_names
+    }
+
+    /// What the key is to be for, signing or wrapping, if its key usage is asked for.
+    pub fn purpose(&self) -> Option<KeyPurpose> {
+        self.purpose
     }
 }
 
@@ -122,23 +147,75 @@ fn build_info(identity: &Identity, public_key: &PublicKey) -> Option<CertReqInfo
     })
 }
 
-/// The subject alternative name among the extensions asked for; all other wishes are for the authority to decide anyway.
-fn alternative_names(attributes: &Attributes) -> Result<AlternativeNames, RequestError> {
-    let mut found = None;
-    for attribute in attributes.iter().filter(|attribute| attribute.oid == ExtensionReq::OID) {
+/// What a request asks for, as far as it is looked at.
+#[derive(Default)]
+struct Wishes {
+    names: Option<AlternativeNames>,
+    purpose: Option<KeyPurpose>,
+}
+
+impl Wishes {
+    /// Attributes of other kinds, such as the challenge password of PKCS #9, say nothing about a certificate.
+    fn of(attributes: &Attributes) -> Result<Self, RequestError> {
+        let mut found = attributes.iter().filter(|attribute| attribute.oid == ExtensionReq::OID);
+        let (Some(attribute), None) = (found.next(), found.next()) else {
+            let several = attributes.iter().any(|attribute| attribute.oid == ExtensionReq::OID);
+            return if several { Err(RequestError::Malformed) } else { Ok(Self::default()) };
+        };
         let [value] = attribute.values.as_slice() else { return Err(RequestError::Malformed) };
         let extensions: Vec<Extension> = value.decode_as().map_err(|_| RequestError::Malformed)?;
-        for extension in extensions.iter().filter(|extension| extension.extn_id == SubjectAltName::OID) {
-            let names = SubjectAltName::from_der(extension.extn_value.as_bytes()).map_err(|_| RequestError::Malformed)?;
-            let names = AlternativeNames::of(&names).map_err(|_| RequestError::Identity)?;
-            if found.replace(names).is_some() {
-                return Err(RequestError::Identity);
-            }
+        // Before they are compared each with each.
+        if extensions.len() > EXTENSIONS_MAX {
+            return Err(RequestError::Extension("too many extensions"));
         }
+        let mut wishes = Self::default();
+        for (position, extension) in extensions.iter().enumerate() {
+            if extensions[..position].iter().any(|earlier| earlier.extn_id == extension.extn_id) {
+                return Err(RequestError::Extension("an extension twice"));
+            }
+            wishes.add(extension)?;
+        }
+        Ok(wishes)
     }
-    Ok(found.unwrap_or_default())
+
+    fn add(&mut self, extension: &Extension) -> Result<(), RequestError> {
+        let value = extension.extn_value.as_bytes();
+        match extension.extn_id {
+            SubjectAltName::OID => self.names = Some(AlternativeNames::of(&decode(value)?).map_err(|_| RequestError::Identity)?),
+            BasicConstraints::OID => {
+                let constraints: BasicConstraints = decode(value)?;
+                if constraints.ca || constraints.path_len_constraint.is_some() {
+                    return Err(RequestError::Extension("the constraints of an authority"));
+                }
+            }
+            KeyUsage::OID => {
+                let usage = decode::<KeyUsage>(value)?.0;
+                let wrapping = usage == KeyUsages::KeyAgreement || usage == KeyUsages::KeyEncipherment;
+                self.purpose = match usage {
+                    _ if wrapping => Some(KeyPurpose::Wrapping),
+                    _ if usage == KeyUsages::DigitalSignature => Some(KeyPurpose::Signing),
+                    _ => return Err(RequestError::Extension("a key usage that is neither signing nor wrapping alone")),
+                };
+            }
+            ExtendedKeyUsage::OID => {
+                let known = |purpose| [ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH].contains(purpose);
+                if !decode::<ExtendedKeyUsage>(value)?.0.iter().all(known) {
+                    return Err(RequestError::Extension("an extended key usage that is not TLS"));
+                }
+            }
+            _ if extension.critical => return Err(RequestError::Extension("an unknown critical extension")),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn decode<'a, T: Decode<'a>>(value: &'a [u8]) -> Result<T, RequestError> {
+    T::from_der(value).map_err(|_| RequestError::Malformed)
 }
 
 const PEM_LABEL: &str = "CERTIFICATE REQUEST";
 /// Ours have about 400 bytes.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
+/// As in certificates.
+const EXTENSIONS_MAX: usize = 32;

@@ -45,6 +45,9 @@ pub fn judge(request: &CertificateRequest, asked: &Asked<'_>) -> Result<Decision
     if let Some(role) = asked.roles.iter().find(|role| !role.fits(subject)) {
         return refused(format!("{subject} cannot have role {role}: it is for another kind of party"));
     }
+    if let Some(wish) = request.purpose().filter(|wish| *wish != asked.purpose) {
+        return refused(format!("the request asks for a {wish} certificate, and a {} one is to be made", asked.purpose));
+    }
     if asked.purpose == KeyPurpose::Wrapping && !matches!(subject, Subject::User(_)) {
         return refused(format!("{subject} receives no wrapped keys: wrapping certificates are for users"));
     }
@@ -145,6 +148,28 @@ mod tests {
         assert_eq!(decide(Some(&camera)).unwrap().identity, camera);
         assert!(is_refused(decide(Some(&other))));
     }
+
+    #[test]
+    fn nobody_gets_a_certificate_for_another_purpose_than_they_ask_for() {
+        let request = CertificateRequest::from_pem(SIGNING_REQUEST, &RustCrypto).unwrap();
+        let decide = |purpose| judge(&request, &Asked { purpose, ..asked(&[Role::Custodian]) });
+        assert!(decide(KeyPurpose::Signing).is_ok());
+        assert!(is_refused(decide(KeyPurpose::Wrapping)));
+    }
+
+    /// By openssl, for `user/8c1`, with `keyUsage=critical,digitalSignature`.
+    const SIGNING_REQUEST: &str = "\
+-----BEGIN CERTIFICATE REQUEST-----
+MIIBUzCB2gIBADAPMQ0wCwYDVQQDDAR1c2VyMHYwEAYHKoZIzj0CAQYFK4EEACID
+YgAE7GYNx+Kj82+XYwp1ha3FkvsNCHzK1QCbGxcEclrZzybcotrboow25BTsbOMz
+zZpM5A2FjGQzcfJS3UeH5b8HFx320yrImQGVcPmZ9ZjLQOriHBBVgoBYjPDf2fgG
+uiqLoEwwSgYJKoZIhvcNAQkOMT0wOzApBgNVHREEIjAghh5zcGlmZmU6Ly9jaXR5
+LmV4YW1wbGUvdXNlci84YzEwDgYDVR0PAQH/BAQDAgeAMAoGCCqGSM49BAMDA2gA
+MGUCMGC0+OL2FsRSiwHjphtbi12eR970Ni/pS7bM/YIBNYBg0JNBLpeepnT4gsph
+NnKLnAIxAMrmBErLz+bYC10Z/Clw6dDbeRUIP0kd6UYkh6hL3DbsK47dD1eU93un
+/k9Fbbgd/w==
+-----END CERTIFICATE REQUEST-----
+";
 
     #[test]
     fn only_users_unwrap_and_only_appliances_serve() {
