@@ -62,8 +62,10 @@ check: packages ## format, clippy without warnings, licences, documentation, tid
 SOAK_KILLS ?= 2000
 SOAK_CUTS ?= 20000
 SOAK_FAILURES ?= 1000
+SOAK_SEEDS ?= 5000
 
 .PHONY: soak
 soak: packages ## thousands of kills, power cuts and failing writes: hours
 	@export SOAK_KILLS=$(SOAK_KILLS) SOAK_CUTS=$(SOAK_CUTS) SOAK_FAILURES=$(SOAK_FAILURES); \
 	  $(CARGO) test --release --locked -p exhibit-ledger --test kill --test power_loss -- --nocapture
+	@export SOAK_SEEDS=$(SOAK_SEEDS); $(CARGO) test --release --locked -p exhibit-simulator --test seeds -- --nocapture

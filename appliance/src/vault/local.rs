@@ -60,8 +60,10 @@ impl<F: FileLayer> LocalVault<F> {
     pub fn open_with(folder: &Path, files: F) -> Result<Self, VaultError> {
         // All folders exist before the first object, so that a commit has one folder to sync.
         create_folders(folder).map_err(VaultError::Write)?;
-        for made in [folder.join(PAYLOADS), folder.join(ATTACHMENTS), folder.to_owned()] {
-            files.sync_folder(&made).map_err(VaultError::Sync)?;
+        // The vault's own name too, also if an earlier start made it.
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        for made in [&folder.join(PAYLOADS), &folder.join(ATTACHMENTS), folder, parent] {
+            files.sync_folder(made).map_err(VaultError::Sync)?;
         }
         for stale in fs::read_dir(folder.join(STAGING)).map_err(VaultError::Read)? {
             files.remove(&stale.map_err(VaultError::Read)?.path()).map_err(VaultError::Write)?;

@@ -52,7 +52,11 @@ enum Naming {
     Put(String, usize),
     Remove(String),
     /// One operation: never both names, never none.
-    Move(String, String),
+    Move {
+        from: String,
+        to: String,
+        node: usize,
+    },
 }
 
 impl Naming {
@@ -60,18 +64,21 @@ impl Naming {
         match self {
             Self::Put(path, node) => drop(names.insert(path.clone(), *node)),
             Self::Remove(path) => drop(names.remove(path)),
-            Self::Move(from, to) => {
-                if let Some(node) = names.remove(from) {
-                    names.insert(to.clone(), node);
-                }
+            Self::Move { from, to, node } => {
+                names.remove(from);
+                names.insert(to.clone(), *node);
             }
         }
     }
 
     fn is_in(&self, folder: &str) -> bool {
         match self {
-            Self::Put(path, _) | Self::Remove(path) | Self::Move(_, path) => parent(path) == folder,
+            Self::Put(path, _) | Self::Remove(path) | Self::Move { to: path, .. } => parent(path) == folder,
         }
+    }
+
+    fn is_of(&self, name: &str) -> bool {
+        matches!(self, Self::Put(path, _) | Self::Remove(path) | Self::Move { to: path, .. } if path == name)
     }
 }
 
@@ -136,7 +143,9 @@ impl Disk {
             Operation::Rename(from, _) | Operation::Unlink(from) if !self.shown.contains_key(from) => {
                 assert!(is_diagnostic(from), "{from}")
             }
-            Operation::Rename(from, to) => self.name(Naming::Move(from.clone(), to.clone())),
+            Operation::Rename(from, to) => {
+                self.name(Naming::Move { from: from.clone(), to: to.clone(), node: self.shown[from] });
+            }
             Operation::Unlink(path) => self.name(Naming::Remove(path.clone())),
             Operation::Link(from, to) => self.name(Naming::Put(to.clone(), self.shown[from])),
             Operation::Mkdir(path) => {
@@ -178,10 +187,18 @@ impl Disk {
 
     fn sync(&mut self, descriptor: i32) {
         if let Some(folder) = self.folder_of.get(&descriptor) {
-            let (synced, pending) = std::mem::take(&mut self.pending).into_iter().partition(|naming| naming.is_in(folder));
-            self.pending = pending;
-            let synced: Vec<Naming> = synced;
-            synced.iter().for_each(|naming| naming.apply(&mut self.durable));
+            // What was named in another folder before it was moved here has no other name left.
+            let is_moved = |naming: &Naming, later: &[Naming]| {
+                later.iter().any(|move_| matches!(move_, Naming::Move { from, .. } if move_.is_in(folder) && naming.is_of(from)))
+            };
+            let all = std::mem::take(&mut self.pending);
+            for (position, naming) in all.iter().enumerate() {
+                if naming.is_in(folder) || is_moved(naming, &all[position + 1..]) {
+                    naming.apply(&mut self.durable);
+                } else {
+                    self.pending.push(naming.clone());
+                }
+            }
         } else {
             let node = &mut self.nodes[*self.open.get(&descriptor).expect("a file is opened before it is synced")];
             for change in std::mem::take(&mut node.pending) {
@@ -294,6 +311,19 @@ mod tests {
         assert_eq!(after(&done, Cut::NamesOnly), files(&[("b", b"one")]));
         done.push(Operation::Sync(4));
         assert_eq!(after(&done, Cut::Strict), files(&[("b", b"one")]));
+    }
+
+    #[test]
+    fn what_is_moved_into_a_synced_folder_is_there_whatever_became_of_its_first_name() {
+        let made = [Operation::Mkdir("to".into()), open(4, "", 0), open(5, "to", 0), open(3, "a", O_CREAT), write(3, 0, b"one")];
+        let moved = [&made[..], &[Operation::Sync(3), Operation::Rename("a".into(), "to/b".into()), Operation::Sync(5)]].concat();
+        let mut disk = Disk::default();
+        moved.iter().for_each(|operation| disk.apply(operation));
+        disk.apply(&Operation::Sync(4));
+        let folder = crate::scratch();
+        disk.write_image(Cut::Strict, folder.path());
+        assert_eq!(fs::read(folder.path().join("to/b")).unwrap(), b"one");
+        assert!(!folder.path().join("a").exists(), "two names");
     }
 
     #[test]

@@ -1,0 +1,139 @@
+//! Cameras that spool, a ledger whose disk fails, starts, rollbacks, backups, a witness and clients, in one process and in virtual time: a seed
+//! gives a list of operations, and the list gives the same run again.
+//!
+//! It does not know statements or sockets: the programs themselves are run by tests/e2e. Threads are the ledger's own, and every operation waits
+//! for its outcome.
+
+mod camera;
+mod disk;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use exhibit_power_loss::Random;
+
+pub use world::{Summary, World};
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A camera makes its next statements, and spools them.
+    Record {
+        /// Which.
+        camera: usize,
+        /// How many.
+        count: usize,
+    },
+    /// A camera sends what it has spooled, oldest first.
+    Upload {
+        /// Which.
+        camera: usize,
+    },
+    /// All cameras send at once, so that their entries share batches.
+    UploadAll,
+    /// A camera sends again what was acknowledged.
+    Resend {
+        /// Which.
+        camera: usize,
+    },
+    /// A stolen key signs another statement for a place that is taken.
+    Contradict {
+        /// Which camera's.
+        camera: usize,
+    },
+    /// One of the next writes fails.
+    BreakWrite {
+        /// After so many that do not.
+        after: usize,
+        /// It is done nevertheless.
+        is_done: bool,
+    },
+    /// The ledger ends and starts again, on a disk that works.
+    Restart,
+    /// Time goes on.
+    Advance {
+        /// So many seconds.
+        seconds: u64,
+    },
+    /// The witness is asked to cosign the newest checkpoint.
+    Witness,
+    /// A client takes the newest checkpoint and proves it consistent with its last.
+    Observe {
+        /// Which.
+        client: usize,
+    },
+    /// The folder is copied while the ledger is closed.
+    Copy,
+    /// The copy is put in the folder's place.
+    RollBack,
+    /// The ledger is backed up while it runs.
+    Backup,
+    /// The folder is lost, and restored from the last backup and a mirror.
+    Restore,
+    /// Everything is re-hashed.
+    Fsck,
+}
+
+/// What a seed makes happen.
+#[must_use]
+pub fn plan(seed: u64, operations: usize) -> Vec<Operation> {
+    let mut random = Random::new(seed);
+    // The first numbers of neighbouring seeds are alike.
+    for _ in 0..8 {
+        random.below(2);
+    }
+    (0..operations).map(|_| operation(&mut random)).collect()
+}
+
+fn operation(random: &mut Random) -> Operation {
+    let camera = random.below(world::CAMERAS as u64) as usize;
+    match random.below(100) {
+        0..22 => Operation::Record { camera, count: 1 + random.below(12) as usize },
+        22..40 => Operation::Upload { camera },
+        40..50 => Operation::UploadAll,
+        50..55 => Operation::Resend { camera },
+        55..58 => Operation::Contradict { camera },
+        58..66 => Operation::BreakWrite { after: random.below(6) as usize, is_done: random.below(2) == 0 },
+        66..72 => Operation::Restart,
+        72..77 => Operation::Advance { seconds: 1 + random.below(90) },
+        77..83 => Operation::Witness,
+        83..90 => Operation::Observe { client: random.below(world::CLIENTS as u64) as usize },
+        90..92 => Operation::Copy,
+        92..95 => Operation::RollBack,
+        95..97 => Operation::Backup,
+        97..98 => Operation::Restore,
+        _ => Operation::Fsck,
+    }
+}
+
+/// Does all operations and judges what came of them. On a failure: the shortest list found that fails too, and how.
+pub fn run(operations: &[Operation]) -> Result<Summary, (Vec<Operation>, String)> {
+    let failure = match attempt(operations) {
+        Ok(summary) => return Ok(summary),
+        Err(failure) => failure,
+    };
+    let (mut shortest, mut told) = (operations.to_vec(), failure);
+    let mut position = shortest.len();
+    // Without each operation in turn, the last first.
+    while position > 0 {
+        position -= 1;
+        let mut shorter = shortest.clone();
+        shorter.remove(position);
+        if let Err(failure) = attempt(&shorter) {
+            (shortest, told) = (shorter, failure);
+        }
+    }
+    Err((shortest, told))
+}
+
+fn attempt(operations: &[Operation]) -> Result<Summary, String> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new();
+        operations.iter().for_each(|operation| world.apply(*operation));
+        world.judge()
+    }));
+    outcome.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        text.unwrap_or_else(|| "a panic without a message".to_owned())
+    })
+}
