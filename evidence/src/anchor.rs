@@ -14,7 +14,7 @@ use crate::{
     json::{self, JsonError, Object, ObjectWriter},
 };
 
-/// An anchor or pin is at most this long: 80 certificates of 2 KiB in PEM, and keys.
+/// An anchor or pin is at most this long: 100 certificates of 2 KiB in PEM, and keys.
 const ANCHOR_BYTES_MAX: usize = 256 * 1024;
 const ANCHOR_TYPE: &str = "exhibit-anchor/v1";
 const PIN_TYPE: &str = "exhibit-pin/v1";

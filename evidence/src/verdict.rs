@@ -107,6 +107,22 @@ pub enum FindingKind {
     Uncovered,
     /// The camera says why there is nothing.
     Gap,
+    /// Nothing was recorded, by the camera's mode.
+    NotRecorded,
+    /// It was recorded and is lost.
+    Lost,
+    /// The camera lost its state: what it had recorded before is not known.
+    StateLost,
+    /// The camera had it, and the log had not received it yet.
+    NotYetReceived,
+    /// Another device took the camera's place.
+    DeviceReplaced,
+    /// Two statements for one place are signed by one key.
+    Contradiction,
+    /// What the appliance calls a contradiction is none.
+    ContradictionFalse,
+    /// The content was deleted by a rule.
+    Erased,
     /// A segment is proven to exist, and its content is not disclosed.
     Withheld,
     /// The commitments do not match what the camera signed.
@@ -153,6 +169,16 @@ pub enum FindingKind {
     Quote,
     /// The recipients that the camera obeyed are not shown, or not for this camera.
     Recipients,
+    /// Fewer custodians than had to stand behind the recipients that the camera obeyed.
+    RecipientsThreshold,
+    /// Who decided on the recipients is not shown.
+    RecipientsUnknown,
+    /// The camera obeyed older recipients than before.
+    RecipientsRollback,
+    /// The camera obeyed recipients that were to be renewed.
+    RecipientsStale,
+    /// A second live certificate of somebody, without a custodian's approval.
+    SecondCertificate,
     /// The exporter's statement is missing or is of another bundle.
     Export,
     /// A statement of a type that this version does not know.

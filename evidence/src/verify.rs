@@ -2,8 +2,10 @@
 //!
 //! It knows no folder, no clock and no network, and trusts nothing that came with the bundle: log, keys and roots come in the anchor.
 
+mod approvals;
 mod certificates;
 mod chain;
+mod coverage;
 mod custody;
 mod device;
 mod entries;
@@ -11,7 +13,9 @@ mod files;
 mod heads;
 mod payload;
 mod ranges;
+mod recipients;
 mod revocation;
+mod second;
 mod time;
 mod witness;
 
@@ -61,11 +65,14 @@ pub fn verify(source: &dyn BundleSource, anchor: &Anchor, verifier: &dyn Verifie
     };
     let entries = entries::judge(&mut judgement, &checkpoint)?;
     judgement.suites.extend(entries.all().map(|entry| entry.signer().public_key().suite().to_string()));
+    let approvals = approvals::Approvals::new(&entries);
+    let custodians = recipients::judge(&mut judgement, &entries, &approvals);
+    second::judge(&mut judgement, &entries, &approvals, custodians.as_ref());
     witness::judge(&mut judgement, &checkpoint);
     let readings = device::judge(&mut judgement, &entries)?;
     let times = time::judge(&mut judgement, &checkpoint, &entries, &readings)?;
     revocation::judge(&mut judgement, &entries, &times)?;
-    chain::judge(&mut judgement, &entries);
+    chain::judge(&mut judgement, &entries)?;
     payload::judge(&mut judgement, &entries)?;
     custody::judge(&mut judgement, &manifest_bytes, &entries);
     files::judge(&mut judgement, &entries)?;

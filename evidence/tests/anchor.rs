@@ -91,6 +91,7 @@ fn demanding() -> Anchor {
         }],
         custodians: Some(PinnedCustodians { certificates: custodians, threshold: 2 }),
         device: Some(DeviceLevel::AllowListed),
+        endorsement_roots: vec![ChainCertificate::from_der(Pki::new().issuing.der()).unwrap()],
         demands: vec![Axis::Time, Axis::Witness, Axis::Revocation, Axis::Device],
     };
     anchor
@@ -112,6 +113,7 @@ fn demands_that_nobody_could_meet_are_refused() {
     let without = |member: &str| spoil(&good, &format!("{member},"), "");
     let authority = &good[good.find("\"timestamp_authorities\"").unwrap()..good.find(",\"custodians\"").unwrap()];
     let one = authority.strip_prefix("\"timestamp_authorities\":[").unwrap().strip_suffix(']').unwrap();
+    let vendor = &serde_json::to_string(&Pki::new().issuing.to_pem()).unwrap();
     let cases = [
         ("policy_without_quorum", spoil(&good, &now, &policy("\n".to_owned())), "witness_policy is not a witness policy"),
         ("policy_too_long", spoil(&good, &now, &policy("\n".repeat(65_537))), "witness_policy is longer than 64 KiB"),
@@ -129,6 +131,12 @@ fn demands_that_nobody_could_meet_are_refused() {
         ("demand_twice", spoil(&good, "\"time\",", "\"time\",\"time\","), "demands "),
         ("demand_of_payload", spoil(&good, "\"time\",", "\"payload\","), "demands.0 is none of the words"),
         ("no_demands", spoil(&good, &good[good.find("\"time\",").unwrap()..good.rfind(']').unwrap()], ""), "demands does not have"),
+        ("endorsement_root_twice", spoil(&good, vendor, &format!("{vendor},{vendor}")), "endorsement_roots names one twice"),
+        (
+            "attested_by_nobody",
+            spoil(&good, "allow-listed", "attested").replace(&format!("\"endorsement_roots\":[{vendor}],"), ""),
+            "device asks for a vendor's word without endorsement_roots",
+        ),
         ("device_of_no_kind", spoil(&good, "allow-listed", "certified"), "device is none of the words"),
         ("authority_twice", spoil(&good, one, &format!("{one},{one}")), "timestamp_authorities names one twice"),
         ("authority_without_a_label", spoil(&good, "\"independent\":true,", ""), "timestamp_authorities.0.independent is missing"),

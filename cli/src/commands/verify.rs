@@ -91,6 +91,9 @@ pub fn table(verdict: &Verdict, name: &str) -> String {
         basis.suites.join(", ")
     ));
     line(verdict.trust.to_owned());
+    if basis.policy.custodians.is_empty() {
+        line("The anchor pins no custodians: who decided on the camera's recipients is not judged.".to_owned());
+    }
     line(format!("Not proven by this or any such verdict: {}.", verdict.not_proven.join("; ")));
     text
 }

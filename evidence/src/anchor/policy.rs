@@ -16,6 +16,8 @@ use crate::{
 const WITNESS_POLICY_BYTES_MAX: usize = 64 * 1024;
 /// An anchor names at most this many timestamping authorities: each token is tried with each.
 pub const TIMESTAMP_AUTHORITIES_MAX: usize = 16;
+/// An anchor names at most this many roots of TPM vendors: there are about twenty vendors, with a few roots each.
+const ENDORSEMENT_ROOTS_MAX: usize = 64;
 /// A label is at most this long.
 const NAME_BYTES_MAX: usize = 128;
 /// The axes that can be demanded; the others always are.
@@ -33,6 +35,8 @@ pub struct AnchorPolicy {
     pub custodians: Option<PinnedCustodians>,
     /// The least that is accepted of the camera's device.
     pub device: Option<DeviceLevel>,
+    /// Vendors of TPMs: the roots of endorsement certificates.
+    pub endorsement_roots: Vec<ChainCertificate>,
     /// Axes on which a bundle without evidence is undecided.
     pub demands: Vec<Axis>,
 }
@@ -127,6 +131,9 @@ impl AnchorPolicy {
         if members.has("device") {
             policy.device = Some(members.one_of("device", &DeviceLevel::WORDS)?);
         }
+        if members.has("endorsement_roots") {
+            policy.endorsement_roots = members.array("endorsement_roots", 1, ENDORSEMENT_ROOTS_MAX, chain_certificate)?;
+        }
         if members.has("demands") {
             policy.demands = members.array("demands", 1, DEMANDABLE.len(), |item, position| item.one_of(position, &DEMANDABLE))?;
         }
@@ -141,6 +148,12 @@ impl AnchorPolicy {
         }
         if self.demands.contains(&Axis::Witness) && self.witnesses.is_none() {
             return Err(members.error("demands", "asks for witnesses without a witness_policy"));
+        }
+        if has_twice(&self.endorsement_roots) {
+            return Err(members.error("endorsement_roots", "names one twice"));
+        }
+        if self.device == Some(DeviceLevel::Attested) && self.endorsement_roots.is_empty() {
+            return Err(members.error("device", "asks for a vendor's word without endorsement_roots"));
         }
         let independent = self.timestamp_authorities.iter().any(|authority| authority.independent) || self.witnesses.is_some();
         if self.demands.contains(&Axis::Time) && !independent {
@@ -163,6 +176,9 @@ impl AnchorPolicy {
         if let Some(device) = self.device {
             writer = writer.string("device", device.as_str());
         }
+        if !self.endorsement_roots.is_empty() {
+            writer = writer.array("endorsement_roots", self.endorsement_roots.iter().map(|root| json::string(&root.to_pem())));
+        }
         if !self.demands.is_empty() {
             let word = |axis| DEMANDABLE.iter().find(|(_, demandable)| *demandable == axis).map_or("", |(word, _)| word);
             writer = writer.array("demands", self.demands.iter().map(|axis| json::string(word(*axis))));
@@ -176,8 +192,7 @@ impl TimestampAuthorityTrust {
         let mut members = item.object(position)?;
         let name = members.text("name", NAME_BYTES_MAX, |byte| byte == b' ' || byte.is_ascii_graphic())?;
         let independent = members.boolean("independent")?;
-        let certificate = ChainCertificate::from_pem(&members.string("certificate")?)
-            .map_err(|error| members.error("certificate", &format!("is {error}")))?;
+        let certificate = chain_certificate(&mut members, "certificate")?;
         members.finish()?;
         Ok(Self { name, independent, certificate })
     }
@@ -189,6 +204,10 @@ impl TimestampAuthorityTrust {
             .string("certificate", &self.certificate.to_pem())
             .finish()
     }
+}
+
+fn chain_certificate(members: &mut Object, name: &str) -> Result<ChainCertificate, JsonError> {
+    ChainCertificate::from_pem(&members.string(name)?).map_err(|error| members.error(name, &format!("is {error}")))
 }
 
 fn timestamp_authorities(members: &mut Object) -> Result<Vec<TimestampAuthorityTrust>, JsonError> {

@@ -19,13 +19,21 @@ pub(super) struct LedgerCertificates {
     issuers: Vec<Certificate>,
     /// By index of the entry: what it introduces once it holds.
     pending: HashMap<u64, Vec<Certificate>>,
+    /// By index of the entry: what it introduced.
+    by_entry: HashMap<u64, Certificate>,
     /// The last path that was found from each signer: the same certificates sign most entries.
     paths: HashMap<Fingerprint, Rc<ValidatedPath>>,
 }
 
 impl LedgerCertificates {
     pub fn collect(judgement: &mut Judgement<'_>, entries: &[Proven]) -> Result<Self, SourceError> {
-        let mut collected = Self { introduced: HashMap::new(), issuers: Vec::new(), pending: HashMap::new(), paths: HashMap::new() };
+        let mut collected = Self {
+            introduced: HashMap::new(),
+            issuers: Vec::new(),
+            pending: HashMap::new(),
+            by_entry: HashMap::new(),
+            paths: HashMap::new(),
+        };
         for entry in entries {
             if !matches!(entry.statement().body, Body::Certificate(_) | Body::Genesis(_)) {
                 continue;
@@ -45,7 +53,8 @@ impl LedgerCertificates {
                     );
                     continue;
                 };
-                if certificate.purpose() == KeyPurpose::Authority {
+                let known = collected.issuers.iter().any(|known| known.fingerprint() == certificate.fingerprint());
+                if certificate.purpose() == KeyPurpose::Authority && !known && collected.issuers.len() < ISSUERS_MAX {
                     collected.issuers.push(certificate.clone());
                 }
                 if attachment.name == INTRODUCED {
@@ -78,6 +87,11 @@ impl LedgerCertificates {
         self.introduced.get(fingerprint).map(|(_, certificate)| certificate)
     }
 
+    /// The certificate of a person or device that an entry put on the ledger, first or again.
+    pub fn introduced_by(&self, index: u64) -> Option<&Certificate> {
+        self.by_entry.get(&index)
+    }
+
     /// The authorities' certificates that were met.
     pub fn issuers(&self) -> &[Certificate] {
         &self.issuers
@@ -101,10 +115,14 @@ impl LedgerCertificates {
 
     pub fn introduce(&mut self, entry: &Proven) {
         for certificate in self.pending.remove(&entry.index).unwrap_or_default() {
+            self.by_entry.insert(entry.index, certificate.clone());
             self.introduced.entry(*certificate.fingerprint()).or_insert((entry.index, certificate));
         }
     }
 }
+
+/// So many authorities' certificates are kept for paths: a root, a few that issue, and some that they succeeded.
+const ISSUERS_MAX: usize = 64;
 
 /// The attachment that an entry introduces; the others are issuers, from which paths are built.
 const INTRODUCED: &str = "certificate";

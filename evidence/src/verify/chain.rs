@@ -1,24 +1,20 @@
-//! Continuity: each stream of the series is a chain without holes, each epoch follows the one before, and the interval is accounted for.
+//! Continuity: each stream of the series is a chain without holes, and each epoch follows the one before.
+//!
+//! It knows nothing of times; whether the interval is accounted for, `coverage` says.
 
 use std::collections::BTreeMap;
 
 use super::entries::{Entries, Entry};
-use super::{Interval, Judgement};
-use crate::Body;
-use crate::body::{EpochReason, Gap, StreamPosition};
-use crate::verdict::{Axis, Finding, FindingKind, Grade, Place};
-
-/// Uncovered time up to this is no hole: segments are timed in whole milliseconds by frames that come up to half a second apart (2 frames a
-/// second is the slowest that surveillance cameras are set to), at both ends of a span.
-const COVER_TOLERANCE_MS: u64 = 1_000;
-
-/// A segment is at most this long (DESIGN section 3), and is sealed when its last frame has come.
-const SEGMENT_MS_MAX: u64 = 10_000;
+use super::{Judgement, coverage};
+use crate::body::{Contradiction, Epoch, EpochReason, StreamPosition};
+use crate::bundle::SourceError;
+use crate::verdict::{Axis, Finding, FindingKind, Grade};
+use crate::{Body, SignedStatement};
 
 /// The statements of one stream that the bundle holds, in order of seq.
-type Chain<'a> = Vec<&'a Entry>;
+pub(super) type Chain<'a> = Vec<&'a Entry>;
 
-pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) {
+pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<(), SourceError> {
     let mut chains: BTreeMap<&str, Chain<'_>> = BTreeMap::new();
     let series = &judgement.manifest.question.series;
     for entry in entries.held.iter().filter(|entry| entry.statement().stream.series() == series) {
@@ -31,15 +27,23 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) {
     for chain in chains.values() {
         judge_epoch(judgement, chain, &chains, entries);
     }
-    judge_coverage(judgement, judgement.interval, &chains);
+    coverage::judge(judgement, &chains);
+    for entry in &entries.held {
+        if let Body::Contradiction(body) = &entry.statement().body {
+            judge_contradiction(judgement, entries, entry, body)?;
+        }
+    }
     report_unknown_types(judgement, &entries.held);
+    Ok(())
 }
 
 fn judge_chain(judgement: &mut Judgement<'_>, chain: &Chain<'_>) {
     for pair in chain.windows(2) {
         let (before, after) = (pair[0], pair[1]);
         let (seq, next) = (before.statement().seq, after.statement().seq);
-        if after.statement().observed.size < before.statement().observed.size {
+        // A log that succeeds another begins anew.
+        let of_one_log = after.statement().log == before.statement().log;
+        if of_one_log && after.statement().observed.size < before.statement().observed.size {
             let sentence = "The log that the issuer says it observed shrank within its own chain.";
             judgement.bad(Axis::Continuity, FindingKind::Observed, after.place(), sentence);
         }
@@ -58,7 +62,7 @@ fn judge_chain(judgement: &mut Judgement<'_>, chain: &Chain<'_>) {
     }
 }
 
-/// The epoch statement is there, its recipients are shown, and what it continues is what the bundle has.
+/// The epoch statement is there, and what it continues is what the bundle has.
 fn judge_epoch(judgement: &mut Judgement<'_>, chain: &Chain<'_>, chains: &BTreeMap<&str, Chain<'_>>, entries: &Entries) {
     let first = chain[0];
     let Body::Epoch(epoch) = &first.statement().body else {
@@ -66,131 +70,70 @@ fn judge_epoch(judgement: &mut Judgement<'_>, chain: &Chain<'_>, chains: &BTreeM
         judgement.bad(Axis::Continuity, FindingKind::ChainHole, first.place(), sentence);
         return;
     };
-    let obeyed = entries.by_leaf(&epoch.recipients);
-    let fits = obeyed.is_some_and(|entry| match &entry.statement().body {
-        Body::Recipients(recipients) => recipients.scope == first.statement().stream.owner() && entry.index < first.index,
-        _ => false,
-    });
-    if !fits {
-        let sentence = "The recipients that the camera obeyed are not in the bundle, or not of this camera.";
-        judgement.bad(Axis::Signature, FindingKind::Recipients, first.place(), sentence);
+    if epoch.continues.reason == EpochReason::DeviceReplaced {
+        let sentence = "From this epoch on another device records in the camera's place.";
+        judgement.find(Axis::Continuity, Grade::NotDemanded, FindingKind::DeviceReplaced, first.place(), sentence);
     }
     let Some(previous) = &epoch.continues.previous else { return };
-    let Some(chain) = chains.get(previous.stream.as_str()) else { return };
-    let held = chain.last().map_or(0, |last| last.statement().seq);
-    if held < previous.seq {
-        let sentence = format!("Statements {} to {} of the chain before this epoch are not in the bundle.", held + 1, previous.seq);
-        judgement.bad(Axis::Continuity, FindingKind::ChainHole, chain[chain.len() - 1].place(), sentence);
+    let Some(before) = chains.get(previous.stream.as_str()) else { return };
+    let last = before[before.len() - 1];
+    if last.statement().seq < previous.seq {
+        judge_missing_end(judgement, last, epoch, previous);
     } else if entries.at(previous.stream.as_str(), previous.seq).is_some_and(|named| named.leaf != previous.leaf) {
         let sentence = "This epoch continues another statement than the one in the bundle.";
         judgement.bad(Axis::Continuity, FindingKind::ChainBroken, first.place(), sentence);
     }
 }
 
-/// What a span of the camera's time holds.
-struct Span {
-    from_ms: u64,
-    to_ms: u64,
-}
-
-fn judge_coverage(judgement: &mut Judgement<'_>, interval: Interval, chains: &BTreeMap<&str, Chain<'_>>) {
-    let statements = || chains.values().flatten().map(|entry| &entry.statement().body);
-    let mut covered: Vec<Span> = statements()
-        .filter_map(|body| match body {
-            Body::Segment(segment) => {
-                let from_ms = segment.start.unix_ms();
-                Some(Span { from_ms, to_ms: from_ms.saturating_add(segment.duration_ms) })
-            }
-            _ => None,
-        })
-        .collect();
-    covered.sort_by_key(|span| span.from_ms);
-    let end_ms = interval.to.unix_ms();
-    let mut now_ms = interval.from.unix_ms();
-    let mut holes = Vec::new();
-    for span in covered.iter().filter(|span| span.from_ms < end_ms) {
-        if span.from_ms > now_ms + COVER_TOLERANCE_MS {
-            holes.push(Span { from_ms: now_ms, to_ms: span.from_ms });
-        }
-        now_ms = now_ms.max(span.to_ms);
-    }
-    if end_ms > now_ms + COVER_TOLERANCE_MS {
-        holes.push(Span { from_ms: now_ms, to_ms: end_ms });
-    }
-    for hole in holes {
-        explain(judgement, &hole, chains);
-    }
-}
-
-/// Says of a span without segments why that is, if a statement does.
-fn explain(judgement: &mut Judgement<'_>, hole: &Span, chains: &BTreeMap<&str, Chain<'_>>) {
-    let text = |ms| exhibit_pki::Timestamp::from_unix_ms(ms).map(|time| time.to_string()).unwrap_or_default();
-    let (from, to) = (text(hole.from_ms), text(hole.to_ms));
-    let stated = chains.values().flatten().find_map(|entry| match &entry.statement().body {
-        Body::Gap(gap) => gap_fills(gap, hole).then(|| format!("the camera states a gap there ({})", gap.cause.as_str())),
-        _ => None,
-    });
-    let began = || chains.values().find_map(|chain| epoch_begins_after(chain, hole, chains));
-    let (grade, kind, sentence) = if let Some(cause) = stated.or_else(began) {
-        (Grade::NotDemanded, FindingKind::Gap, format!("Nothing was recorded from {from} to {to}: {cause}."))
-    } else if chains.values().any(|chain| closes_before(chain, hole)) {
-        let sentence = format!("The camera closed its chain before {from}; whether it began another before {to} is not shown here.");
-        (Grade::Undecided, FindingKind::Uncovered, sentence)
+/// A camera that goes on with live video after an outage has not sent all of the chain before yet; else that is left out.
+fn judge_missing_end(judgement: &mut Judgement<'_>, last: &Entry, epoch: &Epoch, previous: &StreamPosition) {
+    let missing = format!("Statements {} to {}", last.statement().seq + 1, previous.seq);
+    if epoch.continues.reason == EpochReason::Backlog {
+        let sentence =
+            format!("{missing} of the chain before this epoch were still in the camera when it went on, and are not in the bundle.");
+        judgement.find(Axis::Continuity, Grade::Undecided, FindingKind::NotYetReceived, last.place(), sentence);
     } else {
-        let sentence = format!("No segment covers {from} to {to}, and no statement in the bundle says why.");
-        (Grade::Undecided, FindingKind::Uncovered, sentence)
+        let sentence = format!("{missing} of the chain before this epoch are not in the bundle.");
+        judgement.bad(Axis::Continuity, FindingKind::ChainHole, last.place(), sentence);
+    }
+}
+
+/// Two statements for one place, by its owner, are that owner's wrong. What is called so and is not is the wrong of whoever logged it.
+fn judge_contradiction(judgement: &mut Judgement<'_>, entries: &Entries, entry: &Entry, body: &Contradiction) -> Result<(), SourceError> {
+    let first = judgement.attachment(Axis::Continuity, entry, "first")?;
+    let second = judgement.attachment(Axis::Continuity, entry, "second")?;
+    let (Some(first), Some(second)) = (first, second) else { return Ok(()) };
+    let place = format!("statement {} of {}", body.seq, body.stream.as_str());
+    match contradict(judgement, entries, body, &first, &second) {
+        Ok(()) => {
+            let grade = if body.stream.series() == judgement.manifest.question.series { Grade::Bad } else { Grade::NotDemanded };
+            let sentence = format!("Two different statements are signed as {place}: the key was copied, or its device set back.");
+            judgement.find(Axis::Continuity, grade, FindingKind::Contradiction, entry.place(), sentence);
+        }
+        Err(reason) => {
+            let sentence = format!("Entry {} says that there are two statements for {place}, and does not show it: {reason}.", entry.index);
+            judgement.bad(Axis::Signature, FindingKind::ContradictionFalse, entry.place(), sentence);
+        }
+    }
+    Ok(())
+}
+
+fn contradict(judgement: &Judgement<'_>, entries: &Entries, body: &Contradiction, first: &[u8], second: &[u8]) -> Result<(), String> {
+    let parse = |der: &[u8]| -> Result<SignedStatement, String> {
+        let signed = SignedStatement::parse(der).map_err(|error| error.to_string())?;
+        let statement = signed.statement();
+        if (&statement.stream, statement.seq) != (&body.stream, body.seq) {
+            return Err("one is of another place".to_owned());
+        }
+        let signer = entries.certificates.introduced(signed.signer()).ok_or("the certificate of one is not here")?;
+        signed.verify(signer, judgement.verifier).map_err(|error| error.to_string())?;
+        Ok(signed)
     };
-    let place = Place { time: Some(from), ..Place::default() };
-    judgement.findings.push(Finding::new(Axis::Continuity, grade, kind, sentence).at(place));
-}
-
-fn gap_fills(gap: &Gap, hole: &Span) -> bool {
-    gap.from.unix_ms() <= hole.from_ms + COVER_TOLERANCE_MS && gap.to.unix_ms() + COVER_TOLERANCE_MS >= hole.to_ms
-}
-
-/// An epoch that began within the span accounts for it, if the bundle holds its chain from the very beginning, and of the chain that it
-/// continues the end, whose last segment lies before the span: then nothing stood between.
-fn epoch_begins_after(chain: &Chain<'_>, hole: &Span, chains: &BTreeMap<&str, Chain<'_>>) -> Option<String> {
-    let Body::Epoch(epoch) = &chain.first()?.statement().body else { return None };
-    let whole = chain.get(1).is_none_or(|second| second.statement().seq == 1);
-    let began_ms = epoch.started.unix_ms();
-    let within = began_ms + COVER_TOLERANCE_MS >= hole.from_ms && began_ms <= hole.to_ms + COVER_TOLERANCE_MS;
-    if !whole || !within {
-        return None;
+    let (first, second) = (parse(first)?, parse(second)?);
+    if first.statement_hash() == second.statement_hash() {
+        return Err("both are the same statement".to_owned());
     }
-    match &epoch.continues.previous {
-        Some(previous) => ends_before(chains.get(previous.stream.as_str())?, previous, hole)
-            .then(|| format!("the camera began a new epoch then ({})", epoch.continues.reason.as_str())),
-        None if epoch.continues.reason == EpochReason::Start => Some("the camera's first epoch began only then".to_owned()),
-        None => None,
-    }
-}
-
-/// From the statement that an epoch continues back to the last segment before it, all is here, and that segment ends before the span.
-/// Without this, whoever exports could leave a whole epoch out and call the time of it a pause.
-fn ends_before(chain: &Chain<'_>, previous: &StreamPosition, hole: &Span) -> bool {
-    let mut expected = (previous.seq, previous.leaf);
-    for entry in chain.iter().rev().skip_while(|entry| entry.statement().seq > previous.seq) {
-        let statement = entry.statement();
-        if (statement.seq, entry.leaf) != expected {
-            return false;
-        }
-        match &statement.body {
-            Body::Segment(segment) => {
-                return segment.start.unix_ms().saturating_add(segment.duration_ms) <= hole.from_ms + COVER_TOLERANCE_MS;
-            }
-            Body::Epoch(epoch) => return epoch.started.unix_ms() <= hole.from_ms + COVER_TOLERANCE_MS,
-            _ => expected = (statement.seq.saturating_sub(1), statement.prev),
-        }
-    }
-    false
-}
-
-/// A `close` is issued after the last segment was sealed, up to a segment's length after its last frame.
-fn closes_before(chain: &Chain<'_>, hole: &Span) -> bool {
-    chain.last().is_some_and(|entry| {
-        matches!(entry.statement().body, Body::Close(_)) && entry.statement().issued.unix_ms() <= hole.from_ms + SEGMENT_MS_MAX
-    })
+    Ok(())
 }
 
 fn report_unknown_types(judgement: &mut Judgement<'_>, entries: &[Entry]) {

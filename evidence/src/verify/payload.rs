@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::Judgement;
 use super::entries::Entries;
+use super::ranges::Ranges;
 use crate::Body;
 use crate::body::Segment;
 use crate::bundle::{
@@ -18,6 +19,10 @@ use crate::verdict::{Axis, FindingKind, Grade, Place};
 
 pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<(), SourceError> {
     let named: HashSet<(&str, u64)> = judgement.manifest.segments.iter().map(|named| (named.stream.as_str(), named.seq)).collect();
+    let deleted = Ranges::new(entries.held.iter().flat_map(|entry| match &entry.statement().body {
+        Body::Retention(body) => body.ranges.as_slice(),
+        _ => &[],
+    }));
     for entry in &entries.held {
         let statement = entry.statement();
         let Body::Segment(segment) = &statement.body else { continue };
@@ -26,8 +31,12 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<
         }
         judgement.counts.segments += 1;
         if judgement.interval.overlaps(segment) && !named.contains(&(statement.stream.as_str(), statement.seq)) {
-            let sentence = "The segment is proven to exist, and its content is withheld.";
-            judgement.find(Axis::Payload, Grade::NotDemanded, FindingKind::Withheld, entry.place(), sentence);
+            let (kind, sentence) = if deleted.hold(statement.stream.as_str(), statement.seq) {
+                (FindingKind::Erased, "The segment is proven to have existed, and its content was deleted by a rule of the operator's.")
+            } else {
+                (FindingKind::Withheld, "The segment is proven to exist, and its content is withheld.")
+            };
+            judgement.find(Axis::Payload, Grade::NotDemanded, kind, entry.place(), sentence);
         }
     }
     for named in &judgement.manifest.segments {

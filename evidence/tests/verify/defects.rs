@@ -92,6 +92,8 @@ const NONE: Recording = Recording {
     foreign_certificate: false,
     forged: None,
     unchained: None,
+    successor: false,
+    recipients: None,
     before: None,
     between: None,
     after: None,

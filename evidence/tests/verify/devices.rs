@@ -5,6 +5,8 @@ use exhibit_evidence::anchor::{AnchorPolicy, DeviceLevel};
 use exhibit_evidence::body::{DevicePolicy, Enrolment};
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
 
+use exhibit_pki::ChainCertificate;
+
 use crate::soft_tpm::{SoftTpm, replaced};
 use crate::synthetic::{Case, Extra, ExtraAt, Log, Recording, STARTED_MS};
 use crate::witnessed::worst;
@@ -55,6 +57,20 @@ fn a_device_is_told_by_its_level_and_held_against_what_the_anchor_accepts() {
     ] {
         assert_eq!(judged(before, least, demands), expected, "{name}");
     }
+}
+
+#[test]
+fn a_vendor_of_the_anchor_stands_behind_a_device() {
+    let mut case = Case::recorded(Recording { before: Some(attested), ..Recording::default() });
+    let root = ChainCertificate::from_der(case.log.pki.root.der()).unwrap();
+    case.log.policy = AnchorPolicy { device: Some(DeviceLevel::Attested), endorsement_roots: vec![root], ..AnchorPolicy::default() };
+    let verdict = case.judge().unwrap();
+    assert_eq!(worst(&verdict, Axis::Device), (Grade::Good, FindingKind::Holds));
+    let sentence = &verdict.on(Axis::Device).next().unwrap().sentence;
+    assert!(sentence.contains("IFX, SLB 9670"), "the vendor is not named: {sentence}");
+    let other = ChainCertificate::from_der(crate::synthetic::foreign_root().der()).unwrap();
+    case.log.policy.endorsement_roots = vec![other];
+    assert_eq!(worst(&case.judge().unwrap(), Axis::Device), (Grade::Bad, FindingKind::DeviceLevel), "any vendor was believed");
 }
 
 #[test]

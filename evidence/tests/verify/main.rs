@@ -5,8 +5,10 @@
 mod authorities;
 #[path = "../common/mod.rs"]
 mod common;
+mod continued;
 mod corpus;
 mod dated;
+mod decided;
 mod defects;
 mod devices;
 mod independent;

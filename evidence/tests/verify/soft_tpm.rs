@@ -53,9 +53,8 @@ impl SoftTpm {
             log.keep("key-public", &device),
         ];
         if policy == DevicePolicy::Attested {
-            // A vendor's certificate is read no further than to its key, so one of the city's will do; the index is padded.
-            let party = log.pki.party("camera/999", &[exhibit_pki::Role::Camera], exhibit_pki::KeyPurpose::Signing, 71);
-            attachments.push(log.keep("ek-certificate", &[party.certificate.der(), &[0xff; 100]].concat()));
+            let certificate = endorsement_certificate(log.pki.root.subject_der());
+            attachments.push(log.keep("ek-certificate", &[&certificate[..], &[0xff; 100]].concat()));
         }
         Enrolment { fingerprint, policy, nonce: Some(NONCE), attachments }
     }
@@ -127,6 +126,42 @@ fn signing_area(key: &SoftwareSigner, attributes: u32) -> Vec<u8> {
 fn storage_area(key: &SoftwareSigner) -> Vec<u8> {
     let attributes = 0x0003_0072_u32.to_be_bytes();
     [&[0, 0x23, 0, 0x0c][..], &attributes, &[0, 0, 0, 6, 1, 0, 0, 0x43, 0, 0x10, 0, 4, 0, 0x10], &point(key)].concat()
+}
+
+/// The certificate of endorsement key 71 by the city's root as a vendor (TCG EK Credential Profile).
+fn endorsement_certificate(issuer: &[u8]) -> Vec<u8> {
+    let of = |tag: u8, children: Vec<Node>| Node { tag, bytes: vec![], children };
+    let oid = |bytes: &[u8]| Node::new(6, bytes);
+    let tcg = |last: u8| oid(&[0x67, 0x81, 0x05, 2, last]);
+    let attribute = |last: u8, text: &str| of(0x31, vec![of(0x30, vec![tcg(last), Node::new(0x0c, text.as_bytes())])]);
+    let device = of(0x30, vec![attribute(1, "id:49465800"), attribute(2, "SLB 9670"), attribute(3, "id:072A")]);
+    let extension = |id: u8, critical: bool, value: Node| {
+        let flag = critical.then(|| Node::new(1, &[0xff]));
+        of(0x30, [oid(&[0x55, 0x1d, id])].into_iter().chain(flag).chain([Node::new(4, &value.to_der())]).collect())
+    };
+    let extensions = vec![
+        extension(0x25, false, of(0x30, vec![oid(&[0x67, 0x81, 0x05, 8, 1])])),
+        extension(0x0f, true, Node::new(3, &[3, 8])),
+        extension(0x11, true, of(0x30, vec![of(0xa4, vec![device])])),
+        extension(0x13, true, of(0x30, vec![])),
+    ];
+    let ecdsa_with_sha384 = of(0x30, vec![oid(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3])]);
+    let time = |tag: u8, text: &str| Node::new(tag, text.as_bytes());
+    let to_be_signed = of(
+        0x30,
+        vec![
+            of(0xa0, vec![Node::new(2, &[2])]),
+            Node::new(2, &[71]),
+            ecdsa_with_sha384.clone(),
+            Node::parse(issuer),
+            of(0x30, vec![time(0x17, "260101000000Z"), time(0x18, "20560101000000Z")]),
+            of(0x30, vec![]),
+            Node::parse(&key(71).public_key().to_spki_der()),
+            of(0xa3, vec![of(0x30, extensions)]),
+        ],
+    );
+    let signature = key(1).sign(&to_be_signed.to_der()).unwrap();
+    of(0x30, vec![to_be_signed, ecdsa_with_sha384, Node::new(3, &[&[0][..], &signature].concat())]).to_der()
 }
 
 /// What `AttachmentRef` names, for a statement that is changed after it was made.

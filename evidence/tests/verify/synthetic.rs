@@ -6,8 +6,8 @@ use std::path::Path;
 
 use exhibit_evidence::anchor::AnchorPolicy;
 use exhibit_evidence::body::{
-    AttachmentRef, CertificateBody, Close, CloseReason, Continues, Epoch, EpochReason, Export, Fetch, Genesis, Grant, Recipients, Segment,
-    SeqRange, StreamPosition,
+    AttachmentRef, CertificateBody, Close, CloseReason, Continues, Epoch, EpochReason, Export, Fetch, Genesis, Grant, Predecessor,
+    Recipients, Segment, SeqRange, StreamPosition,
 };
 use exhibit_evidence::bundle::{
     BundleSource, DISCLOSURE_TYPE, DisclosedFragment, DisclosedSegment, Disclosure, MANIFEST_TYPE, Manifest, Question, SourceError,
@@ -37,6 +37,10 @@ pub const SEGMENTS: u64 = 6;
 pub const STARTED_MS: u64 = 1_795_176_000_000;
 /// Those asked for and disclosed: 2 to 4.
 pub const ASKED: std::ops::RangeInclusive<u64> = 2..=4;
+
+/// The log before, if there is one, and how many entries it has.
+pub const PREDECESSOR: Hash = Hash([0xab; 32]);
+pub const PREDECESSOR_SIZE: u64 = 10;
 
 /// Half an hour before the recording.
 const BEFORE_THE_EPOCH: &str = "2026-11-20T11:30:00.000Z";
@@ -275,6 +279,10 @@ pub struct Recording {
     pub forged: Option<u64>,
     /// This segment's statement follows another than the one before it.
     pub unchained: Option<u64>,
+    /// The log succeeds one of ten entries.
+    pub successor: bool,
+    /// Sets the recipients otherwise; the last set on the log is obeyed.
+    pub recipients: Option<Extra>,
     /// What else is logged before the recipients are set,
     pub before: Option<Extra>,
     /// after the epoch (0) and each segment (its number),
@@ -295,7 +303,14 @@ impl Case {
         }
         begin_log(&mut log, how);
         how.before.inspect(|hook| hook(&mut log));
-        let recipients = set_recipients(&mut log, if how.other_scope { "camera/103" } else { "camera/102" });
+        let recipients = match how.recipients {
+            Some(set) => {
+                set(&mut log);
+                let sets = |entry: &&SignedStatement| matches!(entry.statement().body, Body::Recipients(_));
+                log.entries.iter().rfind(sets).unwrap().leaf_hash()
+            }
+            None => set_recipients(&mut log, if how.other_scope { "camera/103" } else { "camera/102" }),
+        };
         let (camera_index, disclosures, mut files) = record(&mut log, recipients, how);
         how.after.inspect(|hook| hook(&mut log));
         if how.certificate_late {
@@ -447,7 +462,9 @@ fn begin_log(log: &mut Log, how: Recording) {
         keys: vec![note_signer().verifier_key().to_string()],
         roots: vec![*log.pki.root.fingerprint()],
         witness_policy: String::new(),
-        predecessor: None,
+        predecessor: how
+            .successor
+            .then_some(Predecessor { log: PREDECESSOR, head: Head { size: PREDECESSOR_SIZE, root: Hash([0xac; 32]) } }),
         attachments: vec![log.keep("certificate", own.der())],
     };
     log.append(|log| &mut log.appliance, STARTED_MS - 20_000, Body::Genesis(genesis));

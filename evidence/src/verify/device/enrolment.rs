@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
-use exhibit_pki::Fingerprint;
-use exhibit_pki::attestation::{AttestationKey, EndorsementCertificate, EndorsementKey, PublicArea, QualifyingData};
+use exhibit_pki::attestation::{AttestationKey, EndorsementCertificate, EndorsementKey, PublicArea, QualifyingData, VendorTrust};
+use exhibit_pki::{ChainCertificate, Fingerprint};
 use exhibit_tlog::Hash;
 
 use super::super::Judgement;
@@ -107,5 +107,26 @@ fn judge_one(
         Ok(key)
     });
     // An endorsement certificate that leads to no root of the anchor's vendors says no more than the authority's list.
-    Ok(judged.map(|key| Device { level: DeviceLevel::AllowListed, vendor: None, attestation_key: Some(key) }))
+    let vendor = match endorsement_certificate.filter(|_| body.policy == DevicePolicy::Attested) {
+        Some(padded) => vendor(judgement, entry, &padded)?,
+        None => None,
+    };
+    let level = if vendor.is_some() { DeviceLevel::Attested } else { DeviceLevel::AllowListed };
+    Ok(judged.map(|key| Device { level, vendor, attestation_key: Some(key) }))
+}
+
+/// Manufacturer and model, if the endorsement certificate led to a root of the anchor when the device was enrolled.
+fn vendor(judgement: &mut Judgement<'_>, entry: &Entry, padded: &[u8]) -> Result<Option<String>, SourceError> {
+    let issuers: Vec<String> = entry.statement().body.attachments().iter().map(|attachment| attachment.name.clone()).collect();
+    let mut certificates = Vec::new();
+    for name in issuers.iter().filter(|name| name.starts_with("ek-issuer-")) {
+        let Some(der) = judgement.attachment(Axis::Device, entry, name)? else { continue };
+        certificates.extend(ChainCertificate::from_der(&der).ok());
+    }
+    let trust = VendorTrust { roots: &judgement.anchor.policy.endorsement_roots, certificates: &certificates };
+    let verified = EndorsementCertificate::from_nv(padded).ok().and_then(|found| found.verify(&trust, entry.statement().issued).ok());
+    Ok(verified.map(|vendor| {
+        let manufacturer = String::from_utf8_lossy(&vendor.manufacturer()).trim_end_matches('\0').to_owned();
+        format!("{}, {}", manufacturer.escape_debug(), vendor.model())
+    }))
 }

@@ -1,0 +1,142 @@
+//! Recipients: each set that a camera obeyed was decided by the threshold of the custodians before it, from those that the anchor pins.
+//!
+//! Without pinned custodians nothing of this is judged: then the operator, with the authority, could have made some.
+
+use std::collections::{HashMap, HashSet};
+
+use exhibit_pki::Fingerprint;
+use exhibit_tlog::Hash;
+
+use super::Judgement;
+use super::approvals::Approvals;
+use super::entries::{Entries, Entry};
+use crate::Body;
+use crate::body::{Epoch, Recipients};
+use crate::verdict::{Axis, FindingKind, Grade};
+
+/// Judges the recipients that each epoch of the series obeyed, and gives all custodians that were ever decided on.
+pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries, approvals: &Approvals<'_>) -> Option<HashSet<Fingerprint>> {
+    let (scope, _) = judgement.manifest.question.series.rsplit_once('/').unwrap_or_default();
+    let sets = judgement.anchor.policy.custodians.is_some().then(|| Sets::decide(judgement, scope, entries, approvals));
+    for entry in &entries.held {
+        let statement = entry.statement();
+        let Body::Epoch(epoch) = &statement.body else { continue };
+        if statement.stream.series() == judgement.manifest.question.series {
+            judge_epoch(judgement, entries, entry, epoch, sets.as_ref());
+        }
+    }
+    sets.map(|sets| sets.custodians)
+}
+
+/// What is known of a set.
+enum State {
+    /// In force from this entry on.
+    Decided { number: u64, from: u64 },
+    /// Not decided by those who had to.
+    Refused(String),
+    /// What it replaces is not in the bundle.
+    Unknown,
+}
+
+/// The sets of a camera, by leaf hash.
+struct Sets {
+    by_leaf: HashMap<Hash, State>,
+    custodians: HashSet<Fingerprint>,
+}
+
+/// The set that is in force, and who decides on the next.
+struct InForce {
+    leaf: Option<Hash>,
+    number: u64,
+    from: u64,
+    custodians: HashSet<Fingerprint>,
+    threshold: u64,
+}
+
+impl Sets {
+    /// Follows the sets from the pinned custodians, in the order of the log.
+    fn decide(judgement: &Judgement<'_>, scope: &str, entries: &Entries, approvals: &Approvals<'_>) -> Self {
+        let pinned = judgement.anchor.policy.custodians.as_ref().expect("it is only asked where custodians are pinned");
+        let custodians: HashSet<Fingerprint> = pinned.certificates.iter().map(|certificate| *certificate.fingerprint()).collect();
+        let mut sets = Self { by_leaf: HashMap::new(), custodians: custodians.clone() };
+        let mut current = InForce { leaf: None, number: 0, from: 0, custodians, threshold: pinned.threshold };
+        for entry in &entries.held {
+            let Body::Recipients(set) = &entry.statement().body else { continue };
+            if set.scope != scope {
+                continue;
+            }
+            let state = sets.state(&current, entry, set, approvals);
+            if let State::Decided { number, from } = state {
+                sets.custodians.extend(&set.custodians);
+                let custodians = set.custodians.iter().copied().collect();
+                current = InForce { leaf: Some(entry.leaf), number, from, custodians, threshold: set.threshold };
+            }
+            sets.by_leaf.insert(entry.leaf, state);
+        }
+        sets
+    }
+
+    fn state(&self, current: &InForce, entry: &Entry, set: &Recipients, approvals: &Approvals<'_>) -> State {
+        if set.replaces.is_some_and(|replaced| !matches!(self.by_leaf.get(&replaced), Some(State::Decided { .. } | State::Refused(_)))) {
+            return State::Unknown;
+        }
+        if set.replaces != current.leaf {
+            return State::Refused("it replaces another set than the one in force".to_owned());
+        }
+        if set.number <= current.number {
+            return State::Refused(format!("its number {} is not above {}", set.number, current.number));
+        }
+        match approvals.reached(entry, &current.custodians, current.threshold) {
+            Some(reached) => State::Decided { number: set.number, from: reached.max(current.from) },
+            None => State::Refused(format!("fewer than {} of the custodians before it stand behind it", current.threshold)),
+        }
+    }
+}
+
+fn judge_epoch(judgement: &mut Judgement<'_>, entries: &Entries, entry: &Entry, epoch: &Epoch, sets: Option<&Sets>) {
+    let obeyed = entries.by_leaf(&epoch.recipients).and_then(|obeyed| match &obeyed.statement().body {
+        Body::Recipients(set) if set.scope == entry.statement().stream.owner() && obeyed.index < entry.index => Some(set),
+        _ => None,
+    });
+    let Some(set) = obeyed else {
+        let sentence = "The recipients that the camera obeyed are not in the bundle, or not of this camera.";
+        judgement.bad(Axis::Signature, FindingKind::Recipients, entry.place(), sentence);
+        return;
+    };
+    if epoch.started > set.expires {
+        let sentence = format!("The camera obeyed recipients number {} after they were to be renewed, at {}.", set.number, set.expires);
+        judgement.find(Axis::Signature, Grade::NotDemanded, FindingKind::RecipientsStale, entry.place(), sentence);
+    }
+    if let Some(before) = number_before(entries, epoch)
+        && set.number < before
+    {
+        let sentence = format!("The camera obeyed recipients number {} after it had obeyed number {before}: it was set back.", set.number);
+        judgement.bad(Axis::Signature, FindingKind::RecipientsRollback, entry.place(), sentence);
+    }
+    match sets.map(|sets| &sets.by_leaf[&epoch.recipients]) {
+        None => {}
+        Some(State::Decided { from, .. }) if *from < entry.index => {}
+        Some(State::Decided { .. }) => {
+            let sentence = format!("The camera obeyed recipients number {} before enough custodians stood behind them.", set.number);
+            judgement.bad(Axis::Signature, FindingKind::RecipientsThreshold, entry.place(), sentence);
+        }
+        Some(State::Refused(reason)) => {
+            let sentence = format!("The camera obeyed recipients number {} that its custodians did not decide: {reason}.", set.number);
+            judgement.bad(Axis::Signature, FindingKind::RecipientsThreshold, entry.place(), sentence);
+        }
+        Some(State::Unknown) => {
+            let sentence = format!("What recipients number {} replace is not in the bundle: who decided on them is not shown.", set.number);
+            judgement.find(Axis::Signature, Grade::Undecided, FindingKind::RecipientsUnknown, entry.place(), sentence);
+        }
+    }
+}
+
+/// The number of the set that the epoch before obeyed, as far as that is here.
+fn number_before(entries: &Entries, epoch: &Epoch) -> Option<u64> {
+    let previous = epoch.continues.previous.as_ref()?;
+    let Body::Epoch(before) = &entries.at(previous.stream.as_str(), 0)?.statement().body else { return None };
+    match &entries.by_leaf(&before.recipients)?.statement().body {
+        Body::Recipients(set) => Some(set.number),
+        _ => None,
+    }
+}

@@ -1,0 +1,336 @@
+//! Continuity: why there is nothing, and what follows what, each told apart.
+
+use exhibit_evidence::body::{Continues, Contradiction, Epoch, EpochReason, Gap, GapCause, Heartbeat, Retention, SeqRange, StreamPosition};
+use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
+use exhibit_evidence::{Body, Head, Statement, sign};
+use exhibit_pki::Timestamp;
+use exhibit_tlog::Hash;
+
+use crate::common::stream;
+use crate::synthetic::{CAMERA_STREAM, Case, Extra, ExtraAt, Log, PREDECESSOR, PREDECESSOR_SIZE, Recording, STARTED_MS};
+
+/// Segment 3 begins five seconds late.
+const HOLE_MS: u64 = 5_000;
+const HOLE_FROM_MS: u64 = STARTED_MS + 4_000;
+/// Where the interval that is asked for ends, and so the hole in it.
+const INTERVAL_TO_MS: u64 = STARTED_MS + 8_000;
+
+fn moment(ms: u64) -> Timestamp {
+    Timestamp::from_unix_ms(ms).unwrap()
+}
+
+/// What is said of continuity, but that it holds.
+fn told(case: &Case) -> Vec<(Grade, FindingKind)> {
+    let verdict = case.judge().unwrap();
+    let told = verdict.on(Axis::Continuity).filter(|finding| finding.kind != FindingKind::Holds);
+    told.map(|finding| (finding.grade, finding.kind)).collect()
+}
+
+fn with_hole(between: ExtraAt) -> Vec<(Grade, FindingKind)> {
+    told(&Case::recorded(Recording { late: Some((3, HOLE_MS)), between: Some(between), ..Recording::default() }))
+}
+
+fn gap(log: &mut Log, cause: GapCause, from_ms: u64, to_ms: u64) {
+    let body = Gap { cause, from: moment(from_ms), to: moment(to_ms), attachments: vec![] };
+    log.append(|log| &mut log.camera, to_ms, Body::Gap(body));
+}
+
+/// The camera begins another epoch, in a stream of its own.
+fn epoch(log: &mut Log, started_ms: u64, reason: EpochReason, previous: Option<StreamPosition>) {
+    let of_epoch = |entry: &&exhibit_evidence::SignedStatement| matches!(entry.statement().body, Body::Epoch(_));
+    let Body::Epoch(first) = log.entries.iter().find(of_epoch).unwrap().statement().body.clone() else { unreachable!() };
+    let body = Epoch { started: moment(started_ms), continues: Continues { reason, previous }, ..first };
+    let usual = (log.camera.stream.clone(), log.camera.next_seq, log.camera.prev);
+    (log.camera.stream, log.camera.next_seq, log.camera.prev) = (stream("camera/102/main/20261120T130000Z"), 0, Hash::default());
+    log.append(|log| &mut log.camera, started_ms, Body::Epoch(body));
+    (log.camera.stream, log.camera.next_seq, log.camera.prev) = usual;
+}
+
+/// A place in the usual stream, with the leaf hash that is there.
+fn position(log: &Log, seq: u64) -> StreamPosition {
+    let at =
+        |entry: &&exhibit_evidence::SignedStatement| (entry.statement().stream.as_str(), entry.statement().seq) == (CAMERA_STREAM, seq);
+    let leaf = log.entries.iter().find(at).map_or(Hash([1; 32]), exhibit_evidence::SignedStatement::leaf_hash);
+    StreamPosition { stream: stream(CAMERA_STREAM), seq, leaf }
+}
+
+fn heartbeat(log: &mut Log, unsent: u64, issued_ms: u64) {
+    let body = Heartbeat { uptime_s: 60, unsent, unsent_bytes: 0, last_segment: None, attachments: vec![] };
+    log.append(|log| &mut log.camera, issued_ms, Body::Heartbeat(body));
+}
+
+#[test]
+fn each_cause_of_a_gap_is_told_as_what_it_is() {
+    let cases: [(ExtraAt, FindingKind); 4] = [
+        (
+            |log, number| {
+                if number == 2 {
+                    gap(log, GapCause::Mode, HOLE_FROM_MS, HOLE_FROM_MS + HOLE_MS)
+                }
+            },
+            FindingKind::NotRecorded,
+        ),
+        (
+            |log, number| {
+                if number == 2 {
+                    gap(log, GapCause::EvictedOffline, HOLE_FROM_MS, HOLE_FROM_MS + HOLE_MS)
+                }
+            },
+            FindingKind::Lost,
+        ),
+        (
+            |log, number| {
+                if number == 2 {
+                    gap(log, GapCause::SourceLost, HOLE_FROM_MS, HOLE_FROM_MS + HOLE_MS)
+                }
+            },
+            FindingKind::Gap,
+        ),
+        (
+            |log, number| {
+                if number == 2 {
+                    gap(log, GapCause::Power, HOLE_FROM_MS + 1_000, HOLE_FROM_MS + HOLE_MS - 1_000)
+                }
+            },
+            FindingKind::Gap,
+        ),
+    ];
+    for (between, kind) in cases {
+        assert_eq!(with_hole(between), [(Grade::NotDemanded, kind)]);
+    }
+}
+
+#[test]
+fn a_gap_that_does_not_fill_the_hole_explains_nothing() {
+    let uncovered = [(Grade::Undecided, FindingKind::Uncovered)];
+    for between in [
+        (|log, number| {
+            if number == 2 {
+                gap(log, GapCause::Mode, HOLE_FROM_MS + 1_001, HOLE_FROM_MS + HOLE_MS)
+            }
+        }) as ExtraAt,
+        |log, number| {
+            if number == 2 {
+                gap(log, GapCause::Mode, HOLE_FROM_MS, INTERVAL_TO_MS - 1_001)
+            }
+        },
+        |log, number| {
+            // Two that would fill it together are two statements, and neither says that nothing lay between.
+            if number == 2 {
+                gap(log, GapCause::Mode, HOLE_FROM_MS, HOLE_FROM_MS + 2_000);
+                gap(log, GapCause::Mode, HOLE_FROM_MS + 2_000, HOLE_FROM_MS + HOLE_MS);
+            }
+        },
+    ] {
+        assert_eq!(with_hole(between), uncovered, "a gap that begins too late, ends too early, or is two");
+    }
+}
+
+#[test]
+fn of_several_gaps_the_one_that_reaches_furthest_counts() {
+    let told = with_hole(|log, number| {
+        if number == 2 {
+            gap(log, GapCause::Mode, HOLE_FROM_MS - 10_000, HOLE_FROM_MS + 9_000);
+            gap(log, GapCause::Power, HOLE_FROM_MS, HOLE_FROM_MS + 1_000);
+        }
+    });
+    assert_eq!(told, [(Grade::NotDemanded, FindingKind::NotRecorded)], "a short gap hid a long one");
+}
+
+#[test]
+fn what_the_camera_still_had_is_not_received_yet() {
+    let not_yet = [(Grade::Undecided, FindingKind::NotYetReceived)];
+    assert_eq!(
+        with_hole(|log, number| if number == 5 {
+            heartbeat(log, 3, HOLE_FROM_MS + 20_000)
+        }),
+        not_yet
+    );
+    let uncovered = [(Grade::Undecided, FindingKind::Uncovered)];
+    assert_eq!(
+        with_hole(|log, number| if number == 5 {
+            heartbeat(log, 0, HOLE_FROM_MS + 20_000)
+        }),
+        uncovered,
+        "it had nothing"
+    );
+    assert_eq!(
+        with_hole(|log, number| if number == 1 {
+            heartbeat(log, 3, HOLE_FROM_MS - 2_000)
+        }),
+        uncovered,
+        "that was before"
+    );
+}
+
+fn with_epoch(after: Extra, late: bool) -> Vec<(Grade, FindingKind)> {
+    told(&Case::recorded(Recording { late: late.then_some((3, HOLE_MS)), after: Some(after), ..Recording::default() }))
+}
+
+#[test]
+fn a_state_that_was_lost_is_told_and_explains_nothing() {
+    let lost = with_epoch(|log| epoch(log, HOLE_FROM_MS + 2_000, EpochReason::StateLost, None), true);
+    assert_eq!(lost, [(Grade::Undecided, FindingKind::StateLost)]);
+    let lost = with_epoch(
+        |log| {
+            let previous = position(log, 2);
+            epoch(log, HOLE_FROM_MS + 2_000, EpochReason::StateLost, Some(previous));
+        },
+        true,
+    );
+    assert_eq!(lost, [(Grade::Undecided, FindingKind::StateLost)], "what was recorded after the last statement is not known");
+}
+
+#[test]
+fn an_epoch_that_follows_what_is_here_explains_a_pause() {
+    let pause = with_epoch(
+        |log| {
+            let previous = position(log, 2);
+            epoch(log, HOLE_FROM_MS + 2_000, EpochReason::Start, Some(previous));
+        },
+        true,
+    );
+    assert_eq!(pause, [(Grade::NotDemanded, FindingKind::Gap)]);
+}
+
+#[test]
+fn the_end_of_a_chain_that_drains_is_not_received_yet_and_another_is_missing() {
+    let backlog: Extra = |log| {
+        let previous = position(log, 100);
+        epoch(log, STARTED_MS + 60_000, EpochReason::Backlog, Some(previous));
+    };
+    assert_eq!(with_epoch(backlog, false), [(Grade::Undecided, FindingKind::NotYetReceived)]);
+    let rotation: Extra = |log| {
+        let previous = position(log, 100);
+        epoch(log, STARTED_MS + 60_000, EpochReason::Rotation, Some(previous));
+    };
+    assert_eq!(with_epoch(rotation, false), [(Grade::Bad, FindingKind::ChainHole)]);
+}
+
+#[test]
+fn an_epoch_continues_the_very_statement_that_it_names_also_where_the_chain_went_on() {
+    let right: Extra = |log| {
+        let previous = position(log, 3);
+        epoch(log, STARTED_MS + 60_000, EpochReason::Backlog, Some(previous));
+    };
+    assert_eq!(with_epoch(right, false), []);
+    let wrong: Extra = |log| {
+        let previous = StreamPosition { leaf: Hash([1; 32]), ..position(log, 3) };
+        epoch(log, STARTED_MS + 60_000, EpochReason::Backlog, Some(previous));
+    };
+    assert_eq!(with_epoch(wrong, false), [(Grade::Bad, FindingKind::ChainBroken)]);
+}
+
+#[test]
+fn another_device_in_the_place_is_told() {
+    let told = with_epoch(
+        |log| {
+            let previous = position(log, 7);
+            epoch(log, STARTED_MS + 60_000, EpochReason::DeviceReplaced, Some(previous));
+        },
+        false,
+    );
+    assert_eq!(told, [(Grade::NotDemanded, FindingKind::DeviceReplaced)]);
+}
+
+/// The statement at the place of segment 2 again, with another content.
+fn other_statement(log: &Log) -> (Vec<u8>, Statement) {
+    let at = |entry: &&exhibit_evidence::SignedStatement| (entry.statement().stream.as_str(), entry.statement().seq) == (CAMERA_STREAM, 2);
+    let entry = log.entries.iter().find(at).unwrap();
+    let other = Statement { body: crate::common::gap(), ..entry.statement().clone() };
+    (entry.der().to_vec(), other)
+}
+
+fn contradiction(log: &mut Log, first: &[u8], second: &[u8]) {
+    let attachments = vec![log.keep("first", first), log.keep("second", second)];
+    let body = Contradiction { stream: stream(CAMERA_STREAM), seq: 2, attachments };
+    log.append(|log| &mut log.appliance, STARTED_MS + 50_000, Body::Contradiction(body));
+}
+
+#[test]
+fn two_statements_for_one_place_are_held_against_their_signer() {
+    let after: Extra = |log| {
+        let (first, other) = other_statement(log);
+        let second = sign(&other, &log.camera.party.certificate, &log.camera.party.key).unwrap();
+        contradiction(log, &first, second.der());
+    };
+    assert_eq!(with_epoch(after, false), [(Grade::Bad, FindingKind::Contradiction)]);
+}
+
+#[test]
+fn contradictions_that_are_none_are_held_against_the_appliance() {
+    let cases: [(&str, Extra); 4] = [
+        ("one statement twice", |log| {
+            let (first, _) = other_statement(log);
+            contradiction(log, &first.clone(), &first);
+        }),
+        ("a statement of another place", |log| {
+            let (first, mut other) = other_statement(log);
+            other.seq = 3;
+            let second = sign(&other, &log.camera.party.certificate, &log.camera.party.key).unwrap();
+            contradiction(log, &first, second.der());
+        }),
+        ("a forged signature", |log| {
+            let (first, other) = other_statement(log);
+            let mut second = sign(&other, &log.camera.party.certificate, &log.camera.party.key).unwrap().der().to_vec();
+            *second.last_mut().unwrap() ^= 1;
+            contradiction(log, &first, &second);
+        }),
+        ("no statement", |log| {
+            let (first, _) = other_statement(log);
+            contradiction(log, &first, b"none");
+        }),
+    ];
+    for (defect, after) in cases {
+        let faults = Case::recorded(Recording { after: Some(after), ..Recording::default() }).faults();
+        assert_eq!(faults, [FindingKind::ContradictionFalse], "{defect}");
+    }
+}
+
+#[test]
+fn content_that_a_rule_deleted_is_told_apart_from_what_is_withheld() {
+    let after: Extra = |log| {
+        let ranges = vec![SeqRange { stream: stream(CAMERA_STREAM), first: 3, last: 3 }];
+        let body = Retention { ranges, rule: "thirty-days".to_owned(), attachments: vec![] };
+        log.append(|log| &mut log.appliance, STARTED_MS + 50_000, Body::Retention(body));
+    };
+    let mut case = Case::recorded(Recording { after: Some(after), ..Recording::default() });
+    case.manifest.segments.retain(|segment| !(3..=4).contains(&segment.seq));
+    case.export();
+    let verdict = case.judge().unwrap();
+    let of = |kind| verdict.findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.place.seq).collect::<Vec<_>>();
+    assert_eq!((of(FindingKind::Erased), of(FindingKind::Withheld)), (vec![Some(3)], vec![Some(4)]));
+}
+
+/// The camera's last statement for the log before this one, which it had observed to `size` entries.
+fn of_predecessor(log: &mut Log, named: Hash, size: u64) {
+    let mut statement = log.draft(|log| &mut log.camera, STARTED_MS + 12_000, crate::common::gap());
+    statement.log = named;
+    statement.observed = Head { size, root: Hash([0x77; 32]) };
+    log.append_as_drafted(|log| &mut log.camera, &statement);
+}
+
+#[test]
+fn statements_for_the_declared_predecessor_are_accepted_and_what_it_lost_is_told() {
+    let recorded = |successor, between| told(&Case::recorded(Recording { successor, between: Some(between), ..Recording::default() }));
+    let within: ExtraAt = |log, number| {
+        if number == 6 {
+            of_predecessor(log, PREDECESSOR, PREDECESSOR_SIZE)
+        }
+    };
+    let beyond: ExtraAt = |log, number| {
+        if number == 6 {
+            of_predecessor(log, PREDECESSOR, PREDECESSOR_SIZE + 3)
+        }
+    };
+    let foreign: ExtraAt = |log, number| {
+        if number == 6 {
+            of_predecessor(log, Hash([0xad; 32]), 1)
+        }
+    };
+    assert_eq!(recorded(true, within), []);
+    assert_eq!(recorded(true, beyond), [(Grade::NotDemanded, FindingKind::LostEntries)]);
+    let faults = |successor, between| Case::recorded(Recording { successor, between: Some(between), ..Recording::default() }).faults();
+    assert!(faults(true, foreign).contains(&FindingKind::OtherLog));
+    assert!(faults(false, within).contains(&FindingKind::OtherLog), "a predecessor that genesis does not declare was accepted");
+}

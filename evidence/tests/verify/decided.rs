@@ -1,0 +1,357 @@
+//! Who decided: the recipients that a camera obeyed, by thresholds from the pinned custodians, and second certificates of one name.
+
+use exhibit_evidence::anchor::{AnchorPolicy, PinnedCustodians};
+use exhibit_evidence::body::{Approve, CertificateBody, Continues, EpochReason, Recipients, StreamPosition};
+use exhibit_evidence::verdict::{FindingKind, Grade};
+use exhibit_evidence::{Body, SignedStatement};
+use exhibit_pki::{Fingerprint, KeyPurpose, Role};
+use exhibit_tlog::Hash;
+
+use crate::common::{NOT_AFTER, Party, stream, time};
+use crate::synthetic::{Case, Extra, Issuer, Log, Recording, STARTED_MS};
+
+/// Custodians aa (of the usual recording), b1, b2: each with a stream.
+fn custodian(log: &Log, number: u8) -> Party {
+    log.pki.party(&format!("user/b{number}"), &[Role::Custodian], KeyPurpose::Signing, 80 + number)
+}
+
+fn of(log: &Log, number: u8) -> Fingerprint {
+    if number == 0 { *log.custodian.party.certificate.fingerprint() } else { *custodian(log, number).certificate.fingerprint() }
+}
+
+fn introduce(log: &mut Log, numbers: std::ops::RangeInclusive<u8>) {
+    for number in numbers {
+        let certificate = custodian(log, number).certificate;
+        log.certify(&certificate, &[]);
+    }
+}
+
+/// Somebody other than the usual custodian issues one statement at the start of a stream of his own.
+fn issue_as(log: &mut Log, party: Party, name: &str, body: Body) -> u64 {
+    let issuer = Issuer { party, stream: stream(name), next_seq: 0, prev: Hash::default() };
+    let usual = std::mem::replace(&mut log.custodian, issuer);
+    let index = log.append(|log| &mut log.custodian, STARTED_MS - 4_000, body);
+    log.custodian = usual;
+    index
+}
+
+fn approval(log: &Log, index: u64) -> Body {
+    let entry = &log.entries[usize::try_from(index).unwrap()];
+    Body::Approve(Approve { entry: entry.leaf_hash(), statement: entry.statement_hash(), attachments: vec![] })
+}
+
+fn approve(log: &mut Log, number: u8, index: u64) -> u64 {
+    let body = approval(log, index);
+    let generation = log.entries.len();
+    issue_as(log, custodian(log, number), &format!("user/b{number}/{generation}"), body)
+}
+
+fn set(log: &Log, number: u64, replaces: Option<Hash>, custodians: &[u8], threshold: u64) -> Body {
+    Body::Recipients(Recipients {
+        scope: "camera/102".to_owned(),
+        number,
+        replaces,
+        recipients: vec![[5; 32]],
+        custodians: custodians.iter().map(|number| of(log, *number)).collect(),
+        threshold,
+        expires: time(NOT_AFTER),
+        attachments: vec![],
+    })
+}
+
+/// Replaces the usual recipients, which are number 1 by custodian aa, with what `decide` puts on the log; the last set there is obeyed.
+fn judged(decide: Extra, pinned: &[u8], threshold: u64) -> (Vec<FindingKind>, Case) {
+    let mut case = Case::recorded(Recording { recipients: Some(decide), ..Recording::default() });
+    let certificates = pinned
+        .iter()
+        .map(|number| match number {
+            0 => case.log.custodian.party.certificate.clone(),
+            number => custodian(&case.log, *number).certificate,
+        })
+        .collect();
+    case.log.policy = AnchorPolicy { custodians: Some(PinnedCustodians { certificates, threshold }), ..AnchorPolicy::default() };
+    (case.faults(), case)
+}
+
+fn append(log: &mut Log, body: Body) -> u64 {
+    log.append(|log| &mut log.custodian, STARTED_MS - 5_000, body)
+}
+
+fn leaf(log: &Log, index: u64) -> Option<Hash> {
+    Some(log.leaf(index))
+}
+
+/// 1 by aa and b1 of three, 2 by b1 and b2.
+fn two_of_three(log: &mut Log) {
+    introduce(log, 1..=2);
+    let body = set(log, 1, None, &[0, 1, 2], 2);
+    let first = append(log, body);
+    approve(log, 1, first);
+    let body = set(log, 2, leaf(log, first), &[1, 2], 2);
+    let second = issue_as(log, custodian(log, 1), "user/b1/second", body);
+    approve(log, 2, second);
+}
+
+#[test]
+fn recipients_that_the_threshold_decided_hold() {
+    let (faults, case) = judged(two_of_three, &[0, 1, 2], 2);
+    assert_eq!(faults, [], "{:#?}", case.judge().unwrap().findings);
+}
+
+#[test]
+fn without_pinned_custodians_nobodys_decision_is_judged() {
+    let mut case = judged(|log| drop_index(set_and_append(log)), &[0, 1, 2], 2).1;
+    case.log.policy = AnchorPolicy::default();
+    let verdict = case.judge().unwrap();
+    assert_eq!(verdict.grade, Grade::NotDemanded);
+    assert!(verdict.basis.policy.custodians.is_empty(), "the verdict says that it knows none");
+}
+
+#[test]
+fn recipients_that_the_threshold_did_not_decide_are_bad() {
+    let threshold = FindingKind::RecipientsThreshold;
+    let cases: [(&str, Extra, FindingKind); 9] = [
+        ("one signs where two have to", |log| drop_index(set_and_append(log)), threshold),
+        (
+            "one signs and approves himself",
+            |log| {
+                let index = set_and_append(log);
+                let body = approval(log, index);
+                append(log, body);
+            },
+            threshold,
+        ),
+        (
+            "somebody who was not pinned approves",
+            |log| {
+                introduce(log, 3..=3);
+                let index = set_and_append(log);
+                approve(log, 3, index);
+            },
+            threshold,
+        ),
+        (
+            "an approval that names another statement",
+            |log| {
+                introduce(log, 1..=1);
+                let index = set_and_append(log);
+                let Body::Approve(mut body) = approval(log, index) else { unreachable!() };
+                body.statement = Hash([3; 32]);
+                issue_as(log, custodian(log, 1), "user/b1/approves", Body::Approve(body));
+            },
+            threshold,
+        ),
+        (
+            "a number that does not rise",
+            |log| {
+                two_of_three(log);
+                let body = set(log, 2, leaf(log, last_set(log)), &[1, 2], 1);
+                let index = issue_as(log, custodian(log, 1), "user/b1/again", body);
+                approve(log, 2, index);
+            },
+            threshold,
+        ),
+        (
+            "a set that replaces one that was replaced",
+            |log| {
+                two_of_three(log);
+                let first = log.entries.iter().find(|entry| matches!(entry.statement().body, Body::Recipients(_))).unwrap().leaf_hash();
+                let body = set(log, 3, Some(first), &[1, 2], 1);
+                let index = issue_as(log, custodian(log, 1), "user/b1/again", body);
+                approve(log, 2, index);
+            },
+            threshold,
+        ),
+        (
+            "a custodian who was dismissed",
+            |log| {
+                two_of_three(log);
+                let body = set(log, 3, leaf(log, last_set(log)), &[0], 1);
+                let index = append(log, body);
+                approve(log, 1, index);
+            },
+            threshold,
+        ),
+        (
+            "a set that replaces what is not here",
+            |log| {
+                let body = set(log, 7, Some(Hash([4; 32])), &[0], 1);
+                append(log, body);
+            },
+            FindingKind::RecipientsUnknown,
+        ),
+        (
+            "a set that replaces one that was not decided",
+            |log| {
+                introduce(log, 1..=1);
+                let refused = set_and_append(log);
+                let body = set(log, 2, leaf(log, refused), &[0], 1);
+                let index = append(log, body);
+                approve(log, 1, index);
+            },
+            threshold,
+        ),
+    ];
+    for (defect, decide, kind) in cases {
+        let (faults, _) = judged(decide, &[0, 1, 2], 2);
+        assert_eq!(faults, [kind], "{defect}");
+    }
+}
+
+fn drop_index(_: u64) {}
+
+/// Number 1 by aa alone.
+fn set_and_append(log: &mut Log) -> u64 {
+    let body = set(log, 1, None, &[0, 1, 2], 2);
+    append(log, body)
+}
+
+fn last_set(log: &Log) -> u64 {
+    let is_set = |entry: &SignedStatement| matches!(entry.statement().body, Body::Recipients(_));
+    log.entries.iter().rposition(is_set).unwrap() as u64
+}
+
+#[test]
+fn approvals_that_come_after_the_camera_obeyed_do_not_count() {
+    let mut case = Case::recorded(Recording {
+        recipients: Some(|log| {
+            introduce(log, 1..=1);
+            set_and_append(log);
+        }),
+        after: Some(|log| {
+            let index = last_set(log);
+            approve(log, 1, index);
+        }),
+        ..Recording::default()
+    });
+    let certificates = vec![case.log.custodian.party.certificate.clone(), custodian(&case.log, 1).certificate];
+    case.log.policy.custodians = Some(PinnedCustodians { certificates, threshold: 2 });
+    assert_eq!(case.faults(), [FindingKind::RecipientsThreshold]);
+}
+
+#[test]
+fn one_person_with_two_certificates_counts_once() {
+    let mut case = Case::recorded(Recording {
+        recipients: Some(|log| {
+            let twin = twin(log);
+            log.certify(&twin.certificate, &[]);
+            let index = set_and_append(log);
+            let body = approval(log, index);
+            issue_as(log, twin, "user/aa/twin", body);
+        }),
+        ..Recording::default()
+    });
+    let certificates = vec![case.log.custodian.party.certificate.clone(), twin(&case.log).certificate];
+    case.log.policy.custodians = Some(PinnedCustodians { certificates, threshold: 2 });
+    assert!(case.faults().contains(&FindingKind::RecipientsThreshold), "one person was a threshold of two");
+}
+
+/// Another key in the name of custodian aa.
+fn twin(log: &Log) -> Party {
+    log.pki.party("user/aa", &[Role::Custodian], KeyPurpose::Signing, 90)
+}
+
+#[test]
+fn stale_recipients_are_told_and_nothing_more() {
+    let case = Case::recorded(Recording {
+        recipients: Some(|log| {
+            let Body::Recipients(mut body) = set(log, 1, None, &[0], 1) else { unreachable!() };
+            body.expires = time("2026-11-20T11:00:00.000Z");
+            append(log, Body::Recipients(body));
+        }),
+        ..Recording::default()
+    });
+    let verdict = case.judge().unwrap();
+    assert_eq!(verdict.grade, Grade::NotDemanded);
+    assert!(verdict.findings.iter().any(|finding| finding.kind == FindingKind::RecipientsStale));
+}
+
+/// A hostile authority makes a second camera 102, whose key records; the first is live.
+fn second_camera(log: &mut Log, replaces: bool) -> u64 {
+    let first = *log.camera.party.certificate.fingerprint();
+    log.camera.party = log.pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing, 91);
+    let certificate = log.camera.party.certificate.clone();
+    let attachments = vec![log.keep("certificate", certificate.der())];
+    let body = CertificateBody { fingerprint: *certificate.fingerprint(), replaces: replaces.then_some(first), attachments };
+    log.append(|log| &mut log.authority, STARTED_MS - 9_000, Body::Certificate(body))
+}
+
+#[test]
+fn a_second_certificate_needs_to_replace_the_first_and_a_custodians_approval() {
+    let approved: Extra = |log| {
+        let index = second_camera(log, true);
+        let body = approval(log, index);
+        append(log, body);
+    };
+    assert_eq!(Case::recorded(Recording { before: Some(approved), ..Recording::default() }).faults(), []);
+    let cases: [(&str, Extra); 5] = [
+        ("nobody approved", |log| drop_index(second_camera(log, true))),
+        ("it replaces nothing", |log| {
+            let index = second_camera(log, false);
+            let body = approval(log, index);
+            append(log, body);
+        }),
+        ("an approval of another statement", |log| {
+            let index = second_camera(log, true);
+            let Body::Approve(mut body) = approval(log, index) else { unreachable!() };
+            body.statement = Hash([3; 32]);
+            append(log, Body::Approve(body));
+        }),
+        ("a custodian approves his own", |log| {
+            let twin = twin(log);
+            let first = *log.custodian.party.certificate.fingerprint();
+            let attachments = vec![log.keep("certificate", twin.certificate.der())];
+            let body = CertificateBody { fingerprint: *twin.certificate.fingerprint(), replaces: Some(first), attachments };
+            let index = log.append(|log| &mut log.authority, STARTED_MS - 9_000, Body::Certificate(body));
+            let body = approval(log, index);
+            issue_as(log, twin, "user/aa/twin", body);
+        }),
+        ("approved after it was used", |log| {
+            let index = second_camera(log, true);
+            let used = log.draft(|log| &mut log.camera, STARTED_MS - 8_000, crate::common::gap());
+            let mut other = used.clone();
+            other.stream = stream("camera/102/events/20261120T115000Z");
+            log.append_as_drafted(|log| &mut log.camera, &other);
+            (log.camera.next_seq, log.camera.prev) = (0, Hash::default());
+            let body = approval(log, index);
+            append(log, body);
+        }),
+    ];
+    for (defect, before) in cases {
+        let faults = Case::recorded(Recording { before: Some(before), ..Recording::default() }).faults();
+        assert_eq!(faults, [FindingKind::SecondCertificate], "{defect}");
+    }
+}
+
+#[test]
+fn only_custodians_whom_the_pinned_ones_decided_on_approve_of_second_certificates() {
+    let before: Extra = |log| {
+        introduce(log, 3..=3);
+        let index = second_camera(log, true);
+        approve(log, 3, index);
+    };
+    let mut case = Case::recorded(Recording { before: Some(before), ..Recording::default() });
+    assert_eq!(case.faults(), [], "without pinned custodians any will do");
+    let certificates = vec![case.log.custodian.party.certificate.clone()];
+    case.log.policy.custodians = Some(PinnedCustodians { certificates, threshold: 1 });
+    assert_eq!(case.faults(), [FindingKind::SecondCertificate], "an authority made its own custodian");
+}
+
+/// Whoever holds the camera's key sets it back to a set from before a custodian was dismissed.
+#[test]
+fn a_camera_that_was_set_back_to_older_recipients_is_bad() {
+    let after: Extra = |log| {
+        let sets = |body: &Body| matches!(body, Body::Recipients(_));
+        let oldest = log.entries.iter().find(|entry| sets(&entry.statement().body)).unwrap().leaf_hash();
+        let is_epoch = |entry: &&SignedStatement| matches!(entry.statement().body, Body::Epoch(_));
+        let Body::Epoch(mut epoch) = log.entries.iter().find(is_epoch).unwrap().statement().body.clone() else { unreachable!() };
+        let previous = StreamPosition { stream: log.camera.stream.clone(), seq: log.camera.next_seq - 1, leaf: log.camera.prev };
+        epoch.continues = Continues { reason: EpochReason::Rotation, previous: Some(previous) };
+        epoch.started = time("2026-11-20T13:00:00.000Z");
+        epoch.recipients = oldest;
+        (log.camera.stream, log.camera.next_seq, log.camera.prev) = (stream("camera/102/main/20261120T130000Z"), 0, Hash::default());
+        log.append(|log| &mut log.camera, STARTED_MS + 3_600_000, Body::Epoch(epoch));
+    };
+    let case = Case::recorded(Recording { recipients: Some(two_of_three), after: Some(after), ..Recording::default() });
+    assert_eq!(case.faults(), [FindingKind::RecipientsRollback]);
+}
