@@ -63,24 +63,17 @@ impl Opener {
     pub async fn epoch_tree(&self, session: &mut Session, epoch: &SignedStatement) -> Result<KeyTree, Failure> {
         let stream = &epoch.statement().stream;
         let package = self.keys_of(session, epoch).await?;
-        let tree = tree_of(package, stream)?;
+        let tree = package.into_tree(&session.anchor.log, stream).map_err(|error| Failure::Untrustworthy(error.to_string()))?;
         let Body::Epoch(stated) = &epoch.statement().body else {
             return Err(Failure::Untrustworthy(format!("{stream} does not begin with an epoch statement")));
         };
-        if tree.commitment(stream) != Some(stated.commitment) {
+        if !tree.is_committed(stream, &stated.commitment) {
             return Err(Failure::Untrustworthy(format!(
                 "the keys that the camera wrapped for {stream} are not those that it committed to"
             )));
         }
         Ok(tree)
     }
-}
-
-/// The nodes of one stream in a package.
-pub fn tree_of(package: KeyPackage, stream: &StreamName) -> Result<KeyTree, Failure> {
-    let keys = package.streams.into_iter().find(|keys| keys.stream == *stream);
-    let keys = keys.ok_or_else(|| Failure::Untrustworthy(format!("the wrapped keys are not for {stream}")))?;
-    KeyTree::from_nodes(keys.nodes).map_err(|error| Failure::Untrustworthy(error.to_string()))
 }
 
 impl Session {

@@ -7,6 +7,7 @@ use std::fmt;
 use exhibit_tlog::Hash;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::StreamName;
@@ -123,6 +124,11 @@ impl KeyTree {
         let root = self.nodes.first().filter(|node| node.depth == 0)?;
         let mac = keyed(&root.key).chain_update(EPOCH_LABEL).chain_update(length_prefixed(stream)).finalize();
         Some(Hash(mac.into_bytes().into()))
+    }
+
+    /// True if the root is held and is the one that the camera committed to. Compared in constant time.
+    pub fn is_committed(&self, stream: &StreamName, commitment: &Hash) -> bool {
+        self.commitment(stream).is_some_and(|own| own.0.ct_eq(&commitment.0).into())
     }
 }
 

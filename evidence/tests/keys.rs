@@ -122,8 +122,12 @@ fn a_commitment_needs_the_root_and_tells_streams_apart() {
     let (one, other) = (StreamName::parse("camera/1/main/a").unwrap(), StreamName::parse("camera/1/main/b").unwrap());
     let mut tree = tree();
     assert_ne!(tree.commitment(&one), tree.commitment(&other));
+    let commitment = tree.commitment(&one).unwrap();
+    assert!(tree.is_committed(&one, &commitment));
+    assert!(!tree.is_committed(&other, &commitment), "another stream's commitment");
     tree.forget_before(1);
     assert_eq!(tree.commitment(&one), None, "a commitment under a node that is not the root");
+    assert!(!tree.is_committed(&one, &commitment), "a part of the tree is no root");
 }
 
 #[test]

@@ -35,6 +35,17 @@ fn assert_refused(json: impl AsRef<[u8]>, because: &str) {
 }
 
 #[test]
+fn keys_for_another_log_stream_or_epoch_are_refused() {
+    let stream = |name: &str| StreamName::parse(name).unwrap();
+    let opened = |log: [u8; 32], name: &str| package(vec![(STREAM, vec![node(0, 0)])]).into_tree(&Hash(log), &stream(name)).map(drop);
+    assert_eq!(opened([0xaa; 32], STREAM), Ok(()));
+    assert_eq!(opened([0xab; 32], STREAM), Err(EnvelopeError::Package("they are for another log")));
+    for other in ["camera/103/main/20261120T115958Z", "camera/102/main/20261120T115959Z", "camera/102/events/20261120T115958Z"] {
+        assert_eq!(opened([0xaa; 32], other), Err(EnvelopeError::Package("they are not for this stream and epoch")), "{other}");
+    }
+}
+
+#[test]
 fn the_encoding_is_the_documented_one() {
     let package = package(vec![(STREAM, vec![node(0, 0)])]);
     assert_eq!(std::str::from_utf8(&package.to_bytes()).unwrap(), root_json());

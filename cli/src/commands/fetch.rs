@@ -17,7 +17,7 @@ use exhibit_tlog::Hash;
 use crate::arguments::Connection;
 use crate::case_folder::CaseFolder;
 use crate::commands::share::erasable;
-use crate::evidence_access::{Found, Opener, tree_of};
+use crate::evidence_access::{Found, Opener};
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -119,7 +119,8 @@ async fn right(session: &mut Session, opener: &Opener, command: &Command) -> Res
         series = Some(keys.stream.series().to_owned());
         let stream = keys.stream.clone();
         let single = exhibit_evidence::envelope::KeyPackage { log: package.log, streams: vec![keys] };
-        trees.insert(stream.clone(), tree_of(single, &stream)?);
+        let tree = single.into_tree(&session.anchor.log, &stream).map_err(|error| Failure::Untrustworthy(error.to_string()))?;
+        trees.insert(stream, tree);
     }
     let series = series.ok_or_else(|| Failure::Untrustworthy("the grant opens nothing".to_owned()))?;
     let time = |text: &str| Timestamp::parse(text).map_err(|error| Failure::Untrustworthy(format!("the grant's terms: {error}")));

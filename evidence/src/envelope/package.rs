@@ -7,6 +7,7 @@ use std::io::Write;
 
 use exhibit_tlog::Hash;
 use serde::Deserialize;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{CONTENT_BYTES_MAX, EnvelopeError};
@@ -86,10 +87,24 @@ impl KeyPackage {
         let streams = json.streams.iter().map(StreamJson::read).collect::<Result<Vec<_>, _>>()?;
         let package = Self { log, streams };
         // One encoding: so neither an escape nor a repeated member nor an array in an object's place can say what other readers miss.
-        if *package.to_bytes() != bytes {
+        // Compared in constant time, as all that holds keys: where it differs tells about what stands before.
+        if !bool::from(package.to_bytes().ct_eq(bytes)) {
             return Err(EnvelopeError::Package("it is not in the one form that this project writes"));
         }
         Ok(package)
+    }
+}
+
+impl KeyPackage {
+    /// The keys of one stream, whose name ends in the epoch. What was wrapped for another log, stream or epoch is refused: the names in a
+    /// package are what binds it to its place, since an envelope itself has none.
+    pub fn into_tree(self, log: &Hash, stream: &StreamName) -> Result<KeyTree, EnvelopeError> {
+        if self.log != *log {
+            return Err(EnvelopeError::Package("they are for another log"));
+        }
+        let keys = self.streams.into_iter().find(|keys| keys.stream == *stream);
+        let keys = keys.ok_or(EnvelopeError::Package("they are not for this stream and epoch"))?;
+        KeyTree::from_nodes(keys.nodes).map_err(|_| EnvelopeError::Package(NODES))
     }
 }
 
@@ -131,11 +146,12 @@ impl StreamJson<'_> {
             hex::decode_to_slice(node.key, &mut *key).map_err(|_| EnvelopeError::Package("a key is not 64 hex digits"))?;
             nodes.push(Node { depth: node.depth, index: node.index, key });
         }
-        let tree = KeyTree::from_nodes(nodes).map_err(|_| EnvelopeError::Package("nodes overlap, or are out of order or out of range"))?;
+        let tree = KeyTree::from_nodes(nodes).map_err(|_| EnvelopeError::Package(NODES))?;
         Ok(StreamKeys { stream, nodes: tree.into_nodes() })
     }
 }
 
+const NODES: &str = "nodes overlap, or are out of order or out of range";
 const TYPE: &str = "exhibit-keys/v1";
 const NEVER_FAILS: &str = "writing to a vector does not fail";
 const KEY_DIGITS: usize = 64;

@@ -105,7 +105,7 @@ fn mac(key: &[u8]) -> Hmac<Sha384> {
 
 /// AES-256 in CFB with whole blocks of feedback and an initial vector of zeros. The key is used for this once.
 fn encrypt_cfb(key: &[u8; AES_KEY_BYTES], bytes: &mut [u8]) {
-    let cipher = Aes256::new(&Array::from(*key));
+    let cipher = Aes256::new(key.into());
     let mut feedback = Array::from([0; AES_BLOCK_BYTES]);
     for block in bytes.chunks_mut(AES_BLOCK_BYTES) {
         cipher.encrypt_block(&mut feedback);
