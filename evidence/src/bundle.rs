@@ -5,6 +5,8 @@
 use exhibit_tlog::Hash;
 use serde::{Deserialize, Serialize};
 
+use crate::objects::{object, objects};
+
 /// The manifest's name.
 pub const MANIFEST: &str = "manifest.json";
 /// The checkpoint that every receipt of the bundle stands under.
@@ -50,12 +52,15 @@ pub struct Manifest {
     /// Program and version that made it.
     pub software: String,
     /// What was asked for.
+    #[serde(deserialize_with = "object")]
     pub question: Question,
     /// Indexes of the entries held, rising. Each is `entries/<index>.p7s` with its receipt.
     pub entries: Vec<u64>,
     /// Segments whose content is disclosed, in order.
+    #[serde(deserialize_with = "objects")]
     pub segments: Vec<DisclosedSegment>,
     /// Other files, by hash: working copies, the README.
+    #[serde(deserialize_with = "objects")]
     pub files: Vec<FileRecord>,
 }
 
@@ -107,6 +112,7 @@ pub struct Disclosure {
     /// The commitment of every fragment of the segment, hex; their root is what the camera signed.
     pub commitments: Vec<String>,
     /// The fragments disclosed, rising.
+    #[serde(deserialize_with = "objects")]
     pub fragments: Vec<DisclosedFragment>,
 }
 
@@ -188,7 +194,7 @@ fn segment_folder(stream: &str, seq: u64) -> String {
 impl Manifest {
     /// Parses strictly: unknown and doubled members are refused, entries and segments must rise.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
-        let manifest: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let manifest: Self = parse(json)?;
         if manifest.type_name != MANIFEST_TYPE {
             return Err(format!("its type is {:?}, not {MANIFEST_TYPE}", manifest.type_name));
         }
@@ -205,7 +211,7 @@ impl Manifest {
 impl Disclosure {
     /// Parses strictly; the fragments must rise.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
-        let disclosure: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let disclosure: Self = parse(json)?;
         if disclosure.type_name != DISCLOSURE_TYPE {
             return Err(format!("its type is {:?}, not {DISCLOSURE_TYPE}", disclosure.type_name));
         }
@@ -214,4 +220,11 @@ impl Disclosure {
         }
         Ok(disclosure)
     }
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let parsed = object(&mut deserializer).map_err(|error| error.to_string())?;
+    deserializer.end().map_err(|error| error.to_string())?;
+    Ok(parsed)
 }

@@ -11,6 +11,7 @@ pub mod exchange;
 mod json;
 pub mod keytree;
 pub mod log_lines;
+mod objects;
 pub mod segment;
 pub mod statement;
 pub mod stream;

@@ -151,16 +151,22 @@ pub fn stream_name(input: &[u8]) -> bool {
     true
 }
 
+fn lenient(json: &[u8]) -> Option<serde_json::Value> {
+    serde_json::from_slice(json).ok()
+}
+
 /// The two JSON files of a bundle.
 pub fn manifest(input: &[u8]) -> bool {
     if let Ok(manifest) = Manifest::parse(input) {
         let written = serde_json::to_vec(&manifest).expect("what was read can be written");
+        assert_eq!(lenient(&written), lenient(input), "a manifest reads otherwise to other readers");
         assert_eq!(Manifest::parse(&written).as_ref(), Ok(&manifest));
         assert!(manifest.entries.windows(2).all(|pair| pair[0] < pair[1]));
         return true;
     }
     let Ok(disclosure) = Disclosure::parse(input) else { return false };
     let written = serde_json::to_vec(&disclosure).expect("what was read can be written");
+    assert_eq!(lenient(&written), lenient(input), "a disclosure reads otherwise to other readers");
     assert_eq!(Disclosure::parse(&written).as_ref(), Ok(&disclosure));
     true
 }
