@@ -168,7 +168,7 @@ impl VerifierKey {
 
     /// When a line of this key that has been verified says it was made. `None` for a key whose lines carry no time, and for a
     /// cosigner that makes no statement about it.
-    pub(crate) fn signed_unix_s(&self, signature: &[u8]) -> Option<u64> {
+    pub fn signed_unix_s(&self, signature: &[u8]) -> Option<u64> {
         let (unix_s, _) = split_time(signature).filter(|_| self.algorithm().is_cosignature())?;
         (unix_s != NO_TIME).then_some(unix_s)
     }

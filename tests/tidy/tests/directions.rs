@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("exhibit-evidence", &["exhibit-pki", "exhibit-tlog"]),
     ("exhibit-verifier-wasm", &["exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
     ("exhibit-ledger", &["exhibit-tlog"]),
+    ("exhibit-witness", &["exhibit-program", "exhibit-tlog"]),
     ("exhibit-tpm", &["exhibit-pki"]),
     ("exhibit-program", &[]),
     ("exhibit-client", &["exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),

@@ -1,0 +1,192 @@
+//! From a request to an answer (docs/formats/witness.md).
+//!
+//! It accepts no connection, and decides nothing about logs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use exhibit_tlog::Refusal;
+use exhibit_tlog::witness::{ADD_CHECKPOINT_SIZE_BYTES_MAX, SIZE_CONTENT_TYPE};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::json;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::store::StoreError;
+use crate::witness::{AddError, Witness};
+
+/// A request is at most 116 KiB: whoever needs longer for it holds a place that another could have.
+const BODY_MAX: Duration = Duration::from_secs(30);
+/// What is read of a request that is too large, so that its sender reads the answer instead of a broken connection.
+const SURPLUS_BYTES_MAX: usize = 1024 * 1024;
+
+/// An answer.
+pub type Answer = Response<Full<Bytes>>;
+
+/// What ends the process: called with the reason, it logs it and does not come back.
+pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Seconds since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Everything that requests work with.
+pub struct Service {
+    /// The witness.
+    pub witness: Witness,
+    /// Its name.
+    pub name: String,
+    /// The clock.
+    pub clock: Clock,
+    /// The end.
+    pub fatal: Fatal,
+}
+
+/// Answers one request.
+pub async fn handle(service: Arc<Service>, request: Request<Incoming>) -> Answer {
+    let path = request.uri().path().to_owned();
+    let has_body = !request.body().is_end_stream();
+    let mut answer = match (request.method(), path.as_str()) {
+        (&Method::POST, "/add-checkpoint") => return add_checkpoint(service, request).await,
+        (_, "/add-checkpoint") => only(Method::POST),
+        (&Method::GET | &Method::HEAD, _) => read(&service, &path),
+        _ => only(Method::GET),
+    };
+    if has_body {
+        // What was not read of a body would be taken for the next request.
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+async fn add_checkpoint(service: Arc<Service>, request: Request<Incoming>) -> Answer {
+    let body = match timeout(BODY_MAX, read_body(request.into_body())).await {
+        Err(_) => return closing(text(StatusCode::REQUEST_TIMEOUT, "the request took too long\n")),
+        Ok(Err(())) => return closing(text(StatusCode::BAD_REQUEST, "the request broke off\n")),
+        Ok(Ok(None)) => return closing(text(StatusCode::PAYLOAD_TOO_LARGE, "the request is too large\n")),
+        Ok(Ok(Some(body))) => body,
+    };
+    let Ok(body) = String::from_utf8(body) else {
+        return text(StatusCode::BAD_REQUEST, "the request is not UTF-8\n");
+    };
+    let judged = spawn_blocking(move || {
+        let answered = service.witness.add_checkpoint(&body, &*service.clock);
+        if let Err(AddError::Store(error @ StoreError::Sync { .. })) = &answered {
+            // A sync may succeed when it is asked again, without the data: nothing is tried again.
+            (service.fatal)(&error.to_string());
+        }
+        answered
+    });
+    match judged.await {
+        Ok(Ok(lines)) => text(StatusCode::OK, lines),
+        Ok(Err(AddError::Refused(refusal))) => refused(&refusal),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a checkpoint could not be cosigned");
+            text(StatusCode::SERVICE_UNAVAILABLE, "the witness can not cosign now: try again later\n")
+        }
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the witness failed\n"),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Answer {
+    tracing::info!(status = refusal.status(), %refusal, "refused");
+    let status = StatusCode::from_u16(refusal.status()).expect("tlog-witness names HTTP statuses");
+    let mut answer = text(status, refusal.body());
+    if matches!(refusal, Refusal::Conflict(_)) {
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(SIZE_CONTENT_TYPE));
+    }
+    answer
+}
+
+/// The whole body; `None` if it is larger than any request can be.
+async fn read_body(mut body: Incoming) -> Result<Option<Vec<u8>>, ()> {
+    let (mut read, mut surplus) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| ())?.into_data() else { continue };
+        if surplus == 0 && read.len() + data.len() <= ADD_CHECKPOINT_SIZE_BYTES_MAX {
+            read.extend_from_slice(&data);
+            continue;
+        }
+        surplus += data.len();
+        if surplus > SURPLUS_BYTES_MAX {
+            break;
+        }
+    }
+    Ok((surplus == 0).then_some(read))
+}
+
+fn read(service: &Service, path: &str) -> Answer {
+    match path.split('/').collect::<Vec<_>>()[..] {
+        ["", "healthz"] => json_answer(&json!({ "status": "ok" })),
+        ["", "status"] => json_answer(&status(service)),
+        ["", hash, "checkpoint"] => match service.witness.latest(hash) {
+            Some(cosigned) => fresh(text(StatusCode::OK, cosigned.note.clone())),
+            None => not_found(),
+        },
+        ["", hash, "fork"] => match service.witness.fork(hash) {
+            Some(fork) => fresh(text(StatusCode::OK, fork.note.clone())),
+            None => not_found(),
+        },
+        _ => not_found(),
+    }
+}
+
+/// What the witness is, and what it has seen of each log.
+fn status(service: &Service) -> serde_json::Value {
+    let witness = &service.witness;
+    let logs = witness.logs().into_iter().map(|(origin, hash)| {
+        let latest = witness.latest(hash);
+        json!({
+            "origin": origin,
+            "hash": hash,
+            "size": latest.as_ref().map(|latest| latest.checkpoint.size),
+            "root": latest.as_ref().map(|latest| latest.checkpoint.root.to_string()),
+            "cosigned_unix_s": latest.as_ref().map(|latest| latest.unix_s),
+            "fork": witness.fork(hash).map(|fork| json!({ "size": fork.checkpoint.size, "root": fork.checkpoint.root.to_string() })),
+        })
+    });
+    json!({
+        "name": service.name,
+        "version": exhibit_program::version(),
+        "keys": witness.keys().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "unix_s": (service.clock)(),
+        "logs": logs.collect::<Vec<_>>(),
+    })
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}
+
+fn json_answer(value: &serde_json::Value) -> Answer {
+    let mut answer = fresh(text(StatusCode::OK, format!("{value}\n")));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+fn fresh(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+fn closing(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+fn not_found() -> Answer {
+    text(StatusCode::NOT_FOUND, "there is no such thing here\n")
+}
+
+fn only(method: Method) -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, format!("only {method} is known here\n"));
+    let value = HeaderValue::from_str(method.as_str()).expect("a method is a header's value");
+    answer.headers_mut().insert(ALLOW, value);
+    answer
+}

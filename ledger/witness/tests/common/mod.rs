@@ -1,0 +1,189 @@
+//! A log that a test can fork, the witness's program, and a client that sends what it is told to.
+#![allow(clippy::unwrap_used, dead_code)]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use exhibit_tlog::{
+    AddCheckpoint, Checkpoint, Ed25519NoteSigner, Hash, HashReader, LogVerifier, MlDsa44NoteSigner, NoteSigner, VerifierKey, leaf_hash,
+    prove_consistency, root_of,
+};
+use zeroize::Zeroizing;
+
+pub const ORIGIN: &str = "exhibit.example/log/1";
+pub const NAME: &str = "witness.example/w1";
+
+/// A log with both keys. A branch says of which of two logs with the same keys an entry is, from `forked_at` on.
+pub struct Log {
+    pub origin: String,
+    signers: [Box<dyn NoteSigner>; 2],
+    leaves: Vec<Hash>,
+}
+
+struct Leaves<'a>(&'a [Hash]);
+
+impl HashReader for Leaves<'_> {
+    type Error = std::convert::Infallible;
+    fn hash(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
+        let first = (index << level) as usize;
+        Ok(root_of(&self.0[first..first + (1 << level)]))
+    }
+}
+
+impl Log {
+    pub fn new(origin: &str, branch: &str, forked_at: usize, size: usize) -> Self {
+        let seed = Zeroizing::new([7; 32]);
+        let leaf = |index| match index < forked_at {
+            true => leaf_hash(format!("entry {index}").as_bytes()),
+            false => leaf_hash(format!("entry {index} of {branch}").as_bytes()),
+        };
+        Self {
+            origin: origin.to_owned(),
+            signers: [Box::new(Ed25519NoteSigner::new(origin, &seed).unwrap()), Box::new(MlDsa44NoteSigner::new(origin, &seed).unwrap())],
+            leaves: (0..size).map(leaf).collect(),
+        }
+    }
+
+    pub fn keys(&self) -> Vec<VerifierKey> {
+        self.signers.iter().map(|signer| signer.verifier_key().clone()).collect()
+    }
+
+    pub fn verifier(&self) -> LogVerifier {
+        LogVerifier { origin: self.origin.clone(), keys: self.keys() }
+    }
+
+    pub fn head(&self, size: u64) -> Checkpoint {
+        Checkpoint { origin: self.origin.clone(), size, root: root_of(&self.leaves[..size as usize]) }
+    }
+
+    pub fn checkpoint(&self, size: u64) -> String {
+        self.signed(&self.head(size))
+    }
+
+    pub fn signed(&self, head: &Checkpoint) -> String {
+        let signers: Vec<&dyn NoteSigner> = self.signers.iter().map(|signer| &**signer).collect();
+        head.sign(&signers, 1_795_000_000).unwrap()
+    }
+
+    pub fn request(&self, old_size: u64, size: u64) -> AddCheckpoint {
+        let proof = match old_size <= size {
+            true => prove_consistency(&Leaves(&self.leaves), old_size, size).unwrap(),
+            false => Vec::new(),
+        };
+        AddCheckpoint { old_size, proof, checkpoint: self.checkpoint(size) }
+    }
+
+    pub fn toml(&self) -> String {
+        let keys: Vec<_> = self.keys().iter().map(|key| format!("{:?}", key.to_string())).collect();
+        format!("\n[[log]]\norigin = {:?}\nkeys = [{}]\n", self.origin, keys.join(", "))
+    }
+}
+
+/// Makes a state folder that follows these logs, and gives the witness's keys.
+pub fn init(state: &Path, logs: &[&Log]) -> Vec<VerifierKey> {
+    let made = program().args(["init", "--name", NAME, "--state"]).arg(state).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let path = state.join("witness.toml");
+    let mut config = std::fs::read_to_string(&path).unwrap();
+    logs.iter().for_each(|log| config.push_str(&log.toml()));
+    std::fs::write(path, config).unwrap();
+    let keys = program().args(["keys", "--json", "--state"]).arg(state).output().unwrap();
+    let keys: serde_json::Value = serde_json::from_slice(&keys.stdout).unwrap();
+    keys["keys"].as_array().unwrap().iter().map(|key| VerifierKey::parse(key.as_str().unwrap()).unwrap()).collect()
+}
+
+pub fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_exhibit-witness"))
+}
+
+/// The program, serving. Killed when dropped.
+pub struct Serving {
+    pub child: Child,
+    pub address: SocketAddr,
+}
+
+impl Serving {
+    pub fn start(state: &Path) -> Self {
+        let mut child = program()
+            .args(["serve", "--json", "--listen", "127.0.0.1:0", "--state"])
+            .arg(state)
+            .env("RUST_LOG", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("it did not start: {line:?}"));
+        Self { child, address: ready["listen"].as_str().unwrap().parse().unwrap() }
+    }
+
+    pub fn add(&self, request: &AddCheckpoint) -> Answer {
+        self.post(request.to_text().as_bytes())
+    }
+
+    pub fn post(&self, body: &[u8]) -> Answer {
+        let head = format!("POST /add-checkpoint HTTP/1.1\r\nHost: w\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        ask(self.address, &[head.as_bytes(), body].concat()).unwrap()
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        ask(self.address, format!("GET {path} HTTP/1.1\r\nHost: w\r\nConnection: close\r\n\r\n").as_bytes()).unwrap()
+    }
+
+    pub fn status(&self) -> serde_json::Value {
+        serde_json::from_str(&self.get("/status").body).unwrap()
+    }
+
+    pub fn terminate(&mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
+}
+
+/// Sends bytes as they are; an error where the connection breaks before there is a whole answer.
+pub fn ask(address: SocketAddr, request: &[u8]) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.write_all(request)?;
+    read_answer(&mut BufReader::new(stream))
+}
+
+pub fn read_answer(reader: &mut impl BufRead) -> std::io::Result<Answer> {
+    let broken = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        headers.insert(name.to_ascii_lowercase(), value.to_owned());
+    }
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).ok_or_else(broken)?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Answer { status, headers, body: String::from_utf8(body).map_err(|_| broken())? })
+}
+
+pub fn state_in(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("state")
+}
