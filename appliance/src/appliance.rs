@@ -36,6 +36,8 @@ pub struct Appliance {
     pub uploads: Arc<Semaphore>,
     /// Downloads that may go on at a time.
     pub downloads: Arc<Semaphore>,
+    /// Anyone may read entries and certificates, not only the log's hashes.
+    pub public_entries: bool,
     /// Held from the last look at the rules to the append, by statements whose rules look beyond their own stream.
     pub turn: Mutex<()>,
     fatal: Fatal,
@@ -82,6 +84,7 @@ impl Appliance {
             clock,
             uploads: Arc::new(Semaphore::new(config.uploads_max)),
             downloads: Arc::new(Semaphore::new(config.downloads_max)),
+            public_entries: config.public_entries,
             turn: Mutex::new(()),
             fatal,
         };

@@ -15,6 +15,10 @@ pub struct Config {
     pub intake: SocketAddr,
     /// Where anyone may read checkpoints and hash tiles, without a client certificate.
     pub public: SocketAddr,
+    /// Whether anyone may read entries there too, and the certificates of those who signed them: for logs that the public shall audit. They
+    /// tell who asked for what of which camera, and when.
+    #[serde(default)]
+    pub public_entries: bool,
     /// Connections open at a time, for each of the two. One more waits until another closes.
     #[serde(default = "connections_max")]
     pub connections_max: usize,
@@ -105,6 +109,10 @@ intake = \"0.0.0.0:7443\"
 
 # Where anyone may read checkpoints and hash tiles, without a client certificate.
 public = \"0.0.0.0:7444\"
+
+# Whether anyone may read entries there too, and the certificates of those who signed them: for logs that the public shall audit. They
+# tell who asked for what of which camera, and when.
+public_entries = false
 
 # Connections open at a time, for each of the two. One more waits until another closes.
 connections_max = 1024

@@ -72,7 +72,7 @@ impl Appliance {
     /// `address` is `host:port`. Nothing is sent yet.
     pub fn new(address: &str, identity: &ClientIdentity, anchor: &Anchor) -> Result<Self, ClientError> {
         let config = client_config(identity, &anchor.roots).map_err(|error| ClientError::Local(error.to_string()))?;
-        Ok(Self { connection: Connection::new(address, config)?, anchor: anchor.clone() })
+        Ok(Self { connection: Connection::new(address, Some(config))?, anchor: anchor.clone() })
     }
 
     /// Where it is: `host:port`.

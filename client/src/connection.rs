@@ -47,12 +47,16 @@ const RATE_MIN_BYTES_PER_S: u64 = 16 * 1024;
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
+    /// The body is compressed with gzip: only where that was asked for, or by a server that does not ask (C2SP tlog-tiles).
+    pub(crate) gzip: bool,
 }
 
 /// What is asked.
 pub(crate) enum Question<'a> {
     /// GET of a path.
     Get(&'a str),
+    /// The same, perhaps compressed.
+    GetPacked(&'a str),
     /// PUT of a prefix and then exactly so many bytes of a file.
     Put { path: &'a str, prefix: Bytes, payload: Option<(&'a Path, u64)> },
 }
@@ -60,15 +64,14 @@ pub(crate) enum Question<'a> {
 impl Question<'_> {
     async fn to_request(&self, address: &str) -> Result<Request<PutBody>, ClientError> {
         let (method, path, body) = match self {
-            Self::Get(path) => (Method::GET, *path, PutBody::empty()),
+            Self::Get(path) | Self::GetPacked(path) => (Method::GET, *path, PutBody::empty()),
             Self::Put { path, prefix, payload } => (Method::PUT, *path, PutBody::new(prefix.clone(), open_payload(*payload).await?)),
         };
-        Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, address)
-            .body(body)
-            .map_err(|_| ClientError::Local(format!("{path:?} is not a path")))
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, address);
+        if matches!(self, Self::GetPacked(_)) {
+            request = request.header(header::ACCEPT_ENCODING, "gzip, identity");
+        }
+        request.body(body).map_err(|_| ClientError::Local(format!("{path:?} is not a path")))
     }
 }
 
@@ -88,7 +91,9 @@ async fn open_payload(payload: Option<(&Path, u64)>) -> Result<Option<(File, u64
 pub(crate) struct Connection {
     address: String,
     server_name: ServerName<'static>,
-    config: Arc<ClientConfig>,
+    /// Without it, nothing is encrypted.
+    config: Option<Arc<ClientConfig>>,
+    answer_max: Duration,
     live: Option<Live>,
 }
 
@@ -117,12 +122,17 @@ impl Drop for Live {
 
 impl Connection {
     /// `address` is `host:port`; `[::1]:8443` for IPv6.
-    pub(crate) fn new(address: &str, config: Arc<ClientConfig>) -> Result<Self, ClientError> {
+    pub(crate) fn new(address: &str, config: Option<Arc<ClientConfig>>) -> Result<Self, ClientError> {
         let host = address.rsplit_once(':').map_or("", |(host, _)| host);
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let server_name = ServerName::try_from(host.to_owned())
             .map_err(|_| ClientError::Local(format!("{address:?} is not an address: write host:port")))?;
-        Ok(Self { address: address.to_owned(), server_name, config, live: None })
+        Ok(Self { address: address.to_owned(), server_name, config, answer_max: ANSWER_MAX, live: None })
+    }
+
+    /// Another patience than with the appliance.
+    pub(crate) fn with_answer_max(self, answer_max: Duration) -> Self {
+        Self { answer_max, ..self }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -137,7 +147,7 @@ impl Connection {
             let mut live = self.ready().await?;
             let reused = live.used;
             live.used = true;
-            match exchange(&mut live, request, limit).await {
+            match exchange(&mut live, request, limit, self.answer_max).await {
                 Ok((answer, keep)) => {
                     self.live = keep.then_some(live);
                     return Ok(answer);
@@ -163,8 +173,13 @@ impl Connection {
     async fn connect(&self) -> io::Result<Live> {
         let stream = timeout(CONNECT_MAX, TcpStream::connect(&self.address)).await.map_err(|_| timed_out("connecting", CONNECT_MAX))??;
         stream.set_nodelay(true)?;
-        let handshake = TlsConnector::from(Arc::clone(&self.config)).connect(self.server_name.clone(), stream);
-        let stream = timeout(HANDSHAKE_MAX, handshake).await.map_err(|_| timed_out("the TLS handshake", HANDSHAKE_MAX))??;
+        let stream: Box<dyn Stream> = match &self.config {
+            None => Box::new(stream),
+            Some(config) => {
+                let handshake = TlsConnector::from(Arc::clone(config)).connect(self.server_name.clone(), stream);
+                Box::new(timeout(HANDSHAKE_MAX, handshake).await.map_err(|_| timed_out("the TLS handshake", HANDSHAKE_MAX))??)
+            }
+        };
         let io = TokioIo::new(PatientStream { inner: stream, deaf: false });
         let (sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(io::Error::other)?;
         // Errors of the connection reach the caller through its pending request, or through `why_it_ended`.
@@ -178,9 +193,9 @@ enum Failure {
     TooLong,
 }
 
-async fn exchange(live: &mut Live, request: Request<PutBody>, limit: u64) -> Result<(Answer, bool), Failure> {
+async fn exchange(live: &mut Live, request: Request<PutBody>, limit: u64, patience: Duration) -> Result<(Answer, bool), Failure> {
     let length = request.body().size_hint().exact().unwrap_or(0);
-    let answer_max = ANSWER_MAX + Duration::from_secs(length / RATE_MIN_BYTES_PER_S);
+    let answer_max = patience + Duration::from_secs(length / RATE_MIN_BYTES_PER_S);
     let response = timeout(answer_max, live.sender.send_request(request))
         .await
         .map_err(|_| Failure::Broken(timed_out("sending the request and waiting for the answer", answer_max)))?;
@@ -191,13 +206,14 @@ async fn exchange(live: &mut Live, request: Request<PutBody>, limit: u64) -> Res
     };
     let status = response.status();
     let closes = response.headers().get_all(header::CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-    let body_max = ANSWER_MAX + Duration::from_secs(limit / RATE_MIN_BYTES_PER_S);
+    let gzip = response.headers().get_all(header::CONTENT_ENCODING).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"));
+    let body_max = patience + Duration::from_secs(limit / RATE_MIN_BYTES_PER_S);
     let body = timeout(body_max, read_bounded(response, limit))
         .await
         .map_err(|_| Failure::Broken(timed_out("reading the answer", body_max)))??;
     // After a refusal part of the request's body may not have been read: what follows on that connection has no meaning.
     let keep = status.is_success() && !closes;
-    Ok((Answer { status, body }, keep))
+    Ok((Answer { status, body, gzip }, keep))
 }
 
 async fn read_bounded(response: Response<Incoming>, limit: u64) -> Result<Bytes, Failure> {
@@ -228,6 +244,10 @@ fn broken(error: hyper::Error) -> io::Error {
 fn timed_out(what: &str, after: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("{what} took more than {} s", after.as_secs()))
 }
+
+/// What HTTP is spoken over: TLS, or the bare connection.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A stream that goes on listening when nobody listens to it any more: a server that refuses a PUT answers and closes before the body was
 /// sent, and the reason that it gave is worth more than "broken pipe". What is written after a failed write is dropped; when the answer does

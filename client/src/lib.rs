@@ -10,8 +10,10 @@ pub mod issuer;
 pub mod receipts;
 mod tiles;
 pub mod tls;
+pub mod web;
 
 pub use appliance::{Appliance, ClientError, Receipt, open_record};
 pub use issuer::{Issuer, IssuerError};
 pub use receipts::Receipts;
-pub use tls::{ClientIdentity, client_config, crypto_provider};
+pub use tls::{ClientIdentity, anonymous_config, client_config, crypto_provider};
+pub use web::{Web, WebError};

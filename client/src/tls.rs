@@ -47,6 +47,21 @@ pub fn client_config(identity: &ClientIdentity, roots: &[Certificate]) -> Result
     Ok(Arc::new(config))
 }
 
+/// The side of a client that presents nothing: for what anyone may have.
+pub fn anonymous_config(roots: &[Certificate]) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let mut trusted = RootCertStore::empty();
+    for root in roots {
+        trusted.add(CertificateDer::from(root.der().to_vec()))?;
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(crypto_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
 /// One suite, three groups, best first: what both sides of every connection of this project speak.
 pub fn crypto_provider() -> CryptoProvider {
     CryptoProvider {

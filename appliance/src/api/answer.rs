@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -113,6 +113,8 @@ pub fn refusal(refusal: &Refusal, closes: bool) -> Answer {
     let status = StatusCode::from_u16(refusal.kind.status()).expect("statuses are between 400 and 507");
     let problem = serde_json::to_vec(&refusal.problem()).expect("problems are plain data");
     let mut answer = bytes(status, "application/problem+json", problem);
+    // What is not there may come: a cache that kept a 404 would hide the tile after it.
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if closes {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

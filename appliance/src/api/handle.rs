@@ -8,13 +8,14 @@ use exhibit_evidence::{Body, StreamName, exchange::EntryRecord};
 use exhibit_pki::Certificate;
 use exhibit_tlog::Hash;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, TRANSFER_ENCODING};
+use hyper::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, TRANSFER_ENCODING};
 use hyper::{Request, StatusCode};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use super::answer::{self, Answer, AnswerBody};
-use super::authorise::{Caller, authorise, may_read_attachment};
+use super::authorise::{Caller, authorise, is_open_attachment, may_read_attachment};
+use super::log_resource;
 use super::problem::{Kind, Refusal};
 use super::route::Route;
 use super::server::{Listener, Peer};
@@ -22,6 +23,7 @@ use crate::appliance::Appliance;
 use crate::ingest::{self, contents, payload_object, refuse_vault, rules};
 use crate::query::Query;
 use crate::registry::RegistryError;
+use crate::rows::AttachmentRow;
 use crate::share::{self, Basis, Denial};
 use crate::vault::Object;
 
@@ -31,7 +33,9 @@ pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, request: Req
     let route = Route::parse(request.method().as_str(), request.uri().path(), request.uri().query());
     let answered = match (route, listener) {
         (Err(refusal), _) => Err(refusal),
-        (Ok(route), Listener::Public) if route.is_public() => read(appliance, None, route, HeaderMap::new()).await,
+        (Ok(route), Listener::Public) if route.is_public() || (appliance.public_entries && route.is_of_entries()) => {
+            read(appliance, None, route, request.headers().clone()).await
+        }
         (Ok(_), Listener::Public) => Err(Refusal::not_found()),
         (Ok(route), Listener::Intake(Ok(peer))) => match permit(&appliance, peer, &route) {
             Err(refusal) => Err(refusal),
@@ -85,13 +89,13 @@ async fn read(appliance: Arc<Appliance>, peer: Option<Arc<Peer>>, route: Route, 
         (Route::Payload { stream, seq, fetch }, Some(peer)) => payload(appliance, peer, (stream, seq), fetch, &headers).await,
         (route, peer) => {
             // Reads of the ledger may wait for the disk.
-            let read = spawn_blocking(move || read_blocking(&appliance, peer.as_deref(), &route)).await;
+            let read = spawn_blocking(move || read_blocking(&appliance, peer.as_deref(), &route, &headers)).await;
             read.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
         }
     }
 }
 
-fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route) -> Result<Answer, Refusal> {
+fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, headers: &HeaderMap) -> Result<Answer, Refusal> {
     let query = Query { ledger: &appliance.ledger, registry: &appliance.registry };
     let subject = peer.and_then(|peer| peer.certificate.identity()).map(|identity| &identity.subject);
     match route {
@@ -108,7 +112,7 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route) -> R
         Route::EntryByLeaf(leaf) => found(query.record_of(leaf)?),
         Route::EntryByIndex(index) => found(query.record(*index)?),
         Route::Certificate(fingerprint) => found(introduction(appliance, &query, fingerprint)?),
-        Route::Attachment(sha256) => attachment(appliance, peer.ok_or_else(Refusal::not_found)?, sha256),
+        Route::Attachment(sha256) => attachment(appliance, peer, sha256),
         Route::Recipients { scope } => match appliance.registry.newest_recipients(&scope.to_string())? {
             Some(newest) => found(query.record_of(&newest.leaf)?),
             None => Err(Refusal::not_found()),
@@ -120,10 +124,16 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route) -> R
         }
         Route::Checkpoint => {
             let (note, _) = appliance.ledger.checkpoint().ok_or_else(Refusal::not_found)?;
-            Ok(with_cache(answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", note.as_bytes().to_vec()), "no-cache"))
+            Ok(log_resource::answer(log_resource::Kind::Checkpoint, note.as_bytes().to_vec(), headers))
         }
-        Route::Tile(tile) => immutable(appliance.ledger.tile(*tile).map_err(RegistryError::from)?),
-        Route::Bundle(bundle) => immutable(appliance.ledger.bundle(*bundle).map_err(RegistryError::from)?),
+        Route::Tile(tile) => {
+            let hashes = appliance.ledger.tile(*tile).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
+            Ok(log_resource::answer(log_resource::Kind::Tile, hashes, headers))
+        }
+        Route::Bundle(bundle) => {
+            let entries = appliance.ledger.bundle(*bundle).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
+            Ok(log_resource::answer(log_resource::Kind::Bundle { is_open: peer.is_none() }, entries, headers))
+        }
         Route::Version => Ok(answer::json(
             StatusCode::OK,
             &json!({ "name": "exhibit-appliance", "version": exhibit_program::version(), "origin": appliance.anchor.verifier.origin,
@@ -138,24 +148,15 @@ fn found(record: Option<impl serde::Serialize>) -> Result<Answer, Refusal> {
     record.map(|record| answer::json(StatusCode::OK, &record)).ok_or_else(Refusal::not_found)
 }
 
-/// Tiles and bundles of a width never change.
-fn immutable(bytes: Option<Vec<u8>>) -> Result<Answer, Refusal> {
-    let bytes = bytes.ok_or_else(Refusal::not_found)?;
-    Ok(with_cache(answer::bytes(StatusCode::OK, "application/octet-stream", bytes), "public, max-age=604800, immutable"))
-}
-
-fn with_cache(mut answer: Answer, cache: &'static str) -> Answer {
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    answer
-}
-
 fn introduction(appliance: &Appliance, query: &Query<'_>, fingerprint: &[u8; 32]) -> Result<Option<EntryRecord>, RegistryError> {
     appliance.registry.introduction(fingerprint)?.map_or(Ok(None), |leaf| query.record_of(&leaf))
 }
 
-fn attachment(appliance: &Appliance, peer: &Peer, sha256: &Hash) -> Result<Answer, Refusal> {
-    let identity = peer.certificate.identity().ok_or_else(Refusal::not_found)?;
-    let caller = Caller { subject: &identity.subject, roles: peer.certificate.roles(), on_ledger: true, is_valid: true };
+fn attachment(appliance: &Appliance, peer: Option<&Peer>, sha256: &Hash) -> Result<Answer, Refusal> {
+    let identity = peer.map(|peer| peer.certificate.identity().ok_or_else(Refusal::not_found)).transpose()?;
+    let roles = peer.map_or(&[][..], |peer| peer.certificate.roles());
+    let caller = identity.map(|identity| Caller { subject: &identity.subject, roles, on_ledger: true, is_valid: true });
+    let may_read = |row: &AttachmentRow| caller.as_ref().map_or_else(|| is_open_attachment(row), |caller| may_read_attachment(caller, row));
     let mut after = Vec::new();
     let mut is_named = false;
     loop {
@@ -163,7 +164,7 @@ fn attachment(appliance: &Appliance, peer: &Peer, sha256: &Hash) -> Result<Answe
         let Some((last, _)) = page.last() else { break };
         is_named = true;
         after = [last.as_slice(), &[0]].concat();
-        if let Some((_, row)) = page.iter().find(|(_, row)| may_read_attachment(&caller, row)) {
+        if let Some((_, row)) = page.iter().find(|(_, row)| may_read(row)) {
             let stored = appliance.vault.read(Object::Attachment(*sha256), row.length)?;
             // Named on the ledger and gone: the verifier tells lost from erased.
             let stored = stored.ok_or_else(|| Refusal::new(Kind::NotFound, "the attachment is not there any more"))?;

@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod authorise;
 pub mod handle;
+pub mod log_resource;
 pub mod problem;
 pub mod route;
 pub mod server;

@@ -106,7 +106,9 @@ impl Route {
                 Self::Put { stream, seq }
             }
             ("GET", _) => Self::get(path, &mut query)?,
-            _ => return Err(Refusal::new(Kind::NotFound, "only GET and PUT are known")),
+            // Of the log's resources only: what else is read may leave a trace on the ledger, or costs as much as the whole.
+            ("HEAD", _) => Some(Self::get(path, &mut query)?).filter(Self::is_of_log).ok_or_else(Refusal::not_found)?,
+            _ => return Err(Refusal::new(Kind::NotFound, "only GET, HEAD and PUT are known")),
         };
         query.finish()?;
         Ok(route)
@@ -115,6 +117,16 @@ impl Route {
     /// What anyone may have, without a certificate: it tells sizes and hashes, and nothing else.
     pub fn is_public(&self) -> bool {
         matches!(self, Self::Checkpoint | Self::Tile(_) | Self::Health)
+    }
+
+    /// What tells entries, and is public where the operator has said so.
+    pub fn is_of_entries(&self) -> bool {
+        matches!(self, Self::Bundle(_) | Self::Attachment(_))
+    }
+
+    /// A static resource of the log.
+    fn is_of_log(&self) -> bool {
+        matches!(self, Self::Checkpoint | Self::Tile(_) | Self::Bundle(_) | Self::Health)
     }
 
     fn get(path: &str, query: &mut Query) -> Result<Self, Refusal> {
@@ -320,6 +332,12 @@ mod tests {
         for (defect, target, kind) in cases {
             assert_eq!(get(&target).unwrap_err().kind, kind, "{defect}");
         }
+        assert_eq!(Route::parse("HEAD", "/v1/version", None).unwrap_err().kind, Kind::NotFound);
+        assert_eq!(
+            Route::parse("HEAD", "/v1/payloads/camera/1/main/a/0", Some(&format!("fetch={zeros}"))).unwrap_err().kind,
+            Kind::NotFound
+        );
+        assert_eq!(Route::parse("HEAD", "/log/checkpoint", None).unwrap(), Route::Checkpoint);
         assert_eq!(Route::parse("DELETE", "/v1/streams/a/b/c/0", None).unwrap_err().kind, Kind::NotFound);
         assert_eq!(Route::parse("PUT", "/v1/streams/a/b/c", None).unwrap_err().kind, Kind::NotFound, "a place has a seq");
         assert_eq!(Route::parse("PUT", "/v1/index/0", None).unwrap_err().kind, Kind::NotFound);

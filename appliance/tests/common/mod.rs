@@ -2,6 +2,8 @@
 //! it over real sockets.
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
+pub mod python;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,7 +136,7 @@ impl World {
         let anchor = state.create_log(&new).unwrap();
         let ahead_ms = Arc::new(AtomicU64::new(0));
         let fatal = Arc::default();
-        let running = start(folder.path(), &ahead_ms, &fatal).await;
+        let running = start(folder.path(), &ahead_ms, &fatal, "").await;
         let authority = pki.party("authority/1", &[Role::Authority], KeyPurpose::Signing);
         let mut world = Self {
             camera: pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing),
@@ -187,9 +189,14 @@ impl World {
     }
 
     /// Stops the appliance and starts it again on the same folder.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_with("").await
+    }
+
+    /// The same, with more lines in the configuration.
+    pub async fn restart_with(mut self, more: &str) -> Self {
         self.running.stop(std::time::Duration::from_secs(5)).await;
-        self.running = start(self.folder.path(), &self.ahead_ms, &self.fatal).await;
+        self.running = start(self.folder.path(), &self.ahead_ms, &self.fatal, more).await;
         self
     }
 
@@ -231,8 +238,8 @@ impl World {
     }
 }
 
-pub async fn start(folder: &Path, ahead_ms: &Arc<AtomicU64>, fatal: &Arc<Mutex<Vec<String>>>) -> Running {
-    let config = Config::parse("intake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n").unwrap();
+pub async fn start(folder: &Path, ahead_ms: &Arc<AtomicU64>, fatal: &Arc<Mutex<Vec<String>>>, more: &str) -> Running {
+    let config = Config::parse(&format!("intake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n{more}")).unwrap();
     let ahead_ms = ahead_ms.clone();
     let clock = Arc::new(move || Timestamp::from_unix_ms(now().unix_ms() + ahead_ms.load(Ordering::Relaxed)).unwrap());
     let fatal = fatal.clone();
@@ -436,6 +443,15 @@ impl Connection {
 
     /// Reads one answer; an error if the connection ended instead.
     pub async fn answer(&mut self) -> std::io::Result<Answer> {
+        let mut answer = self.answer_head().await?;
+        let length = answer.headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+        answer.body = vec![0; length];
+        self.tls.read_exact(&mut answer.body).await?;
+        Ok(answer)
+    }
+
+    /// Reads the head of an answer.
+    async fn answer_head(&mut self) -> std::io::Result<Answer> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.tls.read_u8().await?);
@@ -445,9 +461,7 @@ impl Connection {
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
         let headers: HashMap<String, String> = lines.filter_map(header).collect();
-        let mut body = vec![0; headers["content-length"].parse().unwrap()];
-        self.tls.read_exact(&mut body).await?;
-        Ok(Answer { status, headers, body })
+        Ok(Answer { status, headers, body: Vec::new() })
     }
 
     /// What comes until the other side ends.
@@ -464,6 +478,12 @@ impl Connection {
     pub async fn get_with(&mut self, path: &str, headers: &str) -> Answer {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes()).await.unwrap();
         self.answer().await.unwrap()
+    }
+
+    /// The answer to HEAD, which has no body whatever its Content-Length says.
+    pub async fn head(&mut self, path: &str) -> Answer {
+        self.send(format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+        self.answer_head().await.unwrap()
     }
 
     pub async fn record(&mut self, path: &str) -> (EntryRecord, SignedStatement) {
