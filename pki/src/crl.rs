@@ -317,7 +317,13 @@ fn list_extensions(extensions: &[Extension]) -> Result<(Vec<u8>, u128), Revocati
         match extension.extn_id {
             // Delta lists and lists of a part of the certificates say so by extensions that are critical.
             _ if extension.critical => return Err(Profile("it has a critical extension")),
-            AuthorityKeyIdentifier::OID => key = decode::<AuthorityKeyIdentifier>(value)?.key_identifier,
+            AuthorityKeyIdentifier::OID => {
+                let found = decode::<AuthorityKeyIdentifier>(value)?;
+                if found.authority_cert_issuer.is_some() || found.authority_cert_serial_number.is_some() {
+                    return Err(Profile("its authority key identifier has more than a key identifier"));
+                }
+                key = found.key_identifier;
+            }
             CrlNumber::OID => {
                 let octets = decode::<Uint>(value)?;
                 let bytes = octets.as_bytes();

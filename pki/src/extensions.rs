@@ -118,8 +118,12 @@ impl Found {
                     found.subject_key_identifier = Some(key_identifier(&decode::<SubjectKeyIdentifier>(value)?.0)?);
                 }
                 AuthorityKeyIdentifier::OID if !critical => {
-                    let identifier = decode::<AuthorityKeyIdentifier>(value)?.key_identifier;
-                    let identifier = identifier.ok_or(Profile("its authority key identifier has no key identifier"))?;
+                    let found_key = decode::<AuthorityKeyIdentifier>(value)?;
+                    // They would have to be compared with the issuer's, and say no more than the key identifier.
+                    if found_key.authority_cert_issuer.is_some() || found_key.authority_cert_serial_number.is_some() {
+                        return Err(Profile("its authority key identifier has more than a key identifier"));
+                    }
+                    let identifier = found_key.key_identifier.ok_or(Profile("its authority key identifier has no key identifier"))?;
                     found.authority_key_identifier = Some(key_identifier(&identifier)?);
                 }
                 BasicConstraints::OID if *critical => found.constraints = Some(decode(value)?),

@@ -36,65 +36,165 @@ fn a_certificate_with_a_flaw_is_refused() {
     let secp256k1 = hex::decode("3056301006072a8648ce3d020106052b8104000a0342000479be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8").unwrap();
     let mut off_curve = camera.public_key.clone();
     *off_curve.last_mut().unwrap() ^= 1;
-    let cases: Vec<(&str, Forgery)> = vec![
-        ("version 1", with(&camera, &|f| (f.version, f.extensions) = (vec![], vec![]))),
-        ("version 2", with(&camera, &|f| f.version = tlv(0xa0, &[&[2, 1, 1]]))),
-        ("a subject unique identifier", with(&camera, &|f| f.after_key = vec![0x82, 2, 0, 1])),
-        ("serial number zero", with(&camera, &|f| f.serial = vec![2, 1, 0])),
-        ("serial number negative", with(&camera, &|f| f.serial = vec![2, 1, 0x80])),
-        ("serial number of 21 bytes", with(&camera, &|f| f.serial = tlv(2, &[&[1; 21]]))),
+    let named = |more: &[&[u8]]| {
+        let key = tlv(0x80, &[city.issuing.subject_key_identifier()]);
+        camera.clone().replace(AUTHORITY_KEY, tlv(0x30, &[&key, &more.concat()]))
+    };
+    let cases: Vec<(&str, &str, Forgery)> = vec![
+        ("version 1", "it is not version 3 without unique identifiers", with(&camera, &|f| (f.version, f.extensions) = (vec![], vec![]))),
+        ("version 2", "it is not version 3 without unique identifiers", with(&camera, &|f| f.version = tlv(0xa0, &[&[2, 1, 1]]))),
+        (
+            "a subject unique identifier",
+            "it is not version 3 without unique identifiers",
+            with(&camera, &|f| f.after_key = vec![0x82, 2, 0, 1]),
+        ),
+        ("serial number zero", "its serial number is not positive, or longer than 20 bytes", with(&camera, &|f| f.serial = vec![2, 1, 0])),
+        (
+            "serial number negative",
+            "its serial number is not positive, or longer than 20 bytes",
+            with(&camera, &|f| f.serial = vec![2, 1, 0x80]),
+        ),
+        (
+            "serial number of 21 bytes",
+            "its serial number is not positive, or longer than 20 bytes",
+            with(&camera, &|f| f.serial = tlv(2, &[&[1; 21]])),
+        ),
         (
             "signature algorithm SHA-256",
+            "it is not signed with ECDSA and SHA-384",
             with(&camera, &|f| {
                 f.algorithm = tlv(0x30, &[&oid("1.2.840.10045.4.3.2")]);
                 f.outer_algorithm = f.algorithm.clone();
             }),
         ),
-        ("signature algorithm other inside than outside", with(&camera, &|f| f.algorithm = tlv(0x30, &[&oid("1.2.840.10045.4.3.2")]))),
+        (
+            "signature algorithm other inside than outside",
+            "it is not signed with ECDSA and SHA-384",
+            with(&camera, &|f| f.algorithm = tlv(0x30, &[&oid("1.2.840.10045.4.3.2")])),
+        ),
         (
             "signature algorithm other outside than inside",
+            "it is not signed with ECDSA and SHA-384",
             with(&camera, &|f| f.outer_algorithm = tlv(0x30, &[&oid("1.2.840.10045.4.3.2")])),
         ),
         (
             "signature algorithm with parameters",
+            "it is not signed with ECDSA and SHA-384",
             with(&camera, &|f| (f.algorithm, f.outer_algorithm) = (with_null.clone(), with_null.clone())),
         ),
-        ("wrong curve", with(&camera, &|f| f.public_key = secp256k1.clone())),
-        ("a key that is not on the curve", with(&camera, &|f| f.public_key = off_curve.clone())),
-        ("validity ends before it begins", with(&camera, &|f| f.not_after = tlv(0x17, &[b"250101000000Z"]))),
-        ("no common name", with(&camera, &|f| f.subject = tlv(0x30, &[]))),
-        ("two common names", with(&camera, &|f| f.subject = tlv(0x30, &[&common_name("a")[2..], &common_name("b")[2..]]))),
-        ("a line break in the common name", with(&camera, &|f| f.subject = common_name("camera/102\nadmin"))),
-        ("no subject key identifier", camera.clone().without(SUBJECT_KEY)),
-        ("empty subject key identifier", camera.clone().replace(SUBJECT_KEY, tlv(4, &[]))),
-        ("critical subject key identifier", camera.clone().criticality(SUBJECT_KEY, true)),
-        ("no authority key identifier", camera.clone().without(AUTHORITY_KEY)),
-        ("authority key identifier without a key", camera.clone().replace(AUTHORITY_KEY, tlv(0x30, &[]))),
-        ("no key usage", camera.clone().without(KEY_USAGE)),
-        ("key usage not critical", camera.clone().criticality(KEY_USAGE, false)),
-        ("signing and key agreement in one", camera.clone().replace(KEY_USAGE, vec![3, 2, 3, 0x88])),
-        ("signing and issuing in one", camera.clone().replace(KEY_USAGE, vec![3, 2, 2, 0x84])),
-        ("key encipherment", camera.clone().replace(KEY_USAGE, vec![3, 2, 5, 0x20])),
-        ("end entity that is a CA", camera.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff]]))),
-        ("end entity with a path length", camera.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[2, 1, 0]]))),
-        ("no extended key usage", camera.clone().without(EXTENDED_USAGE)),
-        ("any extended key usage", camera.clone().replace(EXTENDED_USAGE, tlv(0x30, &[&oid("2.5.29.37.0")]))),
-        ("server authentication without a server name", camera.clone().replace(EXTENDED_USAGE, client_and_server.clone())),
-        ("wrapping key for TLS", camera.clone().replace(KEY_USAGE, AGREEMENT_USAGE.to_vec())),
-        ("no SAN", camera.clone().without(ALTERNATIVE_NAME)),
-        ("empty SAN", camera.clone().replace(ALTERNATIVE_NAME, tlv(0x30, &[]))),
+        (
+            "wrong curve",
+            "the key is of no suite in use (ECDSA on P-384 or P-256, RSA)",
+            with(&camera, &|f| f.public_key = secp256k1.clone()),
+        ),
+        (
+            "a key that is not on the curve",
+            "the key is not an uncompressed point on its curve",
+            with(&camera, &|f| f.public_key = off_curve.clone()),
+        ),
+        (
+            "validity ends before it begins",
+            "its validity ends before it begins",
+            with(&camera, &|f| f.not_after = tlv(0x17, &[b"250101000000Z"])),
+        ),
+        ("no common name", "it does not have exactly one printable common name", with(&camera, &|f| f.subject = tlv(0x30, &[]))),
+        (
+            "two common names",
+            "it does not have exactly one printable common name",
+            with(&camera, &|f| f.subject = tlv(0x30, &[&common_name("a")[2..], &common_name("b")[2..]])),
+        ),
+        (
+            "a line break in the common name",
+            "it does not have exactly one printable common name",
+            with(&camera, &|f| f.subject = common_name("camera/102\nadmin")),
+        ),
+        ("no subject key identifier", "it has no subject key identifier", camera.clone().without(SUBJECT_KEY)),
+        ("empty subject key identifier", "a key identifier is empty or too long", camera.clone().replace(SUBJECT_KEY, tlv(4, &[]))),
+        ("critical subject key identifier", "an extension is critical that must not be", camera.clone().criticality(SUBJECT_KEY, true)),
+        ("no authority key identifier", "it has no authority key identifier", camera.clone().without(AUTHORITY_KEY)),
+        (
+            "authority key identifier without a key",
+            "its authority key identifier has no key identifier",
+            camera.clone().replace(AUTHORITY_KEY, tlv(0x30, &[])),
+        ),
+        (
+            "authority key identifier with a serial number",
+            "its authority key identifier has more than a key identifier",
+            named(&[&tlv(0xa1, &[&tlv(0xa4, &[city.root.subject_der()])]), &[0x82, 1, 2]]),
+        ),
+        (
+            "authority key identifier with an issuer",
+            "its authority key identifier has more than a key identifier",
+            named(&[&tlv(0xa1, &[&tlv(0xa4, &[city.root.subject_der()])])]),
+        ),
+        ("no key usage", "it has no key usage", camera.clone().without(KEY_USAGE)),
+        ("key usage not critical", "an extension is not critical that must be", camera.clone().criticality(KEY_USAGE, false)),
+        (
+            "signing and key agreement in one",
+            "its key usage is neither issuing, nor signing, nor key agreement, nor key encipherment alone",
+            camera.clone().replace(KEY_USAGE, vec![3, 2, 3, 0x88]),
+        ),
+        (
+            "signing and issuing in one",
+            "its key usage is neither issuing, nor signing, nor key agreement, nor key encipherment alone",
+            camera.clone().replace(KEY_USAGE, vec![3, 2, 2, 0x84]),
+        ),
+        ("key encipherment", "its extended key usage is not that of its purpose", camera.clone().replace(KEY_USAGE, vec![3, 2, 5, 0x20])),
+        (
+            "end entity that is a CA",
+            "its basicConstraints are those of an authority, but its key usage is not",
+            camera.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff]])),
+        ),
+        (
+            "end entity with a path length",
+            "its basicConstraints are those of an authority, but its key usage is not",
+            camera.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[2, 1, 0]])),
+        ),
+        ("no extended key usage", "its extended key usage is not that of its purpose", camera.clone().without(EXTENDED_USAGE)),
+        (
+            "any extended key usage",
+            "its extended key usage is not that of its purpose",
+            camera.clone().replace(EXTENDED_USAGE, tlv(0x30, &[&oid("2.5.29.37.0")])),
+        ),
+        (
+            "server authentication without a server name",
+            "its extended key usage is not that of its purpose",
+            camera.clone().replace(EXTENDED_USAGE, client_and_server.clone()),
+        ),
+        (
+            "wrapping key for TLS",
+            "its extended key usage is not that of its purpose",
+            camera.clone().replace(KEY_USAGE, AGREEMENT_USAGE.to_vec()),
+        ),
+        ("no SAN", "it does not have exactly one URI in its subject alternative name", camera.clone().without(ALTERNATIVE_NAME)),
+        (
+            "empty SAN",
+            "it does not have exactly one URI in its subject alternative name",
+            camera.clone().replace(ALTERNATIVE_NAME, tlv(0x30, &[])),
+        ),
         (
             "two SPIFFE URIs",
+            "it does not have exactly one URI in its subject alternative name",
             camera.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/camera/102", "spiffe://city.example/camera/103"])),
         ),
         (
             "a SPIFFE URI and another",
+            "it does not have exactly one URI in its subject alternative name",
             camera.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/camera/102", "https://city.example/"])),
         ),
-        ("a SPIFFE URI without a path", camera.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example"]))),
-        ("a SPIFFE URI with a NUL", camera.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/camera/102\0"]))),
+        (
+            "a SPIFFE URI without a path",
+            "its URI is not an Exhibit identity",
+            camera.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example"])),
+        ),
+        (
+            "a SPIFFE URI with a NUL",
+            "its URI is not an Exhibit identity",
+            camera.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/camera/102\0"])),
+        ),
         (
             "an e-mail address in the SAN",
+            "its subject alternative name has more than URIs, DNS names and IP addresses",
             camera.clone().replace(
                 ALTERNATIVE_NAME,
                 tlv(0x30, &[&tlv(0x86, &[b"spiffe://city.example/camera/102"]), &tlv(0x81, &[b"a@city.example"])]),
@@ -102,6 +202,7 @@ fn a_certificate_with_a_flaw_is_refused() {
         ),
         (
             "a DNS name without server authentication",
+            "its extended key usage is not that of its purpose",
             camera.clone().replace(
                 ALTERNATIVE_NAME,
                 tlv(0x30, &[&tlv(0x86, &[b"spiffe://city.example/camera/102"]), &tlv(0x82, &[b"city.example"])]),
@@ -109,6 +210,7 @@ fn a_certificate_with_a_flaw_is_refused() {
         ),
         (
             "a wildcard DNS name",
+            "its subject alternative name has more than URIs, DNS names and IP addresses",
             camera.clone().replace(EXTENDED_USAGE, client_and_server.clone()).replace(
                 ALTERNATIVE_NAME,
                 tlv(0x30, &[&tlv(0x86, &[b"spiffe://city.example/camera/102"]), &tlv(0x82, &[b"*.city.example"])]),
@@ -116,38 +218,80 @@ fn a_certificate_with_a_flaw_is_refused() {
         ),
         (
             "an IP address of five bytes",
+            "an IP address has neither 4 nor 16 bytes",
             camera.clone().replace(EXTENDED_USAGE, client_and_server).replace(
                 ALTERNATIVE_NAME,
                 tlv(0x30, &[&tlv(0x86, &[b"spiffe://city.example/camera/102"]), &tlv(0x87, &[&[127, 0, 0, 1, 0]])]),
             ),
         ),
-        ("no role", camera.clone().without(POLICIES)),
-        ("no role but any policy", camera.clone().replace(POLICIES, policies(&["2.5.29.32.0"]))),
-        ("critical policies", camera.clone().criticality(POLICIES, true)),
-        ("a policy twice", camera.clone().replace(POLICIES, policies(&["2.25.1586047359.2.1", "2.25.1586047359.2.1"]))),
-        ("unknown critical extension", camera.clone().with("2.25.1586047359.99", true, vec![5, 0])),
-        ("name constraints", authority.clone().with("2.5.29.30", false, tlv(0x30, &[]))),
-        ("policy constraints", authority.clone().with("2.5.29.36", true, tlv(0x30, &[]))),
-        ("an extension twice", camera.clone().with(KEY_USAGE, true, SIGNING_USAGE.to_vec())),
-        ("CA without basicConstraints", authority.clone().without(BASIC_CONSTRAINTS)),
-        ("CA with basicConstraints that say no", authority.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[]))),
-        ("CA with basicConstraints not critical", authority.clone().criticality(BASIC_CONSTRAINTS, false)),
-        ("CA with an end entity's name", authority.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/authority/1"]))),
-        ("CA with a server's name", authority.clone().replace(ALTERNATIVE_NAME, with_server("spiffe://city.example"))),
+        ("no role", "it has no role", camera.clone().without(POLICIES)),
+        ("no role but any policy", "it has no role", camera.clone().replace(POLICIES, policies(&["2.5.29.32.0"]))),
+        ("critical policies", "an extension is critical that must not be", camera.clone().criticality(POLICIES, true)),
+        (
+            "a policy twice",
+            "it has a policy twice",
+            camera.clone().replace(POLICIES, policies(&["2.25.1586047359.2.1", "2.25.1586047359.2.1"])),
+        ),
+        ("unknown critical extension", "it has an unknown critical extension", camera.clone().with("2.25.1586047359.99", true, vec![5, 0])),
+        (
+            "name constraints",
+            "it constrains names or policies, which is not supported",
+            authority.clone().with("2.5.29.30", false, tlv(0x30, &[])),
+        ),
+        (
+            "policy constraints",
+            "it constrains names or policies, which is not supported",
+            authority.clone().with("2.5.29.36", true, tlv(0x30, &[])),
+        ),
+        ("an extension twice", "it has an extension twice", camera.clone().with(KEY_USAGE, true, SIGNING_USAGE.to_vec())),
+        (
+            "CA without basicConstraints",
+            "it is to issue certificates, but its basicConstraints do not say so",
+            authority.clone().without(BASIC_CONSTRAINTS),
+        ),
+        (
+            "CA with basicConstraints that say no",
+            "it is to issue certificates, but its basicConstraints do not say so",
+            authority.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[])),
+        ),
+        (
+            "CA with basicConstraints not critical",
+            "an extension is not critical that must be",
+            authority.clone().criticality(BASIC_CONSTRAINTS, false),
+        ),
+        (
+            "CA with an end entity's name",
+            "an authority's URI is not that of a SPIFFE trust domain",
+            authority.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://city.example/authority/1"])),
+        ),
+        (
+            "CA with a server's name",
+            "only a signing certificate may name servers",
+            authority.clone().replace(ALTERNATIVE_NAME, with_server("spiffe://city.example")),
+        ),
         (
             "wrapping certificate with a server's name",
+            "only a signing certificate may name servers",
             camera
                 .clone()
                 .replace(KEY_USAGE, AGREEMENT_USAGE.to_vec())
                 .without(EXTENDED_USAGE)
                 .replace(ALTERNATIVE_NAME, with_server("spiffe://city.example/camera/102")),
         ),
-        ("CA without a trust domain", authority.clone().without(ALTERNATIVE_NAME)),
-        ("CA for TLS", authority.with(EXTENDED_USAGE, false, tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.2")]))),
+        (
+            "CA without a trust domain",
+            "it does not have exactly one URI in its subject alternative name",
+            authority.clone().without(ALTERNATIVE_NAME),
+        ),
+        (
+            "CA for TLS",
+            "its extended key usage is not that of its purpose",
+            authority.with(EXTENDED_USAGE, false, tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.2")])),
+        ),
     ];
-    for (flaw, forgery) in cases {
-        let refusal = Certificate::from_der(&forgery.sign(&city.issuing_key));
-        assert!(matches!(refusal, Err(CertificateError::Profile(_))), "{flaw}: {refusal:?}");
+    for (flaw, reason, forgery) in cases {
+        let refusal = Certificate::from_der(&forgery.sign(&city.issuing_key)).err();
+        assert_eq!(refusal, Some(CertificateError::Profile(reason)), "{flaw}");
     }
 }
 

@@ -248,6 +248,12 @@ fn a_token_with_a_flaw_is_refused() {
         }
         certificate
     };
+    // An authority key identifier that says whose certificate the issuer's is, by its issuer and serial number.
+    let naming = |issuer: &exhibit_pki::Certificate, serial: u8| {
+        let name = tlv(0xa1, &[&tlv(0x82, &[b"city.example"]), &tlv(0xa4, &[issuer.subject_der()])]);
+        certificate.clone().replace(AUTHORITY_KEY, tlv(0x30, &[&name, &tlv(0x82, &[&[serial; 16]])]))
+    };
+    assert!(judge(&city, &by(naming(&city.root, 2)).der()).is_ok());
     let cases: Vec<(&str, TimestampTokenError, Token)> = vec![
         ("content type data", Malformed, good.with(|t| t.content_info_type = oid("1.2.840.113549.1.7.1"))),
         ("SignedData of version 1", Profile("it is not version 3 without revocation lists"), good.with(|t| t.version = vec![2, 1, 1])),
@@ -500,6 +506,8 @@ fn a_token_with_a_flaw_is_refused() {
             Path(ChainError::NoPath),
             by(certificate.clone().replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"another"])]))),
         ),
+        ("certificate naming another serial number of its issuer", Path(ChainError::NoPath), by(naming(&city.root, 3))),
+        ("certificate naming another issuer of its issuer", Path(ChainError::NoPath), by(naming(&city.issuing, 2))),
         ("certificate that its issuer did not sign", Path(ChainError::Signature), good.by(&certificate.sign(&key(9)))),
         ("certificate constraining names", NoCertificate, by(certificate.clone().with("2.5.29.30", true, tlv(0x30, &[])))),
         ("certificate with an unknown critical extension", NoCertificate, by(certificate.clone().with("1.2.3", true, vec![5, 0]))),

@@ -14,7 +14,9 @@ use x509_cert::{
     certificate::Version,
     ext::{
         Extension,
-        pkix::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier},
+        pkix::{
+            AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier, name::GeneralName,
+        },
     },
     spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned},
 };
@@ -55,7 +57,7 @@ pub(crate) struct Body {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extensions {
     pub subject_key: Option<Vec<u8>>,
-    pub authority_key: Option<Vec<u8>>,
+    pub authority_key: Option<AuthorityKeyIdentifier>,
     pub constraints: Option<BasicConstraints>,
     pub usage: Option<KeyUsage>,
     /// Critical, and what for.
@@ -158,13 +160,21 @@ impl Body {
         (self.not_before.unix_s()..=self.not_after.unix_s()).contains(&at.unix_s())
     }
 
-    /// True if this certificate names `issuer` as its issuer: by name, and by key identifier where both have one.
+    /// True if this certificate names `issuer` as its issuer: by name, and by all that its authority key identifier says and can be compared.
     pub fn names_issuer(&self, issuer: &Self) -> bool {
-        let keys_agree = match (&self.extensions.authority_key, &issuer.extensions.subject_key) {
-            (Some(named), Some(own)) => named == own,
+        let Some(named) = &self.extensions.authority_key else { return self.issuer == issuer.subject };
+        let keys_agree = match (&named.key_identifier, &issuer.extensions.subject_key) {
+            (Some(named), Some(own)) => named.as_bytes() == own,
             _ => true,
         };
-        self.issuer == issuer.subject && keys_agree
+        let serials_agree = named.authority_cert_serial_number.as_ref().is_none_or(|serial| serial.as_bytes() == issuer.serial);
+        // Of the issuer's issuer. Names of other kinds say nothing that could be compared.
+        let mut directory = named.authority_cert_issuer.iter().flatten().filter_map(|name| match name {
+            GeneralName::DirectoryName(name) => Some(name),
+            _ => None,
+        });
+        let issuers_agree = directory.next().is_none_or(|name| name.to_der().is_ok_and(|name| name == issuer.issuer));
+        self.issuer == issuer.subject && keys_agree && serials_agree && issuers_agree
     }
 }
 
@@ -183,7 +193,7 @@ impl Extensions {
             match extension.extn_id {
                 SubjectKeyIdentifier::OID => found.subject_key = Some(decode::<SubjectKeyIdentifier>(value)?.0.as_bytes().to_vec()),
                 AuthorityKeyIdentifier::OID => {
-                    found.authority_key = decode::<AuthorityKeyIdentifier>(value)?.key_identifier.map(|key| key.as_bytes().to_vec());
+                    found.authority_key = Some(decode(value)?);
                 }
                 BasicConstraints::OID => found.constraints = Some(decode(value)?),
                 KeyUsage::OID => found.usage = Some(decode(value)?),
