@@ -49,6 +49,10 @@ test: packages ## everything that must hold
 fuzz: ## every parser under libFuzzer, FUZZ_SECONDS each (default 300); needs a nightly toolchain
 	@scripts/fuzz.sh
 
+.PHONY: mutants
+mutants: packages ## changes what judges evidence, thing by thing, to see that a test notices: hours; MUTANTS="<files>" for some
+	@scripts/mutants.sh
+
 .PHONY: check
 check: packages ## format, clippy without warnings, licences, documentation, tidy
 	@cargo fmt --check

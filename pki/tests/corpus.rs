@@ -40,12 +40,12 @@ fn write_the_fuzz_corpus() {
     let request = build_request_pem(&identity("camera/102"), &key(3)).unwrap();
     let (_, request) = der::pem::decode_vec(request.as_bytes()).unwrap();
     seed("request", "camera", &request);
+    seed("certificates-pem", "request", build_request_pem(&identity("camera/102"), &key(3)).unwrap().as_bytes());
     lists(&city);
     answers(&city);
     tokens(&city);
     seed("public-key", "spki", &key(3).public_key().to_spki_der());
     seed("public-key", "point", key(3).public_key().as_bytes());
-    seed("ecdsa-signature", "signature", &key(3).sign(b"message").unwrap());
     for (name, text) in [
         ("camera", "spiffe://city.example/camera/102"),
         ("subject", "user/7f3a"),

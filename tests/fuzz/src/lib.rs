@@ -6,7 +6,7 @@ pub mod allocation;
 pub mod mutate;
 pub mod targets;
 
-use targets::{bundle, evidence, keys, media, pki, resigned, tlog};
+use targets::{attestation, bundle, evidence, keys, media, pki, resigned, signatures, tlog};
 
 /// A parser under attack.
 pub struct Target {
@@ -67,7 +67,7 @@ const fn whole(name: &'static str, run: fn(&[u8]) -> bool) -> Target {
 /// Every target.
 pub const TARGETS: &[Target] = &[
     signed("note", tlog::note, NOTES),
-    parser("note-lines", tlog::note_lines),
+    signed("note-lines", tlog::note_lines, NOTES),
     signed("verifier-key", tlog::verifier_key, NOTES),
     signed("checkpoint", tlog::checkpoint, NOTES),
     signed("log-proof", tlog::log_proof, NOTES),
@@ -79,18 +79,19 @@ pub const TARGETS: &[Target] = &[
     signed("add-checkpoint", tlog::add_checkpoint, NOTES),
     signed("cosignatures", tlog::cosignatures, NOTES),
     signed("certificate", pki::certificate, PARSED),
-    parser("certificates-pem", pki::certificates_pem),
+    signed("certificates-pem", pki::certificates_pem, PARSED),
     signed("request", pki::request, PARSED),
     signed("revocation-list", pki::revocation_list, PARSED),
-    parser("ocsp-request", pki::ocsp_request),
+    signed("ocsp-request", pki::ocsp_request, PARSED),
     signed("ocsp-response", pki::ocsp_response, PARSED),
     signed("timestamp-token", pki::timestamp_token, PARSED),
     signed("timestamp-exchange", pki::timestamp_exchange, PARSED),
     parser("chain-certificate", pki::chain_certificate),
-    parser("public-key", pki::public_key),
-    signed("ecdsa-signature", pki::ecdsa_signature, PARSED),
+    parser("public-key", signatures::public_key),
+    signed("signature", signatures::signature, PARSED),
     parser("names", pki::names),
-    parser("attestation", pki::attestation),
+    parser("attestation", attestation::structures),
+    signed("attestation-judgement", attestation::judgement, PARSED),
     parser("statement", evidence::statement),
     signed("signed-statement", evidence::signed_statement, PARSED),
     signed("envelope", evidence::envelope, PARSED),

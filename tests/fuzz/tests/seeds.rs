@@ -12,7 +12,8 @@ use exhibit_evidence::keytree::{KeyTree, Node};
 use exhibit_evidence::log_lines::{self, LogLine};
 use exhibit_evidence::{Pin, StreamName};
 use exhibit_fuzz::targets::evidence::{CONTENT, RECIPIENT, recipient};
-use exhibit_fuzz::targets::tlog::{Leaves, ORIGIN, SIGNED_UNIX_S, head, leaves, log_signers, nodes_of, witness};
+use exhibit_fuzz::targets::signatures::recorded;
+use exhibit_fuzz::targets::tlog::{Leaves, ORIGIN, SIGNED_UNIX_S, cosigned_subtree, head, leaves, log_signers, nodes_of, witness};
 use exhibit_fuzz::targets::{bundle, keys, pki};
 use exhibit_pki::{KeyPurpose, Role};
 use exhibit_tlog::tile::{encode_bundle, encode_tile};
@@ -44,6 +45,8 @@ fn write_the_fuzz_corpus() {
     exchanges();
     key_trees();
     edits();
+    signatures();
+    attestations();
     seed("mp4", "two-segments", media());
 }
 
@@ -63,6 +66,8 @@ fn notes() {
     }
     seed("checkpoint", "text", head(8).to_text());
     seed("note-lines", "witness", &cosignature);
+    let (subtree, root) = cosigned_subtree();
+    seed("note-lines", "subtree", ml_dsa.sign_subtree(ORIGIN, subtree, &root).unwrap().to_string());
     seed("cosignatures", "witness", &cosignature);
     seed("cosignatures", "conflict", "20852163\n");
     for vectors in ["p256", "p384", "cosigned"] {
@@ -250,6 +255,27 @@ fn edits() {
         ("lent", [97, 0, 4, 7, 0, 0, 0, 6]),
     ] {
         seed("bundle-resigned", name, edit);
+    }
+}
+
+fn signatures() {
+    for (number, signature) in recorded().enumerate() {
+        seed("signature", &number.to_string(), signature);
+    }
+}
+
+/// Each attestation behind the number by which the target tells what was asked, with its signature, counted.
+fn attestations() {
+    let counted = |name: &str| {
+        let bytes = vector(&format!("pki/tests/vectors/attestation/{name}.bin"));
+        [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], &bytes].concat()
+    };
+    for (which, name) in [(0, "certify"), (1, "quote"), (2, "time-1")] {
+        let judged = [&[which], &counted(&format!("{name}-attest"))[..], &counted(&format!("{name}-signature"))].concat();
+        seed("attestation-judgement", name, &judged);
+        if which == 1 {
+            seed("attestation-judgement", "quote-of-claims", [&judged[..], &[0, 4], &[7; 32], &[1, 0], &[7; 48]].concat());
+        }
     }
 }
 

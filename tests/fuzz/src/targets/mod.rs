@@ -1,11 +1,13 @@
 //! The targets, by the crate whose parsers they attack.
 
+pub mod attestation;
 pub mod bundle;
 pub mod evidence;
 pub mod keys;
 pub mod media;
 pub mod pki;
 pub mod resigned;
+pub mod signatures;
 pub mod tlog;
 
 /// The input as text, for parsers of text. What is not UTF-8 never reaches them.

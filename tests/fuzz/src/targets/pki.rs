@@ -1,15 +1,16 @@
-//! Parsers of `exhibit-pki`: certificates, requests, lists, tokens, keys and signatures, names, and what a TPM says.
+//! Parsers of `exhibit-pki`: certificates, requests, lists, tokens and names.
 
 use std::sync::LazyLock;
 
-use exhibit_pki::attestation::{Attest, EcdsaSignature, EndorsementCertificate, EndorsementKey, Name, PublicArea, from_tpm2b};
+use const_oid::ObjectIdentifier;
 use exhibit_pki::crl::ListedStatus;
-use exhibit_pki::ocsp::OcspStatus;
+use exhibit_pki::ocsp::{CertificateStatus, OcspStatus};
 use exhibit_pki::timestamp_token::{Imprint, token_of_response};
 use exhibit_pki::{
     BadSignature, Certificate, CertificateRequest, ChainCertificate, DigestAlgorithm, EndEntity, Identity, Issuance, KeyPurpose,
-    OcspRequest, OcspResponse, PublicKey, RevocationList, Role, RustCrypto, Signer, SoftwareSigner, Subject, Suite, Timestamp,
-    TimestampRequest, TimestampToken, TimestampTrust, TrustDomain, Verifier, issue_end_entity, issue_issuing_ca, issue_root, validate_path,
+    OcspRequest, OcspResponder, OcspResponse, PublicKey, RevocationList, Role, RustCrypto, Signer, SoftwareSigner, Subject, Timestamp,
+    TimestampAuthority, TimestampRequest, TimestampToken, TimestampTrust, TrustDomain, Verifier, issue_end_entity, issue_issuing_ca,
+    issue_root, validate_path,
 };
 use zeroize::Zeroizing;
 
@@ -78,7 +79,7 @@ pub fn certificate(input: &[u8]) -> bool {
     assert!(der.windows(tbs.len()).any(|window| window == tbs) && tbs.first() == Some(&0x30), "what is signed is not a part of it");
     assert!(certificate.not_before() <= certificate.not_after());
     assert_eq!(certificate.identity().is_none(), certificate.purpose() == KeyPurpose::Authority, "an authority has no identity");
-    let noon = at("2026-11-20T12:00:00.000Z");
+    let noon = at(NOON);
     let chain = std::slice::from_ref(&CITY.issuing);
     let roots = std::slice::from_ref(&CITY.root);
     let _ = validate_path(&certificate, chain, roots, noon, &Credulous);
@@ -90,9 +91,13 @@ pub fn certificate(input: &[u8]) -> bool {
     true
 }
 
-/// Certificates one after the other, in PEM.
+/// Certificates one after the other, in PEM; one of another authority; a request.
 pub fn certificates_pem(input: &[u8]) -> bool {
-    let Some(Ok(certificates)) = text(input).map(Certificate::all_from_pem) else { return false };
+    let Some(input) = text(input) else { return false };
+    let foreign = ChainCertificate::from_pem(input).is_ok();
+    let request = CertificateRequest::from_pem(input, &RustCrypto).is_ok();
+    assert!(!(foreign && request), "a certificate is a request");
+    let Ok(certificates) = Certificate::all_from_pem(input) else { return foreign || request };
     let written: String = certificates.iter().map(Certificate::to_pem).collect();
     assert_eq!(Certificate::all_from_pem(&written).as_ref(), Ok(&certificates), "certificates read otherwise once they were written");
     true
@@ -134,7 +139,26 @@ pub fn ocsp_request(input: &[u8]) -> bool {
     let again = OcspRequest::from_der(&written).expect("a question that was written is read");
     assert_eq!((again.ids(), again.nonce()), (request.ids(), request.nonce()), "a question reads otherwise once it was written");
     assert!(written.len() <= input.len(), "a question grew");
+    // Whatever may be asked is answered, and by what the asker can read.
+    let answer = responder().respond(input, &|_| CertificateStatus::Good, at(NOON), at(TOMORROW)).expect("a question is answered");
+    let answer = OcspResponse::from_der(&answer).expect("an answer can be read");
+    assert!(answer.verify(&CITY.issuing, request.nonce(), &RustCrypto).is_ok(), "an answer is not to the question");
     true
+}
+
+/// The authority's responder, whose key is number 8.
+fn responder() -> OcspResponder<'static> {
+    static SERVICE: LazyLock<(Certificate, SoftwareSigner)> =
+        LazyLock::new(|| (service("authority/ocsp", KeyPurpose::OcspSigning), key(8)));
+    OcspResponder::new(&SERVICE.0, &CITY.issuing, &SERVICE.1).expect("it is certified for that")
+}
+
+/// A certificate of a service of the authority, of key 8.
+fn service(subject: &str, purpose: KeyPurpose) -> Certificate {
+    let identity = Identity::parse(&format!("spiffe://city.example/{subject}")).expect("it is an identity");
+    let holder_key = key(8);
+    let entity = EndEntity { identity: &identity, public_key: holder_key.public_key(), purpose, roles: &[], server_names: &[] };
+    issue_end_entity(&entity, &CITY.issuing, &key(2), &issuance(8)).expect("a certificate is issued")
 }
 
 /// A responder's answers. True where the responder of the corpus has signed it.
@@ -183,33 +207,28 @@ pub fn timestamp_exchange(input: &[u8]) -> bool {
     }
     let Ok(request) = TimestampRequest::from_der(input) else { return false };
     assert_eq!(request.to_der(), input, "a request is not written as it was read");
+    // Whatever may be asked is answered, with a token or with a reason.
+    static SERVICE: LazyLock<(ChainCertificate, SoftwareSigner)> = LazyLock::new(|| {
+        let certificate = service("authority/time", KeyPurpose::Timestamping);
+        (ChainCertificate::from_der(certificate.der()).expect("it is a certificate"), key(8))
+    });
+    let authority = TimestampAuthority::new(&SERVICE.0, &[], &SERVICE.1, TIME_POLICY, 250).expect("it is certified for that");
+    let answer = authority.respond(input, at(NOON), [7; 16]).expect("a question is answered");
+    if let Ok(token) = token_of_response(&answer) {
+        assert_eq!(token.imprint(), &request.imprint, "a token is over something else");
+    }
     true
 }
+
+const TIME_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.3.4.9");
+const NOON: &str = "2026-11-20T12:00:00.000Z";
+const TOMORROW: &str = "2026-11-21T12:00:00.000Z";
 
 /// Certificates of other people's timestamping authorities.
 pub fn chain_certificate(input: &[u8]) -> bool {
     let Ok(certificate) = ChainCertificate::from_der(input) else { return false };
     assert_eq!(certificate.der(), input);
     true
-}
-
-/// Public keys: SubjectPublicKeyInfo and points.
-pub fn public_key(input: &[u8]) -> bool {
-    if let Ok(key) = PublicKey::from_spki_der(input) {
-        assert_eq!(key.to_spki_der(), input, "a key has two encodings");
-        return true;
-    }
-    PublicKey::from_sec1(input).is_ok_and(|key| key.as_bytes() == input)
-}
-
-/// ECDSA signatures in DER.
-pub fn ecdsa_signature(input: &[u8]) -> bool {
-    let low = Suite::EcdsaP384Sha384.is_canonical(input);
-    let theirs = p384::ecdsa::Signature::from_der(input).ok();
-    let theirs_is_low = theirs.is_some_and(|signature| signature.normalize_s() == signature);
-    assert!(!low || theirs_is_low, "a signature was accepted that p384 refuses");
-    assert!(RustCrypto.verify(CAMERA.public_key(), b"nobody signed this", input).is_err(), "a signature over what nobody signed");
-    low
 }
 
 /// Identities, subjects, trust domains and moments.
@@ -234,41 +253,4 @@ pub fn names(input: &[u8]) -> bool {
         assert_eq!(Timestamp::from_unix_ms(moment.unix_ms()), Some(moment));
     }
     identity.is_ok() || subject.is_ok() || domain.is_ok() || moment.is_ok()
-}
-
-/// Each structure of a TPM, by the first byte.
-pub fn attestation(input: &[u8]) -> bool {
-    let Some((which, input)) = input.split_first() else { return false };
-    match which % 6 {
-        0 => PublicArea::from_bytes(input).is_ok_and(|public| {
-            assert_eq!(public.as_bytes(), input);
-            assert_eq!(Name::from_bytes(public.name().as_bytes()).as_ref(), Ok(&public.name()), "a name reads otherwise than it was made");
-            true
-        }),
-        1 => Attest::from_bytes(input).is_ok_and(|attest| {
-            let _ = attest.kind();
-            true
-        }),
-        2 => EcdsaSignature::from_bytes(input).is_ok_and(|signature| {
-            let _ = Suite::EcdsaP384Sha384.is_canonical(&signature.to_der());
-            true
-        }),
-        3 => EndorsementCertificate::from_nv(input).is_ok_and(|certificate| {
-            assert!(input.starts_with(certificate.der()), "what is not padding was dropped");
-            true
-        }),
-        4 => from_tpm2b(input).is_ok_and(|content| {
-            assert_eq!(content.len() + 2, input.len());
-            true
-        }),
-        _ => {
-            // A public area and the certificate that is to be its, behind the area's length.
-            let Some((length, rest)) = input.split_first_chunk() else { return false };
-            let Some((public, certificate)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) else { return false };
-            let (Ok(public), Ok(certificate)) = (PublicArea::from_bytes(public), EndorsementCertificate::from_nv(certificate)) else {
-                return false;
-            };
-            EndorsementKey::from_public(public, &certificate).is_ok()
-        }
-    }
 }

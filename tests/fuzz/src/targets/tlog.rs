@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::LazyLock;
 
+use exhibit_evidence::anchor::WitnessPolicy;
 use exhibit_tlog::tile::{bundle_exists, decode_bundle, decode_tile, encode_bundle, encode_tile, full_tile_root, tile_exists};
 use exhibit_tlog::witness::{add_cosignatures, parse_conflict};
 use exhibit_tlog::{
@@ -83,11 +84,33 @@ pub fn note_lines(input: &[u8]) -> bool {
     let Some(Ok(lines)) = text(input).map(NoteSignature::parse_lines) else { return false };
     let written: String = lines.iter().map(ToString::to_string).collect();
     assert_eq!(written.as_bytes(), input, "signature lines are not written as they were read");
+    static COSIGNED: LazyLock<(VerifierKey, NoteSignature)> = LazyLock::new(|| {
+        let ((subtree, root), (_, ml_dsa)) = (cosigned_subtree(), log_signers());
+        (ml_dsa.verifier_key().clone(), ml_dsa.sign_subtree(ORIGIN, subtree, &root).expect("an origin is a name"))
+    });
+    let (key, cosigned) = &*COSIGNED;
+    let (subtree, root) = cosigned_subtree();
+    for line in &lines {
+        let verified = key.verify_subtree(ORIGIN, subtree, &root, line).is_ok();
+        assert_eq!(verified, line == cosigned, "a cosignature that nobody made was believed, or the one that was made was not");
+        assert_ne!(key.signed_unix_s(&line.signature), Some(0), "no time was told as a time");
+        let other = Subtree::new(4, 6).expect("it is aligned");
+        assert!(key.verify_subtree(ORIGIN, other, &root, line).is_err(), "a subtree that nobody cosigned");
+    }
     true
+}
+
+/// The subtree that the log's ML-DSA-44 key cosigned; no other was.
+pub fn cosigned_subtree() -> (Subtree, Hash) {
+    (Subtree::new(4, 8).expect("it is aligned"), root_of(&leaves()[4..8]))
 }
 
 /// Verifier keys.
 pub fn verifier_key(input: &[u8]) -> bool {
+    if let Ok(key) = VerifierKey::ecdsa(ORIGIN, input) {
+        assert_eq!(VerifierKey::parse(&key.to_string()).as_ref(), Ok(&key), "a key of a TPM reads otherwise once it was written");
+        return true;
+    }
     let Some(Ok(key)) = text(input).map(VerifierKey::parse) else { return false };
     assert_eq!(key.to_string().as_bytes(), input, "a key is not written as it was read");
     assert!(key.has_key_of(&key));
@@ -211,7 +234,12 @@ pub fn entry_bundle(input: &[u8]) -> bool {
 
 /// Witness policies.
 pub fn policy(input: &[u8]) -> bool {
-    let Some(Ok(policy)) = text(input).map(Policy::parse) else { return false };
+    let Some(input) = text(input) else { return false };
+    let of_anchor = WitnessPolicy::parse(input, &LOG);
+    let Ok(policy) = Policy::parse(input) else {
+        assert!(of_anchor.is_err(), "an anchor's policy is no policy");
+        return false;
+    };
     let signed = head(8).sign(&[&log_signers().0], SIGNED_UNIX_S).expect("a head is signed");
     let _ = policy.verify(&signed);
     if let Ok(witnessed) = policy.verify_of(&LOG, &signed) {
