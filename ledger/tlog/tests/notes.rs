@@ -5,7 +5,8 @@
 use base64ct::{Base64, Encoding};
 use exhibit_tlog::{
     Checkpoint, CheckpointError, EMPTY_ROOT, Ed25519NoteSigner, Hash, LogProof, LogProofError, LogVerifier, MlDsa44NoteSigner, Note,
-    NoteAlgorithm, NoteError, NoteSigner, ProofError, VerifierKey, leaf_hash, node_hash,
+    NoteAlgorithm, NoteError, NoteSignature, NoteSigner, ProofError, VerifierKey, leaf_hash, log_proof::LOG_PROOF_SIZE_BYTES_MAX,
+    node_hash, note::NOTE_SIZE_BYTES_MAX,
 };
 use zeroize::Zeroizing;
 
@@ -162,6 +163,7 @@ fn verifier_keys_have_one_spelling() {
     }
     let endless = named("PeterNeumann", &[1; 1 << 16]);
     assert_eq!(VerifierKey::parse(&endless), Err(NoteError::Key("it is too long")), "refused before it is decoded");
+    assert_eq!(VerifierKey::parse(&"+".repeat(4096)), Err(NoteError::Key("it is not canonical base64")), "as long as is read");
 }
 
 #[test]
@@ -448,6 +450,34 @@ fn malformed_receipts_are_refused() {
     for (defect, text) in checkpoint_defects {
         assert!(matches!(LogProof::parse(&text), Err(LogProofError::Checkpoint(_))), "{defect}");
     }
+}
+
+/// What is one byte longer is refused in the lists above; what is exactly as long as is allowed is read.
+#[test]
+fn as_many_bytes_are_read_as_the_limits_say() {
+    let note_of = |bytes: usize| format!("{}\n\n{GO_LINE}", "a".repeat(bytes - 2 - GO_LINE.len()));
+    assert_eq!(note_of(NOTE_SIZE_BYTES_MAX).len(), NOTE_SIZE_BYTES_MAX);
+    assert!(Note::parse(&note_of(NOTE_SIZE_BYTES_MAX)).is_ok());
+    assert_eq!(Note::parse(&note_of(NOTE_SIZE_BYTES_MAX + 1)), Err(NoteError::Malformed("it is too large")));
+
+    let line_of = |bytes: usize| {
+        let room = bytes - "— n \n".len();
+        format!("— {} {}\n", "n".repeat(1 + room % 4), "A".repeat(room - room % 4))
+    };
+    assert_eq!(line_of(NOTE_SIZE_BYTES_MAX).len(), NOTE_SIZE_BYTES_MAX);
+    assert!(NoteSignature::parse_lines(&line_of(NOTE_SIZE_BYTES_MAX)).is_ok());
+    assert_eq!(NoteSignature::parse_lines(&line_of(NOTE_SIZE_BYTES_MAX + 1)), Err(NoteError::Malformed("it is too large")));
+
+    let receipt = receipt(&Log::new(1)).1.to_text();
+    let receipt_of = |bytes: usize| {
+        let room = bytes - receipt.len() - "extra \n".len() - "— n AQIDBAU=\n".len();
+        // Base64 comes by fours; the name of an unknown signer takes the rest.
+        let extra = format!("extra {}\nindex 1\n", "A".repeat(room - room % 4));
+        receipt.replacen("index 1\n", &extra, 1) + &format!("— {} AQIDBAU=\n", "n".repeat(1 + room % 4))
+    };
+    assert_eq!(receipt_of(LOG_PROOF_SIZE_BYTES_MAX).len(), LOG_PROOF_SIZE_BYTES_MAX);
+    assert!(LogProof::parse(&receipt_of(LOG_PROOF_SIZE_BYTES_MAX)).is_ok());
+    assert_eq!(LogProof::parse(&receipt_of(LOG_PROOF_SIZE_BYTES_MAX + 1)), Err(LogProofError::Malformed("it is too large")));
 }
 
 #[test]
