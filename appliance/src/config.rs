@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::tpm_seal::TpmSealConfig;
+
 /// `appliance.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +37,9 @@ pub struct Config {
     /// medium than the state, so that no copy of one brings back both. Relative to the state folder.
     #[serde(default = "head_seal")]
     pub head_seal: PathBuf,
+    /// A TPM that keeps the newest head too, at start, at stop and once an hour: no copy of a disk brings an old one back.
+    #[serde(default)]
+    pub tpm_seal: Option<TpmSealConfig>,
     /// How long SIGTERM lets requests go on that have begun.
     #[serde(default = "drain_s")]
     pub drain_s: u64,
@@ -130,6 +135,10 @@ batch_entries_max = 256
 # medium than the state, so that no copy of one brings back both. Relative to the state folder.
 head_seal = \"head.seal\"
 
+# A TPM that keeps the newest head too, at start, at stop and once an hour: no copy of a disk brings an old one back. `index` is this log's
+# alone (decimal or 0x…), and `program` is exhibit-tpm-seal. Without this line there is none.
+# tpm_seal = { tcti = \"device:/dev/tpmrm0\", index = 0x01500e00, program = \"/usr/bin/exhibit-tpm-seal\" }
+
 # How long SIGTERM lets requests go on that have begun, in seconds.
 drain_s = 20
 ";
@@ -144,6 +153,16 @@ mod tests {
         let sample = Config::parse(SAMPLE).unwrap();
         let bare = Config::parse("intake = \"0.0.0.0:7443\"\npublic = \"0.0.0.0:7444\"\n").unwrap();
         assert_eq!(sample, bare, "the sample shows other values than the defaults");
+    }
+
+    #[test]
+    fn the_sample_names_the_tpm_as_it_is_configured() {
+        let with_tpm = SAMPLE.replace("# tpm_seal", "tpm_seal");
+        let seal = Config::parse(&with_tpm).unwrap().tpm_seal.unwrap();
+        assert_eq!((&*seal.tcti, seal.index), ("device:/dev/tpmrm0", 0x0150_0e00));
+        let shorter = with_tpm.replace(", program = \"/usr/bin/exhibit-tpm-seal\"", "");
+        assert_eq!(Config::parse(&shorter).unwrap().tpm_seal.unwrap(), seal, "the sample shows another default");
+        assert!(Config::parse(&shorter.replace("index", "handle")).is_err());
     }
 
     #[test]

@@ -15,4 +15,5 @@ pub mod serve;
 pub mod setup;
 pub mod share;
 pub mod tls;
+pub mod tpm_seal;
 pub mod vault;

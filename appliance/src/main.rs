@@ -161,7 +161,7 @@ fn in_state(state: &Path) -> String {
     state.join("appliance.pem").display().to_string()
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 

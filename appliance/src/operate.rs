@@ -13,12 +13,11 @@ use exhibit_appliance::maintain::control;
 use exhibit_appliance::maintain::fsck::{CheckOptions, check};
 use exhibit_appliance::maintain::restore::restore;
 use exhibit_appliance::setup::Folder;
-use exhibit_ledger::HeadSeal;
 use exhibit_ledger::fsck::{Damage, Progress};
 use exhibit_program::{EXIT_CANNOT, EXIT_NO};
 use serde_json::json;
 
-use crate::{Failure, print};
+use crate::{Failure, print, read};
 
 #[derive(Subcommand)]
 pub enum Operate {
@@ -69,6 +68,10 @@ pub enum Operate {
         /// A backup, or a mirror in the layout of C2SP tlog-tiles (repeat for more).
         #[arg(long, required = true)]
         from: Vec<PathBuf>,
+        /// A signed checkpoint of the log from somebody else: a witness, an auditor, a camera's receipt. What is restored must contain it
+        /// (repeat for more).
+        #[arg(long)]
+        checkpoint: Vec<PathBuf>,
     },
     /// Print the sealed head, below which `serve` refuses to start.
     Seal {
@@ -110,7 +113,8 @@ pub fn operate(command: Operate, json: bool) -> Result<ExitCode, Failure> {
             print(json, &line, &format!("{size} entries and {objects} objects are in {}", folder.display()))?;
             Ok(ExitCode::SUCCESS)
         }
-        Operate::Repair { state, from } | Operate::Restore { state, from } => make_whole(&state, &from, json),
+        Operate::Repair { state, from } => make_whole(&state, &from, &[], json),
+        Operate::Restore { state, from, checkpoint } => make_whole(&state, &from, &checkpoint, json),
         Operate::Seal { state, accept_present_head } => seal(&Folder::new(&state), accept_present_head, json),
     }
 }
@@ -126,10 +130,11 @@ fn backup(folder: &Folder, to: &Path) -> Result<Backup, Failure> {
     }
 }
 
-fn make_whole(state: &Path, from: &[PathBuf], json: bool) -> Result<ExitCode, Failure> {
+fn make_whole(state: &Path, from: &[PathBuf], checkpoints: &[PathBuf], json: bool) -> Result<ExitCode, Failure> {
     let folder = Folder::new(state);
     let progress = |entries, entries_total| tell(Progress { entries, entries_total, bytes: 0 });
-    let done = restore(&folder, &folder.config()?, from, &progress)?;
+    let known = checkpoints.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    let done = restore(&folder, &folder.config()?, from, &known, &progress)?;
     let aside = done.set_aside.as_ref().map(|path| format!("\nWhat was there is in {}", path.display())).unwrap_or_default();
     let left = if done.left.is_empty() { "nothing is damaged".to_owned() } else { format!("{} damaged", done.left.len()) };
     let text = format!("{}{} entries, {} objects put back: {left}{aside}", lines(&done.left), done.size, done.objects);
@@ -142,14 +147,20 @@ fn make_whole(state: &Path, from: &[PathBuf], json: bool) -> Result<ExitCode, Fa
 
 fn seal(folder: &Folder, accept_present_head: bool, json: bool) -> Result<ExitCode, Failure> {
     let (anchor, config) = (folder.anchor()?, folder.config()?);
-    let seal = folder.head_seal(&config, &anchor.verifier);
+    let seals = folder.head_seals(&config, &anchor.verifier);
     if accept_present_head {
-        let options = exhibit_ledger::Options { seal: None, ..folder.options(&anchor.verifier.origin, &config)? };
+        let options = exhibit_ledger::Options { seals: Vec::new(), ..folder.options(&anchor.verifier.origin, &config)? };
         let ledger = exhibit_ledger::Ledger::open(&folder.ledger_path(), options)?;
         let (note, head) = ledger.checkpoint().ok_or("the ledger is empty")?;
-        seal.write(&head, &note)?;
+        for seal in &seals {
+            seal.write(&head, &note)?;
+        }
     }
-    let head = seal.read()?.ok_or("nothing is sealed")?;
+    let mut sealed = Vec::new();
+    for seal in &seals {
+        sealed.extend(seal.read()?);
+    }
+    let head = sealed.into_iter().max_by_key(|head| head.size).ok_or("nothing is sealed")?;
     let line = json!({ "event": "sealed", "size": head.size, "root": head.root.to_string() });
     print(json, &line, &format!("{} entries, root {}", head.size, head.root))?;
     Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use exhibit_evidence::{Anchor, AnchorError, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body, body::Predecessor};
-use exhibit_ledger::{Ledger, LedgerError, Options, SealedFile};
+use exhibit_ledger::{HeadSeal, Ledger, LedgerError, Options, SealedFile};
 use exhibit_pki::{
     AwsLc, Certificate, CertificateError, Identity, KeyPurpose, PathError, Role, Signer, SignerError, SoftwareSigner, Subject, Timestamp,
     build_request_pem, validate_path,
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::chronicle::own_candidate;
 use crate::config::{Config, ConfigError, SAMPLE};
+use crate::tpm_seal::TpmSeal;
 use crate::vault::{LocalVault, Object, Vault, VaultError};
 
 const KEY: &str = "appliance.key";
@@ -277,15 +278,19 @@ impl Folder {
     pub fn options(&self, origin: &str, config: &Config) -> Result<Options, SetupError> {
         let signers = self.note_signers(origin)?;
         let keys = signers.iter().map(|signer| signer.verifier_key().clone()).collect();
-        let seal = self.head_seal(config, &LogVerifier { origin: origin.to_owned(), keys });
+        let seals = self.head_seals(config, &LogVerifier { origin: origin.to_owned(), keys });
         let clock = Arc::new(|| now().unix_s());
         let batch_entries_max = config.batch_entries_max;
-        Ok(Options { origin: origin.to_owned(), signers, clock, batch_entries_max, seal: Some(Arc::new(seal)) })
+        Ok(Options { origin: origin.to_owned(), signers, clock, batch_entries_max, seals })
     }
 
     /// What keeps the newest head outside of the ledger's folder.
-    pub fn head_seal(&self, config: &Config, log: &LogVerifier) -> SealedFile {
-        SealedFile::new(&self.path.join(&config.head_seal), log.clone())
+    pub fn head_seals(&self, config: &Config, log: &LogVerifier) -> Vec<Arc<dyn HeadSeal>> {
+        let mut seals: Vec<Arc<dyn HeadSeal>> = vec![Arc::new(SealedFile::new(&self.path.join(&config.head_seal), log.clone()))];
+        if let Some(tpm) = &config.tpm_seal {
+            seals.push(Arc::new(TpmSeal::new(tpm, log)));
+        }
+        seals
     }
 
     fn note_signers(&self, origin: &str) -> Result<Vec<Arc<dyn NoteSigner>>, SetupError> {

@@ -4,21 +4,25 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use common::{World, segment};
 use exhibit_appliance::chronicle::own_candidate;
+use exhibit_appliance::config::Config;
 use exhibit_appliance::maintain::control::ask_for_backup;
 use exhibit_appliance::maintain::fsck::{CheckOptions, check};
 use exhibit_appliance::maintain::restore::{RestoreError, Restored, restore};
 use exhibit_appliance::setup::{Folder, now};
+use exhibit_appliance::tpm_seal::TpmSealConfig;
 use exhibit_evidence::{Body, Head, SignedStatement, Statement, StreamName, body};
-use exhibit_ledger::HeadSeal;
+use exhibit_ledger::Candidate;
 use exhibit_ledger::source::LedgerFolder;
 use exhibit_pki::SoftwareSigner;
-use exhibit_tlog::Hash;
 use exhibit_tlog::tile::{BundleId, TileId, encode_bundle};
+use exhibit_tlog::{Checkpoint, Ed25519NoteSigner, Hash, MlDsa44NoteSigner};
+use zeroize::Zeroizing;
 
 /// A world with two segments and a grant's worth of statements, backed up while it ran; then one segment more, and stopped.
 struct Bench {
@@ -119,9 +123,13 @@ impl Stopped {
     }
 
     fn restore(&self, from: &[&str]) -> Result<Restored, RestoreError> {
+        self.restore_knowing(from, &[])
+    }
+
+    fn restore_knowing(&self, from: &[&str], known: &[String]) -> Result<Restored, RestoreError> {
         let folder = Folder::new(&self.path("state"));
         let from: Vec<PathBuf> = from.iter().map(|name| self.path(name)).collect();
-        restore(&folder, &folder.config().unwrap(), &from, &|_, _| {})
+        restore(&folder, &folder.config().unwrap(), &from, known, &|_, _| {})
     }
 
     fn payload(&self, number: usize) -> PathBuf {
@@ -134,6 +142,19 @@ impl Stopped {
         let folder = Folder::new(&self.path("state"));
         let ledger = folder.ledger(&folder.anchor().unwrap().verifier.origin, &folder.config().unwrap()).unwrap();
         ledger.annotations(b"", b"", 100_000).unwrap()
+    }
+
+    /// A checkpoint by the log's own keys.
+    fn sign(&self, size: u64, root: Hash) -> String {
+        let seed = |name: &str| {
+            let mut seed = Zeroizing::new([0; 32]);
+            hex::decode_to_slice(fs::read_to_string(self.path("state").join(name)).unwrap().trim(), seed.as_mut_slice()).unwrap();
+            seed
+        };
+        let origin = "city.example/log/1";
+        let ed25519 = Ed25519NoteSigner::new(origin, &seed("note-ed25519.key")).unwrap();
+        let ml_dsa = MlDsa44NoteSigner::new(origin, &seed("note-ml-dsa-44.key")).unwrap();
+        Checkpoint { origin: origin.to_owned(), size, root }.sign(&[&ed25519, &ml_dsa], 1_795_132_800).unwrap()
     }
 
     fn size(&self) -> u64 {
@@ -209,7 +230,7 @@ async fn a_lost_appliance_is_restored_to_the_newest_head_that_is_known_and_never
         fs::remove_dir_all(stopped.path(lost)).unwrap();
     }
     let behind = stopped.restore(&["backup"]).unwrap_err();
-    assert!(matches!(behind, RestoreError::Behind { sealed, newest } if sealed == size && newest < size), "{behind}");
+    assert!(matches!(behind, RestoreError::Behind { known, newest } if known == size && newest < size), "{behind}");
     fs::remove_file(stopped.path("state/head.seal")).unwrap();
     let unbounded = stopped.restore(&["backup"]).unwrap_err();
     assert!(matches!(unbounded, RestoreError::Unbounded), "{unbounded}");
@@ -221,8 +242,76 @@ async fn a_lost_appliance_is_restored_to_the_newest_head_that_is_known_and_never
     assert_eq!(left, [stopped.payloads[2].to_string()], "what was taken after the backup is named, and only that");
     assert_eq!(stopped.rows(), rows);
     let folder = Folder::new(&stopped.path("state"));
-    let seal = folder.head_seal(&folder.config().unwrap(), &folder.anchor().unwrap().verifier);
-    assert_eq!(seal.read().unwrap().unwrap().size, size);
+    let seals = folder.head_seals(&folder.config().unwrap(), &folder.anchor().unwrap().verifier);
+    assert_eq!(seals[0].read().unwrap().unwrap().size, size);
+}
+
+/// What a witness, an auditor or a camera holds bounds a restore as a seal does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_somebody_else_holds_bounds_a_restore() {
+    let stopped = Bench::new().await.stop().await;
+    let size = stopped.size();
+    for lost in ["state/ledger", "state/vault", "backup/head.seal"] {
+        let _ = fs::remove_dir_all(stopped.path(lost));
+    }
+    fs::remove_file(stopped.path("state/head.seal")).unwrap();
+    let newest = fs::read_to_string(stopped.path("mirror/checkpoint")).unwrap();
+    let behind = stopped.restore_knowing(&["backup"], std::slice::from_ref(&newest)).unwrap_err();
+    assert!(matches!(behind, RestoreError::Behind { known, newest } if known == size && newest < size), "{behind}");
+    let altered = newest.replacen(&size.to_string(), &(size - 1).to_string(), 1);
+    assert!(matches!(stopped.restore_knowing(&["backup"], &[altered]), Err(RestoreError::Known(_))), "an altered checkpoint counted");
+    let forked = stopped.sign(size - 2, Hash([7; 32]));
+    let other = stopped.restore_knowing(&["backup", "mirror"], &[newest.clone(), forked]).unwrap_err();
+    assert!(matches!(other, RestoreError::OtherTree(forked) if forked == size - 2), "{other}");
+    for refused in ["state/ledger", "state/head.seal"] {
+        assert!(!stopped.path(refused).exists(), "a refused restore left something that could be served: {refused}");
+    }
+    assert_eq!(stopped.restore_knowing(&["backup", "mirror"], &[newest]).unwrap().size, size);
+}
+
+/// The program that speaks to the TPM, with a file for one: pki/tpm tests the real one.
+fn tpm_seal(folder: &Path) -> TpmSealConfig {
+    let program = folder.join("tpm-seal");
+    fs::write(&program, "#!/bin/sh\ncase $1 in read) [ -f \"$3\" ] || exit 1; cat \"$3\";; write) printf %s \"$6\" > \"$3\";; esac\n")
+        .unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    TpmSealConfig { tcti: folder.join("tpm").display().to_string(), index: 0x0150_0e00, program }
+}
+
+/// A snapshot of the whole machine, its sealed file included, is put back: the TPM is no part of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tpm_tells_a_state_that_was_put_back_as_a_whole() {
+    let stopped = Bench::new().await.stop().await;
+    let (state, size) = (stopped.path("state"), stopped.size());
+    let (folder, config) = (Folder::new(&state), Folder::new(&state).config().unwrap());
+    let origin = folder.anchor().unwrap().verifier.origin;
+    let with_tpm = Config { tpm_seal: Some(tpm_seal(stopped.folder.path())), ..config };
+    let unsealed = folder.ledger(&origin, &with_tpm).err().expect("nothing is in the TPM yet");
+    assert!(unsealed.to_string().contains("nothing is sealed"), "{unsealed}");
+    let (note, head) = folder.ledger(&origin, &Config { tpm_seal: None, ..with_tpm.clone() }).unwrap().checkpoint().unwrap();
+    folder.head_seals(&with_tpm, &folder.anchor().unwrap().verifier).iter().for_each(|seal| seal.write(&head, &note).unwrap());
+    copy(&state, &stopped.path("snapshot"));
+    let entry = b"an entry that is opaque to the ledger".to_vec();
+    let candidate = Candidate { stream: "a".into(), seq: 0, prev: Hash::default(), identity: Hash([1; 32]), entry, annotations: vec![] };
+    folder.ledger(&origin, &with_tpm).unwrap().append(candidate).unwrap();
+    assert_eq!(folder.ledger(&origin, &with_tpm).unwrap().size(), size + 1, "the newest state starts");
+    fs::remove_dir_all(&state).unwrap();
+    fs::rename(stopped.path("snapshot"), &state).unwrap();
+    let refused = folder.ledger(&origin, &with_tpm).err().expect("a snapshot that was put back went unnoticed");
+    assert!(refused.to_string().contains(&format!("{} entries were sealed", size + 1)), "{refused}");
+    drop(folder.ledger(&origin, &Config { tpm_seal: None, ..with_tpm }).expect("the sealed file alone does not tell"));
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(file.file_name());
+        if file.path().is_dir() {
+            copy(&file.path(), &target);
+        } else {
+            fs::copy(file.path(), target).unwrap();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,9 +33,9 @@ impl Signing {
         Ok(Self { log: LogVerifier { origin, keys }, signers, clock })
     }
 
-    /// The options of the same log, without a seal.
+    /// The options of the same log, without seals.
     pub fn into_options(self, batch_entries_max: usize) -> Options {
-        Options { origin: self.log.origin, signers: self.signers, clock: self.clock, batch_entries_max, seal: None }
+        Options { origin: self.log.origin, signers: self.signers, clock: self.clock, batch_entries_max, seals: Vec::new() }
     }
 
     /// Signs the head of a tree with every key.

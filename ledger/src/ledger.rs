@@ -15,7 +15,8 @@ use crate::checkpoint::Signing;
 use crate::edge::tile_width;
 use crate::head_file::HeadFile;
 use crate::recover::recover;
-use crate::sequencer::{Answer, Done, QUEUE_CANDIDATES_MAX, Sealing, Shared, Waiting, Writer};
+use crate::sealing::Sealing;
+use crate::sequencer::{Answer, Done, QUEUE_CANDIDATES_MAX, Shared, Waiting, Writer};
 use crate::store::{HeadRow, TileReader, damaged};
 use crate::{Annotation, Candidate, Disk, EntryPlace, HeadSeal, LocalDisk, Refusal, SealError, StreamHead};
 
@@ -29,8 +30,9 @@ pub struct Options {
     pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// At most so many candidates share one synced write (1 to 4,096; 256 is a good value).
     pub batch_entries_max: usize,
-    /// What keeps the newest head outside of the ledger's folder. Without one, a complete older copy of the folder goes unnoticed.
-    pub seal: Option<Arc<dyn HeadSeal>>,
+    /// What keeps the newest head outside of the ledger's folder, each for itself. Without one, a complete older copy of the folder goes
+    /// unnoticed.
+    pub seals: Vec<Arc<dyn HeadSeal>>,
 }
 
 /// A place on the ledger, durable and covered by a signed checkpoint.
@@ -97,15 +99,16 @@ impl Ledger {
     /// The same on a disk whose writes may fail.
     pub fn open_on(folder: &Path, options: Options, disk: Arc<dyn Disk>) -> Result<Self, LedgerError> {
         let batch_entries_max = options.batch_entries_max;
-        let seal = options.seal.clone();
+        let seals = options.seals.clone();
         let signing = Signing::new(options)?;
         let database = folder.join(DATABASE_FOLDER);
         create_folder(folder)?;
         create_folder(&database)?;
         let (head_file, noted) = HeadFile::open(folder, disk.clone())?;
-        let (store, edge) = recover(&database, &signing, noted, disk, seal.as_deref())?;
+        let (store, edge) = recover(&database, &signing, noted, disk, &seals)?;
+        let sealing = Sealing::new(seals, edge.published.as_ref().map_or(0, |published| published.head.size))?;
         let shared = Arc::new(Shared::new(store, edge.published));
-        let writer = Writer::new(shared.clone(), signing, edge.tree, head_file, Sealing::new(seal), batch_entries_max);
+        let writer = Writer::new(shared.clone(), signing, edge.tree, head_file, sealing, batch_entries_max);
         let queue = Queue::start(writer)?;
         Ok(Self { shared, queue: Arc::new(queue) })
     }

@@ -15,6 +15,7 @@ mod proven;
 pub mod rebuild;
 mod recover;
 mod seal;
+mod sealing;
 mod sequencer;
 pub mod source;
 mod store;

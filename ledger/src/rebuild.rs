@@ -64,7 +64,7 @@ pub enum RebuildError {
 }
 
 /// Brings the ledger in `folder`, which may be empty, an older copy or half made, to the tree that `note` signs. `options` are the log's; the
-/// seal among them is neither asked before, nor written until the tree is reached.
+/// seals among them are neither asked before, nor written until the tree is reached.
 ///
 /// On return the ledger is open and has exactly the entries of `note`'s head.
 pub fn rebuild(
@@ -74,7 +74,7 @@ pub fn rebuild(
     sources: &[&dyn Source],
     owner: &mut dyn Describe,
 ) -> Result<Ledger, RebuildError> {
-    let seal: Option<Arc<dyn HeadSeal>> = options.seal.take();
+    let seals: Vec<Arc<dyn HeadSeal>> = std::mem::take(&mut options.seals);
     let batch_entries_max = options.batch_entries_max;
     let signing = Signing::new(options)?;
     let head = signing.log.verify(note).map_err(RebuildError::Head)?;
@@ -87,7 +87,7 @@ pub fn rebuild(
     }
     check_entries(&tiles, have)?;
     append(&ledger, &tiles, have, owner)?;
-    if let Some(seal) = seal {
+    for seal in seals {
         let (note, head) = ledger.checkpoint().ok_or(RebuildError::Tree(head.size))?;
         seal.write(&head, &note).map_err(LedgerError::from)?;
     }

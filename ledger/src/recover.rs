@@ -14,7 +14,7 @@ use crate::disk::Disk;
 use crate::edge::{TREE_LEVELS_PER_TILE, TreeEdge, tile_width};
 use crate::sequencer::BATCH_ENTRIES_LIMIT;
 use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEYS, META_ORIGIN, Store, TileReader, damaged};
-use crate::{HeadSeal, LedgerError};
+use crate::{HeadSeal, LedgerError, SealedHead};
 
 /// Opens the database in `folder` for writing, its edge proven, and signs the entries that a crash has left durable but without a
 /// checkpoint. `noted` is the checkpoint that was kept beside the database.
@@ -23,15 +23,20 @@ pub(crate) fn recover(
     signing: &Signing,
     noted: Option<String>,
     disk: Arc<dyn Disk>,
-    seal: Option<&dyn HeadSeal>,
+    seals: &[Arc<dyn HeadSeal>],
 ) -> Result<(Store, Edge), LedgerError> {
     let store = open_store(folder, signing, noted.as_deref(), disk)?;
     let is_new = store.is_blank()?;
     if !is_new {
         check_stored_log(&store, &signing.log)?;
     }
-    if let Some(seal) = seal {
-        check_seal(&store, signing, seal, is_new)?;
+    // All before the first is written: what one of them refuses leaves the others as they are.
+    let sealed: Vec<Option<SealedHead>> = seals.iter().map(|seal| check_seal(&store, &**seal, is_new)).collect::<Result<_, _>>()?;
+    // A new log seals its empty head before it is made, so that from then on a ledger without its seal, and a seal without its ledger, are
+    // both found.
+    for seal in seals.iter().zip(&sealed).filter(|(_, sealed)| sealed.is_none()).map(|(seal, _)| seal) {
+        let empty = signing.sign(&MerkleFrontier::default())?;
+        seal.write(&empty.head, &empty.note)?;
     }
     if is_new {
         store.create(&signing.log.origin, &keys_text(&signing.log))?;
@@ -41,8 +46,12 @@ pub(crate) fn recover(
     if edge.published.as_ref().is_none_or(|published| published.head.size < size) && size > 0 {
         edge.published = Some(sign_again(&store, signing, edge.tree.frontier())?);
     }
-    if let (Some(seal), Some(published)) = (seal, &edge.published) {
-        seal.write(&published.head, &published.note)?;
+    if let Some(published) = &edge.published {
+        // What is sealed already is not written again: the cells of a TPM wear.
+        let is_sealed = |sealed: &Option<SealedHead>| sealed.is_some_and(|sealed| sealed.size == published.head.size);
+        for seal in seals.iter().zip(&sealed).filter(|(_, sealed)| !is_sealed(sealed)).map(|(seal, _)| seal) {
+            seal.write(&published.head, &published.note)?;
+        }
     }
     Ok((store, edge))
 }
@@ -86,14 +95,12 @@ fn prove_edge(store: &Store, signing: &Signing, noted: Option<String>) -> Result
     Ok(Edge { tree: edge, published })
 }
 
-/// Before anything is signed, the tree must contain what was sealed. A new log seals its empty head before it is made, so that from then on
-/// a ledger without its seal, and a seal without its ledger, are both found.
-fn check_seal(store: &Store, signing: &Signing, seal: &dyn HeadSeal, is_new: bool) -> Result<(), LedgerError> {
+/// Before anything is signed, the tree must contain what was sealed. Gives what that is; only a new log may have nothing.
+fn check_seal(store: &Store, seal: &dyn HeadSeal, is_new: bool) -> Result<Option<SealedHead>, LedgerError> {
     let size = store.tree()?.size();
     let Some(sealed) = seal.read()? else {
         if is_new {
-            let empty = signing.sign(&MerkleFrontier::default())?;
-            return Ok(seal.write(&empty.head, &empty.note)?);
+            return Ok(None);
         }
         return Err(LedgerError::Behind(format!("it has {size} entries and nothing is sealed. {SEAL_REMEDY}")));
     };
@@ -103,7 +110,7 @@ fn check_seal(store: &Store, signing: &Signing, seal: &dyn HeadSeal, is_new: boo
     if root_at(&TileReader::new(store), sealed.size)? != sealed.root {
         return Err(LedgerError::Behind(format!("its first {} entries are not those that were sealed. {SEAL_REMEDY}", sealed.size)));
     }
-    Ok(())
+    Ok(Some(sealed))
 }
 
 const SEAL_REMEDY: &str = "This folder is an older copy, or the seal is another log's. Do not go on from here: heads beyond it were signed, and \

@@ -11,8 +11,9 @@ use crate::checkpoint::{Published, Signing};
 use crate::edge::TreeEdge;
 use crate::head_file::HeadFile;
 use crate::plan::{Chains, Decision, check_form, plan};
+use crate::sealing::Sealing;
 use crate::store::{Store, TileReader, damaged};
-use crate::{Admission, Candidate, EntryPlace, HeadSeal, LedgerError};
+use crate::{Admission, Candidate, EntryPlace, LedgerError};
 
 /// What the writer and the readers share.
 pub(crate) struct Shared {
@@ -120,17 +121,10 @@ impl Writer {
                     return;
                 }
             }
-            self.seal_if_due();
+            // After those who wait were answered.
+            self.sealing.offer((self.signing.clock)(), || self.shared.published());
         }
-        self.sealing.seal(self.shared.published().as_deref());
-    }
-
-    /// After those who wait were answered.
-    fn seal_if_due(&mut self) {
-        let now_s = (self.signing.clock)();
-        if self.sealing.is_due(now_s) {
-            self.sealing.seal(self.shared.published().as_deref());
-        }
+        self.sealing.finish(self.shared.published());
     }
 
     /// Waits for one candidate and takes all that wait behind it: under load, groups form while the one before is being synced.
@@ -225,40 +219,6 @@ impl Writer {
 #[derive(Debug)]
 struct ReadBack(MerkleFrontier);
 
-/// When the head outside of the ledger's folder is written again.
-pub(crate) struct Sealing {
-    seal: Option<Arc<dyn HeadSeal>>,
-    next_s: Option<u64>,
-}
-
-impl Sealing {
-    pub fn new(seal: Option<Arc<dyn HeadSeal>>) -> Self {
-        Self { seal, next_s: None }
-    }
-
-    /// Start has sealed; the first interval begins with the first batch. A clock that was set back seals early.
-    fn is_due(&mut self, now_s: u64) -> bool {
-        let Some(interval_s) = self.seal.as_ref().map(|seal| seal.interval_s()) else {
-            return false;
-        };
-        let next_s = *self.next_s.get_or_insert(now_s.saturating_add(interval_s));
-        let is_due = now_s >= next_s || next_s - now_s > interval_s;
-        if is_due {
-            self.next_s = Some(now_s.saturating_add(interval_s));
-        }
-        is_due
-    }
-
-    /// A seal that can not be written now takes nothing from what is durable: what is sealed is merely older.
-    fn seal(&self, published: Option<&Published>) {
-        if let (Some(seal), Some(published)) = (&self.seal, published)
-            && let Err(error) = seal.write(&published.head, &published.note)
-        {
-            tracing::error!(%error, "the head could not be sealed: until it is, a rollback to an older copy would go unnoticed");
-        }
-    }
-}
-
 /// However the writer ends, later calls must know.
 struct StopAtEnd(Arc<Shared>);
 
@@ -296,10 +256,11 @@ mod tests {
         let folder = exhibit_power_loss::scratch();
         let store = Store::open(&folder.path().join("database"), LogTail::MustBeWhole, Arc::new(LocalDisk)).unwrap().unwrap();
         let signer: Arc<dyn NoteSigner> = Arc::new(Ed25519NoteSigner::new("log", &Zeroizing::new([1; 32])).unwrap());
-        let options = Options { origin: "log".into(), signers: vec![signer], clock: Arc::new(|| 1), batch_entries_max: 256, seal: None };
+        let options = Options { origin: "log".into(), signers: vec![signer], clock: Arc::new(|| 1), batch_entries_max: 256, seals: vec![] };
         let (head_file, _) = HeadFile::open(folder.path(), Arc::new(LocalDisk)).unwrap();
         let shared = Arc::new(Shared::new(store, None));
-        let mut writer = Writer::new(shared, Signing::new(options).unwrap(), TreeEdge::default(), head_file, Sealing::new(None), 256);
+        let mut writer =
+            Writer::new(shared, Signing::new(options).unwrap(), TreeEdge::default(), head_file, Sealing::new(vec![], 0).unwrap(), 256);
         let candidates: Vec<Candidate> = (0..340_u64)
             .map(|seq| Candidate {
                 stream: "a".into(),

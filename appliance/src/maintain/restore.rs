@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use exhibit_evidence::segment::CiphertextChecker;
-use exhibit_evidence::{Body, SignedStatement};
+use exhibit_evidence::{Anchor, Body, SignedStatement};
 use exhibit_ledger::fsck::Damage;
 use exhibit_ledger::rebuild::{RebuildError, rebuild};
 use exhibit_ledger::source::{LedgerFolder, Source, TileFolder, newest_checkpoint};
-use exhibit_ledger::{HeadSeal, LedgerError};
-use exhibit_tlog::Hash;
+use exhibit_ledger::{HeadSeal, LedgerError, Options, SealError, SealedHead};
 use exhibit_tlog::tile::{BundleId, TILE_WIDTH};
+use exhibit_tlog::{CheckpointError, Hash};
 use sha2::{Digest, Sha256};
 
 use super::backup::{copy, copy_objects};
@@ -57,27 +57,43 @@ pub enum RestoreError {
     /// None of the sources has a checkpoint that verifies.
     #[error("none of the sources has a checkpoint of this log that verifies")]
     NoCheckpoint,
-    /// A head that was sealed is newer.
+    /// A head that was sealed, or that somebody else holds, is newer.
     #[error(
-        "{sealed} entries were sealed, and the newest head of all sources has {newest}: the rest would be lost and the log forked. Add a mirror \
-         that has them, or go on in a successor (create-log --predecessor)"
+        "a head of {known} entries is known, and the newest of all sources has {newest}: the rest would be lost and the log forked. Add a \
+         mirror that has them, or go on in a successor (create-log --predecessor)"
     )]
     Behind {
-        /// Entries that were sealed.
-        sealed: u64,
+        /// Entries of the head that is known.
+        known: u64,
         /// Entries of the newest head.
         newest: u64,
     },
+    /// A head that was sealed, or that somebody else holds, is of another tree.
+    #[error(
+        "the sources have a tree whose first {0} entries are not those of a head that was sealed or is held elsewhere: the log was forked. \
+         Keep everything for an investigation, and go on in a successor (create-log --predecessor)"
+    )]
+    OtherTree(u64),
+    /// A checkpoint that somebody else holds is not this log's.
+    #[error("a checkpoint that was given does not verify: {0}")]
+    Known(CheckpointError),
     /// Nothing tells how far the log had come.
     #[error(
         "nothing outside of the backup tells that it has the log's newest head: heads beyond it may have been signed, and going on would fork \
-         the log. Add a mirror or the sealed head, or go on in a successor (create-log --predecessor)"
+         the log. Add a mirror, the sealed head or a witness's checkpoint, or go on in a successor (create-log --predecessor)"
     )]
     Unbounded,
 }
 
-/// Makes the appliance in `folder` whole. Each of `from` is a backup (it has `ledger/`) or a mirror (it has `tile/`).
-pub fn restore(folder: &Folder, config: &Config, from: &[PathBuf], progress: &dyn Fn(u64, u64)) -> Result<Restored, RestoreError> {
+/// Makes the appliance in `folder` whole. Each of `from` is a backup (it has `ledger/`) or a mirror (it has `tile/`); each of `known` is a
+/// signed checkpoint that somebody else holds, which the result has to contain.
+pub fn restore(
+    folder: &Folder,
+    config: &Config,
+    from: &[PathBuf],
+    known: &[String],
+    progress: &dyn Fn(u64, u64),
+) -> Result<Restored, RestoreError> {
     for source in from {
         for name in PUBLIC_FILES {
             let (there, here) = (source.join(name), folder.path().join(name));
@@ -90,9 +106,10 @@ pub fn restore(folder: &Folder, config: &Config, from: &[PathBuf], progress: &dy
     let sources = Sources::open(&folder.ledger_path(), from)?;
     let listed = sources.list();
     let (note, head) = newest_checkpoint(&listed, &anchor.verifier).ok_or(RestoreError::NoCheckpoint)?;
-    let seal = folder.head_seal(config, &anchor.verifier);
-    match seal.read().map_err(|error| SetupError::Ledger(LedgerError::from(error)))? {
-        Some(sealed) if sealed.size > head.size => return Err(RestoreError::Behind { sealed: sealed.size, newest: head.size }),
+    let seals = folder.head_seals(config, &anchor.verifier);
+    let known = known_heads(&seals, &anchor, known)?;
+    match known.iter().map(|known| known.size).max() {
+        Some(known) if known > head.size => return Err(RestoreError::Behind { known, newest: head.size }),
         Some(_) => {}
         None if sources.mirrors.is_empty() => return Err(RestoreError::Unbounded),
         None => {}
@@ -103,12 +120,22 @@ pub fn restore(folder: &Folder, config: &Config, from: &[PathBuf], progress: &dy
     }
     let rebuilt = beside(&folder.ledger_path(), ".rebuilt");
     let mut replay = Replay::new(folder.vault_as_it_is(), progress);
-    let ledger = rebuild(&rebuilt, folder.options(&anchor.verifier.origin, config)?, &note, &listed, &mut replay)?;
+    // Sealed is only what has taken its place.
+    let options = Options { seals: Vec::new(), ..folder.options(&anchor.verifier.origin, config)? };
+    let ledger = rebuild(&rebuilt, options, &note, &listed, &mut replay)?;
     let size = ledger.size();
+    for known in known {
+        if ledger.root_at(known.size).map_err(SetupError::from)? != Some(known.root) {
+            return Err(RestoreError::OtherTree(known.size));
+        }
+    }
     drop((ledger, replay));
     drop(listed);
     drop(sources);
     let set_aside = swap(&folder.ledger_path(), &rebuilt)?;
+    for seal in seals {
+        seal.write(&head, &note).map_err(sealing_failed)?;
+    }
     erase_again(folder)?;
     let mut left = damages(folder)?;
     let mended = mend_objects(folder, from, &left)?;
@@ -117,6 +144,23 @@ pub fn restore(folder: &Folder, config: &Config, from: &[PathBuf], progress: &dy
         left = damages(folder)?;
     }
     Ok(Restored { size, set_aside, objects, left })
+}
+
+/// Every head that something outside of the sources tells of.
+fn known_heads(seals: &[Arc<dyn HeadSeal>], anchor: &Anchor, notes: &[String]) -> Result<Vec<SealedHead>, RestoreError> {
+    let mut heads = Vec::new();
+    for seal in seals {
+        heads.extend(seal.read().map_err(sealing_failed)?);
+    }
+    for note in notes {
+        let head = anchor.verifier.verify(note).map_err(RestoreError::Known)?;
+        heads.push(SealedHead { size: head.size, root: head.root });
+    }
+    Ok(heads)
+}
+
+fn sealing_failed(error: SealError) -> RestoreError {
+    SetupError::Ledger(LedgerError::from(error)).into()
 }
 
 /// All that entries can be had from.

@@ -266,7 +266,7 @@ fn an_altered_entry_that_a_crash_left_unsigned_is_not_signed() {
 }
 
 fn options() -> Options {
-    Options { origin: ORIGIN.into(), signers: signers(1), clock: Arc::new(|| 1_795_132_800), batch_entries_max: 256, seal: None }
+    Options { origin: ORIGIN.into(), signers: signers(1), clock: Arc::new(|| 1_795_132_800), batch_entries_max: 256, seals: vec![] }
 }
 
 fn signers(seed: u8) -> Vec<Arc<dyn NoteSigner>> {

@@ -27,12 +27,12 @@ pub fn signers(seed: u8) -> Vec<Arc<dyn NoteSigner>> {
 }
 
 pub fn options() -> Options {
-    Options { origin: ORIGIN.into(), signers: signers(1), clock: Arc::new(|| UNIX_S), batch_entries_max: 256, seal: None }
+    Options { origin: ORIGIN.into(), signers: signers(1), clock: Arc::new(|| UNIX_S), batch_entries_max: 256, seals: vec![] }
 }
 
 /// With the head sealed in this file.
 pub fn sealed_options(seal: &Path) -> Options {
-    Options { seal: Some(Arc::new(SealedFile::new(seal, verifier()))), ..options() }
+    Options { seals: vec![Arc::new(SealedFile::new(seal, verifier()))], ..options() }
 }
 
 pub fn verifier() -> LogVerifier {

@@ -1,6 +1,6 @@
-//! Keys in a TPM 2.0: the only user of tss-esapi.
+//! Keys and a little storage in a TPM 2.0: the only user of tss-esapi.
 //!
-//! Knows nothing of statements, certificates or files: it makes a key that can not leave the TPM, and signs digests with it.
+//! Knows nothing of statements, certificates or files: it makes a key that can not leave the TPM, signs digests with it, and keeps bytes.
 //!
 //! libtss2 writes its own log lines to stderr; a program that wants to be the only voice sets `TSS2_LOG=all+NONE` before it starts.
 
@@ -53,7 +53,7 @@ pub enum TpmError {
         reason: String,
     },
     /// The handle holds something else than our key.
-    #[error("the key at {handle:#x} is not a signing key of this project: {reason}")]
+    #[error("what is at {handle:#x} is not of this project: {reason}")]
     NotOurs {
         /// Which.
         handle: u32,
@@ -89,6 +89,21 @@ impl Tpm {
         let public_key = ask(&self.requests, Request::DeviceKey { handle, reply }, &answer)
             .map_err(|reason| TpmError::Command { command: COMMAND, reason })??;
         Ok(DeviceKey { requests: self.requests.clone(), handle, public_key })
+    }
+
+    /// What was written at an index of non-volatile storage (`0x0150_0e00`, say); `None` if nothing ever was.
+    pub fn nv_read(&self, index: u32) -> Result<Option<Vec<u8>>, TpmError> {
+        let (reply, answer) = mpsc::channel();
+        ask(&self.requests, Request::NvRead { index, reply }, &answer)
+            .map_err(|reason| TpmError::Command { command: "TPM2_NV_Read", reason })?
+    }
+
+    /// Replaces what is at an index of non-volatile storage, which is made if there is none; always the same number of bytes, at most 1,024.
+    /// Its cells wear: not for more than a few writes an hour.
+    pub fn nv_write(&self, index: u32, bytes: &[u8]) -> Result<(), TpmError> {
+        let (reply, answer) = mpsc::channel();
+        ask(&self.requests, Request::NvWrite { index, bytes: bytes.to_vec(), reply }, &answer)
+            .map_err(|reason| TpmError::Command { command: "TPM2_NV_Write", reason })?
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of who asks, and keeps no secret: the private key never leaves the TPM.
 
+mod nv;
+
 use std::{
     collections::HashMap,
     str::FromStr,
@@ -42,6 +44,10 @@ pub(crate) enum Request {
     DeviceKey { handle: u32, reply: Sender<Result<PublicKey, TpmError>> },
     /// Signs with a key that was found before; r and s, each padded on the left.
     Sign { handle: u32, digest: [u8; 48], reply: Sender<Result<[u8; 96], TpmError>> },
+    /// Reads an index of non-volatile storage.
+    NvRead { index: u32, reply: Sender<Result<Option<Vec<u8>>, TpmError>> },
+    /// Writes one.
+    NvWrite { index: u32, bytes: Vec<u8>, reply: Sender<Result<(), TpmError>> },
 }
 
 /// Connects, says how that went, and serves until nobody can ask any more. An asker who has left is no error.
@@ -61,6 +67,8 @@ pub(crate) fn run(tcti: &str, connected: &Sender<Result<(), String>>, incoming: 
         match request {
             Request::DeviceKey { handle, reply } => drop(reply.send(owner.device_key(handle))),
             Request::Sign { handle, digest, reply } => drop(reply.send(owner.sign(handle, &digest))),
+            Request::NvRead { index, reply } => drop(reply.send(owner.nv_read(index))),
+            Request::NvWrite { index, bytes, reply } => drop(reply.send(owner.nv_write(index, &bytes))),
         }
     }
 }

@@ -310,7 +310,7 @@ impl World {
             signers: self.signers(),
             clock: Arc::new(move || clock_s.load(Ordering::SeqCst)),
             batch_entries_max: 8,
-            seal: Some(Arc::new(self.sealed())),
+            seals: vec![Arc::new(self.sealed())],
         }
     }
 }

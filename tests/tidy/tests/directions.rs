@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("exhibit-verifier-wasm", &["exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
     ("exhibit-ledger", &["exhibit-tlog"]),
     ("exhibit-witness", &["exhibit-program", "exhibit-tlog"]),
-    ("exhibit-tpm", &["exhibit-pki"]),
+    ("exhibit-tpm", &["exhibit-pki", "exhibit-program"]),
     ("exhibit-program", &[]),
     ("exhibit-client", &["exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
     ("exhibit-authority", &["exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-program", "exhibit-tlog"]),

@@ -1,0 +1,158 @@
+//! The newest head in a TPM's non-volatile storage: it is on no disk, so no copy of a disk brings an old one back.
+//!
+//! It links no TPM stack: `exhibit-tpm-seal`, a program of its own, speaks to the TPM. What is kept is in docs/formats/ledger.md.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use exhibit_ledger::{HeadSeal, SealError, SealedHead};
+use exhibit_tlog::{Checkpoint, Hash, LogVerifier};
+use sha2::{Digest, Sha256};
+
+/// `tpm_seal` in `appliance.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TpmSealConfig {
+    /// How libtss2 reaches the TPM: `device:/dev/tpmrm0`.
+    pub tcti: String,
+    /// The index of non-volatile storage that is this log's alone: `0x01500e00`, say.
+    pub index: u32,
+    /// The program that speaks to the TPM.
+    #[serde(default = "program")]
+    pub program: PathBuf,
+}
+
+/// Where packages and the image put it.
+fn program() -> PathBuf {
+    PathBuf::from("/usr/bin/exhibit-tpm-seal")
+}
+
+/// A head in a TPM.
+pub struct TpmSeal {
+    config: TpmSealConfig,
+    log: Hash,
+}
+
+impl TpmSeal {
+    /// For the heads of one log: what another one has written is refused.
+    pub fn new(config: &TpmSealConfig, log: &LogVerifier) -> Self {
+        Self { config: config.clone(), log: name_of(log) }
+    }
+
+    fn failed(&self, defect: impl ToString) -> SealError {
+        SealError { place: format!("the TPM's index {:#010x}", self.config.index), defect: defect.to_string() }
+    }
+
+    fn run(&self, command: &str, bytes: Option<&str>) -> Result<Output, SealError> {
+        let mut program = Command::new(&self.config.program);
+        program.args([command, "--tcti", &self.config.tcti, "--index", &format!("{:#010x}", self.config.index)]).args(bytes);
+        // The TPM stack writes lines of its own.
+        let output = program.env("TSS2_LOG", "all+NONE").stdin(Stdio::null()).output();
+        output.map_err(|error| self.failed(format_args!("{}: {error}", self.config.program.display())))
+    }
+
+    fn told(&self, output: &Output) -> SealError {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.trim().lines().last().unwrap_or("it said nothing").to_owned();
+        self.failed(last)
+    }
+
+    fn encode(&self, head: &Checkpoint) -> [u8; LENGTH] {
+        let mut bytes = [0; LENGTH];
+        bytes[..16].copy_from_slice(FORMAT);
+        bytes[16..48].copy_from_slice(&self.log.0);
+        bytes[48..56].copy_from_slice(&head.size.to_be_bytes());
+        bytes[56..88].copy_from_slice(&head.root.0);
+        let digest = Sha256::digest(&bytes[..88]);
+        bytes[88..].copy_from_slice(&digest[..16]);
+        bytes
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<SealedHead, SealError> {
+        let bytes: &[u8; LENGTH] = bytes.try_into().map_err(|_| self.failed("it holds no sealed head: another length"))?;
+        if bytes[..16] != FORMAT[..] || Sha256::digest(&bytes[..88])[..16] != bytes[88..] {
+            return Err(self.failed("it holds no sealed head"));
+        }
+        if bytes[16..48] != self.log.0 {
+            return Err(self.failed("it holds the head of another log: each log has an index of its own"));
+        }
+        let size = u64::from_be_bytes(bytes[48..56].try_into().expect("eight bytes"));
+        Ok(SealedHead { size, root: Hash(bytes[56..88].try_into().expect("32 bytes")) })
+    }
+}
+
+impl HeadSeal for TpmSeal {
+    fn read(&self) -> Result<Option<SealedHead>, SealError> {
+        let output = self.run("read", None)?;
+        match output.status.code() {
+            Some(0) => {
+                let text = String::from_utf8_lossy(&output.stdout);
+                let bytes = hex::decode(text.trim()).map_err(|_| self.failed("its program printed something else than hexadecimal"))?;
+                self.decode(&bytes).map(Some)
+            }
+            Some(1) => Ok(None),
+            _ => Err(self.told(&output)),
+        }
+    }
+
+    fn write(&self, head: &Checkpoint, _: &str) -> Result<(), SealError> {
+        let output = self.run("write", Some(&hex::encode(self.encode(head))))?;
+        if output.status.success() { Ok(()) } else { Err(self.told(&output)) }
+    }
+
+    fn interval_s(&self) -> u64 {
+        INTERVAL_S
+    }
+}
+
+/// Origin and note keys: what a log is named by before its genesis is there.
+fn name_of(log: &LogVerifier) -> Hash {
+    let mut keys: Vec<String> = log.keys.iter().map(ToString::to_string).collect();
+    keys.sort();
+    Hash(Sha256::digest(format!("{}\n{}", log.origin, keys.join("\n"))).into())
+}
+
+/// The cells of a discrete TPM die after about half a million writes: hourly, that is 57 years.
+const INTERVAL_S: u64 = 3600;
+const FORMAT: &[u8; 16] = b"exhibit/head/1\0\0";
+/// Format, log, size, root, and half of SHA-256 over them.
+const LENGTH: usize = 16 + 32 + 8 + 32 + 16;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use exhibit_tlog::{Ed25519NoteSigner, NoteSigner};
+
+    fn seal(origin: &str) -> TpmSeal {
+        let key = Ed25519NoteSigner::new(origin, &zeroize::Zeroizing::new([1; 32])).unwrap().verifier_key().clone();
+        let config = TpmSealConfig { tcti: "device:/nowhere".into(), index: 0x0150_0e00, program: "/nowhere".into() };
+        TpmSeal::new(&config, &LogVerifier { origin: origin.into(), keys: vec![key] })
+    }
+
+    /// docs/formats/ledger.md gives the same bytes.
+    #[test]
+    fn a_head_is_kept_as_the_format_document_says() {
+        let head = Checkpoint { origin: "log".into(), size: 258, root: Hash([2; 32]) };
+        let bytes = seal("log").encode(&head);
+        assert_eq!(bytes[..16], *b"exhibit/head/1\0\0");
+        assert_eq!(bytes[48..56], [0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(bytes[56..88], [2; 32]);
+        assert_eq!(bytes.len(), 104);
+        assert_eq!(seal("log").decode(&bytes).unwrap(), SealedHead { size: 258, root: Hash([2; 32]) });
+    }
+
+    #[test]
+    fn another_logs_head_a_flipped_bit_and_another_length_are_refused() {
+        let head = Checkpoint { origin: "log".into(), size: 258, root: Hash([2; 32]) };
+        let bytes = seal("log").encode(&head);
+        assert!(seal("other").decode(&bytes).unwrap_err().defect.contains("another log"));
+        for bit in 0..LENGTH * 8 {
+            let mut altered = bytes;
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert!(seal("log").decode(&altered).is_err(), "bit {bit}");
+        }
+        assert!(seal("log").decode(&bytes[1..]).is_err());
+        assert!(seal("log").read().is_err(), "a program that is not there is no empty seal");
+    }
+}
