@@ -24,9 +24,7 @@ use x509_cert::{
     time::Time,
 };
 
-use crate::{
-    BadSignature, Certificate, KeyPurpose, Signer, SignerError, Timestamp, Verifier, certificate::is_serial, issue::ecdsa_with_sha384,
-};
+use crate::{BadSignature, Certificate, Signer, SignerError, Timestamp, Verifier, certificate::is_serial, issue::ecdsa_with_sha384};
 
 /// A list whose form is that of docs/formats/crl.md. Nothing in it is believed until `verify`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -300,13 +298,13 @@ fn extension(extn_id: const_oid::ObjectIdentifier, value: &impl Encode) -> der::
     Ok(Extension { extn_id, critical: false, extn_value: OctetString::new(value.to_der()?)? })
 }
 
-/// RFC 5280 section 6.3.3 (f): an authority signs lists if its key usage says so.
+/// RFC 5280 section 6.3.3 (f): an authority signs lists if its key usage says so. In our profiles only an authority's does.
 fn may_sign_lists(issuer: &Certificate) -> bool {
     let usage = || {
         let certificate = x509_cert::Certificate::from_der(issuer.der()).ok()?;
         certificate.tbs_certificate().get_extension::<KeyUsage>().ok()?
     };
-    issuer.purpose() == KeyPurpose::Authority && usage().is_some_and(|(_, usage)| usage.crl_sign())
+    usage().is_some_and(|(_, usage)| usage.crl_sign())
 }
 
 fn list_extensions(extensions: &[Extension]) -> Result<(Vec<u8>, u128), RevocationListError> {
@@ -363,6 +361,9 @@ fn revocation(entry: &RevokedCert) -> Result<Revocation, RevocationListError> {
     }
     let mut found = Revocation { serial: serial.to_vec(), revoked: moment(entry.revocation_date)?, reason: None, invalid_since: None };
     let extensions = entry.crl_entry_extensions.as_deref().unwrap_or_default();
+    if entry.crl_entry_extensions.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Profile("it has an empty list where there should be none"));
+    }
     check_unique(extensions)?;
     for extension in extensions {
         let value = extension.extn_value.as_bytes();

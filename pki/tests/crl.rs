@@ -312,6 +312,11 @@ fn a_list_with_a_flaw_is_refused() {
         ("this update as GeneralizedTime", early, good.with(|l| l.this_update = generalized("20261119000000Z"))),
         ("next update as GeneralizedTime", early, good.with(|l| l.next_update = generalized("20261121000000Z"))),
         ("entries that are none", Profile("it has an empty list where there should be none"), good.entries(&[])),
+        (
+            "entry with extensions that are none",
+            Profile("it has an empty list where there should be none"),
+            good.entries(&[tlv(0x30, &[&[2, 1, 77], &time("261118120000Z"), &[0x30, 0]])]),
+        ),
         ("a certificate twice", Profile("it has a certificate twice"), good.entries(&[entry(&[77], &[]), entry(&[77], &[])])),
         ("serial number zero", bad_serial, good.entries(&[entry(&[0], &[])])),
         ("serial number negative", bad_serial, good.entries(&[entry(&[0x80], &[])])),

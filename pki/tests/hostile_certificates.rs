@@ -48,6 +48,11 @@ fn a_certificate_with_a_flaw_is_refused() {
             "it is not version 3 without unique identifiers",
             with(&camera, &|f| f.after_key = vec![0x82, 2, 0, 1]),
         ),
+        (
+            "an issuer unique identifier",
+            "it is not version 3 without unique identifiers",
+            with(&camera, &|f| f.after_key = vec![0x81, 2, 0, 1]),
+        ),
         ("serial number zero", "its serial number is not positive, or longer than 20 bytes", with(&camera, &|f| f.serial = vec![2, 1, 0])),
         (
             "serial number negative",

@@ -215,6 +215,10 @@ fn the_forger_can_write_tokens_without_a_flaw() {
             good.with(|t| t.attributes[1] = signing_certificate(&[&tlv(4, &[&sha256(&certificate)]), &issuer])),
         ),
         (
+            "a certificate that names its issuer by name alone",
+            good.by(&authority_certificate(&city).without(AUTHORITY_KEY).sign(&city.issuing_key)),
+        ),
+        (
             "certificate named by SHA-384",
             good.with(|t| t.attributes[1] = signing_certificate(&[&tlv(0x30, &[&oid(SHA_384)]), &tlv(4, &[&sha384(&certificate)])])),
         ),
@@ -916,6 +920,15 @@ fn limits_hold_where_nothing_else_is_wrong() {
     let parse = |forgery: &Forgery| ChainCertificate::from_der(&forgery.sign(&city.issuing_key)).err().map(|error| error.0);
     let large = certificate.clone().with("1.2.3", false, vec![0; 17_000]);
     assert_eq!(parse(&large), Some("it is too large"), "a certificate of more than 16 KiB");
+    let names = tlv(0x30, &[&tlv(0x82, &[b"city.example"])]);
+    for (critical, refusal) in [(false, None), (true, Some("it has an unknown critical extension"))] {
+        assert_eq!(parse(&certificate.clone().without(ALTERNATIVE_NAME).with(ALTERNATIVE_NAME, critical, names.clone())), refusal);
+    }
+    // Refused where they are not critical too: what is recognised must be processed.
+    for kind in ["2.5.29.30", "2.5.29.33", "2.5.29.36", "2.5.29.54"] {
+        let refusal = parse(&certificate.clone().with(kind, false, vec![0x30, 0]));
+        assert_eq!(refusal, Some("it constrains names or policies, which is not supported"), "{kind}");
+    }
     let many: Vec<String> = (0..28).map(|number| format!("1.2.3.{number}")).collect();
     let crowded = |count| many.iter().take(count).fold(certificate.clone(), |found, kind| found.with(kind, false, vec![5, 0]));
     assert_eq!(parse(&crowded(32 - certificate.extensions.len())), None);

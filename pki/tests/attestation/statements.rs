@@ -182,6 +182,11 @@ fn quotes_with_a_defect() {
         ("over another register", splice(&good, FIRST_BANK, &[0x00, 0x0b, 3, 0, 0x10, 0]), AttestError::OtherPcrs),
         ("over another bank", splice(&good, FIRST_BANK, &[0x00, 0x0d, 3, 0x10, 0, 0]), AttestError::OtherPcrs),
         ("banks in another order", splice(&good, 121..133, &[second.as_slice(), &first].concat()), AttestError::OtherPcrs),
+        (
+            "over a third bank, as many as there are hashes",
+            splice(&good, 117..133, &[&[0, 0, 0, 3], &first[..], &second, &[0x00, 0x0d, 3, 1, 0, 0]].concat()),
+            AttestError::OtherPcrs,
+        ),
         ("over no bank", splice(&good, 117..133, &[0; 4]), AttestError::OtherPcrs),
         ("other values", flip(&good, SIZED_PCR_DIGEST.end - 1, 1), AttestError::OtherPcrValues),
         ("no digest", digest(&[]), AttestError::OtherPcrValues),
