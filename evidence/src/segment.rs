@@ -5,7 +5,7 @@
 use std::fmt;
 
 use aes_gcm::{Aes256Gcm, KeyInit, Tag, aead::AeadInOut};
-use exhibit_tlog::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
+use exhibit_tlog::{EMPTY_ROOT, Hash, ProofError, leaf_hash, node_hash, verify_inclusion};
 use hkdf::Hkdf;
 use hmac::Mac;
 use rs_merkle::{Hasher, MerkleTree};
@@ -170,13 +170,41 @@ pub fn commitment_root(commitments: &[Hash]) -> Hash {
     root(&leaves)
 }
 
-/// The RFC 6962 inclusion path of fragment `index` among the leaf hashes of its segment, for `exhibit_tlog::verify_inclusion` with the
-/// signed count; `None` where there is no such fragment.
+/// The RFC 6962 inclusion path of fragment `index` among the leaf hashes of its segment, for [`verify_fragment`] or, among those of its
+/// commitments, [`verify_commitment`]; `None` where there is no such fragment.
 pub fn fragment_path(leaves: &[Hash], index: u32) -> Option<Vec<Hash>> {
     leaves.get(index as usize)?;
     let tree = tree(leaves);
     let path = tree.proof(&[index as usize]);
     Some(path.proof_hashes().iter().copied().map(Hash).collect())
+}
+
+/// Why a fragment is not shown to be one of a segment's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FragmentProofError {
+    /// There is no such fragment, or it has another length.
+    #[error("the fragment does not exist or has another length than was signed")]
+    Length,
+    /// The path does not lead from it to the signed root.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+}
+
+/// Checks that this ciphertext is fragment `index` of the segment, without the others. The path is judged with the signed number of
+/// fragments, which whoever brings the path has no say in.
+pub fn verify_fragment(segment: &body::Segment, index: u32, ciphertext: &[u8], path: &[Hash]) -> Result<(), FragmentProofError> {
+    let signed_length = segment.fragment_lengths.get(index as usize).ok_or(FragmentProofError::Length)?;
+    if ciphertext.len() as u64 != u64::from(*signed_length) {
+        return Err(FragmentProofError::Length);
+    }
+    let count = segment.fragment_lengths.len() as u64;
+    Ok(verify_inclusion(&leaf_hash(ciphertext), index.into(), count, path, &segment.ciphertext_root)?)
+}
+
+/// The same of a commitment: what opened, or was disclosed, is what the camera committed to as fragment `index`.
+pub fn verify_commitment(segment: &body::Segment, index: u32, commitment: &Hash, path: &[Hash]) -> Result<(), ProofError> {
+    let count = segment.fragment_lengths.len() as u64;
+    verify_inclusion(&leaf_hash(&commitment.0), index.into(), count, path, &segment.commitment_root)
 }
 
 /// Checks ciphertext fragments as they arrive, in constant memory: lengths and root as signed. What the blind appliance does.

@@ -10,11 +10,11 @@ use exhibit_evidence::StreamName;
 use exhibit_evidence::body::Segment;
 use exhibit_evidence::keytree::{KeyTree, Node, SlotKey};
 use exhibit_evidence::segment::{
-    CiphertextChecker, CiphertextError, CommitmentKey, FRAGMENTS_MAX, OpenError, SealedSegment, SegmentOpener, SegmentSealer, TAG_BYTES,
-    commitment, commitment_root, fragment_path,
+    CiphertextChecker, CiphertextError, CommitmentKey, FRAGMENTS_MAX, FragmentProofError, OpenError, SealedSegment, SegmentOpener,
+    SegmentSealer, TAG_BYTES, commitment, commitment_root, fragment_path, verify_commitment, verify_fragment,
 };
 use exhibit_pki::Timestamp;
-use exhibit_tlog::{Hash, leaf_hash, root_of, verify_inclusion};
+use exhibit_tlog::{Hash, ProofError, leaf_hash, root_of};
 use hmac::{Hmac, Mac};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -291,12 +291,75 @@ fn a_fragment_is_proven_alone() {
         let plaintexts: Vec<Vec<u8>> = (0..count).map(|index| vec![index as u8; 3]).collect();
         let sealed = seal(&plaintexts);
         let leaves = check(&sealed.segment, &sealed.fragments.concat()).unwrap();
-        for index in 0..count {
-            assert_eq!(leaves[index], leaf_hash(&sealed.fragments[index]));
-            let path = fragment_path(&leaves, index as u32).unwrap();
-            verify_inclusion(&leaves[index], index as u64, count as u64, &path, &sealed.segment.ciphertext_root).unwrap();
+        let opener = opener(&sealed.segment);
+        let commitments: Vec<Hash> = (0..).zip(&sealed.fragments).map(|(at, bytes)| opener.open(at, bytes).unwrap().commitment).collect();
+        let commitment_leaves: Vec<Hash> = commitments.iter().map(|commitment| leaf_hash(&commitment.0)).collect();
+        for (index, (fragment, commitment)) in (0..).zip(sealed.fragments.iter().zip(&commitments)) {
+            let path = fragment_path(&leaves, index).unwrap();
+            assert_eq!(verify_fragment(&sealed.segment, index, fragment, &path), Ok(()));
+            let path = fragment_path(&commitment_leaves, index).unwrap();
+            assert_eq!(verify_commitment(&sealed.segment, index, commitment, &path), Ok(()));
         }
         assert!(fragment_path(&leaves, count as u32).is_none());
+    }
+}
+
+#[test]
+fn what_does_not_prove_a_fragment() {
+    let sealed = seal(&(0..5_u8).map(|index| vec![index; 3]).collect::<Vec<_>>());
+    let leaves = check(&sealed.segment, &sealed.fragments.concat()).unwrap();
+    let path = fragment_path(&leaves, 2).unwrap();
+    let fragment = &sealed.fragments[2];
+    let judge = |segment: &Segment, index: u32, fragment: &[u8], path: &[Hash]| verify_fragment(segment, index, fragment, path);
+    assert_eq!(judge(&sealed.segment, 2, fragment, &path), Ok(()));
+
+    let (root, length) = (Err(FragmentProofError::Proof(ProofError::Root)), Err(FragmentProofError::Proof(ProofError::Length)));
+    let mut altered = path.clone();
+    altered[1].0[7] ^= 1;
+    let mut flipped = fragment.clone();
+    flipped[0] ^= 1;
+    let with_count = |count: usize| {
+        let mut segment = sealed.segment.clone();
+        segment.fragment_lengths.resize(count, segment.fragment_lengths[0]);
+        segment
+    };
+    let mut other_root = sealed.segment.clone();
+    other_root.ciphertext_root = sealed.segment.commitment_root;
+    let mut other_length = sealed.segment.clone();
+    other_length.fragment_lengths[2] += 1;
+    let surplus = [path.as_slice(), &[leaves[0]]].concat();
+    let cases = [
+        ("a_hash_altered", judge(&sealed.segment, 2, fragment, &altered), root),
+        ("a_hash_too_few", judge(&sealed.segment, 2, fragment, &path[..2]), length),
+        ("a_hash_too_many", judge(&sealed.segment, 2, fragment, &surplus), length),
+        ("no_path", judge(&sealed.segment, 2, fragment, &[]), length),
+        ("another_place", judge(&sealed.segment, 3, fragment, &path), root),
+        ("the_last_place", judge(&sealed.segment, 4, fragment, &path), length),
+        ("past_the_last", judge(&sealed.segment, 5, fragment, &path), Err(FragmentProofError::Length)),
+        ("a_flipped_bit", judge(&sealed.segment, 2, &flipped, &path), root),
+        ("fewer_fragments_signed", judge(&with_count(4), 2, fragment, &path), length),
+        ("more_fragments_signed", judge(&with_count(9), 2, fragment, &path), length),
+        ("another_root", judge(&other_root, 2, fragment, &path), root),
+        ("another_length_signed", judge(&other_length, 2, fragment, &path), Err(FragmentProofError::Length)),
+    ];
+    for (defect, judged, expected) in cases {
+        assert_eq!(judged, expected, "{defect}");
+    }
+
+    let opened = opener(&sealed.segment).open(2, fragment).unwrap();
+    let commitments: Vec<Hash> =
+        (0..).zip(&sealed.fragments).map(|(at, bytes)| leaf_hash(&opener(&sealed.segment).open(at, bytes).unwrap().commitment.0)).collect();
+    let own = fragment_path(&commitments, 2).unwrap();
+    let judge = |segment: &Segment, index: u32, commitment: &Hash, path: &[Hash]| verify_commitment(segment, index, commitment, path);
+    let cases = [
+        ("the_path_of_the_ciphertext", judge(&sealed.segment, 2, &opened.commitment, &path), ProofError::Root),
+        ("the_leaf_for_the_commitment", judge(&sealed.segment, 2, &leaf_hash(&opened.commitment.0), &own), ProofError::Root),
+        ("a_commitment_in_another_place", judge(&sealed.segment, 3, &opened.commitment, &own), ProofError::Root),
+        ("a_commitment_past_the_last", judge(&sealed.segment, 5, &opened.commitment, &own), ProofError::OutOfRange),
+        ("a_commitment_among_fewer", judge(&with_count(4), 2, &opened.commitment, &own), ProofError::Length),
+    ];
+    for (defect, judged, expected) in cases {
+        assert_eq!(judged, Err(expected), "{defect}");
     }
 }
 

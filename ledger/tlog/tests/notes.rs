@@ -4,9 +4,9 @@
 
 use base64ct::{Base64, Encoding};
 use exhibit_tlog::{
-    Checkpoint, CheckpointError, EMPTY_ROOT, Ed25519NoteSigner, Hash, LogProof, LogProofError, LogVerifier, MlDsa44NoteSigner, Note,
-    NoteAlgorithm, NoteError, NoteSignature, NoteSigner, ProofError, VerifierKey, leaf_hash, log_proof::LOG_PROOF_SIZE_BYTES_MAX,
-    node_hash, note::NOTE_SIZE_BYTES_MAX,
+    Checkpoint, CheckpointError, EMPTY_ROOT, Ed25519Cosigner, Ed25519NoteSigner, Hash, LogProof, LogProofError, LogVerifier,
+    MlDsa44NoteSigner, Note, NoteAlgorithm, NoteError, NoteSignature, NoteSigner, ProofError, VerifierKey, leaf_hash,
+    log_proof::LOG_PROOF_SIZE_BYTES_MAX, node_hash, note::NOTE_SIZE_BYTES_MAX,
 };
 use zeroize::Zeroizing;
 
@@ -164,6 +164,27 @@ fn verifier_keys_have_one_spelling() {
     let endless = named("PeterNeumann", &[1; 1 << 16]);
     assert_eq!(VerifierKey::parse(&endless), Err(NoteError::Key("it is too long")), "refused before it is decoded");
     assert_eq!(VerifierKey::parse(&"+".repeat(4096)), Err(NoteError::Key("it is not canonical base64")), "as long as is read");
+}
+
+/// A key that were taken for another would sign in its name.
+#[test]
+fn keys_are_the_same_by_name_type_and_whole_key() {
+    let (log, other) = (Log::new(1), Log::new(3));
+    let ed25519 = |name: &str| Ed25519NoteSigner::new(name, &Zeroizing::new([1; 32])).unwrap().verifier_key().clone();
+    let cosigner = Ed25519Cosigner::new(ORIGIN, &Zeroizing::new([1; 32])).unwrap();
+    assert_eq!(&ed25519(ORIGIN), log.ed25519.verifier_key());
+    for (difference, key) in [
+        ("another key of the same name and type", other.ed25519.verifier_key()),
+        ("the same key under another name", &ed25519("other.example/log")),
+        ("the same key of another type", cosigner.verifier_key()),
+        ("another type and key", log.ml_dsa_44.verifier_key()),
+    ] {
+        assert_ne!(log.ed25519.verifier_key(), key, "{difference}");
+    }
+    assert!(
+        log.ed25519.verifier_key().has_key_of(cosigner.verifier_key())
+            && !log.ed25519.verifier_key().has_key_of(other.ed25519.verifier_key())
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use exhibit_tlog::{
     Checkpoint, CheckpointError, Cosigner, Ed25519Cosigner, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, Note, NoteError,
-    NoteSignature, NoteSigner, Policy, PolicyError, Subtree, WitnessError,
+    NoteSignature, NoteSigner, Policy, PolicyError, Subtree, WitnessError, policy::POLICY_SIZE_BYTES_MAX,
 };
 use proptest::prelude::*;
 use zeroize::Zeroizing;
@@ -215,6 +215,9 @@ fn as_many_are_read_as_the_limits_say() {
             .verify_of(&log_verifier(), &cosigned(&[65]))
             .is_ok()
     );
+    let of_bytes = |bytes: usize| format!("quorum none\n#{}\n", "x".repeat(bytes - "quorum none\n#\n".len()));
+    assert!(Policy::parse(&of_bytes(POLICY_SIZE_BYTES_MAX)).is_ok());
+    assert_eq!(Policy::parse(&of_bytes(POLICY_SIZE_BYTES_MAX + 1)), Err(PolicyError::Malformed("it is too large")));
 }
 
 #[test]
