@@ -74,6 +74,7 @@ fn hostile_anchors_are_refused() {
         let refusal = Anchor::parse(json.as_bytes()).unwrap_err().to_string();
         assert!(refusal.starts_with(&format!("not an anchor: {expected}")), "{defect}: expected `{expected}`, got `{refusal}`");
     }
+    assert!(Anchor::parse(format!("{good}{}", " ".repeat(256 * 1024 - good.len())).as_bytes()).is_ok(), "256 KiB are allowed");
 }
 
 /// An anchor with every optional member.
@@ -102,6 +103,16 @@ fn what_an_anchor_demands_is_read_again() {
     let json = demanding().to_json();
     assert_eq!(Anchor::parse(json.as_bytes()), Ok(demanding()));
     assert_eq!(Anchor::parse(anchor().to_json().as_bytes()).unwrap().policy, AnchorPolicy::default(), "an old anchor demands nothing");
+}
+
+#[test]
+fn a_witness_policy_of_64_kib_is_read() {
+    let mut anchor = demanding();
+    let text = anchor.policy.witnesses.as_ref().unwrap().text().to_owned();
+    let padded = text.clone() + &"\n".repeat(64 * 1024 - text.len());
+    anchor.policy.witnesses = Some(WitnessPolicy::parse(&padded, &anchor.verifier).unwrap());
+    assert_eq!(Anchor::parse(anchor.to_json().as_bytes()), Ok(anchor.clone()));
+    assert!(WitnessPolicy::parse(&(padded + "\n"), &anchor.verifier).is_err());
 }
 
 #[test]

@@ -346,6 +346,8 @@ fn bytes_that_are_no_der_are_refused() {
         assert!(refusal.starts_with(expected), "{defect}: expected `{expected}`, got `{refusal}`");
     }
     assert_eq!(judged::parse(&too_long), Err(SignedStatementError::TooLong));
+    let longest = judged::parse(&too_long[..ENTRY_BYTES_MAX]);
+    assert!(matches!(longest, Err(SignedStatementError::Encoding(_))), "it is read, and found to be none: {longest:?}");
 }
 
 #[test]
