@@ -65,6 +65,12 @@ impl Chronicle {
         self.issue(Body::Start(body::Start { version: version.to_owned(), attachments: Vec::new() }), Vec::new())
     }
 
+    /// States that the log ends here, and which one follows. Nothing comes behind it.
+    pub fn succession(&self, successor: body::Successor, reason: body::SuccessionReason) -> Result<Admission, ChronicleError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.issue(Body::Succession(body::Succession { successor, reason, attachments: Vec::new() }), Vec::new())
+    }
+
     /// States what became of a fetch, once for each outcome.
     pub fn access(&self, fetch: &Hash, granted: bool) -> Result<(), ChronicleError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,5 +141,6 @@ pub fn own_candidate(
         identity: signed.statement_hash(),
         entry: signed.der().to_vec(),
         annotations,
+        is_last: matches!(statement.body, Body::Succession(_)),
     }
 }

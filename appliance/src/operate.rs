@@ -5,14 +5,18 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Subcommand;
+use exhibit_appliance::chronicle::Clock;
 use exhibit_appliance::maintain::backup::{Backup, back_up};
 use exhibit_appliance::maintain::control;
 use exhibit_appliance::maintain::fsck::{CheckOptions, check};
 use exhibit_appliance::maintain::restore::restore;
-use exhibit_appliance::setup::Folder;
+use exhibit_appliance::maintain::succeed::{When, succeed};
+use exhibit_appliance::setup::{Folder, now};
+use exhibit_evidence::body::SuccessionReason;
 use exhibit_ledger::fsck::{Damage, Progress};
 use exhibit_program::{EXIT_CANNOT, EXIT_NO};
 use serde_json::json;
@@ -73,6 +77,27 @@ pub enum Operate {
         #[arg(long)]
         checkpoint: Vec<PathBuf>,
     },
+    /// End the log, and begin its successor in another state folder: one that `init` made, with a signed certificate. Stop the appliance before;
+    /// serve the new folder afterwards. The old one can still be served, for reading. Ended half-way, the same command goes on.
+    ///
+    /// With --entries or --days, only when the log has so many entries, or is so old: for a timer. Exit codes: 0 done or not due, 2 not done.
+    Succeed {
+        /// The folder of the log that ends.
+        #[arg(long)]
+        state: PathBuf,
+        /// The folder of its successor.
+        #[arg(long)]
+        by: PathBuf,
+        /// The successor's name: a schema-less URL like city.example/log/2
+        #[arg(long)]
+        origin: String,
+        /// Only if the log has so many entries at least.
+        #[arg(long)]
+        entries: Option<u64>,
+        /// Only if the log is so many days old.
+        #[arg(long)]
+        days: Option<u64>,
+    },
     /// Print the sealed head, below which `serve` refuses to start.
     Seal {
         /// The folder that holds the appliance's state.
@@ -115,6 +140,14 @@ pub fn operate(command: Operate, json: bool) -> Result<ExitCode, Failure> {
         }
         Operate::Repair { state, from } => make_whole(&state, &from, &[], json),
         Operate::Restore { state, from, checkpoint } => make_whole(&state, &from, &checkpoint, json),
+        Operate::Succeed { state, by, origin, entries, days } => {
+            let when = if entries.or(days).is_some() { When::Due { entries, days } } else { When::Now(SuccessionReason::Other) };
+            match succeed(&Folder::new(&state), &Folder::new(&by), &origin, when, &(Arc::new(now) as Clock))? {
+                Some(anchor) => print(json, &serde_json::from_str(&anchor.to_json())?, anchor.to_json().trim_end())?,
+                None => print(json, &json!({ "event": "not-due" }), "the log is not due for a successor")?,
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Operate::Seal { state, accept_present_head } => seal(&Folder::new(&state), accept_present_head, json),
     }
 }

@@ -65,7 +65,11 @@ impl Running {
             let (config, opened_folder) = (config.clone(), folder.clone());
             move || -> Result<_, ServeError> {
                 let (appliance, credentials) = Appliance::open(&opened_folder, &config, clock, fatal)?;
-                appliance.chronicle.start(exhibit_program::version())?;
+                if appliance.ledger.is_ended().map_err(SetupError::from)? {
+                    tracing::warn!("the log has ended: it is served for reading, and takes nothing");
+                } else {
+                    appliance.chronicle.start(exhibit_program::version())?;
+                }
                 Ok((Arc::new(appliance), TlsConfigs::new(&credentials)?))
             }
         });

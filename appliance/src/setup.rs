@@ -35,6 +35,8 @@ const NOTE_KEYS: [&str; 2] = ["note-ed25519.key", "note-ml-dsa-44.key"];
 pub const LEDGER: &str = "ledger";
 /// The vault's.
 pub const VAULT: &str = "vault";
+/// The certificates above the appliance's, which a successor shares.
+pub const SIGNERS_FILES: [&str; 2] = [CHAIN, ROOT];
 /// What is no secret, and needed to go on.
 pub const PUBLIC_FILES: [&str; 6] = [ANCHOR, CERTIFICATE, CHAIN, ROOT, REQUEST, CONFIG];
 /// A P-384 scalar is above n, or 0, with a chance of 2^-190: a second failure is not chance.
@@ -291,6 +293,12 @@ impl Folder {
             seals.push(Arc::new(TpmSeal::new(tpm, log)));
         }
         seals
+    }
+
+    /// The public half of the note keys, for a log of that name.
+    pub fn verifier(&self, origin: &str) -> Result<LogVerifier, SetupError> {
+        let keys = self.note_signers(origin)?.iter().map(|signer| signer.verifier_key().clone()).collect();
+        Ok(LogVerifier { origin: origin.to_owned(), keys })
     }
 
     fn note_signers(&self, origin: &str) -> Result<Vec<Arc<dyn NoteSigner>>, SetupError> {

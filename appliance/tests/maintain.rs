@@ -292,7 +292,15 @@ async fn a_tpm_tells_a_state_that_was_put_back_as_a_whole() {
     folder.head_seals(&with_tpm, &folder.anchor().unwrap().verifier).iter().for_each(|seal| seal.write(&head, &note).unwrap());
     copy(&state, &stopped.path("snapshot"));
     let entry = b"an entry that is opaque to the ledger".to_vec();
-    let candidate = Candidate { stream: "a".into(), seq: 0, prev: Hash::default(), identity: Hash([1; 32]), entry, annotations: vec![] };
+    let candidate = Candidate {
+        stream: "a".into(),
+        seq: 0,
+        prev: Hash::default(),
+        identity: Hash([1; 32]),
+        entry,
+        annotations: vec![],
+        is_last: false,
+    };
     folder.ledger(&origin, &with_tpm).unwrap().append(candidate).unwrap();
     assert_eq!(folder.ledger(&origin, &with_tpm).unwrap().size(), size + 1, "the newest state starts");
     fs::remove_dir_all(&state).unwrap();

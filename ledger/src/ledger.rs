@@ -143,6 +143,12 @@ impl Ledger {
         self.shared.published().map(|published| (published.note.clone(), published.head.clone()))
     }
 
+    /// Whether the log has ended with an entry that a checkpoint covers: nothing new gets a place, for ever.
+    pub fn is_ended(&self) -> Result<bool, LedgerError> {
+        let size = self.readable_size()?;
+        Ok(self.shared.store.last()?.is_some_and(|last| last < size))
+    }
+
     /// Number of entries covered by the newest signed checkpoint.
     pub fn size(&self) -> u64 {
         self.shared.published().map_or(0, |published| published.head.size)

@@ -25,6 +25,8 @@ pub struct Candidate {
     /// They are written only if the candidate becomes a new entry, and seen from the checkpoint on that covers it. A key that is written
     /// again has the new value from then on.
     pub annotations: Vec<Annotation>,
+    /// Whether the log ends with it: after it nothing new gets a place, for ever.
+    pub is_last: bool,
 }
 
 /// Key and value of a row that belongs to the owner.
@@ -47,6 +49,9 @@ pub enum Refusal {
         /// Its index.
         index: u64,
     },
+    /// The log has ended: nothing new gets a place.
+    #[error("the log has ended: send it to its successor")]
+    Ended,
     /// Empty, too long, or a bad stream name.
     #[error("the entry can not be stored: {0}")]
     Form(&'static str),
@@ -82,6 +87,9 @@ pub fn plan(candidates: &[Candidate], mut chains: Chains, first_index: u64) -> V
                 Decision::Refused(Refusal::Contradiction { index: place.index })
             };
         }
+        if chains.is_ended {
+            return Decision::Refused(Refusal::Ended);
+        }
         if candidate.seq != chain.next_seq || candidate.prev != chain.leaf {
             return Decision::Refused(Refusal::BrokenChain { expected_seq: chain.next_seq, expected_prev: chain.leaf });
         }
@@ -90,6 +98,7 @@ pub fn plan(candidates: &[Candidate], mut chains: Chains, first_index: u64) -> V
         chain.next_seq += 1;
         chain.leaf = place.leaf;
         chain.places.insert(candidate.seq, place);
+        chains.is_ended = candidate.is_last;
         Decision::New(place)
     };
     candidates.iter().map(decide).collect()
@@ -124,6 +133,7 @@ pub fn check_form(candidate: &Candidate) -> Result<(), Refusal> {
 #[derive(Debug, Default)]
 pub struct Chains {
     by_stream: HashMap<String, Chain>,
+    is_ended: bool,
 }
 
 #[derive(Debug, Default)]
@@ -134,6 +144,11 @@ struct Chain {
 }
 
 impl Chains {
+    /// The log has ended before this batch.
+    pub fn know_end(&mut self) {
+        self.is_ended = true;
+    }
+
     /// The seq that comes next in a chain, if its head is known here.
     pub fn next_seq(&self, stream: &str) -> Option<u64> {
         self.by_stream.get(stream).map(|chain| chain.next_seq)
@@ -174,6 +189,7 @@ mod tests {
             identity: leaf_hash(format!("identity of {entry}").as_bytes()),
             entry: entry.into(),
             annotations: vec![],
+            is_last: false,
         }
     }
 
@@ -252,6 +268,22 @@ mod tests {
         let begins_after_something = candidate("b", 0, leaf_hash(b"a0"), "b0");
         let expected = Decision::Refused(Refusal::BrokenChain { expected_seq: 0, expected_prev: ZERO });
         assert_eq!(plan(&[begins_late, begins_after_something], chains(&[]), 40), [expected.clone(), expected]);
+    }
+
+    #[test]
+    fn nothing_new_gets_a_place_behind_the_last() {
+        let a0 = candidate("a", 0, ZERO, "a0");
+        let last = Candidate { is_last: true, ..candidate("a", 1, leaf_hash(b"a0"), "a1") };
+        let behind = candidate("b", 0, ZERO, "b0");
+        let decisions = plan(&[last.clone(), behind.clone(), last.clone()], chains(&[&a0]), 40);
+        let ended = Decision::Refused(Refusal::Ended);
+        assert_eq!(decisions, [Decision::New(place_of(&last, 40)), ended.clone(), Decision::Same(place_of(&last, 40))]);
+        let mut later = chains(&[&a0]);
+        later.know_end();
+        let another = candidate("a", 0, ZERO, "another a0");
+        let decisions = plan(&[behind, a0.clone(), another], later, 41);
+        let contradiction = Decision::Refused(Refusal::Contradiction { index: 10 });
+        assert_eq!(decisions, [ended, Decision::Same(place_of(&a0, 10)), contradiction], "receipts of an ended log are still given");
     }
 
     #[test]

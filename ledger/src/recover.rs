@@ -84,6 +84,9 @@ fn prove_edge(store: &Store, signing: &Signing, noted: Option<String>) -> Result
     check_stored_log(store, &signing.log)?;
     let tree = store.tree()?;
     check_last_entry(store, &tree)?;
+    if let Some(last) = store.last()?.filter(|last| last.saturating_add(1) != tree.size()) {
+        return Err(damaged(format_args!("the log has ended with entry {last}, and has {} entries", tree.size())));
+    }
     if root_at(&TileReader::new(store), tree.size())? != tree.root() {
         return Err(damaged(format_args!("the tiles do not lead to the root that is stored for {} entries", tree.size())));
     }

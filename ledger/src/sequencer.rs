@@ -175,6 +175,9 @@ impl Writer {
     fn read_chains(&self, candidates: &[Candidate]) -> Result<Chains, LedgerError> {
         let store = &self.shared.store;
         let mut chains = Chains::default();
+        if store.last()?.is_some() {
+            chains.know_end();
+        }
         for candidate in candidates.iter().filter(|candidate| check_form(candidate).is_ok()) {
             let (stream, seq) = (candidate.stream.as_str(), candidate.seq);
             if chains.next_seq(stream).is_none() {
@@ -269,6 +272,7 @@ mod tests {
                 identity: Hash::default(),
                 entry: seq.to_be_bytes().to_vec(),
                 annotations: vec![],
+                is_last: false,
             })
             .collect();
         let place =

@@ -207,6 +207,12 @@ impl Store {
         frontier.ok_or_else(|| damaged("the row of the tree is malformed"))
     }
 
+    /// The index of the entry that the log has ended with.
+    pub fn last(&self) -> Result<Option<u64>, LedgerError> {
+        let row = self.get(META, META_LAST)?;
+        row.map(|row| read_u64(&row).ok_or_else(|| damaged("the row of the last entry is malformed"))).transpose()
+    }
+
     pub fn meta(&self, key: &str) -> Result<Option<String>, LedgerError> {
         let text = self.get(META, key)?.map(String::from_utf8).transpose();
         text.map_err(|_| damaged(format_args!("the row of the {key} is malformed")))
@@ -251,6 +257,9 @@ impl Store {
             batch.put_cf(self.family(TILES), tile_key(row.level, row.index), encode_tile(&row.hashes));
         }
         self.put_annotations(&mut batch, entries)?;
+        if let Some((_, place)) = entries.iter().find(|(candidate, _)| candidate.is_last) {
+            batch.put_cf(self.family(META), META_LAST, place.index.to_be_bytes());
+        }
         batch.put_cf(self.family(META), META_TREE, [tree.size().to_be_bytes().to_vec(), encode_tile(tree.peaks())].concat());
         self.write(DiskWrite::Entries, batch, &database::synced())
     }
@@ -444,6 +453,7 @@ pub(crate) const META_ORIGIN: &str = "origin";
 pub(crate) const META_KEYS: &str = "keys";
 pub(crate) const META_TREE: &str = "tree";
 pub(crate) const META_CHECKPOINT: &str = "checkpoint";
+pub(crate) const META_LAST: &str = "last";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

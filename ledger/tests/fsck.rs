@@ -11,7 +11,7 @@ use common::{Chain, append_all, copy, open, options, sealed_options, signers, ve
 use exhibit_ledger::fsck::{Claim, Damage, Fsck, Owner, Report};
 use exhibit_ledger::rebuild::{Describe, RebuildError, rebuild};
 use exhibit_ledger::source::{LedgerFolder, Source, TileFolder};
-use exhibit_ledger::{Candidate, Ledger, LedgerError, Options};
+use exhibit_ledger::{Candidate, Ledger, LedgerError, Options, Refusal};
 use exhibit_tlog::tile::{BundleId, TileId};
 use exhibit_tlog::{Checkpoint, Hash, leaf_hash};
 use rocksdb::{DB, Options as RocksOptions, WriteBatch};
@@ -30,9 +30,12 @@ impl Reader {
         let prev = seq.checked_sub(1).map_or(Hash::default(), |before| leaf_hash(&line(stream, before)));
         let identity = leaf_hash(format!("identity {stream} {seq}").as_bytes());
         let annotations = vec![(format!("seq/{stream}/{seq:08}").into_bytes(), vec![])];
-        Ok(Candidate { stream: stream.into(), seq, prev, identity, entry: entry.to_vec(), annotations })
+        Ok(Candidate { stream: stream.into(), seq, prev, identity, entry: entry.to_vec(), annotations, is_last: stream == LAST_STREAM })
     }
 }
+
+/// An entry of this chain ends the log.
+const LAST_STREAM: &str = "last";
 
 fn line(stream: &str, seq: u64) -> Vec<u8> {
     Chain { stream: stream.into(), seq, prev: Hash::default() }.next(30).entry
@@ -386,6 +389,33 @@ fn what_is_damaged_is_made_whole_from_a_mirror() {
         assert_eq!(found(&check(&new)), [], "{defect}");
         assert_eq!(fs::read_to_string(&seal).unwrap(), &*open(&new).checkpoint().unwrap().0, "{defect}: not sealed");
     }
+}
+
+#[test]
+fn a_log_that_has_ended_takes_nothing_more_also_after_a_start_and_a_rebuild() {
+    let folder = exhibit_power_loss::scratch();
+    let (first, new) = (folder.path().join("ledger"), folder.path().join("new"));
+    ledger_of(&first, 20);
+    let last = Candidate { is_last: true, ..Chain::new(LAST_STREAM).next(30) };
+    let behind = Chain::new("d").next(30);
+    let assert_ended = |ledger: &Ledger| {
+        assert!(ledger.is_ended().unwrap());
+        let refused = ledger.append(behind.clone());
+        assert!(matches!(refused, Err(LedgerError::Refused(Refusal::Ended))), "an entry came behind the last one");
+        assert_eq!(ledger.append(last.clone()).unwrap().place.index, 20, "what is there is still answered");
+        assert_eq!(ledger.size(), 21);
+    };
+    let ledger = open(&first);
+    assert!(!ledger.is_ended().unwrap());
+    // In one batch with what comes behind it, or in the one before.
+    let outcomes = append_all(&ledger, [last.clone(), behind.clone()]);
+    assert!(outcomes[0].is_ok() && matches!(outcomes[1], Err(LedgerError::Refused(Refusal::Ended))), "{outcomes:?}");
+    assert_ended(&ledger);
+    drop(ledger);
+    assert_ended(&open(&first));
+    let source = LedgerFolder::open(&first).unwrap();
+    let rebuilt = rebuild(&new, options(), &note(&source), &[&source], &mut Reader).unwrap();
+    assert_ended(&rebuilt);
 }
 
 #[test]

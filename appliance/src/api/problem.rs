@@ -29,6 +29,8 @@ pub enum Kind {
     Chain,
     /// Another statement has this place.
     Contradiction,
+    /// The log has ended.
+    Ended,
     /// More than is accepted.
     TooLarge,
     /// No byte of what was asked for.
@@ -66,6 +68,7 @@ impl Kind {
             Self::TimedOut => ("timed-out", 408, "The request took too long"),
             Self::Chain => ("chain", 409, "The statement does not follow its chain"),
             Self::Contradiction => ("contradiction", 409, "Another statement has this place already"),
+            Self::Ended => ("ended", 410, "The log has ended"),
             Self::TooLarge => ("too-large", 413, "The request is too large"),
             Self::Range => ("range", 416, "The range is outside the payload"),
             Self::Signature => ("signature", 422, "The signature does not verify"),

@@ -77,6 +77,7 @@ pub fn candidate(registry: &Registry, signed: &SignedStatement, contents: &Conte
         identity: signed.statement_hash(),
         entry: signed.der().to_vec(),
         annotations: indexed.rows(),
+        is_last: matches!(statement.body, Body::Succession(_)),
     })
 }
 
@@ -95,6 +96,7 @@ fn refuse(appliance: &Appliance, verified: &VerifiedStatement, error: LedgerErro
         LedgerError::Refused(LedgerRefusal::BrokenChain { expected_seq, expected_prev }) => {
             Refusal { kind: Kind::Chain, detail, expected: Some((expected_seq, expected_prev)) }
         }
+        LedgerError::Refused(LedgerRefusal::Ended) => Refusal::new(Kind::Ended, detail),
         LedgerError::Refused(LedgerRefusal::Form(_)) => Refusal::new(Kind::Malformed, detail),
         LedgerError::Overloaded => Refusal::new(Kind::Overloaded, "the ledger is overloaded: try again in a moment"),
         error => {

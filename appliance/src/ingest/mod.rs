@@ -14,7 +14,7 @@ use std::sync::Arc;
 use exhibit_evidence::{
     Body, SignedStatement, Statement, StreamName, VerifiedStatement, cms::ENTRY_BYTES_MAX, exchange::Admitted, segment::CiphertextChecker,
 };
-use exhibit_ledger::EntryPlace;
+use exhibit_ledger::{EntryPlace, LedgerError, Refusal as LedgerRefusal};
 use exhibit_tlog::Hash;
 use hyper::body::{Bytes, Incoming};
 use sha2::{Digest, Sha256};
@@ -23,6 +23,8 @@ use tokio::task::spawn_blocking;
 use crate::api::problem::{Kind, Refusal};
 use crate::api::server::Peer;
 use crate::appliance::Appliance;
+use crate::chronicle::ChronicleError;
+use crate::registry::RegistryError;
 use crate::vault::{Object, Staged, VaultError};
 use body::BodyReader;
 use finish::Complete;
@@ -87,6 +89,10 @@ async fn judge_blocking(
         let now = appliance.now();
         let arrival = Arrival { stream: &stream, seq, entry: &entry, peer: &peer.certificate, peer_chain: &peer.chain, now };
         match judge(&arrival, &appliance.anchor.log, &appliance.registry)? {
+            // Before its payload is sent for nothing.
+            Judgement::Admit(_) if appliance.ledger.is_ended().map_err(RegistryError::from)? => {
+                Err(Refusal::new(Kind::Ended, LedgerRefusal::Ended.to_string()))
+            }
             Judgement::Admit(verified) => Ok(Judged::Admit(verified)),
             Judgement::Same { place, statement } => Ok(Judged::Same(finish::admitted(&appliance, &place, &statement)?)),
             Judgement::Contradiction { first, second } => Err(contradict(&appliance, &first, second.signed())),
@@ -104,7 +110,11 @@ pub(crate) fn contradict(appliance: &Appliance, first: &EntryPlace, second: &Sig
         Ok(None) => return Refusal::from(crate::registry::RegistryError::Entry),
         Err(error) => return Refusal::from(crate::registry::RegistryError::from(error)),
     };
-    if let Err(error) = appliance.chronicle.contradiction(&first_entry, second) {
+    let stated = appliance.chronicle.contradiction(&first_entry, second);
+    let is_ended = matches!(&stated, Err(ChronicleError::Ledger(LedgerError::Refused(LedgerRefusal::Ended))));
+    if let Err(error) = stated
+        && !is_ended
+    {
         appliance.heed_chronicle(&error);
         tracing::error!(%error, "a contradiction could not be put on the ledger");
         return Refusal::new(Kind::Internal, "the appliance could not log this: its operator has to see to it");

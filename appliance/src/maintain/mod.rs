@@ -7,6 +7,7 @@ pub mod control;
 pub mod fsck;
 pub mod replay;
 pub mod restore;
+pub mod succeed;
 
 use std::fs::{self, File};
 use std::io;

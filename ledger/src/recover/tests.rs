@@ -11,7 +11,7 @@ use super::*;
 use crate::database::{ENTRIES, FAMILIES, LEAVES, META, TILES};
 use crate::head_file::HeadFile;
 use crate::ledger::DATABASE_FOLDER;
-use crate::store::META_TREE;
+use crate::store::{META_LAST, META_TREE};
 use crate::{Candidate, EntryPlace, Ledger, LocalDisk, Options};
 
 const ORIGIN: &str = "ledger.example.org/test";
@@ -258,6 +258,17 @@ fn entries_that_a_crash_left_unsigned_are_signed() {
 }
 
 #[test]
+fn entries_behind_the_one_that_ended_the_log_are_refused() {
+    let folder = ledger_of(SIZE);
+    damage(&folder, |db| put(db, META, META_LAST, &(SIZE - 1).to_be_bytes()));
+    Ledger::open(folder.path(), options()).unwrap();
+    damage(&folder, |db| put(db, META, META_LAST, &(SIZE - 2).to_be_bytes()));
+    assert_damaged(&folder, "the log has ended with entry 598, and has 600 entries");
+    damage(&folder, |db| put(db, META, META_LAST, b"599"));
+    assert_damaged(&folder, "the row of the last entry is malformed");
+}
+
+#[test]
 fn an_altered_entry_that_a_crash_left_unsigned_is_not_signed() {
     let folder = ledger_of(SIZE);
     append_unsigned(&store(&folder), SIZE, 1000);
@@ -307,6 +318,7 @@ fn append_unsigned(store: &Store, first: u64, count: u64) {
             identity: Hash([3; 32]),
             entry: entry(index),
             annotations: vec![],
+            is_last: false,
         })
         .collect();
     let placed = candidates

@@ -73,6 +73,7 @@ impl Chain {
             seq: self.seq,
             prev: self.prev,
             identity: leaf_hash(format!("identity {} {}", self.stream, self.seq).as_bytes()),
+            is_last: false,
             annotations: vec![(format!("seq/{}/{:08}", self.stream, self.seq).into_bytes(), vec![])],
             entry,
         };

@@ -61,6 +61,7 @@ pub fn candidate(stream: &str, seq: u64, prev: Hash, entry: Vec<u8>) -> Candidat
         prev,
         identity,
         entry,
+        is_last: false,
         annotations: vec![(stream.as_bytes().to_vec(), seq.to_be_bytes().to_vec())],
     }
 }

@@ -1,0 +1,130 @@
+//! A log that ends by plan: its last entry names the log that follows, whose genesis names it and its last head.
+//!
+//! Nothing is decided here about what issuers do: they begin new chains in the new log.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use exhibit_evidence::body::{Succession, SuccessionReason, Successor};
+use exhibit_evidence::{Anchor, Body};
+
+use super::backup::copy;
+use super::{FileError, sync_folder};
+use crate::appliance::Appliance;
+use crate::chronicle::{ChronicleError, Clock};
+use crate::registry::RegistryError;
+use crate::setup::{Folder, NewLog, SIGNERS_FILES, SetupError, predecessor};
+
+/// When a log is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Now, for this reason.
+    Now(SuccessionReason),
+    /// If it has so many entries at least, or is so many days old.
+    Due {
+        /// Entries.
+        entries: Option<u64>,
+        /// Days since genesis.
+        days: Option<u64>,
+    },
+}
+
+/// Why the log was not succeeded. The same call goes on from where it came to.
+#[derive(Debug, thiserror::Error)]
+pub enum SucceedError {
+    /// One of the state folders.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The last entry.
+    #[error("the log could not be ended: {0}")]
+    Chronicle(#[from] ChronicleError),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// It names another one.
+    #[error("the log has ended already, and its last entry names {0} with other keys or another origin as its successor")]
+    OtherSuccessor(String),
+    /// The folder of the successor holds another log.
+    #[error("{0} holds a log that is not the successor of this one")]
+    OtherLog(String),
+}
+
+/// Ends the log in `old` and begins its successor, named `origin`, in `new`, which `init` has made and whose certificate the authority has
+/// signed. `None` if it is not due. Ended half-way, the same call goes on: at no moment do both logs take entries.
+pub fn succeed(old: &Folder, new: &Folder, origin: &str, when: When, clock: &Clock) -> Result<Option<Anchor>, SucceedError> {
+    // Whatever the successor lacks is told before the log ends.
+    for name in SIGNERS_FILES {
+        let (here, there) = (old.path().join(name), new.path().join(name));
+        if !there.exists() {
+            copy(&here, &there)?;
+        }
+    }
+    sync_folder(new.path())?;
+    new.credentials(clock())?;
+    new.config()?;
+    let keys = new.verifier(origin)?.keys.iter().map(ToString::to_string).collect();
+    let successor = Successor { origin: origin.to_owned(), keys };
+
+    let fatal = Arc::new(|reason: &str| tracing::error!(reason, "the log could not be ended"));
+    let (appliance, _) = Appliance::open(old, &old.config()?, clock.clone(), fatal)?;
+    if appliance.ledger.is_ended().map_err(SetupError::from)? {
+        let named = last_statement(&appliance)?;
+        if named != successor {
+            return Err(SucceedError::OtherSuccessor(named.origin));
+        }
+    } else {
+        let Some(reason) = reason(&appliance, when, clock)? else { return Ok(None) };
+        appliance.chronicle.succession(successor, reason)?;
+    }
+    let (note, _) = appliance.ledger.checkpoint().expect("a log that has ended has entries, and its head is signed");
+    let before = predecessor(&appliance.anchor, &note)?;
+    // The head is sealed, and the lock is free.
+    drop(appliance);
+    if new.anchor().is_ok() {
+        let (successor, _) = Appliance::open(new, &new.config()?, clock.clone(), Arc::new(|_: &str| {}))?;
+        let genesis = successor.registry.statement_at(0)?;
+        return match &genesis.statement().body {
+            Body::Genesis(genesis) if genesis.predecessor.as_ref() == Some(&before) && genesis.origin == origin => {
+                Ok(Some(successor.anchor))
+            }
+            _ => Err(SucceedError::OtherLog(new.path().display().to_string())),
+        };
+    }
+    let pem = |name: &str| read(&new.path().join(name));
+    let [chain_pem, root_pem] = [pem(SIGNERS_FILES[0])?, pem(SIGNERS_FILES[1])?];
+    let log = NewLog { origin, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(before), now: clock() };
+    Ok(Some(new.create_log(&log)?))
+}
+
+fn reason(appliance: &Appliance, when: When, clock: &Clock) -> Result<Option<SuccessionReason>, SucceedError> {
+    let (entries, days) = match when {
+        When::Now(reason) => return Ok(Some(reason)),
+        When::Due { entries, days } => (entries, days),
+    };
+    let began = appliance.registry.statement_at(0)?.statement().issued;
+    let age_days = clock().unix_ms().saturating_sub(began.unix_ms()) / DAY_MS;
+    Ok(if entries.is_some_and(|entries| appliance.ledger.size() >= entries) {
+        Some(SuccessionReason::Size)
+    } else if days.is_some_and(|days| age_days >= days) {
+        Some(SuccessionReason::Year)
+    } else {
+        None
+    })
+}
+
+fn last_statement(appliance: &Appliance) -> Result<Successor, SucceedError> {
+    let last = appliance.registry.statement_at(appliance.ledger.size() - 1)?;
+    match &last.statement().body {
+        Body::Succession(Succession { successor, .. }) => Ok(successor.clone()),
+        _ => Err(SetupError::OtherLog("it has ended, and its last entry names no successor").into()),
+    }
+}
+
+fn read(path: &Path) -> Result<String, FileError> {
+    std::fs::read_to_string(path).map_err(super::at(path))
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
