@@ -41,6 +41,8 @@ pub enum Command {
     Export(commands::export::Command),
     /// Judge a bundle, offline.
     Verify(commands::verify::Command),
+    /// Follow a log from its tiles alone: everything on it, and that nothing is taken back.
+    Audit(commands::audit::Command),
     #[command(flatten)]
     Documentation(Documentation),
 }

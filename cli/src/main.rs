@@ -2,6 +2,7 @@
 //! machines rely on: 0 as asked, 1 the evidence says no, 2 it could not be judged or done, 64 wrong use.
 
 mod arguments;
+mod audit;
 mod bundle_folder;
 mod case_folder;
 mod commands;
@@ -41,6 +42,7 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Streams(command) => commands::streams::run(command, json).await,
         Command::Fetch(command) => commands::fetch::run(command, json).await,
         Command::Export(command) => commands::export::run(command, json).await,
+        Command::Audit(command) => commands::audit::run(command, json).await,
         Command::Verify(command) => commands::verify::run(&command, json),
         Command::Documentation(documentation) => {
             documentation.print(Arguments::command()).map_err(|error| Failure::Cannot(format!("cannot print: {error}")))?;

@@ -39,11 +39,7 @@ impl Session {
     pub fn open(connection: &Connection) -> Result<Self, Failure> {
         let anchor = read_anchor(&connection.anchor)?;
         let folder = &connection.identity;
-        let identity = ClientIdentity {
-            certificate: read_certificate(&folder.join(SIGNING_CERTIFICATE))?,
-            chain: read_certificates(&folder.join(CHAIN))?,
-            signer: Arc::new(read_key(&folder.join(SIGNING_KEY))?),
-        };
+        let identity = read_identity(folder)?;
         let subject = identity.certificate.identity().map(|identity| identity.subject.to_string());
         let subject = subject.ok_or_else(|| Failure::content(&folder.join(SIGNING_CERTIFICATE), "the certificate names nobody"))?;
         let appliance = Appliance::new(&connection.appliance, &identity, &anchor)?;
@@ -66,6 +62,15 @@ pub fn now() -> Timestamp {
 /// Fills a slice with cryptographic randomness. Without it nothing can go on.
 pub fn fill_random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system gives randomness");
+}
+
+/// Reads what a person's folder has for TLS and statements.
+pub fn read_identity(folder: &Path) -> Result<ClientIdentity, Failure> {
+    Ok(ClientIdentity {
+        certificate: read_certificate(&folder.join(SIGNING_CERTIFICATE))?,
+        chain: read_certificates(&folder.join(CHAIN))?,
+        signer: Arc::new(read_key(&folder.join(SIGNING_KEY))?),
+    })
 }
 
 /// Reads an anchor file.

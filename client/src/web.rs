@@ -59,9 +59,9 @@ impl Web {
         Ok(Self { connection, prefix: if prefix.is_empty() { String::new() } else { format!("/{prefix}") } })
     }
 
-    /// A resource of at most `limit` bytes, by its path behind the prefix.
+    /// A resource of at most `limit` bytes, by its path behind the prefix; `../` goes one step up, to what stands beside the log.
     pub async fn get(&mut self, path: &str, limit: u64) -> Result<Vec<u8>, WebError> {
-        let path = format!("{}/{path}", self.prefix);
+        let path = self.path(path);
         let answer = match self.connection.ask(&Question::GetPacked(&path), limit.max(REFUSAL_BYTES_MAX)).await {
             Ok(answer) => answer,
             // Too long, and nothing else: see `Connection::ask`.
@@ -82,6 +82,15 @@ impl Web {
             return Err(WebError::Unfit(format!("it is longer than {limit} bytes")));
         }
         Ok(body)
+    }
+}
+
+impl Web {
+    fn path(&self, path: &str) -> String {
+        match path.strip_prefix("../") {
+            Some(path) => format!("{}/{path}", self.prefix.rsplit_once('/').map_or("", |(above, _)| above)),
+            None => format!("{}/{path}", self.prefix),
+        }
     }
 }
 
@@ -119,6 +128,11 @@ mod tests {
         assert_eq!(prefix("https://log.example/log/").unwrap(), ("log.example:443".to_owned(), "/log".to_owned()));
         assert_eq!(prefix("http://127.0.0.1:8080").unwrap(), ("127.0.0.1:8080".to_owned(), String::new()));
         assert_eq!(prefix("https://[::1]/a/b").unwrap(), ("[::1]:443".to_owned(), "/a/b".to_owned()));
+        let path = |url: &str, path: &str| Web::new(url, tls.clone(), Duration::from_secs(1)).unwrap().path(path);
+        assert_eq!(path("https://log.example/a/log", "tile/0/000"), "/a/log/tile/0/000");
+        assert_eq!(path("https://log.example/a/log", "../v1/x"), "/a/v1/x");
+        assert_eq!(path("https://log.example/log", "../v1/x"), "/v1/x");
+        assert_eq!(path("https://log.example", "../v1/x"), "/v1/x");
         for url in ["log.example", "ftp://log.example/", "https://", "https:///log"] {
             assert!(matches!(prefix(url), Err(WebError::Local(_))), "{url}");
         }

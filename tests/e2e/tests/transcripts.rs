@@ -10,7 +10,7 @@ use exhibit_e2e::{
 
 /// Every program, with its commands.
 const PROGRAMS: [(&str, &[&str]); 4] = [
-    ("exhibit", &["identity", "pin", "recipients", "share", "streams", "fetch", "export", "verify", "completions", "manual"]),
+    ("exhibit", &["identity", "pin", "recipients", "share", "streams", "fetch", "export", "verify", "audit", "completions", "manual"]),
     ("exhibit-authority", &["init", "sign"]),
     ("exhibit-appliance", &["init", "create-log", "anchor", "serve", "fsck", "backup", "repair", "restore", "seal"]),
     ("exhibit-camera-agent", &["enrol", "install", "run"]),
@@ -57,7 +57,9 @@ fn wrong_use_is_64_and_changes_nothing() {
         }
         said(name, &[], folder.path()).expect(64);
     }
-    let wrong: [(&str, &[&str]); 10] = [
+    let wrong: [(&str, &[&str]); 12] = [
+        ("exhibit", &["audit", "http://127.0.0.1:1/log", "--state", "x", "--anchor", "y", "--once", "--follow"]),
+        ("exhibit", &["audit", "http://127.0.0.1:1/log", "--state", "x", "--anchor", "y", "--alarm", "everything"]),
         ("exhibit", &["verify"]),
         ("exhibit", &["identity", "new", "--dir", "x", "--domain", "City Example"]),
         ("exhibit", &["completions", "no-such-shell"]),
@@ -89,6 +91,7 @@ fn what_is_missing_is_named_with_what_to_do() {
         ("exhibit", vec!["identity", "show", "--dir", "no-identity"], &["no-identity/signing.pem"]),
         ("exhibit", with_connection(&["streams"]), &["cannot read no-anchor.json"]),
         ("exhibit", with_connection(&["export", "--case", "no-case", "--out", "bundle"]), &["no-case/case.json"]),
+        ("exhibit", vec!["audit", "mirror", "--state", "state", "--anchor", "no-anchor.json"], &["cannot read no-anchor.json"]),
         ("exhibit-authority", vec!["sign", "--dir", "no-pki", "--csr", "a.csr", "--role", "camera", "--out", "a.pem"], &["no-pki"]),
         ("exhibit-appliance", vec!["serve", "--state", "no-state"], &["no-state"]),
         ("exhibit-appliance", vec!["anchor", "--state", "no-state"], &["no-state", "anchor.json"]),
