@@ -164,6 +164,9 @@ impl Wishes {
         };
         let [value] = attribute.values.as_slice() else { return Err(RequestError::Malformed) };
         let extensions: Vec<Extension> = value.decode_as().map_err(|_| RequestError::Malformed)?;
+        if extensions.is_empty() {
+            return Err(RequestError::Malformed);
+        }
         // Before they are compared each with each.
         if extensions.len() > EXTENSIONS_MAX {
             return Err(RequestError::Extension("too many extensions"));

@@ -324,6 +324,9 @@ impl Info {
         if info.serial_number.as_bytes().len() > SERIAL_BYTES_MAX {
             return Err(Profile("its serial number has more than 160 bits"));
         }
+        if info.extensions.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Profile("it has an empty list where there should be none"));
+        }
         if info.extensions.iter().flatten().any(|extension| extension.critical) {
             return Err(Profile("it has an unknown critical extension"));
         }
@@ -388,9 +391,8 @@ fn check_timestamping(certificate: &Body) -> Result<(), &'static str> {
 }
 
 fn canonical_signed_data(der: &[u8]) -> Option<SignedData> {
-    let info = ContentInfo::from_der(der).ok().filter(|info| info.content_type == ID_SIGNED_DATA)?;
-    let signed_data = info.content.decode_as::<SignedData>().ok()?;
-    // DER has one encoding for a value, so what is not what a re-encoding gives is not DER.
+    let signed_data = ContentInfo::from_der(der).ok()?.content.decode_as::<SignedData>().ok()?;
+    // DER has one encoding for a value, so what is not what a re-encoding gives is not DER; and another type of content is not either.
     let content = Any::encode_from(&signed_data).ok()?;
     let again = ContentInfo { content_type: ID_SIGNED_DATA, content }.to_der().ok()?;
     (again == der).then_some(signed_data)

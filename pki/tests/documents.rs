@@ -207,7 +207,7 @@ struct Row {
 fn row(line: &str) -> Option<Row> {
     let mut cells = line.strip_prefix("| ")?.split(" | ");
     let at = cells.next()?.parse().ok()?;
-    let bytes = cells.next()?.trim_matches('`');
+    let bytes = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
     let hex = |text: &str| hex::decode(text.replace(' ', "")).unwrap();
     Some(match bytes.split_once('…') {
         Some((start, end)) => Row { at, start: hex(start), end: Some(hex(end)) },
@@ -219,14 +219,14 @@ fn row(line: &str) -> Option<Row> {
 #[test]
 fn the_pages_show_the_examples() {
     let mut shown = 0;
-    for name in ["certificates.md", "crl.md", "ocsp.md", "timestamp-token.md"] {
-        for example in page(name).split("`pki/tests/vectors/examples/").skip(1) {
+    for name in ["attestation.md", "certificates.md", "crl.md", "ocsp.md", "timestamp-token.md"] {
+        for example in page(name).split("`pki/tests/vectors/").skip(1) {
             let (file, text) = example.split_once('`').unwrap();
             let rows: Vec<Row> = text.lines().filter_map(row).collect();
             if rows.is_empty() {
                 continue;
             }
-            let bytes = fs::read(path("tests/vectors/examples").join(file)).unwrap();
+            let bytes = fs::read(path("tests/vectors").join(file)).unwrap();
             assert_eq!(rows[0].at, 0, "{file}: its beginning is not shown");
             for (position, row) in rows.iter().enumerate() {
                 let until = rows.get(position + 1).map_or(bytes.len(), |next| next.at);
@@ -238,5 +238,5 @@ fn the_pages_show_the_examples() {
             shown += 1;
         }
     }
-    assert_eq!(shown, 7, "an example is not shown in any page");
+    assert_eq!(shown, 8, "an example is not shown in any page");
 }

@@ -209,6 +209,7 @@ fn a_response_with_a_flaw_is_refused() {
         let hash = tlv(4, &[&vec![1; bytes]]);
         tlv(0x30, &[&tlv(0x30, &[&oid(kind)]), &hash, &hash, &[2, 1, 77]])
     };
+    let none = Profile("it has an empty list where there should be none");
     let cases: Vec<(&str, OcspResponseError, Vec<u8>)> = vec![
         ("malformedRequest", Refused(OcspRefusal::MalformedRequest), vec![0x30, 3, 10, 1, 1]),
         ("internalError", Refused(OcspRefusal::InternalError), vec![0x30, 3, 10, 1, 2]),
@@ -308,6 +309,9 @@ fn a_response_with_a_flaw_is_refused() {
             Profile("it has an unknown critical extension"),
             good.answer(|a| a.extensions = vec![extension("1.2.3", true, &[5, 0])]).der(),
         ),
+        ("extensions that are none", none, good.with(|r| r.extensions = vec![vec![]]).der()),
+        ("extensions of an answer that are none", none, good.answer(|a| a.extensions = vec![vec![]]).der()),
+        ("certificates that are none", none, good.with(|r| r.certificates = vec![vec![]]).der()),
         ("two nonces", Profile("it has an extension twice"), good.with(|r| r.extensions.push(r.extensions[0].clone())).der()),
         (
             "17 extensions",
@@ -507,6 +511,8 @@ fn a_request_with_a_flaw_is_not_understood() {
         ("a key's hash too short", request(&[&single(&other_half(32, 31), &[])], &[], &[], &[])),
         ("a negative serial number", request(&[&single(&id(&city.issuing, &[0x80]), &[])], &[], &[], &[])),
         ("a serial number with a byte too many", request(&[&single(&id(&city.issuing, &[0, 1]), &[])], &[], &[], &[])),
+        ("extensions that are none", request(&[&one], &[], &extensions(&[]), &[])),
+        ("extensions of one certificate that are none", request(&[&single(&camera_id, &tlv(0xa0, &[&[0x30, 0]]))], &[], &[], &[])),
         ("a nonce of 129 bytes", request(&[&one], &[], &extensions(&[&extension(NONCE, false, &tlv(4, &[&[1; 129]]))]), &[])),
         ("an empty nonce", request(&[&one], &[], &extensions(&[&extension(NONCE, false, &[4, 0])]), &[])),
         ("a critical extension", request(&[&one], &[], &extensions(&[&extension("1.2.3", true, &[5, 0])]), &[])),

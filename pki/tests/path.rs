@@ -34,6 +34,14 @@ fn a_chain_to_a_trusted_root_is_believed() {
     assert_eq!(judge(&custodian, city.chain(), city.roots(), NOON), Ok(()));
 }
 
+/// Whoever looks at each certificate of a chain asks for the root's too.
+#[test]
+fn a_root_leads_to_itself() {
+    let city = City::new();
+    assert_eq!(judge(&city.root, &[], city.roots(), NOON), Ok(()));
+    assert_eq!(judge(&city.root, city.chain(), &[], NOON), Err(PathError::NoPath), "a root that nobody trusts");
+}
+
 #[test]
 fn validity_is_judged_to_the_second_at_both_ends() {
     let city = City::new();

@@ -119,6 +119,14 @@ fn a_request_with_a_flaw_is_refused() {
         ("two extension requests", Malformed, good.with(|r| r.attributes.push(attribute(EXTENSION_REQUEST, &[&[0x30, 0]])))),
         ("an extension request with two values", Malformed, good.with(|r| r.values = 2)),
         ("an extension request without a value", Malformed, good.with(|r| r.values = 0)),
+        (
+            "an extension request for nothing",
+            Malformed,
+            good.with(|r| {
+                r.extensions.clear();
+                r.attributes = vec![attribute(EXTENSION_REQUEST, &[&[0x30, 0]])];
+            }),
+        ),
         ("names of no form", Malformed, good.named(vec![5, 0])),
         (
             "an extension twice",

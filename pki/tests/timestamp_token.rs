@@ -62,6 +62,7 @@ struct Token {
     version: Vec<u8>,
     digest_algorithms: Vec<u8>,
     content_type: Vec<u8>,
+    content_tag: u8,
     info_version: Vec<u8>,
     policy: Vec<u8>,
     imprint: Vec<u8>,
@@ -116,6 +117,7 @@ impl Token {
             version: vec![2, 1, 3],
             digest_algorithms: tlv(0x31, &[&tlv(0x30, &[&oid(SHA_384)])]),
             content_type: oid(TST_INFO),
+            content_tag: 4,
             info_version: vec![2, 1, 1],
             policy: oid("1.2.3.4.9"),
             imprint: tlv(0x30, &[&tlv(0x30, &[&oid(SHA_384)]), &tlv(4, &[&sha384(MESSAGE)])]),
@@ -176,7 +178,7 @@ impl Token {
                 &self.unsigned,
             ],
         );
-        let content = tlv(0x30, &[&self.content_type, &tlv(0xa0, &[&tlv(4, &[&info])])]);
+        let content = tlv(0x30, &[&self.content_type, &tlv(0xa0, &[&tlv(self.content_tag, &[&info])])]);
         let signed_data = tlv(
             0x30,
             &[
@@ -228,6 +230,15 @@ fn the_forger_can_write_tokens_without_a_flaw() {
             "a further signed attribute",
             good.with(|t| t.attributes.push(attribute("1.2.840.113549.1.9.5", &[&tlv(0x17, &[b"261120120000Z"])]))),
         ),
+        ("serial number of 20 bytes", good.with(|t| t.serial = tlv(2, &[&[1; 20]]))),
+        (
+            "16 certificates",
+            good.with(|t| {
+                let others: Vec<Vec<u8>> =
+                    (0..15).map(|serial| with_serial(&authority_certificate(&city), serial + 1).sign(&key(2))).collect();
+                t.certificates = tlv(0xa0, &[&certificate, &others.concat()]);
+            }),
+        ),
         ("NULL parameters", good.with(|t| t.imprint = tlv(0x30, &[&tlv(0x30, &[&oid(SHA_384), &[5, 0]]), &tlv(4, &[&sha384(MESSAGE)])]))),
     ] {
         assert!(judge(&city, &token.der()).is_ok(), "{name}: {:?}", judge(&city, &token.der()));
@@ -273,6 +284,7 @@ fn a_token_with_a_flaw_is_refused() {
             Malformed,
             good.with(|t| t.digest_algorithms = tlv(0x31, &[&tlv(0x30, &[&oid(SHA_384)]), &tlv(0x30, &[&oid(SHA_256)])])),
         ),
+        ("content that is text", Profile("it has no content"), good.with(|t| t.content_tag = 0x0c)),
         ("no signer", Profile("it does not have exactly one signer"), good.with(|t| t.signers = 0)),
         ("two signers", Profile("it does not have exactly one signer"), good.with(|t| t.signers = 2)),
         (
@@ -464,6 +476,11 @@ fn a_token_with_a_flaw_is_refused() {
             "unknown critical extension",
             Profile("it has an unknown critical extension"),
             good.with(|t| t.optional.extend(tlv(0xa1, &[&tlv(0x30, &[&oid("1.2.3"), &[1, 1, 0xff], &[4, 0]])]))),
+        ),
+        (
+            "extensions that are none",
+            Profile("it has an empty list where there should be none"),
+            good.with(|t| t.optional.extend([0xa1, 0])),
         ),
         ("signature by another key", Signature, good.with(|t| t.key = 9)),
         (
@@ -834,6 +851,9 @@ fn we_verify_tokens_with_pss() {
     for digest in ["sha256", "sha384", "sha512"] {
         assert!(sign(digest, "-keyopt rsa_pss_saltlen:digest").is_ok(), "{digest}: {:?}", sign(digest, "-keyopt rsa_pss_saltlen:digest"));
     }
+    let mut forged = read(&folder, "token");
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(judge(&city, &forged), Err(TimestampTokenError::Signature), "another signature");
     let no_suite = Err(TimestampTokenError::Profile("its signature is of no suite for tokens"));
     assert_eq!(sign("sha256", "-keyopt rsa_pss_saltlen:8"), no_suite, "a short salt");
     assert_eq!(sign("sha384", "-keyopt rsa_pss_saltlen:digest -keyopt rsa_mgf1_md:sha256"), no_suite, "another hash for the mask");
@@ -911,6 +931,14 @@ fn limits_hold_where_nothing_else_is_wrong() {
     let certificate = authority_certificate(&city);
     let padded = good.with(|t| t.certificates = tlv(0xa0, &[&certificate.sign(&city.issuing_key), &tlv(4, &[&vec![0; 64 * 1024]])]));
     assert_eq!(judge(&city, &padded.der()), Err(TimestampTokenError::Malformed), "a token of more than 64 KiB");
+    let of = |bytes: usize| {
+        let filled =
+            |filling: usize| good.with(|t| t.certificates = tlv(0xa0, &[&t.certificates[4..], &tlv(4, &[&vec![0; filling]])])).der();
+        // Certificates are not signed, so that the rest has the same length.
+        filled(60_000 + bytes - filled(60_000).len())
+    };
+    assert_eq!((of(65_536).len(), judge(&city, &of(65_536)).is_ok()), (65_536, true));
+    assert_eq!(judge(&city, &of(65_537)), Err(TimestampTokenError::Malformed), "a token of a byte more than 64 KiB");
     let talkative = tlv(0x30, &[&tlv(0x30, &[&[2, 1, 2], &tlv(0x30, &[&tlv(0x0c, &[&vec![b'a'; 70_000]])])])]);
     assert_eq!(token_of_response(&talkative), Err(ResponseError::Malformed), "a response of more than 68 KiB");
     let imprint = tlv(0x30, &[&tlv(0x30, &[&oid(SHA_384)]), &tlv(4, &[&sha384(MESSAGE)])]);

@@ -117,8 +117,8 @@ impl Key {
 
     fn rsa(der: &[u8]) -> Option<Self> {
         let key = RsaKey::from_der(der).ok()?;
-        // Larger numbers than these would only cost time.
-        if key.modulus.as_bytes().len() > RSA_BITS_MAX / 8 || key.exponent.as_bytes().len() > RSA_EXPONENT_BYTES_MAX {
+        // A larger number than this would only cost time.
+        if key.exponent.as_bytes().len() > RSA_EXPONENT_BYTES_MAX {
             return None;
         }
         let number = |number: UintRef<'_>| BoxedUint::from_be_slice_vartime(number.as_bytes());
@@ -279,22 +279,26 @@ mod tests {
 
     #[test]
     fn an_rsa_key_has_the_parameters_and_the_size_of_one() {
-        let key = |parameters: Option<Any>, modulus_bytes: usize, exponent: &[u8]| {
+        let of_bits = |parameters: Option<Any>, first: u8, modulus_bytes: usize, exponent: &[u8]| {
             let mut modulus = vec![0xff; modulus_bytes];
-            modulus[0] = 0xc5;
+            modulus[0] = first;
             let number = |bytes| UintRef::new(bytes).unwrap();
             let key = RsaKey { modulus: number(&modulus), exponent: number(exponent) }.to_der().unwrap();
             let subject_public_key = BitString::from_bytes(&key).unwrap();
             Key::of(&SubjectPublicKeyInfoOwned { algorithm: identifier(RSA_ENCRYPTION, parameters), subject_public_key })
         };
+        let key = |parameters, modulus_bytes, exponent: &[u8]| of_bits(parameters, 0xc5, modulus_bytes, exponent);
         let f4 = &[1, 0, 1];
+        assert!(of_bits(null(), 0x80, 256, f4).is_some());
         assert!(key(null(), 256, f4).is_some());
         assert!(key(None, 256, f4).is_some());
         assert!(key(null(), 1024, f4).is_some());
         assert!(key(null(), 256, &[1, 0, 0, 1]).is_some());
         for (defect, found) in [
             ("parameters that are not NULL", key(Some(Any::new(Tag::OctetString, &b"x"[..]).unwrap()), 256, f4)),
+            ("2047 bits", of_bits(null(), 0x7f, 256, f4)),
             ("2040 bits", key(null(), 255, f4)),
+            ("8193 bits", of_bits(null(), 1, 1025, f4)),
             ("8200 bits", key(null(), 1025, f4)),
             ("an exponent of 16 bits", key(null(), 256, &[0xff, 0xff])),
             ("an exponent of 33 bits", key(null(), 256, &[1, 0, 0, 0, 1])),

@@ -89,15 +89,20 @@ impl OcspNonce {
 }
 
 /// The nonce among the extensions of a request or a response, of which none is there twice and none that is critical is unknown.
-fn read_nonce(extensions: &[Extension]) -> Result<Option<OcspNonce>, &'static str> {
-    check_extensions(extensions, &[ID_PKIX_OCSP_NONCE])?;
+fn read_nonce(extensions: Option<&[Extension]>) -> Result<Option<OcspNonce>, &'static str> {
+    let extensions = check_extensions(extensions, &[ID_PKIX_OCSP_NONCE])?;
     let Some(nonce) = extensions.iter().find(|extension| extension.extn_id == ID_PKIX_OCSP_NONCE) else { return Ok(None) };
     let nonce = OctetString::from_der(nonce.extn_value.as_bytes()).ok().and_then(|value| OcspNonce::new(value.as_bytes()));
     nonce.ok_or("its nonce is not of 1 to 128 bytes").map(Some)
 }
 
-/// Each extension once, and none critical but those that are `known`.
-fn check_extensions(extensions: &[Extension], known: &[ObjectIdentifier]) -> Result<(), &'static str> {
+/// The extensions, each of which is there once, and none critical but those that are `known`.
+fn check_extensions<'a>(extensions: Option<&'a [Extension]>, known: &[ObjectIdentifier]) -> Result<&'a [Extension], &'static str> {
+    let Some(extensions) = extensions else { return Ok(&[]) };
+    // RFC 5280 section 4.1: they are SIZE (1..MAX).
+    if extensions.is_empty() {
+        return Err("it has an empty list where there should be none");
+    }
     // Before they are compared each with each.
     if extensions.len() > EXTENSIONS_MAX {
         return Err("it has too many extensions");
@@ -110,7 +115,7 @@ fn check_extensions(extensions: &[Extension], known: &[ObjectIdentifier]) -> Res
             return Err("it has an unknown critical extension");
         }
     }
-    Ok(())
+    Ok(extensions)
 }
 
 /// Of the issuer's name, and of its key: the content of the subjectPublicKey.

@@ -32,9 +32,9 @@ impl OcspRequest {
         if tbs.version != first_version() || tbs.requestor.is_some() || signature.is_some() || tbs.requests.len() > CERTIFICATES_MAX {
             return None;
         }
-        let nonce = read_nonce(tbs.extensions.as_deref().unwrap_or_default()).ok()?;
+        let nonce = read_nonce(tbs.extensions.as_deref()).ok()?;
         let read = |request: SingleRequest| {
-            check_extensions(request.extensions.as_deref().unwrap_or_default(), &[]).ok()?;
+            check_extensions(request.extensions.as_deref(), &[]).ok()?;
             CertificateId::read(request.id)
         };
         Self::new(tbs.requests.into_iter().map(read).collect::<Option<_>>()?, nonce)

@@ -145,7 +145,7 @@ impl OcspResponse {
             signature: basic.signature.as_bytes().ok_or(Malformed)?.to_vec(),
             responder: responder.to_der().map_err(|_| Malformed)?,
             produced,
-            nonce: read_nonce(data.extensions.as_deref().unwrap_or_default()).map_err(Profile)?,
+            nonce: read_nonce(data.extensions.as_deref()).map_err(Profile)?,
             answers: answers(&data.responses, produced)?,
             certificates: certificates(&basic)?,
         })
@@ -284,8 +284,7 @@ fn answer(response: &SingleResponse, produced: Timestamp) -> Result<(Certificate
     if this_update > produced {
         return Err(Profile("it is of a time after it was made"));
     }
-    let extensions = response.extensions.as_deref().unwrap_or_default();
-    check_extensions(extensions, &[]).map_err(Profile)?;
+    let extensions = check_extensions(response.extensions.as_deref(), &[]).map_err(Profile)?;
     let invalidity = extensions.iter().find(|extension| extension.extn_id == ID_CE_INVALIDITY_DATE);
     let invalid_since =
         invalidity.map(|extension| GeneralizedTime::from_der(extension.extn_value.as_bytes()).map(|time| moment(&time))).transpose();
@@ -311,6 +310,9 @@ fn answer(response: &SingleResponse, produced: Timestamp) -> Result<(Certificate
 /// Those in the response that can be used; others stand there in vain, since nothing in the list is signed.
 fn certificates(basic: &BasicResponse) -> Result<Vec<Certificate>, OcspResponseError> {
     let list = basic.certificates.as_deref().unwrap_or_default();
+    if basic.certificates.is_some() && list.is_empty() {
+        return Err(Profile("it has an empty list where there should be none"));
+    }
     if list.len() > CERTIFICATES_MAX {
         return Err(Profile("it has too many certificates"));
     }

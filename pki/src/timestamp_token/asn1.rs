@@ -94,7 +94,7 @@ impl Accuracy {
 
 /// `YYYYMMDDhhmmss[.f]Z` with 1 to 6 digits f, the last of which is not 0: DER's one form of a moment, no finer than microseconds.
 pub(super) fn read_gen_time(value: &Any) -> Option<Precise> {
-    let text = std::str::from_utf8(value.value()).ok().filter(|text| value.tag() == Tag::GeneralizedTime && text.is_ascii())?;
+    let text = std::str::from_utf8(value.value()).ok().filter(|_| value.tag() == Tag::GeneralizedTime)?;
     let text = text.strip_suffix('Z')?;
     let (whole, fraction) = text.split_at_checked(WHOLE_DIGITS)?;
     let fraction = match fraction.strip_prefix('.') {
@@ -176,6 +176,9 @@ mod tests {
             "2026112012000aZ",
             "20261120120000.-1Z",
             "20261120120000.5aZ",
+            "20261120120000.+5Z",
+            "2026112012000\u{e9}Z",
+            "20261120120000.\u{e9}Z",
             "+0261120120000Z",
         ] {
             assert_eq!(read(text), None, "{text}");
@@ -189,10 +192,13 @@ mod tests {
         assert_eq!(accuracy(Some(1), Some(2), Some(3)), Some(1_002_003));
         assert_eq!(accuracy(Some(0), None, None), Some(0));
         assert_eq!(accuracy(None, Some(999), None), Some(999_000));
+        assert_eq!(accuracy(None, None, Some(5)), Some(5));
         assert_eq!(accuracy(None, None, None), None);
         assert_eq!(accuracy(None, Some(0), None), None);
         assert_eq!(accuracy(None, Some(1000), None), None);
         assert_eq!(accuracy(Some(1), None, Some(1000)), None);
+        let parts = |ms| (Accuracy::from_ms(ms).seconds, Accuracy::from_ms(ms).millis);
+        assert_eq!((parts(999), parts(1000), parts(1001)), ((None, Some(999)), (Some(1), None), (Some(1), Some(1))));
         for ms in [1, 999, 1000, 61_001] {
             assert_eq!(Accuracy::from_ms(ms).micros(), Some(u64::from(ms) * 1000));
         }
