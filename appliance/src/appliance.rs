@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::registry::Registry;
 use crate::setup::{Credentials, Folder, SetupError};
 use crate::vault::{Vault, VaultError};
+use crate::witnessing::Witnessing;
 
 /// What ends the process: called with the reason, it logs it and does not come back.
 pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
@@ -30,6 +31,8 @@ pub struct Appliance {
     pub registry: Registry,
     /// The appliance's own stream.
     pub chronicle: Chronicle,
+    /// Who has seen the log.
+    pub witnessing: Witnessing,
     /// The clock.
     pub clock: Clock,
     /// Uploads that may go on at a time.
@@ -75,12 +78,14 @@ impl Appliance {
             vault.clone(),
             clock.clone(),
         );
+        let witnessing = folder.witnessing(config, &anchor.verifier, &ledger)?;
         let appliance = Self {
             anchor,
             ledger,
             vault,
             registry,
             chronicle,
+            witnessing,
             clock,
             uploads: Arc::new(Semaphore::new(config.uploads_max)),
             downloads: Arc::new(Semaphore::new(config.downloads_max)),

@@ -100,6 +100,19 @@ impl Chronicle {
         Ok(())
     }
 
+    /// States what others say of a checkpoint that is covered by the newest: the note with its cosignatures, and tokens over its text.
+    pub fn timestamp(&self, head: Head, note: &[u8], tokens: &[Vec<u8>]) -> Result<Admission, ChronicleError> {
+        let names = std::iter::once("checkpoint".to_owned()).chain((0..tokens.len()).map(|number| format!("token-{number}")));
+        let mut attachments = Vec::new();
+        for (name, stored) in names.zip(std::iter::once(note).chain(tokens.iter().map(Vec::as_slice))) {
+            let attachment = AttachmentRef::of(&name, stored, false);
+            self.vault.put(Object::Attachment(attachment.sha256), stored)?;
+            attachments.push(attachment);
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.issue(Body::Timestamp(body::TimestampBody { head, attachments }), Vec::new())
+    }
+
     fn is_marked(&self, key: &[u8]) -> Result<bool, ChronicleError> {
         Ok(self.ledger.annotations(key, key, 1)?.first().is_some_and(|(found, _)| found == key))
     }

@@ -43,6 +43,29 @@ pub struct Config {
     /// How long SIGTERM lets requests go on that have begun.
     #[serde(default = "drain_s")]
     pub drain_s: u64,
+    /// A C2SP tlog-policy: the witnesses, where each is reached, and how many of them make a receipt final. Without it every receipt is
+    /// final at once. Relative to the state folder.
+    #[serde(default)]
+    pub witness_policy: Option<PathBuf>,
+    /// The certificates (PEM) that the servers of witnesses and timestamping authorities must lead to. Relative to the state folder.
+    #[serde(default = "server_roots")]
+    pub server_roots: PathBuf,
+    /// So long at least from one `timestamp` statement to the next.
+    #[serde(default = "timestamp_interval_s")]
+    pub timestamp_interval_s: u64,
+    /// Timestamping authorities (RFC 3161) that are asked for a token for each `timestamp` statement.
+    #[serde(default, rename = "timestamp_authority")]
+    pub timestamp_authorities: Vec<TimestampAuthorityConfig>,
+}
+
+/// `[[timestamp_authority]]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimestampAuthorityConfig {
+    /// Where it is asked.
+    pub url: String,
+    /// Its own certificate, or a root that leads to it (PEM). Relative to the state folder.
+    pub certificate: PathBuf,
 }
 
 /// A city's cameras on one appliance, and people; 64 KiB of buffers each.
@@ -70,6 +93,15 @@ fn drain_s() -> u64 {
     20
 }
 
+/// Where Debian keeps the certificates that its programs trust.
+fn server_roots() -> PathBuf {
+    PathBuf::from("/etc/ssl/certs/ca-certificates.crt")
+}
+/// Time bounds as narrow as a court will ask for, and 1,440 entries a day.
+fn timestamp_interval_s() -> u64 {
+    60
+}
+
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -91,6 +123,9 @@ impl Config {
             ("downloads_max", config.downloads_max, UPLOADS_LIMIT),
             ("batch_entries_max", config.batch_entries_max, exhibit_ledger::BATCH_ENTRIES_LIMIT),
         ];
+        if config.timestamp_authorities.len() > TIMESTAMP_AUTHORITIES_LIMIT {
+            return Err(ConfigError::Limit("timestamp authorities", TIMESTAMP_AUTHORITIES_LIMIT));
+        }
         for (name, value, limit) in limits {
             if value == 0 || value > limit {
                 return Err(ConfigError::Limit(name, limit));
@@ -104,6 +139,9 @@ impl Config {
 const CONNECTIONS_LIMIT: usize = 65_536;
 /// Threads are.
 const UPLOADS_LIMIT: usize = 4096;
+
+/// Each is asked in turn, for every `timestamp` statement.
+const TIMESTAMP_AUTHORITIES_LIMIT: usize = 8;
 
 /// What `init` writes: every member, with its default.
 pub const SAMPLE: &str = "\
@@ -141,6 +179,21 @@ head_seal = \"head.seal\"
 
 # How long SIGTERM lets requests go on that have begun, in seconds.
 drain_s = 20
+
+# A C2SP tlog-policy (docs/formats/witness.md): the witnesses, where each is reached, and how many of them make a receipt final. Without it every
+# receipt is final at once. Relative to the state folder.
+# witness_policy = \"witness.policy\"
+
+# The certificates (PEM) that the servers of witnesses and timestamping authorities must lead to. Relative to the state folder.
+server_roots = \"/etc/ssl/certs/ca-certificates.crt\"
+
+# So long at least from one timestamp statement to the next, in seconds.
+timestamp_interval_s = 60
+
+# Timestamping authorities (RFC 3161) that are asked for a token for each timestamp statement; the certificate is its own, or a root that leads to it.
+# [[timestamp_authority]]
+# url = \"https://tsa.example/\"
+# certificate = \"tsa.pem\"
 ";
 
 #[cfg(test)]

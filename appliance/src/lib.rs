@@ -17,3 +17,4 @@ pub mod share;
 pub mod tls;
 pub mod tpm_seal;
 pub mod vault;
+pub mod witnessing;

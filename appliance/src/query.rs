@@ -13,6 +13,7 @@ use exhibit_tlog::Hash;
 
 use crate::registry::{Registry, RegistryError};
 use crate::rows::{self, BLOCK_ENTRIES, RowError, Span};
+use crate::witnessing::Witnessing;
 
 /// Entries of one answer: with entries of 64 KiB, 6 MiB.
 pub const PAGE_ENTRIES: usize = 64;
@@ -29,14 +30,16 @@ pub struct Query<'a> {
     pub ledger: &'a Ledger,
     /// Its rows.
     pub registry: &'a Registry,
+    /// Who has seen the log.
+    pub witnessing: &'a Witnessing,
 }
 
 impl Query<'_> {
     /// The entry at an index.
     pub fn record(&self, index: u64) -> Result<Option<EntryRecord>, RegistryError> {
         let Some(entry) = self.ledger.entry(index)? else { return Ok(None) };
-        let receipt = self.ledger.receipt(index)?.ok_or(RegistryError::Entry)?;
-        Ok(Some(EntryRecord { index, entry: Base64::encode_string(&entry), receipt }))
+        let (receipt, is_final) = self.witnessing.receipt(self.ledger, index)?.ok_or(RegistryError::Entry)?;
+        Ok(Some(EntryRecord { index, entry: Base64::encode_string(&entry), receipt, is_final }))
     }
 
     /// The entry with a leaf hash.

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::maintain::control;
 use crate::setup::{Folder, SetupError};
 use crate::tls::{TlsConfigs, TlsError};
+use crate::witnessing::{collect, stamp};
 
 /// Why the appliance does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -83,8 +84,12 @@ impl Running {
         let (intake, intake_address) = bind(config.intake, tls.intake, true).await?;
         let (public, public_address) = bind(config.public, tls.public, false).await?;
         let (drain, draining) = watch::channel(false);
+        let (roots, sources) = (folder.server_roots(&config), folder.timestamp_sources(&config)?);
         let listeners = [intake, public].into_iter().map(|bound| tokio::spawn(bound.serve(appliance.clone(), draining.clone())));
-        let listeners = listeners.chain(control::serve(folder, appliance.clone(), draining.clone())).collect();
+        let listeners = listeners.chain(control::serve(folder.clone(), appliance.clone(), draining.clone()));
+        let listeners = listeners.chain(collect::start(&appliance, &roots, &draining));
+        let interval = Duration::from_secs(config.timestamp_interval_s);
+        let listeners = listeners.chain(stamp::start(&appliance, sources, &roots, interval, &draining)).collect();
         Ok(Self { addresses: Addresses { intake: intake_address, public: public_address }, appliance, drain, listeners })
     }
 

@@ -8,19 +8,21 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use exhibit_evidence::anchor::{AnchorPolicy, WitnessPolicy};
 use exhibit_evidence::{Anchor, AnchorError, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body, body::Predecessor};
 use exhibit_ledger::{HeadSeal, Ledger, LedgerError, Options, SealedFile};
 use exhibit_pki::{
-    AwsLc, Certificate, CertificateError, Identity, KeyPurpose, PathError, Role, Signer, SignerError, SoftwareSigner, Subject, Timestamp,
-    build_request_pem, validate_path,
+    AwsLc, Certificate, CertificateError, ChainCertificate, Identity, KeyPurpose, PathError, Role, Signer, SignerError, SoftwareSigner,
+    Subject, Timestamp, build_request_pem, validate_path,
 };
 use exhibit_tlog::{CheckpointError, EMPTY_ROOT, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteError, NoteSigner};
 use zeroize::Zeroizing;
 
 use crate::chronicle::own_candidate;
-use crate::config::{Config, ConfigError, SAMPLE};
+use crate::config::{Config, ConfigError, SAMPLE, TimestampAuthorityConfig};
 use crate::tpm_seal::TpmSeal;
 use crate::vault::{LocalVault, Object, Vault, VaultError};
+use crate::witnessing::{Witnessing, stamp::TimestampSource};
 
 const KEY: &str = "appliance.key";
 const REQUEST: &str = "appliance.csr";
@@ -37,6 +39,8 @@ pub const LEDGER: &str = "ledger";
 pub const VAULT: &str = "vault";
 /// The certificates above the appliance's, which a successor shares.
 pub const SIGNERS_FILES: [&str; 2] = [CHAIN, ROOT];
+/// The newest checkpoint that satisfies the witness policy.
+const WITNESSED: &str = "witnessed";
 /// What is no secret, and needed to go on.
 pub const PUBLIC_FILES: [&str; 6] = [ANCHOR, CERTIFICATE, CHAIN, ROOT, REQUEST, CONFIG];
 /// A P-384 scalar is above n, or 0, with a chance of 2^-190: a second failure is not chance.
@@ -90,6 +94,14 @@ pub enum SetupError {
     /// The anchor.
     #[error("{ANCHOR}: {0}")]
     Anchor(#[from] AnchorError),
+    /// The witness policy.
+    #[error("{path}: it {reason}")]
+    WitnessPolicy {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The identity is not that of an appliance.
     #[error("{0} is not the identity of an appliance (spiffe://<domain>/appliance/<id>)")]
     NotAnAppliance(Identity),
@@ -102,6 +114,14 @@ pub enum SetupError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The certificate of a timestamping authority.
+    #[error("{path}: {reason}")]
+    TimestampAuthority {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Neither a backup nor a mirror.
     #[error("{0} is neither a backup (with ledger/) nor a mirror (with tile/)")]
     NoSource(PathBuf),
@@ -210,13 +230,20 @@ impl Folder {
         let signers = self.note_signers(new.origin)?;
         let verifier =
             LogVerifier { origin: new.origin.to_owned(), keys: signers.iter().map(|signer| signer.verifier_key().clone()).collect() };
-        let genesis = genesis(&credentials, &verifier, new)?;
+        let config = self.config()?;
+        let witnesses = self.witness_policy(&config, &verifier)?;
+        let genesis = genesis(&credentials, &verifier, new, witnesses.as_ref().map_or("", WitnessPolicy::text))?;
         let vault = self.vault()?;
         let der = credentials.certificate.der();
         vault.put(Object::Attachment(Hash(*credentials.certificate.fingerprint())), der)?;
-        let ledger = Ledger::open(&self.ledger_path(), self.options(new.origin, &self.config()?)?)?;
+        let ledger = Ledger::open(&self.ledger_path(), self.options(new.origin, &config)?)?;
         let admission = ledger.append(own_candidate(&genesis, None, Some(&credentials.certificate), Vec::new()))?;
-        let anchor = Anchor { log: admission.place.leaf, verifier, roots: credentials.roots, policy: Default::default() };
+        let anchor = Anchor {
+            log: admission.place.leaf,
+            verifier,
+            roots: credentials.roots,
+            policy: AnchorPolicy { witnesses, ..AnchorPolicy::default() },
+        };
         self.write_new(ANCHOR, anchor.to_json().as_bytes())?;
         Ok(anchor)
     }
@@ -256,6 +283,36 @@ impl Folder {
         }
         validate_path(&certificate, &chain, &roots, now, &AwsLc)?;
         Ok(Credentials { certificate, chain, roots, key_pem })
+    }
+
+    /// The witness policy that is configured.
+    pub fn witness_policy(&self, config: &Config, log: &LogVerifier) -> Result<Option<WitnessPolicy>, SetupError> {
+        let Some(name) = &config.witness_policy else { return Ok(None) };
+        let path = self.path.join(name);
+        let text = fs::read_to_string(&path).map_err(|source| SetupError::File { path: path.clone(), source })?;
+        WitnessPolicy::parse(&text, log).map(Some).map_err(|reason| SetupError::WitnessPolicy { path, reason })
+    }
+
+    /// The witnessing of a log, going on from what was collected before.
+    pub fn witnessing(&self, config: &Config, log: &LogVerifier, ledger: &Ledger) -> Result<Witnessing, SetupError> {
+        let policy = self.witness_policy(config, log)?.map(|witnesses| witnesses.policy().clone());
+        Ok(Witnessing::open(policy, log.clone(), ledger, self.path.join(WITNESSED)))
+    }
+
+    /// The timestamping authorities that are configured.
+    pub fn timestamp_sources(&self, config: &Config) -> Result<Vec<TimestampSource>, SetupError> {
+        let source = |authority: &TimestampAuthorityConfig| {
+            let name = authority.certificate.to_string_lossy().into_owned();
+            let wrong = |reason: String| SetupError::TimestampAuthority { path: self.path.join(&name), reason };
+            let certificate = ChainCertificate::from_pem(&self.read_text(&name)?).map_err(|error| wrong(error.to_string()))?;
+            Ok(TimestampSource { url: authority.url.clone(), certificate })
+        };
+        config.timestamp_authorities.iter().map(source).collect()
+    }
+
+    /// The certificates that servers of others must lead to.
+    pub fn server_roots(&self, config: &Config) -> PathBuf {
+        self.path.join(&config.server_roots)
     }
 
     /// The vault.
@@ -346,7 +403,12 @@ impl Folder {
     }
 }
 
-fn genesis(credentials: &Credentials, verifier: &LogVerifier, new: &NewLog<'_>) -> Result<SignedStatement, SetupError> {
+fn genesis(
+    credentials: &Credentials,
+    verifier: &LogVerifier,
+    new: &NewLog<'_>,
+    witness_policy: &str,
+) -> Result<SignedStatement, SetupError> {
     let certificate = &credentials.certificate;
     let subject = &certificate.identity().expect("credentials are those of an appliance").subject;
     let stream = StreamName::parse(&format!("{subject}/log/{}", new.now.compact()));
@@ -361,7 +423,7 @@ fn genesis(credentials: &Credentials, verifier: &LogVerifier, new: &NewLog<'_>) 
             origin: verifier.origin.clone(),
             keys: verifier.keys.iter().map(ToString::to_string).collect(),
             roots: credentials.roots.iter().map(|root| *root.fingerprint()).collect(),
-            witness_policy: String::new(),
+            witness_policy: witness_policy.to_owned(),
             predecessor: new.predecessor.clone(),
             attachments: vec![AttachmentRef::of("certificate", certificate.der(), false)],
         }),

@@ -29,6 +29,7 @@ impl Report {
             AgentEvent::Acknowledged { stream, seq, index, unsent } => {
                 tracing::info!("{stream} {seq}: on the ledger as entry {index}, receipt verified; {unsent} to be sent");
             }
+            AgentEvent::Witnessed { stream, seq } => tracing::info!("{stream} {seq}: witnesses have seen it, final receipt verified"),
             AgentEvent::UploadDelayed(Delay { reason, retry_in_ms }) => {
                 tracing::warn!("recording goes on, sending waits: {reason}; again in {retry_in_ms} ms");
             }
@@ -99,6 +100,7 @@ fn to_json(event: &AgentEvent) -> Value {
         AgentEvent::Sealed { stream, seq, bytes, start, duration_ms } => json!({
             "event": "sealed", "stream": stream.to_string(), "seq": seq, "bytes": bytes, "start": start.to_string(), "duration_ms": duration_ms,
         }),
+        AgentEvent::Witnessed { stream, seq } => json!({"event": "witnessed", "stream": stream.to_string(), "seq": seq}),
         AgentEvent::Acknowledged { stream, seq, index, unsent } => {
             json!({"event": "acknowledged", "stream": stream.to_string(), "seq": seq, "index": index, "unsent": unsent})
         }

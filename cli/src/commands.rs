@@ -8,4 +8,5 @@ pub mod pin;
 pub mod recipients;
 pub mod share;
 pub mod streams;
+pub mod time_evidence;
 pub mod verify;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use base64ct::{Base64, Encoding};
 use exhibit_evidence::{Anchor, AttachmentRef, Head, SignedStatement, exchange};
-use exhibit_tlog::{Checkpoint, Hash, LogProof, prove_consistency, verify_consistency};
+use exhibit_tlog::{Checkpoint, Hash, LogProof, LogVerifier, Policy, WitnessError, prove_consistency, verify_consistency};
+use hyper::StatusCode;
 
 use crate::{
     ClientIdentity,
@@ -17,8 +18,8 @@ use crate::{
 
 /// 64 entries of 64 KiB with their receipts, in base64.
 const JSON_BYTES_MAX: u64 = 16 << 20;
-/// A signed note.
-const CHECKPOINT_BYTES_MAX: u64 = 64 * 1024;
+/// A signed note: a log's lines and those of many witnesses.
+const CHECKPOINT_BYTES_MAX: u64 = exhibit_tlog::note::NOTE_SIZE_BYTES_MAX as u64;
 /// A problem document says a few sentences.
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 /// All attachments of a statement together: their length is written in 32 bits, and none has more than 16 MiB.
@@ -35,6 +36,8 @@ pub struct Receipt {
     pub proof: String,
     /// Its checkpoint, verified.
     pub checkpoint: Checkpoint,
+    /// True if enough witnesses have cosigned the checkpoint: by the anchor's policy, or where it has none by the appliance's word.
+    pub is_final: bool,
 }
 
 /// Why a call failed, by what a caller does about it.
@@ -94,9 +97,10 @@ impl Appliance {
         let path = format!("/v1/streams/{}/{}", statement.stream.as_str(), statement.seq);
         let prefix = exchange::intake_prefix(signed.der(), attachments).into();
         let question = Question::Put { path: &path, prefix, payload: payload.map(|path| (path, length)) };
-        let answer = accepted(self.connection.ask(&question, JSON_BYTES_MAX).await?)?;
-        let admitted: exchange::Admitted = from_json(&answer)?;
-        self.verify_admitted(signed, &admitted)
+        let answer = self.connection.ask(&question, JSON_BYTES_MAX).await?;
+        let is_final = answer.status != StatusCode::ACCEPTED;
+        let admitted: exchange::Admitted = from_json(&accepted(answer)?)?;
+        self.verify_admitted(signed, &admitted, is_final)
     }
 
     /// Fetches and verifies a head: the newest checkpoint, consistent with `observed`.
@@ -113,6 +117,22 @@ impl Appliance {
             self.extends(observed, &Head { size: checkpoint.size, root: checkpoint.root }).await?;
         }
         Ok((note, checkpoint))
+    }
+
+    /// The newest checkpoint that the log's witnesses have cosigned, as the anchor's policy demands or, without one, as the appliance's does.
+    /// `None` where there is none.
+    pub async fn witnessed_checkpoint(&mut self) -> Result<Option<(String, Checkpoint)>, ClientError> {
+        let bytes = match self.get_bytes("/log/witnessed", CHECKPOINT_BYTES_MAX).await {
+            Err(ClientError::Refused(problem)) if problem.status == 404 => return Ok(None),
+            bytes => bytes?,
+        };
+        let note = String::from_utf8(bytes).map_err(|_| untrustworthy("the checkpoint is not text"))?;
+        let checkpoint = self.anchor.verifier.verify(&note).map_err(untrustworthy)?;
+        let is_enough = match &self.anchor.policy.witnesses {
+            Some(witnesses) => is_witnessed(witnesses.policy(), &self.anchor.verifier, &note)?,
+            None => true,
+        };
+        Ok(is_enough.then_some((note, checkpoint)))
     }
 
     /// Proves from the log's tiles that the tree `newer` extends the tree `older`. Both must have been verified before.
@@ -186,12 +206,12 @@ impl Appliance {
         Ok((signed, receipt))
     }
 
-    fn verify_admitted(&self, signed: &SignedStatement, admitted: &exchange::Admitted) -> Result<Receipt, ClientError> {
+    fn verify_admitted(&self, signed: &SignedStatement, admitted: &exchange::Admitted, is_final: bool) -> Result<Receipt, ClientError> {
         let leaf = signed.leaf_hash();
         if admitted.leaf != leaf.to_string() {
             return Err(untrustworthy("the receipt is for another entry than was sent"));
         }
-        let receipt = verify_receipt(&self.anchor, &leaf, admitted.index, &admitted.receipt)?;
+        let receipt = verify_receipt(&self.anchor, &leaf, admitted.index, &admitted.receipt, is_final)?;
         let observed = &signed.statement().observed;
         let path = admitted.consistency.iter().map(|hash| Hash::from_base64(hash)).collect::<Option<Vec<_>>>();
         let path = path.ok_or_else(|| ClientError::Protocol("the consistency proof is not made of hashes".into()))?;
@@ -205,17 +225,30 @@ impl Appliance {
 pub fn open_record(anchor: &Anchor, record: &exchange::EntryRecord) -> Result<(SignedStatement, Receipt), ClientError> {
     let der = Base64::decode_vec(&record.entry).map_err(|_| ClientError::Protocol("an entry is not base64".into()))?;
     let signed = SignedStatement::parse(&der).map_err(untrustworthy)?;
-    let receipt = verify_receipt(anchor, &signed.leaf_hash(), record.index, &record.receipt)?;
+    let receipt = verify_receipt(anchor, &signed.leaf_hash(), record.index, &record.receipt, record.is_final)?;
     Ok((signed, receipt))
 }
 
-fn verify_receipt(anchor: &Anchor, leaf: &Hash, index: u64, text: &str) -> Result<Receipt, ClientError> {
+fn verify_receipt(anchor: &Anchor, leaf: &Hash, index: u64, text: &str, told_final: bool) -> Result<Receipt, ClientError> {
     let proof = LogProof::parse(text).map_err(untrustworthy)?;
     if proof.index != index {
         return Err(untrustworthy(format!("the answer says index {index}, its receipt says {}", proof.index)));
     }
     let checkpoint = proof.verify(leaf, &anchor.verifier).map_err(untrustworthy)?;
-    Ok(Receipt { index, proof: text.to_owned(), checkpoint })
+    let is_final = match &anchor.policy.witnesses {
+        Some(witnesses) => is_witnessed(witnesses.policy(), &anchor.verifier, &proof.checkpoint)?,
+        None => told_final,
+    };
+    Ok(Receipt { index, proof: text.to_owned(), checkpoint, is_final })
+}
+
+/// Whether enough witnesses have cosigned. A line in a witness's name that is not its signature is a finding.
+fn is_witnessed(policy: &Policy, log: &LogVerifier, note: &str) -> Result<bool, ClientError> {
+    match policy.verify_of(log, note) {
+        Ok(_) => Ok(true),
+        Err(WitnessError::Quorum(_)) => Ok(false),
+        Err(error) => Err(untrustworthy(error)),
+    }
 }
 
 fn check_attachments(named: &[AttachmentRef], given: &[&[u8]]) -> Result<(), ClientError> {

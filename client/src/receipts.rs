@@ -2,7 +2,7 @@
 //!
 //! It trusts no tile: each receipt is verified before it is given.
 
-use exhibit_tlog::{Checkpoint, Hash, LogProof, prove_inclusion, verify_inclusion};
+use exhibit_tlog::{Checkpoint, Hash, LogProof, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion};
 
 use crate::tiles::TileCache;
 use crate::{Appliance, ClientError};
@@ -18,8 +18,35 @@ impl Receipts {
     /// Under the newest checkpoint.
     pub async fn newest(appliance: &mut Appliance) -> Result<Self, ClientError> {
         let (note, head) = appliance.signed_checkpoint(None).await?;
+        Ok(Self::under(note, head))
+    }
+
+    /// Under the newest checkpoint that witnesses have cosigned, if it covers the entry at `index`.
+    pub async fn witnessed(appliance: &mut Appliance, index: u64) -> Result<Option<Self>, ClientError> {
+        let witnessed = appliance.witnessed_checkpoint().await?.filter(|(_, head)| index < head.size);
+        Ok(witnessed.map(|(note, head)| Self::under(note, head)))
+    }
+
+    fn under(note: String, head: Checkpoint) -> Self {
         let tiles = TileCache::new(head.size);
-        Ok(Self { note, head, tiles })
+        Self { note, head, tiles }
+    }
+
+    /// Its head.
+    pub fn head(&self) -> &Checkpoint {
+        &self.head
+    }
+
+    /// The proof that the tree of `size` entries with `root` is what this checkpoint's tree begins with.
+    pub async fn extends(&mut self, appliance: &mut Appliance, size: u64, root: &Hash) -> Result<Vec<Hash>, ClientError> {
+        let head = self.head.clone();
+        if size > head.size {
+            return Err(ClientError::Untrustworthy(format!("a head of {size} entries was observed, and there are {}", head.size)));
+        }
+        let path = appliance.prove(&mut self.tiles, |tiles| prove_consistency(tiles, size, head.size)).await?;
+        verify_consistency(size, root, head.size, &head.root, &path)
+            .map_err(|error| ClientError::Untrustworthy(format!("the log does not extend the head of {size} entries: {error}")))?;
+        Ok(path)
     }
 
     /// The signed note that all of them stand under.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The answer to an admitted statement (201 new, 200 the same as before).
+/// The answer to an admitted statement (201 new, 200 the same as before, 202 durable and waiting for witnesses).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Admitted {
     /// Index of the entry.
@@ -23,8 +23,11 @@ pub struct EntryRecord {
     pub index: u64,
     /// The signed statement, base64 (standard, padded).
     pub entry: String,
-    /// `tlog-proof` under the newest checkpoint.
+    /// `tlog-proof` under the newest checkpoint that the log's witnesses have cosigned, where it covers the entry; else under the newest.
     pub receipt: String,
+    /// True if the receipt does not wait for witnesses (any more).
+    #[serde(default, rename = "final")]
+    pub is_final: bool,
 }
 
 /// Several entries.

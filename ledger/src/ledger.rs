@@ -223,6 +223,15 @@ impl Ledger {
         Ok(Some(proof.to_text()))
     }
 
+    /// The inclusion path of the entry at `index` in the first `size` entries; `None` where there is no such entry, or beyond the newest
+    /// checkpoint.
+    pub fn inclusion(&self, index: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
+        if index >= size || size > self.readable_size()? {
+            return Ok(None);
+        }
+        prove_inclusion(&TileReader::new(&self.shared.store), index, size).map(Some)
+    }
+
     /// Root of the first `size` entries; `None` beyond the newest checkpoint.
     pub fn root_at(&self, size: u64) -> Result<Option<Hash>, LedgerError> {
         if size > self.readable_size()? {

@@ -63,7 +63,7 @@ fn demand(route: &Route) -> Demand<'_> {
         Route::Grants { .. } => Demand::Roles(&[Custodian, Investigator]),
         Route::Payload { .. } => Demand::Roles(&[Custodian, Investigator]),
         Route::Bundle(_) => Demand::Roles(&[Auditor, Custodian]),
-        Route::Checkpoint | Route::Tile(_) | Route::Version | Route::Health => Demand::Anyone,
+        Route::Checkpoint | Route::Witnessed | Route::Witnesses | Route::Tile(_) | Route::Version | Route::Health => Demand::Anyone,
     }
 }
 
@@ -125,6 +125,8 @@ pub fn may_read_attachment(caller: &Caller<'_>, row: &AttachmentRow) -> bool {
         ("grant/v1", "terms" | "wraps") => is_issuer || row.grantee.as_ref() == Some(&subject),
         ("fetch/v1" | "export/v1", "purpose") => is_issuer || caller.has_one_of(&[Auditor]),
         ("contradiction/v1", "first" | "second") => caller.has_one_of(&[Auditor]),
+        // They stand in bundles, and tell of the log as a whole.
+        ("timestamp/v1", _) => caller.has_one_of(&[Auditor, Custodian, Investigator]),
         _ => false,
     }
 }
@@ -177,6 +179,8 @@ mod tests {
             ("grants", Route::Grants { after: None }, "ki"),
             ("payload", Route::Payload { stream: camera, seq: 0, fetch: hash }, "ki"),
             ("checkpoint", Route::Checkpoint, "cokiadpy"),
+            ("witnessed checkpoint", Route::Witnessed, "cokiadpy"),
+            ("witnesses", Route::Witnesses, "cokiadpy"),
             ("tile", Route::Tile(tile), "cokiadpy"),
             ("bundle", Route::Bundle(BundleId { index: 0, width: 1 }), "ka"),
             ("version", Route::Version, "cokiadpy"),
@@ -245,6 +249,8 @@ mod tests {
             (row("fetch/v1", "purpose"), "ka"),
             (row("export/v1", "purpose"), "ka"),
             (row("contradiction/v1", "first"), "a"),
+            (row("timestamp/v1", "checkpoint"), "kia"),
+            (row("timestamp/v1", "token-0"), "kia"),
             (row("segment/v1", "anything"), ""),
         ];
         for (row, allowed) in cases {

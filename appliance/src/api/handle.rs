@@ -67,7 +67,12 @@ async fn serve(appliance: Arc<Appliance>, peer: Arc<Peer>, route: Route, request
         Route::Put { stream, seq } => {
             let length = announced_length(request.headers())?;
             let answered = ingest::put(appliance, peer, (stream, seq), request.into_body(), length).await?;
-            let status = if answered.new { StatusCode::CREATED } else { StatusCode::OK };
+            let status = match (answered.is_final, answered.new) {
+                (true, true) => StatusCode::CREATED,
+                (true, false) => StatusCode::OK,
+                // Durable, and the final receipt is to be collected.
+                (false, _) => StatusCode::ACCEPTED,
+            };
             Ok(answer::json(status, &answered.admitted))
         }
         route => read(appliance, Some(peer), route, request.headers().clone()).await,
@@ -96,7 +101,7 @@ async fn read(appliance: Arc<Appliance>, peer: Option<Arc<Peer>>, route: Route, 
 }
 
 fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, headers: &HeaderMap) -> Result<Answer, Refusal> {
-    let query = Query { ledger: &appliance.ledger, registry: &appliance.registry };
+    let query = Query { ledger: &appliance.ledger, registry: &appliance.registry, witnessing: &appliance.witnessing };
     let subject = peer.and_then(|peer| peer.certificate.identity()).map(|identity| &identity.subject);
     match route {
         Route::Streams { prefix, after } => Ok(answer::json(StatusCode::OK, &query.streams(prefix, after.as_deref())?)),
@@ -123,9 +128,14 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, head
             Ok(answer::json(StatusCode::OK, &grants))
         }
         Route::Checkpoint => {
-            let (note, _) = appliance.ledger.checkpoint().ok_or_else(Refusal::not_found)?;
-            Ok(log_resource::answer(log_resource::Kind::Checkpoint, note.as_bytes().to_vec(), headers))
+            let note = appliance.witnessing.newest(&appliance.ledger).ok_or_else(Refusal::not_found)?;
+            Ok(log_resource::answer(log_resource::Kind::Checkpoint, note.into_bytes(), headers))
         }
+        Route::Witnessed => {
+            let witnessed = appliance.witnessing.witnessed().ok_or_else(Refusal::not_found)?;
+            Ok(log_resource::answer(log_resource::Kind::Checkpoint, witnessed.note.as_bytes().to_vec(), headers))
+        }
+        Route::Witnesses => Ok(answer::json(StatusCode::OK, &appliance.witnessing.status(&appliance.ledger))),
         Route::Tile(tile) => {
             let hashes = appliance.ledger.tile(*tile).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
             Ok(log_resource::answer(log_resource::Kind::Tile, hashes, headers))

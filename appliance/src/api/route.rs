@@ -86,6 +86,10 @@ pub enum Route {
     },
     /// `GET /log/checkpoint`
     Checkpoint,
+    /// `GET /log/witnessed`
+    Witnessed,
+    /// `GET /v1/witnesses`
+    Witnesses,
     /// `GET /log/tile/{level}/…`
     Tile(TileId),
     /// `GET /log/tile/entries/…`
@@ -116,7 +120,7 @@ impl Route {
 
     /// What anyone may have, without a certificate: it tells sizes and hashes, and nothing else.
     pub fn is_public(&self) -> bool {
-        matches!(self, Self::Checkpoint | Self::Tile(_) | Self::Health)
+        matches!(self, Self::Checkpoint | Self::Witnessed | Self::Tile(_) | Self::Health)
     }
 
     /// What tells entries, and is public where the operator has said so.
@@ -135,6 +139,8 @@ impl Route {
             "/healthz" => return Ok(Self::Health),
             "/v1/version" => return Ok(Self::Version),
             "/log/checkpoint" => return Ok(Self::Checkpoint),
+            "/log/witnessed" => return Ok(Self::Witnessed),
+            "/v1/witnesses" => return Ok(Self::Witnesses),
             "/v1/streams" => {
                 return Ok(Self::Streams { prefix: query.required("prefix")?, after: query.take("after") });
             }

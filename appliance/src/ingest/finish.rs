@@ -48,7 +48,8 @@ impl Complete {
         let admission = appliance.ledger.append(candidate).map_err(|error| refuse(appliance, &self.verified, error))?;
         let Admission { place, new, .. } = admission;
         tracing::info!(index = place.index, stream = %statement.stream, seq = statement.seq, kind = statement.type_name(), new, "admitted");
-        Ok(Answered { admitted: admitted(appliance, &place, statement)?, new })
+        let (admitted, is_final) = admitted(appliance, &place, statement)?;
+        Ok(Answered { admitted, new, is_final })
     }
 }
 
@@ -106,17 +107,13 @@ fn refuse(appliance: &Appliance, verified: &VerifiedStatement, error: LedgerErro
     }
 }
 
-/// Receipt of the entry at `place`, and the consistency proof from what `statement` observed.
-pub fn admitted(appliance: &Appliance, place: &EntryPlace, statement: &Statement) -> Result<Admitted, RegistryError> {
-    let receipt = appliance.ledger.receipt(place.index)?.ok_or(RegistryError::Entry)?;
+/// Receipt of the entry at `place`, the consistency proof from what `statement` observed, and whether that is final.
+pub fn admitted(appliance: &Appliance, place: &EntryPlace, statement: &Statement) -> Result<(Admitted, bool), RegistryError> {
+    let (receipt, is_final) = appliance.witnessing.receipt(&appliance.ledger, place.index)?.ok_or(RegistryError::Entry)?;
     // The log may grow at any moment: the proof goes to the very checkpoint that is in the receipt.
     let proof = LogProof::parse(&receipt).map_err(|_| RegistryError::Entry)?;
     let checkpoint = Checkpoint::parse_unverified(&proof.checkpoint).map_err(|_| RegistryError::Entry)?;
     let consistency = appliance.ledger.consistency(statement.observed.size, checkpoint.size)?.ok_or(RegistryError::Entry)?;
-    Ok(Admitted {
-        index: place.index,
-        leaf: place.leaf.to_string(),
-        receipt,
-        consistency: consistency.iter().map(|hash| hash.to_base64()).collect(),
-    })
+    let consistency = consistency.iter().map(|hash| hash.to_base64()).collect();
+    Ok((Admitted { index: place.index, leaf: place.leaf.to_string(), receipt, consistency }, is_final))
 }

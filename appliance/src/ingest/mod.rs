@@ -38,6 +38,8 @@ pub struct Answered {
     pub admitted: Admitted,
     /// False if it was there before.
     pub new: bool,
+    /// False while the receipt waits for witnesses.
+    pub is_final: bool,
 }
 
 /// Takes one statement with its attachments and its payload.
@@ -59,10 +61,10 @@ pub async fn put(
     let judged = judge_blocking(appliance.clone(), peer, place, entry).await?;
     let verified = match judged {
         Judged::Admit(verified) => verified,
-        Judged::Same(admitted) => {
+        Judged::Same((admitted, is_final)) => {
             // Answered at once; what is still on its way is read beside, so that the connection can go on.
             tokio::spawn(body.drain());
-            return Ok(Answered { admitted, new: false });
+            return Ok(Answered { admitted, new: false, is_final });
         }
     };
     check_lengths(verified.statement(), &mut body).await?;
@@ -75,7 +77,7 @@ pub async fn put(
 
 enum Judged {
     Admit(Box<VerifiedStatement>),
-    Same(Admitted),
+    Same((Admitted, bool)),
 }
 
 /// The judge reads the ledger and verifies signatures, which is nothing for the threads that serve sockets.

@@ -194,8 +194,18 @@ impl World {
     }
 
     /// The same, with more lines in the configuration.
-    pub async fn restart_with(mut self, more: &str) -> Self {
+    pub async fn restart_with(self, more: &str) -> Self {
+        self.restarted(more, |_| {}).await
+    }
+
+    /// The same, with a change to the files in between.
+    pub async fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
+        self.restarted("", change).await
+    }
+
+    async fn restarted(mut self, more: &str, change: impl FnOnce(&Path)) -> Self {
         self.running.stop(std::time::Duration::from_secs(5)).await;
+        change(self.folder.path());
         self.running = start(self.folder.path(), &self.ahead_ms, &self.fatal, more).await;
         self
     }
@@ -239,6 +249,8 @@ impl World {
 }
 
 pub async fn start(folder: &Path, ahead_ms: &Arc<AtomicU64>, fatal: &Arc<Mutex<Vec<String>>>, more: &str) -> Running {
+    // A test may put more into the configuration for good.
+    let more = format!("{more}{}", std::fs::read_to_string(folder.join("more.toml")).unwrap_or_default());
     let config = Config::parse(&format!("intake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n{more}")).unwrap();
     let ahead_ms = ahead_ms.clone();
     let clock = Arc::new(move || Timestamp::from_unix_ms(now().unix_ms() + ahead_ms.load(Ordering::Relaxed)).unwrap());
@@ -319,6 +331,7 @@ impl Clone for Party {
 }
 
 /// The chain of one issuer.
+#[derive(Clone)]
 pub struct Writer {
     pub party: Party,
     pub stream: StreamName,

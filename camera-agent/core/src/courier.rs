@@ -17,9 +17,12 @@ use crate::{
     obtain::{Obtain, ObtainError},
     recipients::Obeyed,
     recorder::{Orders, Shared, Spooled},
-    spool::{SpoolError, SpooledStatement},
+    spool::{ItemState, SpoolError, SpooledStatement},
     upload::{Action, Consequence, Outcome, UploadPlan, outcome_of_refusal},
 };
+
+/// Witnesses cosign within a second.
+const WITNESSES_WAIT_MS: u64 = 5_000;
 
 pub(crate) struct Courier {
     shared: Arc<Shared>,
@@ -46,6 +49,9 @@ impl Courier {
         let mut plan = UploadPlan::new();
         for (stream, seq) in shared.spool().unsent() {
             plan.spooled(stream, seq);
+        }
+        for (stream, seq) in shared.spool().durable() {
+            plan.durable(stream, seq);
         }
         let recipients_due_ms = shared.clock.monotonic_ms().saturating_add(shared.config.limits.recipients_interval_ms);
         Self {
@@ -77,6 +83,9 @@ impl Courier {
             if drain_ms == Some(0) {
                 break;
             }
+            if self.waits_for_witnesses_only(now_ms) {
+                break;
+            }
             match self.plan.next(now_ms) {
                 Action::Rest if self.ended_ms.is_some() => break,
                 Action::Rest => self.wait(self.recipients_due_ms.saturating_sub(now_ms)).await,
@@ -101,6 +110,11 @@ impl Courier {
     /// How long uploading may go on after the end of recording.
     fn drain_ms(&self, now_ms: u64) -> Option<u64> {
         self.ended_ms.map(|ended_ms| ended_ms.saturating_add(self.shared.config.limits.drain_ms_max).saturating_sub(now_ms))
+    }
+
+    /// After the end of recording witnesses are not waited for long: the next start collects what is left.
+    fn waits_for_witnesses_only(&self, now_ms: u64) -> bool {
+        self.plan.unsent() == 0 && self.ended_ms.is_some_and(|ended_ms| now_ms >= ended_ms.saturating_add(WITNESSES_WAIT_MS))
     }
 
     fn take_spooled(&mut self) {
@@ -224,19 +238,30 @@ impl Courier {
             }
         }
         let (stream, seq, shared) = (statement.stream.clone(), statement.seq, Arc::clone(&self.shared));
-        let index = receipt.index;
+        let Receipt { index, is_final, .. } = receipt;
+        let was_durable = self.shared.spool().state_of(&stream, seq) == Some(ItemState::Durable);
         on_disk(move || -> Result<(), AgentError> {
-            shared.spool().acknowledge(&stream, seq, &receipt.proof)?;
+            match (is_final, was_durable) {
+                (true, _) => shared.spool().acknowledge(&stream, seq, &receipt.proof)?,
+                (false, false) => shared.spool().keep_durable(&stream, seq, &receipt.proof)?,
+                // One receipt that is not final is as good as another.
+                (false, true) => {}
+            }
             if head.size > observed.size {
                 shared.state().advance(head)?;
             }
             Ok(())
         })
         .await??;
-        self.summary.acknowledged += 1;
-        let unsent = self.plan.unsent().saturating_sub(1);
-        self.shared.tell(AgentEvent::Acknowledged { stream: statement.stream.clone(), seq: statement.seq, index, unsent });
-        Ok(Outcome::Receipt)
+        let (stream, seq) = (statement.stream.clone(), statement.seq);
+        if !was_durable {
+            self.summary.acknowledged += 1;
+            let unsent = self.plan.unsent().saturating_sub(1);
+            self.shared.tell(AgentEvent::Acknowledged { stream, seq, index, unsent });
+        } else if is_final {
+            self.shared.tell(AgentEvent::Witnessed { stream, seq });
+        }
+        Ok(if is_final { Outcome::Receipt } else { Outcome::Durable })
     }
 
     async fn watch_recipients(&mut self) -> Result<(), AgentError> {
@@ -320,7 +345,7 @@ fn outcome_of(error: ClientError) -> Outcome {
 
 fn damaged_unless_receipt(outcome: Outcome, reason: String) -> Outcome {
     match outcome {
-        Outcome::Receipt | Outcome::Later(_) | Outcome::Untrustworthy(_) => outcome,
+        Outcome::Receipt | Outcome::Durable | Outcome::Later(_) | Outcome::Untrustworthy(_) => outcome,
         Outcome::Chain { .. } | Outcome::Refused { .. } | Outcome::Damaged(_) => Outcome::Damaged(reason),
     }
 }

@@ -44,6 +44,13 @@ pub enum AgentEvent {
         /// How many statements are still to be sent.
         unsent: u64,
     },
+    /// Witnesses have seen the log with a statement that was acknowledged before: its final receipt is synced.
+    Witnessed {
+        /// Its stream.
+        stream: StreamName,
+        /// Its position.
+        seq: u64,
+    },
     /// Uploading waits; recording goes on.
     UploadDelayed(Delay),
     /// The spool is full of what could not be sent: segments are dropped until there is room, and a `gap` will say so.

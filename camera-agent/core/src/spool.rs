@@ -2,6 +2,8 @@
 //!
 //! It does not know what is in a payload, how it is sent, or when to send it.
 
+mod parts;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
@@ -14,6 +16,7 @@ use exhibit_tlog::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::storage::{self, Step};
+use parts::{Part, PartSet, part_of_file};
 
 /// An entry is below 64 KiB.
 const ENTRY_BYTES_MAX: u64 = 65_535;
@@ -21,17 +24,15 @@ const ENTRY_BYTES_MAX: u64 = 65_535;
 const ATTACHMENTS_BYTES_MAX: u64 = 64 << 20;
 /// The head file is one line.
 const HEAD_BYTES_MAX: u64 = 4096;
-/// Digits of seq in a file's name: a second each for three hundred years.
-const SEQ_DIGITS: usize = 10;
 
 /// How far a statement has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemState {
     /// Signed and synced; the ledger may or may not have it.
     Unsent,
-    /// Its receipt is synced, its ciphertext still here.
+    /// On the ledger, and a receipt is synced; witnesses have not seen it yet. Its ciphertext is here, unless there was no room.
     Durable,
-    /// Its receipt is synced, and its ciphertext has been let go.
+    /// Its final receipt is synced, and its ciphertext has been let go.
     Final,
 }
 
@@ -88,6 +89,8 @@ pub struct Spool {
     kept_items_max: usize,
     streams: BTreeMap<StreamName, BTreeMap<u64, Item>>,
     payload_bytes: u64,
+    /// Those of them that are durable: they are let go where there is no room for others.
+    durable_bytes: u64,
     head: HeadFile,
     newest: Option<StreamPosition>,
     findings: Vec<String>,
@@ -117,41 +120,6 @@ struct Position {
     leaf: String,
 }
 
-/// The files of a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Entry,
-    Attachments,
-    Payload,
-    Receipt,
-}
-
-impl Part {
-    const ALL: [Self; 4] = [Self::Entry, Self::Attachments, Self::Payload, Self::Receipt];
-
-    fn extension(self) -> &'static str {
-        match self {
-            Self::Entry => "entry",
-            Self::Attachments => "attachments",
-            Self::Payload => "payload",
-            Self::Receipt => "receipt",
-        }
-    }
-}
-
-/// Which files of a statement are there: a bit each, since a week of video has a million files.
-#[derive(Clone, Copy, Debug, Default)]
-struct PartSet(u8);
-
-impl PartSet {
-    fn insert(&mut self, part: Part) {
-        self.0 |= 1 << part as u8;
-    }
-    fn has(self, part: Part) -> bool {
-        self.0 & (1 << part as u8) != 0
-    }
-}
-
 impl Spool {
     /// Opens it, and removes what a crash left incomplete: none of that was ever sent.
     pub fn open(folder: &Path, bytes_max: u64, kept_items_max: usize) -> Result<Self, SpoolError> {
@@ -166,6 +134,7 @@ impl Spool {
             kept_items_max,
             streams: BTreeMap::new(),
             payload_bytes: 0,
+            durable_bytes: 0,
             head,
             newest: None,
             findings: finding.into_iter().collect(),
@@ -203,10 +172,15 @@ impl Spool {
         if seq == 0 {
             self.begin_stream(stream)?;
         }
-        for step in self.append_steps(signed, attachments, payload) {
-            if let Err(error) = step.perform() {
-                return Err(self.give_up(stream, seq, &step, error));
+        self.make_room_for(payload_bytes, self.bytes_max)?;
+        if let Err(error) = self.write(signed, attachments, payload) {
+            // What the ledger has makes room on a full disk too.
+            if !matches!(error, SpoolError::Full) || self.durable_bytes == 0 {
+                return Err(error);
             }
+            let needed = payload_bytes.saturating_add(ENTRY_BYTES_MAX);
+            self.make_room_for(needed, self.payload_bytes)?;
+            self.write(signed, attachments, payload)?;
         }
         self.streams.entry(stream.clone()).or_default().insert(seq, Item { state: ItemState::Unsent, payload_bytes });
         self.payload_bytes += payload_bytes;
@@ -238,12 +212,38 @@ impl Spool {
         Ok(SpooledStatement { signed, attachments, payload: (length > 0).then_some(path) })
     }
 
-    /// Keeps the verified receipt of a statement, synced, and only then lets its ciphertext and attachments go.
-    pub fn acknowledge(&mut self, stream: &StreamName, seq: u64, receipt: &str) -> Result<(), SpoolError> {
-        let Some(item) = self.streams.get_mut(stream).and_then(|items| items.get_mut(&seq)) else {
+    /// Everything that is on the ledger and whose final receipt is to be collected.
+    pub fn durable(&self) -> impl Iterator<Item = (&StreamName, u64)> {
+        let items = self.streams.iter().flat_map(|(stream, items)| items.iter().map(move |(seq, item)| (stream, *seq, item)));
+        items.filter(|(_, _, item)| item.state == ItemState::Durable).map(|(stream, seq, _)| (stream, seq))
+    }
+
+    /// Keeps the verified receipt of a statement that waits for witnesses, synced. Its ciphertext stays.
+    pub fn keep_durable(&mut self, stream: &StreamName, seq: u64, receipt: &str) -> Result<(), SpoolError> {
+        if self.state_of(stream, seq) != Some(ItemState::Unsent) {
             return Err(SpoolError::NotNext { stream: stream.as_str().to_owned(), seq });
-        };
-        item.state = ItemState::Durable;
+        }
+        let path = self.path(stream, seq, Part::Durable);
+        match storage::replace(&path, receipt.as_bytes()) {
+            // The ledger has what is let go, and the receipt can be asked for again.
+            Err(error) if is_full(&error) => {
+                self.remove_payload(stream, seq)?;
+                storage::replace(&path, receipt.as_bytes()).map_err(at(&path))?;
+            }
+            other => other.map_err(at(&path))?,
+        }
+        if let Some(item) = self.streams.get_mut(stream).and_then(|items| items.get_mut(&seq)) {
+            item.state = ItemState::Durable;
+            self.durable_bytes += item.payload_bytes;
+        }
+        Ok(())
+    }
+
+    /// Keeps the verified final receipt of a statement, synced, and only then lets its ciphertext and attachments go.
+    pub fn acknowledge(&mut self, stream: &StreamName, seq: u64, receipt: &str) -> Result<(), SpoolError> {
+        if self.state_of(stream, seq).is_none() {
+            return Err(SpoolError::NotNext { stream: stream.as_str().to_owned(), seq });
+        }
         let path = self.path(stream, seq, Part::Receipt);
         match storage::replace(&path, receipt.as_bytes()) {
             // Without room for a receipt nothing would ever be let go. The receipt was verified, and can be asked for again.
@@ -277,9 +277,9 @@ impl Spool {
         self.streams.contains_key(stream) || self.head.newest.as_deref() == Some(stream.as_str())
     }
 
-    /// True if a payload of that length fits below the limit.
+    /// True if a payload of that length fits below the limit, once the ciphertext that the ledger has is let go.
     pub fn has_room_for(&self, bytes: u64) -> bool {
-        self.payload_bytes.saturating_add(bytes) <= self.bytes_max
+        (self.payload_bytes - self.durable_bytes).saturating_add(bytes) <= self.bytes_max
     }
 
     /// Bytes of ciphertext that wait.
@@ -323,6 +323,38 @@ impl Spool {
         steps
     }
 
+    fn write(&self, signed: &SignedStatement, attachments: &[&[u8]], payload: Option<&[u8]>) -> Result<(), SpoolError> {
+        for step in self.append_steps(signed, attachments, payload) {
+            let statement = signed.statement();
+            step.perform().map_err(|error| self.give_up(&statement.stream, statement.seq, &step, error))?;
+        }
+        Ok(())
+    }
+
+    /// Lets ciphertext go that the ledger has, oldest first, until so many bytes more are within the limit: there is no other room.
+    fn make_room_for(&mut self, bytes: u64, bytes_max: u64) -> Result<(), SpoolError> {
+        while self.payload_bytes.saturating_add(bytes) > bytes_max {
+            let mut items = self.streams.iter().flat_map(|(stream, items)| items.iter().map(move |(seq, item)| (stream, *seq, item)));
+            let oldest = items.find(|(_, _, item)| item.state == ItemState::Durable && item.payload_bytes > 0);
+            let Some((stream, seq)) = oldest.map(|(stream, seq, _)| (stream.clone(), seq)) else { break };
+            self.remove_payload(&stream, seq)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is sent beside a statement, and counts it no more.
+    fn remove_payload(&mut self, stream: &StreamName, seq: u64) -> Result<(), SpoolError> {
+        self.remove_parts(stream, seq, &[Part::Payload, Part::Attachments])?;
+        if let Some(item) = self.streams.get_mut(stream).and_then(|items| items.get_mut(&seq)) {
+            let bytes = std::mem::take(&mut item.payload_bytes);
+            self.payload_bytes -= bytes;
+            if item.state == ItemState::Durable {
+                self.durable_bytes -= bytes;
+            }
+        }
+        Ok(())
+    }
+
     /// A full disk is said to be full, and its remains are removed; anything else is the end of certainty.
     fn give_up(&self, stream: &StreamName, seq: u64, step: &Step, error: io::Error) -> SpoolError {
         if !(is_full(&error) && matches!(step, Step::Write(..))) {
@@ -364,6 +396,8 @@ impl Spool {
             items.remove(&last);
         }
         self.payload_bytes += items.values().map(|item| item.payload_bytes).sum::<u64>();
+        let durable = items.values().filter(|item| item.state == ItemState::Durable);
+        self.durable_bytes += durable.map(|item| item.payload_bytes).sum::<u64>();
         if !items.is_empty() {
             self.streams.insert(stream, items);
         }
@@ -376,14 +410,15 @@ impl Spool {
             return Ok(None);
         }
         if parts.has(Part::Receipt) {
-            if parts.has(Part::Payload) || parts.has(Part::Attachments) {
-                self.remove_parts(stream, seq, &[Part::Payload, Part::Attachments])?;
+            if parts.has(Part::Payload) || parts.has(Part::Attachments) || parts.has(Part::Durable) {
+                self.remove_parts(stream, seq, &[Part::Payload, Part::Attachments, Part::Durable])?;
             }
             return Ok(Some(Item { state: ItemState::Final, payload_bytes: 0 }));
         }
         let payload = parts.has(Part::Payload).then(|| self.path(stream, seq, Part::Payload));
         let payload_bytes = payload.map_or(Ok(None), |path| file_length(&path))?.unwrap_or(0);
-        Ok(Some(Item { state: ItemState::Unsent, payload_bytes }))
+        let state = if parts.has(Part::Durable) { ItemState::Durable } else { ItemState::Unsent };
+        Ok(Some(Item { state, payload_bytes }))
     }
 
     fn find_newest(&self) -> Result<Option<StreamPosition>, SpoolError> {
@@ -402,10 +437,10 @@ impl Spool {
     }
 
     fn let_go(&mut self, stream: &StreamName, seq: u64) -> Result<(), SpoolError> {
-        self.remove_parts(stream, seq, &[Part::Payload, Part::Attachments])?;
+        self.remove_payload(stream, seq)?;
+        self.remove_parts(stream, seq, &[Part::Durable])?;
         if let Some(item) = self.streams.get_mut(stream).and_then(|items| items.get_mut(&seq)) {
-            self.payload_bytes -= item.payload_bytes;
-            *item = Item { state: ItemState::Final, payload_bytes: 0 };
+            item.state = ItemState::Final;
         }
         Ok(())
     }
@@ -490,13 +525,6 @@ impl Spool {
 /// The stream that a folder of the spool is for; nothing else lies in folders with a `~`.
 fn stream_of_folder(name: &str) -> Option<StreamName> {
     name.contains('~').then(|| StreamName::parse(&name.replace('~', "/")).ok()).flatten()
-}
-
-fn part_of_file(name: &str) -> Option<(u64, Part)> {
-    let (digits, extension) = name.split_once('.')?;
-    let part = Part::ALL.into_iter().find(|part| part.extension() == extension)?;
-    let strict = digits.len() == SEQ_DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
-    strict.then(|| digits.parse().ok()).flatten().map(|seq| (seq, part))
 }
 
 /// The head, and a finding if it was damaged: then nothing is known of the newest stream.

@@ -15,6 +15,11 @@ const RENEWAL_INTERVAL_MS: u64 = 60_000;
 /// After an outage, with more than this unsent in the live stream (about a minute of video), a new epoch lets live video go first.
 const BACKLOG_ITEMS: usize = 30;
 
+/// So soon a final receipt is asked for again; it doubles while the witnesses have not seen the log.
+const COLLECT_FIRST_MS: u64 = 1_000;
+/// Nothing hangs on a final receipt but room in the spool.
+const COLLECT_MAX_MS: u64 = 30_000;
+
 /// What to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -31,8 +36,10 @@ pub enum Action {
 /// What became of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// On the ledger, with a receipt that verifies and is synced.
+    /// On the ledger, with a final receipt that verifies and is synced.
     Receipt,
+    /// The same, but the receipt waits for witnesses.
+    Durable,
     /// 409 `chain`: the ledger expects another position.
     Chain {
         /// What would fit, if the appliance said.
@@ -83,6 +90,8 @@ pub enum Consequence {
 #[derive(Debug, Default)]
 struct Queue {
     unsent: BTreeSet<u64>,
+    /// On the ledger, and the final receipt is to be collected.
+    durable: BTreeSet<u64>,
     /// The ledger is ahead of what we hold receipts for, up to here: collect instead of sending.
     admitted_below: u64,
     halted: bool,
@@ -96,6 +105,9 @@ pub struct UploadPlan {
     failures: u32,
     waits_until_ms: Option<u64>,
     renewed_ms: Option<u64>,
+    /// No final receipt is asked for before then.
+    collect_due_ms: u64,
+    collect_wait_ms: u64,
 }
 
 impl UploadPlan {
@@ -109,6 +121,11 @@ impl UploadPlan {
         self.queues.entry(stream.clone()).or_default().unsent.insert(seq);
     }
 
+    /// A statement of an earlier run is on the ledger, and its final receipt is to be collected.
+    pub fn durable(&mut self, stream: &StreamName, seq: u64) {
+        self.queues.entry(stream.clone()).or_default().durable.insert(seq);
+    }
+
     /// This stream is the live one: it goes first.
     pub fn live(&mut self, stream: &StreamName) {
         self.live = Some(stream.clone());
@@ -119,17 +136,30 @@ impl UploadPlan {
         self.queues.values().map(|queue| queue.unsent.len() as u64).sum()
     }
 
-    /// The live stream first, then older ones, oldest first; within a stream in order of seq.
+    /// The live stream first, then older ones, oldest first; within a stream in order of seq. Final receipts are collected when nothing is to
+    /// be sent.
     pub fn next(&self, now_ms: u64) -> Action {
         let live = self.live.iter().filter_map(|stream| self.queues.get_key_value(stream));
         let mut candidates = live.chain(&self.queues).filter(|(_, queue)| !queue.halted);
         let Some((stream, queue, seq)) = candidates.find_map(|(stream, queue)| Some((stream, queue, *queue.unsent.first()?))) else {
-            return Action::Rest;
+            return self.next_to_collect(now_ms);
         };
         match self.waits_until_ms {
             Some(until_ms) if until_ms > now_ms => Action::WaitUntil(until_ms),
             _ if seq < queue.admitted_below => Action::Collect(stream.clone(), seq),
             _ => Action::Send(stream.clone(), seq),
+        }
+    }
+
+    /// Witnesses see the log from its beginning: the oldest that waits is final first.
+    fn next_to_collect(&self, now_ms: u64) -> Action {
+        let mut waiting = self.queues.iter().filter(|(_, queue)| !queue.halted);
+        let Some((stream, seq)) = waiting.find_map(|(stream, queue)| Some((stream, *queue.durable.first()?))) else {
+            return Action::Rest;
+        };
+        match self.collect_due_ms.max(self.waits_until_ms.unwrap_or(0)) {
+            until_ms if until_ms > now_ms => Action::WaitUntil(until_ms),
+            _ => Action::Collect(stream.clone(), seq),
         }
     }
 
@@ -142,7 +172,18 @@ impl UploadPlan {
     /// What the outcome of sending (or collecting) `seq` means. `jitter` is random, at least 0 and below 1.
     pub fn answered(&mut self, stream: &StreamName, seq: u64, outcome: Outcome, now_ms: u64, jitter: f64) -> Consequence {
         match outcome {
-            Outcome::Receipt => self.acknowledged(stream, seq, now_ms),
+            Outcome::Receipt => {
+                // Where one is final, the next one may be.
+                (self.collect_due_ms, self.collect_wait_ms) = (now_ms, COLLECT_FIRST_MS);
+                self.acknowledged(stream, seq, now_ms, false)
+            }
+            Outcome::Durable => {
+                let waited = self.queues.get(stream).is_some_and(|queue| queue.durable.contains(&seq));
+                let doubled = self.collect_wait_ms.saturating_mul(2).clamp(COLLECT_FIRST_MS, COLLECT_MAX_MS);
+                self.collect_wait_ms = if waited { doubled } else { COLLECT_FIRST_MS };
+                self.collect_due_ms = now_ms.saturating_add(self.collect_wait_ms);
+                self.acknowledged(stream, seq, now_ms, true)
+            }
             Outcome::Later(reason) => self.back_off(reason, now_ms, jitter, false),
             Outcome::Untrustworthy(reason) => Consequence::Stop(reason),
             Outcome::Damaged(reason) => self.halt(stream, reason),
@@ -156,14 +197,19 @@ impl UploadPlan {
         }
     }
 
-    fn acknowledged(&mut self, stream: &StreamName, seq: u64, now_ms: u64) -> Consequence {
+    fn acknowledged(&mut self, stream: &StreamName, seq: u64, now_ms: u64, waits: bool) -> Consequence {
         let after_outage = self.failures > 0;
         self.failures = 0;
         self.waits_until_ms = None;
         let Some(queue) = self.queues.get_mut(stream) else { return Consequence::Continue };
         queue.unsent.remove(&seq);
+        if waits {
+            queue.durable.insert(seq)
+        } else {
+            queue.durable.remove(&seq)
+        };
         let behind = queue.unsent.len();
-        if behind == 0 && self.live.as_ref() != Some(stream) {
+        if behind == 0 && queue.durable.is_empty() && self.live.as_ref() != Some(stream) {
             self.queues.remove(stream);
         }
         let is_live = self.live.as_ref() == Some(stream);
@@ -336,6 +382,28 @@ mod tests {
         plan.answered(&live(), 4, Outcome::Receipt, 0, 0.0);
         assert_eq!(plan.next(0), Action::Collect(live(), 5));
         assert!(matches!(plan.answered(&live(), 5, ahead(), 0, 0.0), Consequence::Halt { .. }), "it goes round for ever");
+    }
+
+    #[test]
+    fn what_waits_for_witnesses_is_collected_when_nothing_is_to_be_sent() {
+        let mut plan = plan(&[(live(), 0), (live(), 1)]);
+        plan.durable(&old(), 9);
+        assert_eq!(plan.answered(&live(), 0, Outcome::Durable, 1000, 0.0), Consequence::Continue);
+        assert_eq!((plan.next(1000), plan.unsent()), (Action::Send(live(), 1), 1), "a witness holds the intake up");
+        plan.answered(&live(), 1, Outcome::Durable, 1000, 0.0);
+        assert_eq!(plan.next(1000), Action::WaitUntil(2000), "the appliance is asked without a pause");
+        assert_eq!(plan.next(2000), Action::Collect(old(), 9));
+        plan.answered(&old(), 9, Outcome::Durable, 2000, 0.0);
+        assert_eq!(plan.next(2000), Action::WaitUntil(4000), "asking does not slow down");
+        for _ in 0..10 {
+            plan.answered(&old(), 9, Outcome::Durable, 4000, 0.0);
+        }
+        assert_eq!(plan.next(4000), Action::WaitUntil(4000 + COLLECT_MAX_MS));
+        plan.answered(&old(), 9, Outcome::Receipt, 40_000, 0.0);
+        assert_eq!(plan.next(40_000), Action::Collect(live(), 0), "where one is final, the next is asked for at once");
+        plan.answered(&live(), 0, Outcome::Receipt, 40_000, 0.0);
+        plan.answered(&live(), 1, Outcome::Receipt, 40_000, 0.0);
+        assert_eq!(plan.next(40_000), Action::Rest);
     }
 
     #[test]

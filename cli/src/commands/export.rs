@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use exhibit_client::Receipts;
 use exhibit_evidence::body::{AttachmentRef, Export, SeqRange};
 use exhibit_evidence::bundle::{self, BundleSource, Disclosure, FileRecord, MANIFEST, MANIFEST_TYPE, Manifest};
 use exhibit_evidence::{Body, SignedStatement, StreamName};
@@ -17,6 +16,7 @@ use crate::arguments::{Connection, software};
 use crate::bundle_folder::{self, BundleFolder};
 use crate::case_folder::Case;
 use crate::commands::share::erasable;
+use crate::commands::time_evidence::{proofs_of, receipts_over};
 use crate::commands::verify;
 use crate::failure::Failure;
 use crate::mp4::WorkingCopies;
@@ -121,12 +121,16 @@ async fn prove(
     export: &(SignedStatement, u64),
     out: &Path,
 ) -> Result<(), Failure> {
-    let mut receipts = Receipts::newest(&mut session.appliance).await?;
+    let mut receipts = receipts_over(session, export.1).await?;
     bundle_folder::write(out, bundle::CHECKPOINT, receipts.checkpoint().as_bytes())?;
     for index in &case.entries {
         let entry = read(source, &bundle::entry_path(*index), bundle::SMALL_FILE_BYTES_MAX)?;
         let receipt = receipts.of(&mut session.appliance, *index, &leaf_hash(&entry)).await?;
         bundle_folder::write(out, &bundle::receipt_path(*index), receipt.as_bytes())?;
+        let signed = SignedStatement::parse(&entry).map_err(|error| Failure::Cannot(format!("entry {index} of the case: {error}")))?;
+        for (path, proof) in proofs_of(session, &mut receipts, *index, &signed).await? {
+            bundle_folder::write(out, &path, proof.as_bytes())?;
+        }
     }
     let (signed, index) = export;
     let receipt = receipts.of(&mut session.appliance, *index, &signed.leaf_hash()).await?;

@@ -17,6 +17,7 @@ use exhibit_tlog::Hash;
 use crate::arguments::Connection;
 use crate::case_folder::CaseFolder;
 use crate::commands::share::erasable;
+use crate::commands::time_evidence::timestamps_around;
 use crate::evidence_access::{Found, Opener};
 use crate::failure::Failure;
 use crate::session::Session;
@@ -256,6 +257,10 @@ async fn keep_context(
     }
     for found in [right.grant.as_ref(), Some(fetch)].into_iter().flatten() {
         keep(case, &mut kept, Found { signed: found.signed.clone(), receipt: found.receipt.clone() })?;
+    }
+    for found in timestamps_around(session, segments).await? {
+        keep_attachments(session, case, &found.signed).await?;
+        keep(case, &mut kept, found)?;
     }
     let genesis: EntryRecord = session.appliance.get_json("/v1/index/0").await?;
     let genesis = session.found(&genesis)?;

@@ -197,7 +197,7 @@ impl Log {
 
     pub fn record(&self, index: u64) -> EntryRecord {
         let entry = Base64::encode_string(&self.entries[usize::try_from(index).unwrap()]);
-        EntryRecord { index, entry, receipt: self.receipt(index).to_text() }
+        EntryRecord { index, entry, receipt: self.receipt(index).to_text(), is_final: true }
     }
 
     fn tile(&self, path: &str) -> Option<Vec<u8>> {

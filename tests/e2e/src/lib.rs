@@ -9,4 +9,5 @@ pub mod process;
 pub mod raw;
 pub mod seed;
 pub mod site;
+pub mod witness;
 pub mod world;

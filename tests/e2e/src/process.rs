@@ -156,8 +156,13 @@ impl Running {
 
     /// SIGTERM: it is asked to end.
     pub fn ask_to_end(&self) {
-        let status = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status();
-        assert!(status.expect("there is a shell").success(), "{} could not be asked to end", self.name);
+        self.signal("TERM");
+    }
+
+    /// Any signal, by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
+        assert!(status.expect("there is a shell").success(), "{} could not be sent {name}", self.name);
     }
 
     /// Waits for its end.

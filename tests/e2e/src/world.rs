@@ -49,11 +49,16 @@ pub struct Person {
 impl World {
     /// Makes a PKI and a log, and starts the appliance.
     pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// The same; `prepare` may change the appliance's state folder before its log is created.
+    pub fn start_with(prepare: impl FnOnce(&Path)) -> Self {
         let mut folder = TempDir::with_prefix("exhibit-e2e-").expect("there is a folder for temporary files");
         folder.disable_cleanup(std::env::var_os("EXHIBIT_KEEP").is_some());
         let mut world = Self { appliance: None, address: ANY_PORT.to_owned(), public_address: ANY_PORT.to_owned(), folder };
         world.authority(&["init", "--domain", DOMAIN, "--dir"], &[&world.pki()]).expect(0);
-        world.create_log("appliance", ORIGIN);
+        world.create_log_with("appliance", ORIGIN, prepare);
         world.start_appliance();
         world
     }
@@ -102,6 +107,10 @@ impl World {
 
     /// Makes an appliance's state with a log of its own; it is not started.
     pub fn create_log(&self, name: &str, origin: &str) -> PathBuf {
+        self.create_log_with(name, origin, |_| {})
+    }
+
+    fn create_log_with(&self, name: &str, origin: &str, prepare: impl FnOnce(&Path)) -> PathBuf {
         let state = self.folder().join(name);
         let identity = format!("spiffe://{DOMAIN}/appliance/1");
         let servers = ["--server-name", "localhost", "--server-name", "127.0.0.1"];
@@ -110,6 +119,7 @@ impl World {
         let mut sign = Command::new(program("exhibit-authority"));
         sign.arg("sign").arg("--dir").arg(self.pki()).arg("--csr").arg(state.join("appliance.csr"));
         run(sign.args(["--role", "appliance"]).args(servers).arg("--out").arg(state.join("appliance.pem"))).expect(0);
+        prepare(&state);
         let mut create = Command::new(program("exhibit-appliance"));
         create.arg("create-log").arg("--state").arg(&state).args(["--origin", origin]);
         run(create.arg("--chain").arg(self.pki().join("chain.pem")).arg("--root").arg(self.pki().join("root.pem"))).expect(0);

@@ -182,7 +182,7 @@ fn exchanges() {
     let hash = "7".repeat(64);
     let text = |text: &str| text.to_owned();
     json("admitted", &Admitted { index: 7, leaf: hash.clone(), receipt: text("receipt"), consistency: vec![hash.clone()] });
-    let entry = EntryRecord { index: 7, entry: text("AAAA"), receipt: text("receipt") };
+    let entry = EntryRecord { index: 7, entry: text("AAAA"), receipt: text("receipt"), is_final: true };
     json("entries", &EntryRecords { entries: vec![entry], next: Some(text("7")) });
     let stream = StreamRecord {
         stream: text("camera/102/main/a"),

@@ -305,3 +305,57 @@ fn strange_names_in_the_folder_are_left_alone() {
     assert_eq!(unsent(&open(folder.path())), [0, 1]);
     assert_eq!(files(&place), before);
 }
+
+#[test]
+fn what_waits_for_witnesses_keeps_its_ciphertext_until_it_is_final() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, chain) = filled(folder.path(), 2);
+    let stream = chain.stream();
+    spool.keep_durable(stream, 1, "receipt").unwrap();
+    assert!(matches!(spool.keep_durable(stream, 1, "receipt"), Err(SpoolError::NotNext { .. })), "it was durable already");
+    drop(spool);
+    let mut spool = open(folder.path());
+    assert_eq!((spool.state_of(stream, 1), unsent(&spool)), (Some(ItemState::Durable), vec![0, 2]));
+    assert_eq!(spool.durable().map(|(_, seq)| seq).collect::<Vec<_>>(), [1]);
+    assert_eq!(spool.payload_bytes(), 2 * MIB);
+    spool.load(stream, 1).unwrap();
+    spool.acknowledge(stream, 1, "final").unwrap();
+    assert_eq!((spool.state_of(stream, 1), spool.payload_bytes()), (Some(ItemState::Final), MIB));
+    assert_eq!(fs::read(spool.path(stream, 1, Part::Receipt)).unwrap(), b"final");
+    assert!(!spool.path(stream, 1, Part::Payload).exists() && !spool.path(stream, 1, Part::Durable).exists());
+}
+
+#[test]
+fn a_crash_between_the_final_receipt_and_letting_go_is_finished_by_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, chain) = filled(folder.path(), 2);
+    spool.keep_durable(chain.stream(), 1, "receipt").unwrap();
+    storage::replace(&spool.path(chain.stream(), 1, Part::Receipt), b"final").unwrap();
+    drop(spool);
+    let spool = open(folder.path());
+    assert_eq!((spool.state_of(chain.stream(), 1), spool.payload_bytes()), (Some(ItemState::Final), MIB));
+    assert!(!spool.path(chain.stream(), 1, Part::Durable).exists());
+}
+
+#[test]
+fn under_pressure_the_oldest_ciphertext_that_the_ledger_has_is_let_go_and_none_that_it_has_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, mut chain) = filled(folder.path(), 3);
+    drop(spool);
+    let mut spool = Spool::open(folder.path(), 3 * MIB, KEPT).unwrap();
+    let stream = chain.stream().clone();
+    assert!(!spool.has_room_for(MIB));
+    spool.keep_durable(&stream, 2, "receipt").unwrap();
+    spool.keep_durable(&stream, 3, "receipt").unwrap();
+    assert!(spool.has_room_for(2 * MIB) && !spool.has_room_for(2 * MIB + 1), "only what the ledger has may be let go");
+    append_segment(&mut spool, &mut chain);
+    let there = |spool: &Spool, seq| spool.path(&stream, seq, Part::Payload).exists();
+    assert_eq!([1, 2, 3, 4].map(|seq| there(&spool, seq)), [true, false, true, true]);
+    assert_eq!(spool.state_of(&stream, 2), Some(ItemState::Durable), "its final receipt is still to be collected");
+    spool.acknowledge(&stream, 2, "final").unwrap();
+    assert_eq!(spool.payload_bytes(), 3 * MIB);
+    append_segment(&mut spool, &mut chain);
+    let (signed, ciphertext) = segment(&chain, MIB as usize);
+    assert!(matches!(spool.append(&signed, &[], Some(&ciphertext)), Err(SpoolError::Full)));
+    assert_eq!(unsent(&spool), [0, 1, 4, 5], "unsent ciphertext was evicted");
+}

@@ -160,6 +160,7 @@ impl State {
             index: index as u64,
             entry: Base64::encode_string(entries[index].der()),
             receipt: Tree::of(&entries).receipt(index, &self.signer),
+            is_final: true,
         };
         (200, encode(&record))
     }

@@ -1,0 +1,228 @@
+//! Witnessing: others cosign the log's checkpoints (C2SP tlog-witness), and a receipt is final once enough of them have.
+//!
+//! It stands beside the intake and never in its way. What it holds is no secret and can be collected again.
+
+pub mod collect;
+mod peer;
+pub mod stamp;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use exhibit_ledger::{Ledger, LedgerError};
+use exhibit_tlog::note::NOTE_SIZE_BYTES_MAX;
+use exhibit_tlog::witness::add_cosignatures;
+use exhibit_tlog::{Checkpoint, LogProof, LogVerifier, NoteError, Policy, VerifierKey};
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// A checkpoint with the cosignatures that were collected for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cosigned {
+    /// The note: the log's lines, and those of witnesses.
+    pub note: String,
+    /// Its head.
+    pub head: Checkpoint,
+}
+
+/// What is known of the witnesses and of what they have cosigned.
+pub struct Witnessing {
+    log: LogVerifier,
+    policy: Option<Policy>,
+    /// False where the policy demands no cosignature, or there is none: then every receipt is final.
+    is_gated: bool,
+    file: PathBuf,
+    state: Mutex<State>,
+    /// Size of the newest checkpoint that satisfies the policy.
+    final_size: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What is being collected for.
+    collecting: Option<Arc<Cosigned>>,
+    /// The newest that satisfies the policy.
+    witnessed: Option<Arc<Cosigned>>,
+    standings: Vec<Standing>,
+}
+
+/// How it stands with one witness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// What the policy calls it: a name for each of its keys.
+    pub names: Vec<String>,
+    /// Where it is asked; `null` for a witness that the policy gives no address.
+    pub url: Option<String>,
+    /// The size of the last checkpoint that it has cosigned for us.
+    pub size: Option<u64>,
+    /// What it has said last.
+    pub state: WitnessState,
+    /// Why, for people.
+    pub detail: String,
+    /// Since when it has been in this state, seconds since the Unix epoch.
+    pub since_unix_s: u64,
+}
+
+/// What a witness has said last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WitnessState {
+    /// Nothing yet.
+    Unasked,
+    /// It has cosigned.
+    Cosigned,
+    /// It can not be reached, or can not answer now.
+    Unreachable,
+    /// It does not follow this log, or not with these keys.
+    Refuses,
+    /// It has cosigned a tree that ours does not extend: an older disk was brought back, or the log was forked.
+    Contradicts,
+}
+
+/// The whole of it, for operators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// True where receipts wait for witnesses.
+    pub is_gated: bool,
+    /// Entries on the log.
+    pub size: u64,
+    /// Entries whose receipts are final.
+    pub final_size: u64,
+    /// True if a witness has seen another log than this one: nothing of it can be trusted before that is explained.
+    pub contradicted: bool,
+    /// Each witness.
+    pub witnesses: Vec<Standing>,
+}
+
+impl Witnessing {
+    /// Goes on from what was collected before. `file` keeps the newest checkpoint that satisfies the policy.
+    pub fn open(policy: Option<Policy>, log: LogVerifier, ledger: &Ledger, file: PathBuf) -> Self {
+        let is_gated = match (&policy, ledger.checkpoint()) {
+            (Some(policy), Some((note, _))) => policy.verify_of(&log, &note).is_err(),
+            (policy, _) => policy.is_some(),
+        };
+        let mut state = State::default();
+        if let Some(policy) = &policy {
+            state.witnessed = read_kept(policy, &log, ledger, &file).map(Arc::new);
+            state.standings = standings(policy);
+        }
+        let size = state.witnessed.as_ref().map_or(0, |witnessed| witnessed.head.size);
+        Self { log, policy, is_gated, file, state: Mutex::new(state), final_size: watch::Sender::new(size) }
+    }
+
+    /// The receipt of the entry at `index`, and whether it is final: then under a checkpoint that satisfies the policy, else under the newest.
+    pub fn receipt(&self, ledger: &Ledger, index: u64) -> Result<Option<(String, bool)>, LedgerError> {
+        if !self.is_gated {
+            return Ok(ledger.receipt(index)?.map(|receipt| (receipt, true)));
+        }
+        if let Some(witnessed) = self.witnessed().filter(|witnessed| index < witnessed.head.size)
+            && let Some(path) = ledger.inclusion(index, witnessed.head.size)?
+        {
+            return Ok(Some((LogProof { index, path, checkpoint: witnessed.note.clone() }.to_text(), true)));
+        }
+        Ok(ledger.receipt(index)?.map(|receipt| (receipt, false)))
+    }
+
+    /// The newest checkpoint that satisfies the policy.
+    pub fn witnessed(&self) -> Option<Arc<Cosigned>> {
+        self.state().witnessed.clone()
+    }
+
+    /// The newest checkpoint, with the cosignatures that it has by now.
+    pub fn newest(&self, ledger: &Ledger) -> Option<String> {
+        let (note, head) = ledger.checkpoint()?;
+        let state = self.state();
+        let known = state.collecting.iter().chain(&state.witnessed).find(|cosigned| cosigned.head == head);
+        Some(known.map_or_else(|| note.as_ref().to_owned(), |cosigned| cosigned.note.clone()))
+    }
+
+    /// Told of each growth of what is final.
+    pub fn final_size(&self) -> watch::Receiver<u64> {
+        self.final_size.subscribe()
+    }
+
+    /// How it stands.
+    pub fn status(&self, ledger: &Ledger) -> Status {
+        let size = ledger.size();
+        let state = self.state();
+        let witnessed = state.witnessed.as_ref().map_or(0, |witnessed| witnessed.head.size);
+        Status {
+            is_gated: self.is_gated,
+            size,
+            final_size: if self.is_gated { witnessed } else { size },
+            contradicted: state.standings.iter().any(|standing| standing.state == WitnessState::Contradicts),
+            witnesses: state.standings.clone(),
+        }
+    }
+
+    /// From now on cosignatures are collected for this checkpoint.
+    fn begin(&self, note: &str, head: &Checkpoint) {
+        let mut state = self.state();
+        if state.collecting.as_ref().is_none_or(|collecting| collecting.head != *head) {
+            state.collecting = Some(Arc::new(Cosigned { note: note.to_owned(), head: head.clone() }));
+        }
+    }
+
+    /// Takes a witness's answer on a checkpoint, each line verified. One that came too late for anything is passed over.
+    fn deliver(&self, head: &Checkpoint, lines: &str, keys: &[VerifierKey]) -> Result<(), NoteError> {
+        let Some(policy) = &self.policy else { return Ok(()) };
+        let mut state = self.state();
+        let known = state.collecting.iter().chain(&state.witnessed).find(|cosigned| cosigned.head == *head).cloned();
+        let Some(known) = known else { return Ok(()) };
+        let cosigned = Arc::new(Cosigned { note: add_cosignatures(&known.note, lines, keys)?, head: head.clone() });
+        if state.collecting.as_ref().is_some_and(|collecting| collecting.head == *head) {
+            state.collecting = Some(cosigned.clone());
+        }
+        let is_newest = state.witnessed.as_ref().is_none_or(|witnessed| witnessed.head.size <= head.size);
+        if is_newest && policy.verify_of(&self.log, &cosigned.note).is_ok() {
+            state.witnessed = Some(cosigned.clone());
+            drop(state);
+            self.final_size.send_if_modified(|size| std::mem::replace(size, head.size) != head.size);
+            self.keep(&cosigned.note);
+        }
+        Ok(())
+    }
+
+    /// Not synced: what is lost is collected again, and what is torn does not verify.
+    fn keep(&self, note: &str) {
+        let aside = self.file.with_extension("part");
+        let kept = std::fs::write(&aside, note).and_then(|()| std::fs::rename(&aside, &self.file));
+        if let Err(error) = kept {
+            tracing::warn!(%error, file = %self.file.display(), "the witnessed checkpoint could not be kept");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each value is replaced in one assignment, so that a poisoned lock holds whole ones.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Witnesses by address: one that signs with several keys has a line for each, and is asked once.
+fn standings(policy: &Policy) -> Vec<Standing> {
+    let mut standings: Vec<Standing> = Vec::new();
+    for witness in policy.witnesses() {
+        let known = standings.iter_mut().find(|standing| standing.url.is_some() && standing.url == witness.url);
+        match known {
+            Some(standing) => standing.names.push(witness.name.clone()),
+            None => standings.push(Standing {
+                names: vec![witness.name.clone()],
+                url: witness.url.clone(),
+                size: None,
+                state: WitnessState::Unasked,
+                detail: if witness.url.is_some() { String::new() } else { "the policy does not say where it is reached".to_owned() },
+                since_unix_s: 0,
+            }),
+        }
+    }
+    standings
+}
+
+/// What was kept, if it is of this log as it is and satisfies the policy as it is.
+fn read_kept(policy: &Policy, log: &LogVerifier, ledger: &Ledger, file: &Path) -> Option<Cosigned> {
+    let length = std::fs::metadata(file).ok()?.len();
+    let note = (length <= NOTE_SIZE_BYTES_MAX as u64).then(|| std::fs::read_to_string(file).ok()).flatten()?;
+    let head = policy.verify_of(log, &note).ok()?.checkpoint().clone();
+    let is_ours = ledger.root_at(head.size).ok().flatten() == Some(head.root);
+    is_ours.then_some(Cosigned { note, head })
+}

@@ -1,0 +1,369 @@
+//! The appliance and its witnesses: receipts wait for enough of them, the intake for none, and a log that was rolled back is told so.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use common::{World, Writer, segment};
+use exhibit_appliance::witnessing::{Status, WitnessState};
+use exhibit_evidence::exchange::{Admitted, EntryRecord};
+use exhibit_evidence::{Anchor, Body, SignedStatement};
+use exhibit_pki::DigestAlgorithm;
+use exhibit_pki::foreign::ChainCertificate;
+use exhibit_pki::timestamp_token::{Imprint, TimestampToken, TimestampTrust};
+use exhibit_tlog::{AddCheckpoint, Ed25519Cosigner, LogProof, MlDsa44NoteSigner, NoteSigner, Policy, Refusal, VerifierKey};
+use exhibit_witness::disk::LocalDisk;
+use exhibit_witness::store::Store;
+use exhibit_witness::witness::{AddError, Witness};
+use zeroize::Zeroizing;
+
+/// A test that waits for longer waits for nothing.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a test's HTTP server does with a request.
+type Respond = Arc<dyn Fn(&[u8]) -> Option<(u16, &'static str, Vec<u8>)> + Send + Sync>;
+
+/// Serves HTTP on a port of its own until the process ends.
+fn serve_http(respond: Respond) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let respond = respond.clone();
+            std::thread::spawn(move || serve_connection(stream.unwrap(), &respond));
+        }
+    });
+    url
+}
+
+fn serve_connection(mut stream: TcpStream, respond: &Respond) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+                length = value.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let Some((status, kind, answer)) = respond(&body) else { return };
+        let head = format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", answer.len());
+        if stream.write_all(&[head.as_bytes(), &answer].concat()).is_err() {
+            return;
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Good,
+    /// It breaks every connection.
+    Dead,
+    /// It answers once the mood is another.
+    Slow,
+    /// It signs with keys that nobody knows.
+    Forged,
+}
+
+/// A real witness behind a server that behaves as it is told to.
+struct TestWitness {
+    url: String,
+    keys: Vec<VerifierKey>,
+    mood: Arc<(Mutex<Mood>, Condvar)>,
+}
+
+fn signers(name: &str, seed: u8) -> Vec<Arc<dyn NoteSigner>> {
+    let seed = Zeroizing::new([seed; 32]);
+    vec![Arc::new(Ed25519Cosigner::new(name, &seed).unwrap()), Arc::new(MlDsa44NoteSigner::new(name, &seed).unwrap())]
+}
+
+impl TestWitness {
+    fn start(folder: &Path, number: u8, anchor: &Anchor, mood: Mood) -> Self {
+        let name = format!("witness.example/w{number}");
+        let signers = signers(&name, number);
+        let keys = signers.iter().map(|signer| signer.verifier_key().clone()).collect();
+        let store = Store::open(&folder.join(format!("witness-{number}")), Arc::new(LocalDisk)).unwrap();
+        let witness = Witness::open(signers, vec![anchor.verifier.clone()], store).unwrap();
+        let mood = Arc::new((Mutex::new(mood), Condvar::new()));
+        let told = mood.clone();
+        let url = serve_http(Arc::new(move |body| {
+            let (mood, changed) = &*told;
+            let mood = *changed.wait_while(mood.lock().unwrap(), |mood| *mood == Mood::Slow).unwrap();
+            if mood == Mood::Dead {
+                return None;
+            }
+            let clock = || exhibit_appliance::setup::now().unix_s();
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            if mood == Mood::Forged {
+                let checkpoint = AddCheckpoint::parse(&text).unwrap().checkpoint;
+                let checkpoint = exhibit_tlog::Checkpoint::parse_unverified(&checkpoint).unwrap();
+                // In the name of the witness, by another key: the key's id is another too.
+                let forger = Ed25519Cosigner::new("witness.example/w1", &Zeroizing::new([99; 32])).unwrap();
+                return Some((200, "text/plain", exhibit_tlog::witness::cosign(&checkpoint, &[&forger], clock()).unwrap().into_bytes()));
+            }
+            Some(match witness.add_checkpoint(&text, &clock) {
+                Ok(lines) => (200, "text/plain", lines.into_bytes()),
+                Err(AddError::Refused(refusal @ Refusal::Conflict(_))) => (409, "text/x.tlog.size", refusal.body().into_bytes()),
+                Err(AddError::Refused(refusal)) => (refusal.status(), "text/plain", refusal.body().into_bytes()),
+                Err(error) => panic!("{error}"),
+            })
+        }));
+        Self { url, keys, mood }
+    }
+
+    fn become_(&self, mood: Mood) {
+        *self.mood.0.lock().unwrap() = mood;
+        self.mood.1.notify_all();
+    }
+}
+
+fn policy(witnesses: &[&TestWitness], threshold: usize) -> String {
+    let mut lines = String::new();
+    let mut groups = Vec::new();
+    for (number, TestWitness { url, keys, .. }) in witnesses.iter().enumerate() {
+        lines.push_str(&format!("witness w{number}-a {} {url}\nwitness w{number}-b {} {url}\n", keys[0], keys[1]));
+        lines.push_str(&format!("group w{number} all w{number}-a w{number}-b\n"));
+        groups.push(format!("w{number}"));
+    }
+    format!("{lines}group enough {threshold} {}\nquorum enough\n", groups.join(" "))
+}
+
+/// A world whose log has been followed by witnesses from now on.
+async fn watched(world: World, policy: &str, more: &str) -> World {
+    let (policy, more) = (policy.to_owned(), format!("witness_policy = \"witness.policy\"\n{more}"));
+    world
+        .restart_after(move |folder| {
+            std::fs::write(folder.join("state/witness.policy"), policy).unwrap();
+            std::fs::write(folder.join("more.toml"), more).unwrap();
+        })
+        .await
+}
+
+async fn until_final(world: &World, size: u64) {
+    let mut final_size = world.running.appliance.witnessing.final_size();
+    tokio::time::timeout(LIMIT, final_size.wait_for(|known| *known >= size)).await.expect("nothing becomes final").unwrap();
+}
+
+async fn until_status(world: &World, wanted: impl Fn(&Status) -> bool) -> Status {
+    let appliance = &world.running.appliance;
+    let found = tokio::time::timeout(LIMIT, async {
+        loop {
+            let status = appliance.witnessing.status(&appliance.ledger);
+            if wanted(&status) {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("{:?}", appliance.witnessing.status(&appliance.ledger)))
+}
+
+async fn put_segment(world: &World, camera: &mut Writer, status: u16) -> (SignedStatement, Admitted) {
+    let seq = camera.seq;
+    let (body, ciphertext) = segment(&camera.stream, seq, seq as u32, b"some video, as it were");
+    let signed = camera.next(body);
+    let answer = world.connect(&world.camera).await.put(&signed, &[], &ciphertext).await;
+    let admitted = answer.admitted(status, &world.anchor, camera, &signed);
+    (signed, admitted)
+}
+
+async fn record(world: &World, signed: &SignedStatement) -> EntryRecord {
+    world.connect(&world.camera).await.record(&format!("/v1/entries/{}", signed.leaf_hash())).await.0
+}
+
+async fn world_with_camera() -> (World, Writer) {
+    let world = World::new().await;
+    let (_, recipients) = world.set_recipients().await;
+    let camera = world.begin_epoch("20261120T115958Z", recipients).await;
+    (world, camera)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_wait_for_enough_witnesses_and_the_intake_for_none() {
+    let (world, mut camera) = world_with_camera().await;
+    let folder = tempfile::tempdir().unwrap();
+    let witness = |number, mood| TestWitness::start(folder.path(), number, &world.anchor, mood);
+    let (good, dead, slow) = (witness(1, Mood::Good), witness(2, Mood::Dead), witness(3, Mood::Slow));
+    let policy_text = policy(&[&good, &dead, &slow], 2);
+    let world = watched(world, &policy_text, "timestamp_interval_s = 3600\n").await;
+
+    let (first, admitted) = put_segment(&world, &mut camera, 202).await;
+    assert!(!record(&world, &first).await.is_final);
+    let status = until_status(&world, |status| status.witnesses[0].state == WitnessState::Cosigned).await;
+    assert_eq!((status.is_gated, status.final_size, status.contradicted), (true, 0, false));
+    assert_eq!(world.connect(&world.camera).await.get("/log/witnessed").await.status, 404, "one of two is enough");
+
+    slow.become_(Mood::Good);
+    until_final(&world, admitted.index + 1).await;
+    let last = record(&world, &first).await;
+    assert!(last.is_final);
+    let note = LogProof::parse(&last.receipt).unwrap().checkpoint;
+    let policy = Policy::parse(&policy_text).unwrap();
+    let witnessed = policy.verify_of(&world.anchor.verifier, &note).unwrap();
+    assert!(witnessed.cosigners().len() >= 4, "both keys of two witnesses");
+    let served = world.connect(&world.camera).await.get("/log/witnessed").await;
+    assert_eq!(served.status, 200);
+    let status = until_status(&world, |status| status.witnesses[1].state == WitnessState::Unreachable).await;
+    assert_eq!(status.witnesses[2].names, ["w2-a", "w2-b"]);
+    let asked = world.connect(&world.camera).await.get("/v1/witnesses").await;
+    assert!(String::from_utf8(asked.body).unwrap().contains("\"state\":\"unreachable\""), "a laggard is not seen");
+
+    // The same statement again is told as final now; a new one waits again, and is not held up.
+    let (body, ciphertext) = segment(&camera.stream, 1, 1, b"some video, as it were");
+    assert_eq!(first.statement().body, body);
+    let again = world.connect(&world.camera).await.put(&first, &[], &ciphertext).await;
+    assert_eq!(again.status, 200);
+    slow.become_(Mood::Dead);
+    good.become_(Mood::Dead);
+    let (second, _) = put_segment(&world, &mut camera, 202).await;
+    let world = world.restart().await;
+    assert!(record(&world, &first).await.is_final, "what was final is not any more");
+    assert!(!record(&world, &second).await.is_final);
+
+    // A dead one comes back, and the rest is final with the newest.
+    good.become_(Mood::Good);
+    dead.become_(Mood::Good);
+    let (third, admitted) = put_segment(&world, &mut camera, 202).await;
+    until_final(&world, admitted.index + 1).await;
+    assert!(record(&world, &second).await.is_final && record(&world, &third).await.is_final);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cosignature_by_another_key_counts_for_nothing() {
+    let (world, mut camera) = world_with_camera().await;
+    let folder = tempfile::tempdir().unwrap();
+    let witness = TestWitness::start(folder.path(), 1, &world.anchor, Mood::Forged);
+    let world = watched(world, &policy(&[&witness], 1), "").await;
+    put_segment(&world, &mut camera, 202).await;
+    let status = until_status(&world, |status| status.witnesses[0].state == WitnessState::Refuses).await;
+    assert_eq!(status.final_size, 0, "a forged line made a receipt final");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_asks_for_nobody_holds_nothing_back() {
+    let (world, mut camera) = world_with_camera().await;
+    let world = watched(world, "quorum none\n", "").await;
+    let (signed, _) = put_segment(&world, &mut camera, 201).await;
+    assert!(record(&world, &signed).await.is_final);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_disk_is_refused_by_witnesses_and_says_so() {
+    let (world, mut camera) = world_with_camera().await;
+    let folder = tempfile::tempdir().unwrap();
+    let witness = TestWitness::start(folder.path(), 1, &world.anchor, Mood::Good);
+    let world = watched(world, &policy(&[&witness], 1), "timestamp_interval_s = 3600\n").await;
+    let copy = folder.path().join("copy");
+    let copy_of = |from: PathBuf, to: PathBuf| {
+        assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+    };
+    let world = world.restart_after(|folder| copy_of(folder.join("state"), copy.clone())).await;
+    let older = camera.clone();
+    for _ in 0..3 {
+        put_segment(&world, &mut camera, 202).await;
+    }
+    until_final(&world, world.size()).await;
+    let put_back = |folder: &Path| {
+        std::fs::remove_dir_all(folder.join("state")).unwrap();
+        copy_of(copy.clone(), folder.join("state"));
+    };
+    let world = world.restart_after(put_back).await;
+    until_status(&world, |status| status.contradicted).await;
+    // It grows past what was witnessed, another way.
+    let mut camera = older;
+    for _ in 0..8 {
+        put_segment(&world, &mut camera, 202).await;
+    }
+    let status = until_status(&world, |status| status.contradicted && status.witnesses[0].detail.contains("begins with")).await;
+    assert!(status.final_size < status.size, "a fork was made final");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_say_goes_back_on_the_ledger() {
+    let (world, mut camera) = world_with_camera().await;
+    let folder = tempfile::tempdir().unwrap();
+    let witness = TestWitness::start(folder.path(), 1, &world.anchor, Mood::Good);
+    let (tsa, certificate) = timestamp_authority(folder.path());
+    std::fs::write(world.folder.path().join("state/tsa.pem"), &certificate).unwrap();
+    let policy_text = policy(&[&witness], 1);
+    let more = format!("timestamp_interval_s = 0\n\n[[timestamp_authority]]\nurl = {tsa:?}\ncertificate = \"tsa.pem\"\n");
+    let world = watched(world, &policy_text, &more).await;
+    let mut stamped = VecDeque::new();
+    for _ in 0..3 {
+        let (_, admitted) = put_segment(&world, &mut camera, 202).await;
+        let before = world.size();
+        until_final(&world, admitted.index + 1).await;
+        // The statement about it is seen by the witness in turn.
+        until_final(&world, before + 1).await;
+        stamped.push_back(admitted.index);
+    }
+    let appliance = &world.running.appliance;
+    let mut statements = Vec::new();
+    for index in 0..world.size() {
+        let entry = appliance.ledger.entry(index).unwrap().unwrap();
+        let signed = SignedStatement::parse(&entry).unwrap();
+        if let Body::Timestamp(body) = &signed.statement().body {
+            statements.push((index, body.clone()));
+        }
+    }
+    assert!(!statements.is_empty() && statements.len() <= 6, "{} statements for three segments: they feed themselves", statements.len());
+    let policy = Policy::parse(&policy_text).unwrap();
+    let anchors = [ChainCertificate::from_pem(&certificate).unwrap()];
+    for (index, body) in statements {
+        let mut connection = world.connect(&world.investigator).await;
+        let mut read = Vec::new();
+        for attachment in &body.attachments {
+            let answer = connection.get(&format!("/v1/attachments/{}", attachment.sha256)).await;
+            assert_eq!(answer.status, 200, "an investigator can not put it into a bundle");
+            read.push(answer.body);
+        }
+        let note = String::from_utf8(read[0].clone()).unwrap();
+        let witnessed = policy.verify_of(&world.anchor.verifier, &note).unwrap();
+        assert_eq!((witnessed.checkpoint().size, witnessed.checkpoint().root), (body.head.size, body.head.root));
+        assert!(body.head.size <= index);
+        let text = note.split("\n\n").next().unwrap();
+        let imprint = Imprint::of(DigestAlgorithm::Sha256, format!("{text}\n").as_bytes());
+        let trust = TimestampTrust { anchors: &anchors, certificates: &[], accuracy_unstated_ms: 1000 };
+        TimestampToken::from_der(&read[1]).unwrap().verify(&imprint, None, &trust).unwrap();
+    }
+}
+
+/// `openssl ts` behind HTTP, and its certificate.
+fn timestamp_authority(folder: &Path) -> (String, String) {
+    let config = "[tsa]\ndefault_tsa = t\n[t]\nserial = serial\nsigner_digest = sha256\ndefault_policy = 1.2.3.4.1\ndigests = sha256\naccuracy = secs:1\ness_cert_id_chain = no\ness_cert_id_alg = sha256\n[req]\ndistinguished_name = dn\nx509_extensions = ext\n[dn]\n[ext]\nextendedKeyUsage = critical,timeStamping\nkeyUsage = critical,digitalSignature\nbasicConstraints = critical,CA:FALSE\nsubjectKeyIdentifier = hash\n";
+    std::fs::write(folder.join("ts.cnf"), config).unwrap();
+    let openssl = |words: &str| {
+        let made = Command::new("openssl").args(words.split(' ')).current_dir(folder).output().unwrap();
+        assert!(made.status.success(), "openssl {words}: {}", String::from_utf8_lossy(&made.stderr));
+    };
+    openssl(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=TSA -days 10 -config ts.cnf -keyout ts.key -out ts.pem",
+    );
+    let certificate = std::fs::read_to_string(folder.join("ts.pem")).unwrap();
+    let folder = folder.to_owned();
+    let turn = Mutex::new(());
+    let url = serve_http(Arc::new(move |query| {
+        let _turn = turn.lock().unwrap();
+        std::fs::write(folder.join("q.tsq"), query).unwrap();
+        let words = "ts -reply -config ts.cnf -queryfile q.tsq -inkey ts.key -signer ts.pem -out r.tsr";
+        let made = Command::new("openssl").args(words.split(' ')).current_dir(&folder).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Some((200, "application/timestamp-reply", std::fs::read(folder.join("r.tsr")).unwrap()))
+    }));
+    (url, certificate)
+}
