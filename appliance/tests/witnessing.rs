@@ -117,7 +117,7 @@ impl TestWitness {
                 return Some((200, "text/plain", exhibit_tlog::witness::cosign(&checkpoint, &[&forger], clock()).unwrap().into_bytes()));
             }
             Some(match witness.add_checkpoint(&text, &clock) {
-                Ok(lines) => (200, "text/plain", lines.into_bytes()),
+                Ok((lines, _)) => (200, "text/plain", lines.into_bytes()),
                 Err(AddError::Refused(refusal @ Refusal::Conflict(_))) => (409, "text/x.tlog.size", refusal.body().into_bytes()),
                 Err(AddError::Refused(refusal)) => (refusal.status(), "text/plain", refusal.body().into_bytes()),
                 Err(error) => panic!("{error}"),

@@ -130,7 +130,7 @@ impl Route {
 
     /// A static resource of the log.
     fn is_of_log(&self) -> bool {
-        matches!(self, Self::Checkpoint | Self::Tile(_) | Self::Bundle(_) | Self::Health)
+        matches!(self, Self::Checkpoint | Self::Witnessed | Self::Tile(_) | Self::Bundle(_) | Self::Health)
     }
 
     fn get(path: &str, query: &mut Query) -> Result<Self, Refusal> {

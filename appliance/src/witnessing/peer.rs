@@ -66,11 +66,11 @@ impl Peer {
             _ => return Err(format!("{url:?} is neither http nor https")),
         };
         let authority = uri.authority().map_or_else(String::new, ToString::to_string);
-        let prefix = uri.path().trim_end_matches('/').to_owned();
+        let prefix = uri.path().to_owned();
         Ok(Self { authority, host, port: uri.port_u16().unwrap_or(port), prefix, tls, live: None })
     }
 
-    /// Posts to `<prefix><path>`; an answer of more than `answer_bytes_max` is none.
+    /// Posts to `<prefix>/<path>`, or to the prefix itself where `path` is empty; an answer of more than `answer_bytes_max` is none.
     pub async fn post(&mut self, path: &str, content_type: &'static str, body: Bytes, answer_bytes_max: usize) -> Result<Answer, String> {
         // A kept connection may have been closed by the other side meanwhile: then once more, on a new one.
         if let Some(live) = self.live.take().filter(|live| !live.is_closed())
@@ -90,7 +90,8 @@ impl Peer {
         body: Bytes,
         answer_bytes_max: usize,
     ) -> Result<Answer, String> {
-        let request = Request::post(format!("{}{path}", self.prefix)).header(HOST, &self.authority).header(CONTENT_TYPE, content_type);
+        let prefix = if path.is_empty() { &self.prefix } else { self.prefix.trim_end_matches('/') };
+        let request = Request::post(format!("{prefix}{path}")).header(HOST, &self.authority).header(CONTENT_TYPE, content_type);
         let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
         let asking = async {
             live.ready().await.map_err(|error| error.to_string())?;

@@ -13,11 +13,14 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::mirror::Mirror;
+use crate::mirror_api;
 use crate::store::StoreError;
-use crate::witness::{AddError, Witness};
+use crate::witness::{AddError, Witness, origin_hash};
 
 /// A request is at most 116 KiB: whoever needs longer for it holds a place that another could have.
 const BODY_MAX: Duration = Duration::from_secs(30);
@@ -37,6 +40,10 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub struct Service {
     /// The witness.
     pub witness: Witness,
+    /// The mirror, if it is one.
+    pub mirror: Option<Arc<Mirror>>,
+    /// Uploads to it that may go on at a time.
+    pub uploads: Arc<Semaphore>,
     /// Its name.
     pub name: String,
     /// The clock.
@@ -51,7 +58,16 @@ pub async fn handle(service: Arc<Service>, request: Request<Incoming>) -> Answer
     let has_body = !request.body().is_end_stream();
     let mut answer = match (request.method(), path.as_str()) {
         (&Method::POST, "/add-checkpoint") => return add_checkpoint(service, request).await,
-        (_, "/add-checkpoint") => only(Method::POST),
+        (&Method::POST, "/add-entries") => return mirror_api::add_entries(service, request).await,
+        (_, "/add-checkpoint" | "/add-entries") => only(Method::POST),
+        (&Method::GET | &Method::HEAD, path) if path.starts_with("/mirror/") => {
+            let path = path.to_owned();
+            let read = spawn_blocking(move || match path["/mirror/".len()..].split_once('/') {
+                Some((hash, rest)) => mirror_api::read(&service, hash, rest),
+                None => not_found(),
+            });
+            read.await.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "the mirror failed\n"))
+        }
         (&Method::GET | &Method::HEAD, _) => read(&service, &path),
         _ => only(Method::GET),
     };
@@ -74,6 +90,9 @@ async fn add_checkpoint(service: Arc<Service>, request: Request<Incoming>) -> An
     };
     let judged = spawn_blocking(move || {
         let answered = service.witness.add_checkpoint(&body, &*service.clock);
+        if let (Ok((_, cosigned)), Some(mirror)) = (&answered, &service.mirror) {
+            mirror.remember(&origin_hash(&cosigned.checkpoint.origin), cosigned);
+        }
         if let Err(AddError::Store(error @ StoreError::Sync { .. })) = &answered {
             // A sync may succeed when it is asked again, without the data: nothing is tried again.
             (service.fatal)(&error.to_string());
@@ -81,7 +100,7 @@ async fn add_checkpoint(service: Arc<Service>, request: Request<Incoming>) -> An
         answered
     });
     match judged.await {
-        Ok(Ok(lines)) => text(StatusCode::OK, lines),
+        Ok(Ok((lines, _))) => text(StatusCode::OK, lines),
         Ok(Err(AddError::Refused(refusal))) => refused(&refusal),
         Ok(Err(error)) => {
             tracing::error!(%error, "a checkpoint could not be cosigned");
@@ -145,6 +164,7 @@ fn status(service: &Service) -> serde_json::Value {
             "size": latest.as_ref().map(|latest| latest.checkpoint.size),
             "root": latest.as_ref().map(|latest| latest.checkpoint.root.to_string()),
             "cosigned_unix_s": latest.as_ref().map(|latest| latest.unix_s),
+            "mirrored": service.mirror.as_ref().and_then(|mirror| mirror.latest(hash)).map(|latest| latest.checkpoint.size),
             "fork": witness.fork(hash).map(|fork| json!({ "size": fork.checkpoint.size, "root": fork.checkpoint.root.to_string() })),
         })
     });
@@ -152,12 +172,13 @@ fn status(service: &Service) -> serde_json::Value {
         "name": service.name,
         "version": exhibit_program::version(),
         "keys": witness.keys().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "mirror_keys": service.mirror.iter().flat_map(|mirror| mirror.keys()).map(ToString::to_string).collect::<Vec<_>>(),
         "unix_s": (service.clock)(),
         "logs": logs.collect::<Vec<_>>(),
     })
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -170,17 +191,17 @@ fn json_answer(value: &serde_json::Value) -> Answer {
     answer
 }
 
-fn fresh(mut answer: Answer) -> Answer {
+pub(crate) fn fresh(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     answer
 }
 
-fn closing(mut answer: Answer) -> Answer {
+pub(crate) fn closing(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
-fn not_found() -> Answer {
+pub(crate) fn not_found() -> Answer {
     text(StatusCode::NOT_FOUND, "there is no such thing here\n")
 }
 

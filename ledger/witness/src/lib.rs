@@ -5,6 +5,8 @@
 pub mod api;
 pub mod config;
 pub mod disk;
+pub mod mirror;
+pub mod mirror_api;
 pub mod serve;
 pub mod setup;
 pub mod store;

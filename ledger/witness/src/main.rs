@@ -15,7 +15,11 @@ use exhibit_witness::api::Service;
 use exhibit_witness::serve::serve;
 use exhibit_witness::setup::Folder;
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tracing_subscriber::EnvFilter;
+
+/// Each has a thread while it is read, and holds a package of up to 16 MiB.
+const UPLOADS_MAX: usize = 4;
 
 /// A witness of transparency logs (C2SP tlog-witness): whoever does not trust a log's operator runs one, on a machine of their own.
 ///
@@ -26,6 +30,8 @@ use tracing_subscriber::EnvFilter;
 ///   (name the logs in S/witness.toml)
 ///   exhibit-witness serve --state S
 ///   exhibit-witness keys --state S --url https://witness.example/      (the lines for the policies of logs and verifiers)
+///
+/// With --mirror it keeps a copy of each log too (C2SP tlog-mirror), which logs upload to it, and serves it below /mirror/.
 ///
 /// Exit codes: 0 as asked, 2 it could not be done, 64 wrong use. RUST_LOG sets what is logged to standard error (default: info).
 #[derive(Parser)]
@@ -57,6 +63,9 @@ enum Command {
         /// Where logs reach it: the submission prefix.
         #[arg(long)]
         url: Option<String>,
+        /// The keys that it cosigns with as a mirror.
+        #[arg(long)]
+        mirror: bool,
     },
     /// Serve until SIGTERM. Prints one line when it is ready, with the address that it listens on.
     Serve {
@@ -66,6 +75,9 @@ enum Command {
         /// Listen here instead of where witness.toml says; port 0 takes a free one.
         #[arg(long)]
         listen: Option<SocketAddr>,
+        /// Be a mirror (C2SP tlog-mirror) too: keep and serve a durable copy of every log, and cosign what there is a copy of.
+        #[arg(long)]
+        mirror: bool,
     },
     #[command(flatten)]
     Documentation(Documentation),
@@ -97,13 +109,18 @@ fn run(Arguments { json, command }: Arguments) -> Result<(), Failure> {
             let next = format!("Keys and a configuration are made.\nNext: name the logs in {}", state.join("witness.toml").display());
             print(json, &json!({ "event": "initialised", "name": name }), &next)
         }
-        Command::Keys { state, url } => {
+        Command::Keys { state, url, mirror } => {
             let folder = Folder::new(&state);
             let name = folder.config()?.name;
-            let keys: Vec<String> = folder.signers(&name)?.iter().map(|signer| signer.verifier_key().to_string()).collect();
-            print(json, &json!({ "name": name, "keys": keys, "url": url }), &policy_lines(&keys, url.as_deref()))
+            let signers = if mirror { folder.mirror_signers(&name)? } else { folder.signers(&name)? };
+            let keys: Vec<String> = signers.iter().map(|signer| signer.verifier_key().to_string()).collect();
+            print(
+                json,
+                &json!({ "name": name, "keys": keys, "url": url }),
+                &policy_lines(if mirror { "m1" } else { "w1" }, &keys, url.as_deref()),
+            )
         }
-        Command::Serve { state, listen } => {
+        Command::Serve { state, listen, mirror } => {
             let folder = Folder::new(&state);
             let mut config = folder.config()?;
             config.listen = listen.unwrap_or(config.listen);
@@ -115,7 +132,10 @@ fn run(Arguments { json, command }: Arguments) -> Result<(), Failure> {
                 tracing::error!(reason, "the witness can promise nothing any more and ends");
                 std::process::exit(i32::from(EXIT_CANNOT));
             });
-            let service = Service { witness: folder.witness(&config)?, name: config.name.clone(), clock: Arc::new(now_unix_s), fatal };
+            let witness = folder.witness(&config)?;
+            let mirror = if mirror { Some(Arc::new(folder.mirror(&config, &witness)?)) } else { None };
+            let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
+            let service = Service { witness, mirror, uploads, name: config.name.clone(), clock: Arc::new(now_unix_s), fatal };
             Ok(serve(service, &config, folder.path(), |address| {
                 if let Err(error) = print(json, &json!({ "event": "ready", "listen": address }), &format!("ready listen={address}")) {
                     tracing::warn!(%error, "nobody reads standard output");
@@ -127,11 +147,11 @@ fn run(Arguments { json, command }: Arguments) -> Result<(), Failure> {
 }
 
 /// One of its two keys suffices: whoever wants a particular one demanded names that alone.
-fn policy_lines(keys: &[String], url: Option<&str>) -> String {
+fn policy_lines(group: &str, keys: &[String], url: Option<&str>) -> String {
     let url = url.map_or(String::new(), |url| format!(" {url}"));
-    let names = ["w1-ed25519", "w1-ml-dsa-44"];
+    let names = ["ed25519", "ml-dsa-44"].map(|algorithm| format!("{group}-{algorithm}"));
     let mut lines: String = names.iter().zip(keys).map(|(name, key)| format!("witness {name} {key}{url}\n")).collect();
-    lines.push_str(&format!("group w1 any {}", names.join(" ")));
+    lines.push_str(&format!("group {group} any {}", names.join(" ")));
     lines
 }
 

@@ -13,12 +13,17 @@ use zeroize::Zeroizing;
 
 use crate::config::{Config, ConfigError, sample};
 use crate::disk::LocalDisk;
+use crate::mirror::Mirror;
 use crate::store::{Store, StoreError};
 use crate::witness::{Witness, WitnessError};
 
 const CONFIG: &str = "witness.toml";
 /// Seeds of the keys, hex.
 const KEYS: [&str; 2] = ["witness-ed25519.key", "witness-ml-dsa-44.key"];
+/// The same of the mirror.
+const MIRROR_KEYS: [&str; 2] = ["mirror-ed25519.key", "mirror-ml-dsa-44.key"];
+/// The copies.
+const MIRROR: &str = "mirror";
 /// What must not be forgotten.
 const CHECKPOINTS: &str = "checkpoints";
 
@@ -80,14 +85,15 @@ impl Folder {
 
     /// Makes keys and a sample configuration. Writes over nothing.
     pub fn init(&self, name: &str) -> Result<(), SetupError> {
-        let seeds = [random()?, random()?];
-        signers(name, &seeds)?;
+        let seeds = [random()?, random()?, random()?, random()?];
+        let names = KEYS.iter().chain(&MIRROR_KEYS);
+        signers(&mirror_name(name), &[seeds[0].clone(), seeds[1].clone()])?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
         made.map_err(|source| SetupError::File { path: self.path.clone(), source })?;
-        if let Some(path) = KEYS.iter().chain([&CONFIG]).map(|name| self.path.join(name)).find(|path| path.exists()) {
+        if let Some(path) = names.clone().chain([&CONFIG]).map(|name| self.path.join(name)).find(|path| path.exists()) {
             return Err(SetupError::Exists(path));
         }
-        for (file, seed) in KEYS.iter().zip(&seeds) {
+        for (file, seed) in names.zip(&seeds) {
             let digits = Zeroizing::new(hex::encode(**seed));
             self.write_new(file, Zeroizing::new(format!("{}\n", &*digits)).as_bytes())?;
         }
@@ -105,6 +111,17 @@ impl Folder {
     pub fn signers(&self, name: &str) -> Result<Vec<Arc<dyn NoteSigner>>, SetupError> {
         let [ed25519, ml_dsa] = KEYS.map(|file| self.seed(file));
         signers(name, &[ed25519?, ml_dsa?])
+    }
+
+    /// The mirror's keys, Ed25519 first: another cosigner, with another name.
+    pub fn mirror_signers(&self, name: &str) -> Result<Vec<Arc<dyn NoteSigner>>, SetupError> {
+        let [ed25519, ml_dsa] = MIRROR_KEYS.map(|file| self.seed(file));
+        signers(&mirror_name(name), &[ed25519?, ml_dsa?])
+    }
+
+    /// The mirror of a witness's logs, with its copies.
+    pub fn mirror(&self, config: &Config, witness: &Witness) -> Result<Mirror, SetupError> {
+        Ok(Mirror::open(self.mirror_signers(&config.name)?, witness, &self.path.join(MIRROR), Arc::new(LocalDisk))?)
     }
 
     /// The witness, with what it has cosigned. One process at a time.
@@ -140,6 +157,10 @@ impl Folder {
 
 fn signers(name: &str, [ed25519, ml_dsa]: &[Zeroizing<[u8; 32]>; 2]) -> Result<Vec<Arc<dyn NoteSigner>>, SetupError> {
     Ok(vec![Arc::new(Ed25519Cosigner::new(name, ed25519)?), Arc::new(MlDsa44NoteSigner::new(name, ml_dsa)?)])
+}
+
+fn mirror_name(name: &str) -> String {
+    format!("{name}/mirror")
 }
 
 fn random() -> Result<Zeroizing<[u8; 32]>, SetupError> {

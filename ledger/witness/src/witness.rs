@@ -101,7 +101,7 @@ impl Witness {
                 return Err(WitnessError::OwnLog(origin));
             }
             let hash = origin_hash(&origin);
-            let latest = witness.store.load(&hash)?.map(|note| witness.own(&origin, note)).transpose()?;
+            let latest = witness.store.load(&hash)?.map(|note| own(&witness.keys, &origin, note)).transpose()?;
             witness.origins.insert(hash.clone(), origin.clone());
             let fork = OnceLock::new();
             if let Some(note) = witness.store.load_fork(&hash)? {
@@ -114,25 +114,11 @@ impl Witness {
         Ok(witness)
     }
 
-    /// Reads back what was kept. The log's signatures are not asked for: its keys may have changed by now, ours vouch for the note.
-    fn own(&self, origin: &str, note: String) -> Result<Cosigned, WitnessError> {
-        let foreign = |reason: String| WitnessError::Foreign { origin: origin.to_owned(), reason };
-        let parsed = Note::parse(&note).map_err(|error| foreign(error.to_string()))?;
-        parsed.verify(&self.keys).map_err(|error| foreign(error.to_string()))?;
-        let checkpoint = Checkpoint::from_text(parsed.text()).map_err(|error| foreign(error.to_string()))?;
-        if checkpoint.origin != origin {
-            return Err(foreign(format!("it is of {:?}", checkpoint.origin)));
-        }
-        let line = parsed.signature_of(&self.keys[0]).ok().flatten();
-        let unix_s = line.and_then(|line| self.keys[0].signed_unix_s(&line.signature));
-        Ok(Cosigned { checkpoint, unix_s: unix_s.ok_or_else(|| foreign("it has no time".to_owned()))?, note })
-    }
-
-    /// Judges a request and gives the signature lines, once the checkpoint is durably the log's last. Blocks.
+    /// Judges a request and gives the signature lines, and the note that has them, once the checkpoint is durably the log's last. Blocks.
     ///
     /// Judging and signing need no lock, so that forged requests hold nobody up; what was judged against is compared with what is the last
     /// by then, and kept, in one step.
-    pub fn add_checkpoint(&self, body: &str, clock: &dyn Fn() -> u64) -> Result<String, AddError> {
+    pub fn add_checkpoint(&self, body: &str, clock: &dyn Fn() -> u64) -> Result<(String, Arc<Cosigned>), AddError> {
         let request = AddCheckpoint::parse(body)?;
         let log = self.logs.get(&request.origin()?).ok_or(Refusal::UnknownLog)?;
         loop {
@@ -158,8 +144,9 @@ impl Witness {
             }
             // Lines that nobody has seen bind nobody: they leave this function only if the checkpoint is kept.
             self.store.replace(&log.hash, &note)?;
-            *latest = Some(Arc::new(Cosigned { note, checkpoint, unix_s }));
-            return Ok(lines);
+            let cosigned = Arc::new(Cosigned { note, checkpoint, unix_s });
+            *latest = Some(cosigned.clone());
+            return Ok((lines, cosigned));
         }
     }
 
@@ -216,6 +203,20 @@ impl Log {
         // The value is replaced in one assignment, so that a poisoned lock holds a whole one.
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reads back what was kept. The log's signatures are not asked for: its keys may have changed by now, ours vouch for the note.
+pub(crate) fn own(keys: &[VerifierKey], origin: &str, note: String) -> Result<Cosigned, WitnessError> {
+    let foreign = |reason: String| WitnessError::Foreign { origin: origin.to_owned(), reason };
+    let parsed = Note::parse(&note).map_err(|error| foreign(error.to_string()))?;
+    parsed.verify(keys).map_err(|error| foreign(error.to_string()))?;
+    let checkpoint = Checkpoint::from_text(parsed.text()).map_err(|error| foreign(error.to_string()))?;
+    if checkpoint.origin != origin {
+        return Err(foreign(format!("it is of {:?}", checkpoint.origin)));
+    }
+    let line = parsed.signature_of(&keys[0]).ok().flatten();
+    let unix_s = line.and_then(|line| keys[0].signed_unix_s(&line.signature));
+    Ok(Cosigned { checkpoint, unix_s: unix_s.ok_or_else(|| foreign("it has no time".to_owned()))?, note })
 }
 
 /// SHA-256 of an origin in hex: a log's name in paths and on disk.

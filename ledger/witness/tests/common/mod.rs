@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use exhibit_tlog::{
-    AddCheckpoint, Checkpoint, Ed25519NoteSigner, Hash, HashReader, LogVerifier, MlDsa44NoteSigner, NoteSigner, VerifierKey, leaf_hash,
-    prove_consistency, root_of,
+    AddCheckpoint, Checkpoint, Ed25519NoteSigner, Hash, HashReader, LogVerifier, MlDsa44NoteSigner, NoteSigner, Subtree, VerifierKey,
+    leaf_hash, prove_consistency, prove_subtree, root_of,
 };
 use zeroize::Zeroizing;
 
@@ -21,6 +21,7 @@ pub const NAME: &str = "witness.example/w1";
 pub struct Log {
     pub origin: String,
     signers: [Box<dyn NoteSigner>; 2],
+    entries: Vec<Vec<u8>>,
     leaves: Vec<Hash>,
 }
 
@@ -37,14 +38,16 @@ impl HashReader for Leaves<'_> {
 impl Log {
     pub fn new(origin: &str, branch: &str, forked_at: usize, size: usize) -> Self {
         let seed = Zeroizing::new([7; 32]);
-        let leaf = |index| match index < forked_at {
-            true => leaf_hash(format!("entry {index}").as_bytes()),
-            false => leaf_hash(format!("entry {index} of {branch}").as_bytes()),
+        let entry = |index| match index < forked_at {
+            true => format!("entry {index}").into_bytes(),
+            false => format!("entry {index} of {branch}").into_bytes(),
         };
+        let entries: Vec<_> = (0..size).map(entry).collect();
         Self {
             origin: origin.to_owned(),
             signers: [Box::new(Ed25519NoteSigner::new(origin, &seed).unwrap()), Box::new(MlDsa44NoteSigner::new(origin, &seed).unwrap())],
-            leaves: (0..size).map(leaf).collect(),
+            leaves: entries.iter().map(|entry| leaf_hash(entry)).collect(),
+            entries,
         }
     }
 
@@ -75,6 +78,18 @@ impl Log {
             false => Vec::new(),
         };
         AddCheckpoint { old_size, proof, checkpoint: self.checkpoint(size) }
+    }
+
+    pub fn entry(&self, index: u64) -> &[u8] {
+        &self.entries[index as usize]
+    }
+
+    pub fn leaf_hashes(&self, first: u64, count: u64) -> Vec<Hash> {
+        self.leaves[first as usize..(first + count) as usize].to_vec()
+    }
+
+    pub fn subtree_proof(&self, start: u64, end: u64, size: u64) -> Vec<Hash> {
+        prove_subtree(&Leaves(&self.leaves), Subtree::new(start, end).unwrap(), size).unwrap()
     }
 
     pub fn toml(&self) -> String {
@@ -108,9 +123,14 @@ pub struct Serving {
 
 impl Serving {
     pub fn start(state: &Path) -> Self {
+        Self::start_with(state, &[])
+    }
+
+    pub fn start_with(state: &Path, more: &[&str]) -> Self {
         let mut child = program()
             .args(["serve", "--json", "--listen", "127.0.0.1:0", "--state"])
             .arg(state)
+            .args(more)
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
@@ -132,6 +152,16 @@ impl Serving {
 
     pub fn get(&self, path: &str) -> Answer {
         ask(self.address, format!("GET {path} HTTP/1.1\r\nHost: w\r\nConnection: close\r\n\r\n").as_bytes()).unwrap()
+    }
+
+    pub fn get_bytes(&self, path: &str) -> (u16, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: w\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        BufReader::new(stream).read_to_end(&mut answer).unwrap();
+        let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let status = std::str::from_utf8(&answer[..head]).unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer[head + 4..].to_vec())
     }
 
     pub fn status(&self) -> serde_json::Value {

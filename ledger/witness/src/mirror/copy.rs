@@ -1,0 +1,305 @@
+//! A durable copy of one log as files in the layout of C2SP tlog-tiles, which anything that serves files can serve.
+//!
+//! Nothing is written that was not proven to be in a checkpoint that the log has signed. It knows no HTTP, and signs nothing.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use exhibit_tlog::tile::{
+    BundleId, ENTRY_SIZE_BYTES_MAX, TILE_HEIGHT, TILE_WIDTH, TileId, bundle_exists, decode_bundle, decode_tile, encode_bundle, encode_tile,
+    full_tile_root, tile_exists,
+};
+use exhibit_tlog::{Checkpoint, Hash, HashReader, ProofError, Subtree, leaf_hash, root_at, root_of, verify_subtree};
+
+use crate::disk::Disk;
+
+/// Entries of a full bundle, and hashes of a full tile.
+const WIDTH: u64 = TILE_WIDTH as u64;
+/// A bundle of the longest entries.
+const BUNDLE_BYTES_MAX: u64 = WIDTH * (ENTRY_SIZE_BYTES_MAX as u64 + 2);
+
+/// The copy.
+pub struct Copy {
+    folder: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// Entries that are there, proven.
+    next: u64,
+    /// Of each level of tiles the hashes of the tile that is not full yet.
+    rows: Vec<Vec<Hash>>,
+    /// The entries of the bundle that is not full yet.
+    bundle: Vec<Vec<u8>>,
+    /// Size of the checkpoint that is served.
+    committed: u64,
+}
+
+/// Why entries were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// They are not proven to be in the checkpoint.
+    #[error("the entries are not those of the checkpoint: {0}")]
+    Proof(ProofError),
+    /// A file could not be written, and nothing has changed.
+    #[error("{path} could not be written: {source}")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// What is on the disk is not certain any more: the process has to end.
+    #[error("{path} could not be made durable: {source}")]
+    Sync {
+        /// Which.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// A file that was written is not what it was.
+    #[error("{0} is missing or damaged: bring it back, or remove the copy of this log and have it filled again")]
+    Damaged(PathBuf),
+}
+
+impl Copy {
+    /// Opens what there is below the checkpoint of `size` entries with `root`, which the caller has verified. What is beyond is asked for again.
+    pub fn open(folder: &Path, size: u64, root: &Hash, disk: Arc<dyn Disk>) -> Result<Self, CopyError> {
+        let folder = folder.to_owned();
+        let mut copy = Self { folder, disk, next: size, rows: Vec::new(), bundle: Vec::new(), committed: size };
+        if size > 0 {
+            let width = (size % WIDTH) as u16;
+            let mut row = Vec::new();
+            if width > 0 {
+                let bundle = BundleId { index: size / WIDTH, width };
+                let bytes = copy.bundle(bundle)?.ok_or_else(|| CopyError::Damaged(copy.bundle_path(bundle)))?;
+                let entries = decode_bundle(&bytes, width).map_err(|_| CopyError::Damaged(copy.bundle_path(bundle)))?;
+                copy.bundle = entries.into_iter().map(<[u8]>::to_vec).collect();
+                row = copy.bundle.iter().map(|entry| leaf_hash(entry)).collect();
+            }
+            let mut level = 0;
+            loop {
+                copy.rows.push(row);
+                let above = size.checked_shr(u32::from(level + 1) * u32::from(TILE_HEIGHT)).unwrap_or(0);
+                if above == 0 {
+                    break;
+                }
+                let full = |index| copy.full_tile(TileId { level, index, width: TILE_WIDTH });
+                row = (above - above % WIDTH..above).map(|index| full(index).map(|hashes| tile_root(&hashes))).collect::<Result<_, _>>()?;
+                level += 1;
+            }
+            if copy.root() != *root {
+                return Err(CopyError::Damaged(copy.folder.join("tile")));
+            }
+        }
+        Ok(copy)
+    }
+
+    /// How many entries are there: the index of the first that is missing.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Size of the checkpoint that is served.
+    pub fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// Takes the entries from `start` on, not beyond the end of their bundle, once they are proven to be in the tree of `head`. Those that
+    /// are there already are passed over. `start` is not beyond [`Copy::next`].
+    pub fn take(&mut self, start: u64, entries: &[Vec<u8>], head: &Checkpoint, proof: &[Hash]) -> Result<(), CopyError> {
+        let (first, end) = (start - start % WIDTH, start + entries.len() as u64);
+        let mut leaves = match first / WIDTH == self.next / WIDTH {
+            true => self.rows.first().map_or(&[][..], |row| &row[..(start - first) as usize]).to_vec(),
+            false if start > first => {
+                self.full_tile(TileId { level: 0, index: first / WIDTH, width: TILE_WIDTH })?[..(start - first) as usize].to_vec()
+            }
+            false => Vec::new(),
+        };
+        leaves.extend(entries.iter().map(|entry| leaf_hash(entry)));
+        let subtree = Subtree::new(first, end).ok_or(CopyError::Proof(ProofError::OutOfRange))?;
+        verify_subtree(subtree, &root_of(&leaves), head.size, &head.root, proof).map_err(CopyError::Proof)?;
+        for (index, entry) in (start..).zip(entries) {
+            if index >= self.next {
+                self.push(entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable that a tree of `size` entries serves. The caller then puts its checkpoint in place.
+    pub fn settle(&mut self, head: &Checkpoint) -> Result<(), CopyError> {
+        assert!(head.size <= self.next, "what is not there is not committed");
+        if head.size == self.next {
+            // All of it was proven, so another root here is a fault of ours.
+            assert_eq!(self.root(), head.root, "the copy is not the log that was proven entry by entry");
+        }
+        let bundles = self.next / WIDTH;
+        if !self.bundle.is_empty() {
+            let entries: Vec<&[u8]> = self.bundle.iter().map(Vec::as_slice).collect();
+            let bytes = encode_bundle(&entries).expect("each entry came out of 16 bits of length");
+            self.keep(&self.bundle_path(BundleId { index: bundles, width: self.bundle.len() as u16 }), &bytes)?;
+        }
+        for (level, row) in (0..).zip(&self.rows) {
+            if !row.is_empty() {
+                let index = self.next.checked_shr(u32::from(level) * u32::from(TILE_HEIGHT)).unwrap_or(0) / WIDTH;
+                self.keep(&self.tile_path(TileId { level, index, width: row.len() as u16 }), &encode_tile(row))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The checkpoint that `settle` was for is in place.
+    pub fn committed_to(&mut self, size: u64) {
+        self.committed = size;
+    }
+
+    /// A tile of the tree that is served; `None` if that has none such.
+    pub fn tile(&self, id: TileId) -> Result<Option<Vec<u8>>, CopyError> {
+        if !tile_exists(id, self.committed) {
+            return Ok(None);
+        }
+        let (bytes, width) = self.widest(&self.tile_path(TileId { width: TILE_WIDTH, ..id }), id.width)?;
+        let hashes = decode_tile(&bytes, width).map_err(|_| CopyError::Damaged(self.tile_path(id)))?;
+        Ok(Some(encode_tile(&hashes[..usize::from(id.width)])))
+    }
+
+    /// An entry bundle of the tree that is served; `None` if that has none such.
+    pub fn bundle(&self, id: BundleId) -> Result<Option<Vec<u8>>, CopyError> {
+        if !bundle_exists(id, self.committed) {
+            return Ok(None);
+        }
+        let (bytes, width) = self.widest(&self.bundle_path(BundleId { width: TILE_WIDTH, ..id }), id.width)?;
+        let damaged = |_| CopyError::Damaged(self.bundle_path(id));
+        let entries = decode_bundle(&bytes, width).map_err(damaged)?;
+        encode_bundle(&entries[..usize::from(id.width)]).map(Some).map_err(damaged)
+    }
+
+    fn push(&mut self, entry: &[u8]) -> Result<(), CopyError> {
+        self.bundle.push(entry.to_vec());
+        let mut hash = leaf_hash(entry);
+        if self.bundle.len() == usize::from(TILE_WIDTH) {
+            let entries: Vec<&[u8]> = self.bundle.iter().map(Vec::as_slice).collect();
+            let bytes = encode_bundle(&entries).expect("each entry came out of 16 bits of length");
+            let path = self.bundle_path(BundleId { index: self.next / WIDTH, width: TILE_WIDTH });
+            if let Err(error) = self.keep(&path, &bytes) {
+                self.bundle.pop();
+                return Err(error);
+            }
+            self.bundle.clear();
+        }
+        self.next += 1;
+        for level in 0.. {
+            if self.rows.len() == usize::from(level) {
+                self.rows.push(Vec::new());
+            }
+            let row = &mut self.rows[usize::from(level)];
+            row.push(hash);
+            if row.len() < usize::from(TILE_WIDTH) {
+                break;
+            }
+            let full = std::mem::take(row);
+            let index = (self.next >> (u32::from(level) * u32::from(TILE_HEIGHT))) / WIDTH - 1;
+            // The bundle is there and the tile is not: only what failed to be written can say what to do.
+            match self.keep(&self.tile_path(TileId { level, index, width: TILE_WIDTH }), &encode_tile(&full)) {
+                Err(CopyError::Write { path, source }) => return Err(CopyError::Sync { path, source }),
+                kept => kept?,
+            }
+            hash = tile_root(&full);
+        }
+        Ok(())
+    }
+
+    fn root(&self) -> Hash {
+        match root_at(&Rows { rows: &self.rows, size: self.next }, self.next) {
+            Ok(root) => root,
+            Err(never) => match never {},
+        }
+    }
+
+    fn full_tile(&self, id: TileId) -> Result<Vec<Hash>, CopyError> {
+        let path = self.tile_path(id);
+        let bytes = read(&path, BUNDLE_BYTES_MAX)?.ok_or_else(|| CopyError::Damaged(path.clone()))?;
+        decode_tile(&bytes, TILE_WIDTH).map_err(|_| CopyError::Damaged(path))
+    }
+
+    /// The full file, or the narrowest part that is wide enough; what a file begins with never changes.
+    fn widest(&self, full: &Path, width: u16) -> Result<(Vec<u8>, u16), CopyError> {
+        if let Some(bytes) = read(full, BUNDLE_BYTES_MAX)? {
+            return Ok((bytes, TILE_WIDTH));
+        }
+        let parts = PathBuf::from(format!("{}.p", full.display()));
+        let names =
+            fs::read_dir(&parts).map(|entries| entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u16>().ok()));
+        let wide = names.ok().and_then(|names| names.filter(|found| (width..TILE_WIDTH).contains(found)).min());
+        let wide = wide.ok_or_else(|| CopyError::Damaged(full.to_owned()))?;
+        let bytes = read(&parts.join(wide.to_string()), BUNDLE_BYTES_MAX)?.ok_or_else(|| CopyError::Damaged(full.to_owned()))?;
+        Ok((bytes, wide))
+    }
+
+    fn tile_path(&self, id: TileId) -> PathBuf {
+        self.folder.join("tile").join(id.path())
+    }
+
+    fn bundle_path(&self, id: BundleId) -> PathBuf {
+        self.folder.join("tile/entries").join(id.path())
+    }
+
+    /// Writes a file durably, with the folders that it needs.
+    fn keep(&self, path: &Path, bytes: &[u8]) -> Result<(), CopyError> {
+        let folder = path.parent().expect("a tile lies in a folder");
+        self.make_folder(folder)?;
+        let aside = PathBuf::from(format!("{}.part", path.display()));
+        self.disk.write(&aside, bytes).map_err(|source| CopyError::Write { path: aside.clone(), source })?;
+        let sync = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CopyError::Sync { path, source }
+        };
+        self.disk.sync_file(&aside).map_err(sync(&aside))?;
+        self.disk.rename(&aside, path).map_err(sync(path))?;
+        self.disk.sync_folder(folder).map_err(sync(folder))
+    }
+
+    fn make_folder(&self, folder: &Path) -> Result<(), CopyError> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        let parent = folder.parent().expect("the copy's folder is there");
+        self.make_folder(parent)?;
+        fs::create_dir(folder).map_err(|source| CopyError::Write { path: folder.to_owned(), source })?;
+        self.disk.sync_folder(parent).map_err(|source| CopyError::Sync { path: parent.to_owned(), source })
+    }
+}
+
+/// The right edge of the tree, which its root is made of.
+struct Rows<'a> {
+    rows: &'a [Vec<Hash>],
+    size: u64,
+}
+
+impl HashReader for Rows<'_> {
+    type Error = std::convert::Infallible;
+
+    fn hash(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
+        let (tile_level, below) = (level / TILE_HEIGHT, level % TILE_HEIGHT);
+        let row = &self.rows[usize::from(tile_level)];
+        let held = (self.size >> (u32::from(tile_level) * u32::from(TILE_HEIGHT))) - row.len() as u64;
+        let first = ((index << below) - held) as usize;
+        Ok(root_of(&row[first..first + (1 << below)]))
+    }
+}
+
+fn tile_root(hashes: &[Hash]) -> Hash {
+    full_tile_root(hashes).expect("the tile is full")
+}
+
+/// `None` if there is no such file.
+fn read(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, CopyError> {
+    let damaged = |_| CopyError::Damaged(path.to_owned());
+    let file = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(damaged)?,
+    };
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(damaged)?;
+    if bytes.len() as u64 > bytes_max { Err(CopyError::Damaged(path.to_owned())) } else { Ok(Some(bytes)) }
+}

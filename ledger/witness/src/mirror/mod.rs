@@ -1,0 +1,221 @@
+//! The mirror (C2SP tlog-mirror): keeps a durable copy of every log that the witness follows, and cosigns what it has a copy of.
+//!
+//! It is a cosigner apart from the witness, with a name and keys of its own. Pending checkpoints are those that the witness has accepted.
+
+mod copy;
+pub mod upload;
+
+use std::collections::{HashMap, VecDeque};
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use exhibit_tlog::tile::{BundleId, TileId};
+use exhibit_tlog::witness::{add_cosignatures, cosign};
+use exhibit_tlog::{NoteSigner, VerifierKey};
+
+use copy::Copy;
+pub use copy::CopyError;
+use upload::{Header, Package};
+
+use crate::disk::Disk;
+use crate::store::{Store, StoreError};
+use crate::witness::{Cosigned, Witness, WitnessError};
+
+/// A client that uploads to a checkpoint which is not the newest any more need not begin again.
+const PENDING_MAX: usize = 16;
+/// More entries than these that are there already are a client's mistake: it asks where to go on.
+const EXCESS_ENTRIES_MAX: u64 = 8192;
+/// What a mirror says of its state.
+pub const INFO_CONTENT_TYPE: &str = "text/x.tlog.mirror-info";
+
+/// Mirrors the logs of a witness.
+pub struct Mirror {
+    signers: Vec<Arc<dyn NoteSigner>>,
+    keys: Vec<VerifierKey>,
+    logs: HashMap<String, Mutex<Mirrored>>,
+    store: Store,
+}
+
+/// The copy of one log.
+struct Mirrored {
+    copy: Copy,
+    /// The mirror checkpoint.
+    latest: Option<Arc<Cosigned>>,
+    /// The newest last.
+    pending: VecDeque<Arc<Cosigned>>,
+}
+
+/// What an upload came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Uploaded {
+    /// All is there: the mirror's signature lines.
+    Whole(String),
+    /// Some is there, and the client goes on.
+    Part(Info),
+}
+
+/// What a client goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Size of a pending checkpoint.
+    pub size: u64,
+    /// The next entry.
+    pub next: u64,
+}
+
+/// Why nothing was taken.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The request can not be read.
+    #[error("not an add-entries request, or its first package is cut off")]
+    Malformed,
+    /// The log is not followed.
+    #[error("the log is unknown")]
+    UnknownLog,
+    /// There is no checkpoint to prove entries in.
+    #[error("no checkpoint of the log is pending")]
+    NothingPending,
+    /// The upload begins or ends elsewhere than it could.
+    #[error("the upload does not fit")]
+    Conflict(Info),
+    /// Proof or disk.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// The mirror checkpoint could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The clock says less than the last cosignature.
+    #[error("this mirror's clock is behind its own last cosignature: its operator has to set it")]
+    ClockBehind,
+    /// The keys.
+    #[error("the checkpoint can not be cosigned: {0}")]
+    Signing(String),
+}
+
+impl Info {
+    /// As an answer has it: without a ticket.
+    pub fn to_text(self) -> String {
+        format!("{}\n{}\n\n", self.size, self.next)
+    }
+}
+
+impl Mirror {
+    /// Opens the copies of a witness's logs in `folder`, one each, named by the hash of its origin.
+    pub fn open(signers: Vec<Arc<dyn NoteSigner>>, witness: &Witness, folder: &Path, disk: Arc<dyn Disk>) -> Result<Self, WitnessError> {
+        let keys: Vec<VerifierKey> = signers.iter().map(|signer| signer.verifier_key().clone()).collect();
+        if keys.is_empty()
+            || keys.iter().any(|key| !key.algorithm().is_cosignature() || witness.keys().iter().any(|own| own.has_key_of(key)))
+        {
+            return Err(WitnessError::Keys);
+        }
+        let store = Store::open(folder, disk.clone())?;
+        let mut logs = HashMap::new();
+        for (origin, hash) in witness.logs() {
+            let latest = store.load(hash)?.map(|note| crate::witness::own(&keys, origin, note)).transpose()?;
+            let head = latest.as_ref().map(|latest| &latest.checkpoint);
+            let (size, root) = head.map_or((0, exhibit_tlog::EMPTY_ROOT), |head| (head.size, head.root));
+            let copy = Copy::open(&folder.join(format!("{hash}.log")), size, &root, disk.clone());
+            let copy = copy.map_err(|error| WitnessError::Foreign { origin: origin.to_owned(), reason: error.to_string() })?;
+            let mirrored = Mirrored { copy, latest: latest.map(Arc::new), pending: witness.latest(hash).into_iter().collect() };
+            logs.insert(hash.to_owned(), Mutex::new(mirrored));
+        }
+        Ok(Self { signers, keys, logs, store })
+    }
+
+    /// The witness has accepted a checkpoint: it is pending from now on.
+    pub fn remember(&self, origin_hash: &str, pending: &Arc<Cosigned>) {
+        let Some(mut mirrored) = self.mirrored(origin_hash) else { return };
+        if mirrored.pending.back().is_none_or(|last| last.checkpoint.size < pending.checkpoint.size) {
+            mirrored.pending.push_back(pending.clone());
+        }
+        while mirrored.pending.len() > PENDING_MAX {
+            mirrored.pending.pop_front();
+        }
+    }
+
+    /// Takes an upload as it comes. Blocks.
+    pub fn add_entries(&self, body: &mut dyn Read, clock: &dyn Fn() -> u64) -> Result<Uploaded, UploadError> {
+        let header = Header::read(body).map_err(|_| UploadError::Malformed)?;
+        let hash = crate::witness::origin_hash(&header.origin);
+        let pending = self.begin(&hash, &header)?;
+        let mut start = header.start;
+        while start < header.end {
+            let Ok(package) = Package::read(body, start, header.end) else {
+                let next = self.mirrored(&hash).ok_or(UploadError::UnknownLog)?.copy.next();
+                if start == header.start {
+                    return Err(UploadError::Malformed);
+                }
+                return Ok(Uploaded::Part(Info { size: header.end, next }));
+            };
+            let mut mirrored = self.mirrored(&hash).ok_or(UploadError::UnknownLog)?;
+            mirrored.copy.take(start, &package.entries, &pending.checkpoint, &package.proof)?;
+            start = Package::end(start, header.end);
+        }
+        self.commit(&hash, &pending, clock).map(Uploaded::Whole)
+    }
+
+    /// The pending checkpoint that an upload is for, if it can begin where it does.
+    fn begin(&self, hash: &str, header: &Header) -> Result<Arc<Cosigned>, UploadError> {
+        let mirrored = self.mirrored(hash).ok_or(UploadError::UnknownLog)?;
+        let (next, committed) = (mirrored.copy.next(), mirrored.copy.committed());
+        let newest = mirrored.pending.back().ok_or(UploadError::NothingPending)?;
+        let known = mirrored.pending.iter().chain(&mirrored.latest).find(|known| known.checkpoint.size == header.end);
+        let excess = header.end.min(next).saturating_sub(header.start);
+        match known {
+            Some(known) if header.end >= committed && header.start <= header.end => {
+                let fits = header.start <= next && excess <= EXCESS_ENTRIES_MAX;
+                if fits { Ok(known.clone()) } else { Err(UploadError::Conflict(Info { size: header.end, next })) }
+            }
+            _ => Err(UploadError::Conflict(Info { size: newest.checkpoint.size, next })),
+        }
+    }
+
+    /// Cosigns what there is a durable copy of, and puts it in place; never a smaller one than is there.
+    fn commit(&self, hash: &str, pending: &Cosigned, clock: &dyn Fn() -> u64) -> Result<String, UploadError> {
+        let mut mirrored = self.mirrored(hash).ok_or(UploadError::UnknownLog)?;
+        let head = &pending.checkpoint;
+        if head.size < mirrored.copy.committed() {
+            let size = mirrored.pending.back().map_or(head.size, |newest| newest.checkpoint.size);
+            return Err(UploadError::Conflict(Info { size, next: mirrored.copy.next() }));
+        }
+        let unix_s = clock();
+        if mirrored.latest.as_ref().is_some_and(|latest| latest.unix_s > unix_s) {
+            return Err(UploadError::ClockBehind);
+        }
+        mirrored.copy.settle(head)?;
+        let signing = |error: exhibit_tlog::NoteError| UploadError::Signing(error.to_string());
+        let signers: Vec<&dyn NoteSigner> = self.signers.iter().map(|signer| &**signer).collect();
+        let lines = cosign(head, &signers, unix_s).map_err(signing)?;
+        let note = add_cosignatures(&pending.note, &lines, &self.keys).map_err(signing)?;
+        self.store.replace(hash, &note)?;
+        mirrored.copy.committed_to(head.size);
+        mirrored.latest = Some(Arc::new(Cosigned { note, checkpoint: head.clone(), unix_s }));
+        Ok(lines)
+    }
+
+    /// The mirror checkpoint.
+    pub fn latest(&self, origin_hash: &str) -> Option<Arc<Cosigned>> {
+        self.mirrored(origin_hash)?.latest.clone()
+    }
+
+    /// A hash tile of the copy.
+    pub fn tile(&self, origin_hash: &str, id: TileId) -> Result<Option<Vec<u8>>, CopyError> {
+        self.mirrored(origin_hash).map_or(Ok(None), |mirrored| mirrored.copy.tile(id))
+    }
+
+    /// An entry bundle of the copy.
+    pub fn bundle(&self, origin_hash: &str, id: BundleId) -> Result<Option<Vec<u8>>, CopyError> {
+        self.mirrored(origin_hash).map_or(Ok(None), |mirrored| mirrored.copy.bundle(id))
+    }
+
+    /// The public halves.
+    pub fn keys(&self) -> &[VerifierKey] {
+        &self.keys
+    }
+
+    fn mirrored(&self, hash: &str) -> Option<MutexGuard<'_, Mirrored>> {
+        // A panic may have left a copy half-changed; the process ends with the first (see serve).
+        Some(self.logs.get(hash)?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
