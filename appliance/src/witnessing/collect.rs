@@ -2,7 +2,7 @@
 //!
 //! A witness need not see every checkpoint: entries below a witnessed one are final with it. It writes nothing on the ledger.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ enum Outcome {
 }
 
 /// Collects until `draining` says so. Nothing is begun where no witness has an address.
-pub fn start(appliance: &Arc<Appliance>, roots: &PathBuf, draining: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+pub fn start(appliance: &Arc<Appliance>, roots: &Path, draining: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
     let Some(policy) = &appliance.witnessing.policy else { return Vec::new() };
     let (targets, _) = watch::channel(None);
     let newer = Arc::new(Notify::new());

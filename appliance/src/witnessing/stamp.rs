@@ -2,7 +2,7 @@
 //!
 //! At most once in an interval, and only if the log has grown by more than the statement before: it does not feed itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,14 +53,14 @@ fn is_due(last: Option<Stamped>, size: u64) -> bool {
 pub fn start(
     appliance: &Arc<Appliance>,
     sources: Vec<TimestampSource>,
-    roots: &PathBuf,
+    roots: &Path,
     interval: Duration,
     draining: &watch::Receiver<bool>,
 ) -> Option<JoinHandle<()>> {
     if !appliance.witnessing.is_gated && sources.is_empty() {
         return None;
     }
-    let (appliance, roots, mut draining) = (appliance.clone(), roots.clone(), draining.clone());
+    let (appliance, roots, mut draining) = (appliance.clone(), roots.to_owned(), draining.clone());
     Some(tokio::spawn(async move {
         tokio::select! {
             _ = draining.wait_for(|draining| *draining) => {}
@@ -116,7 +116,7 @@ async fn put(appliance: &Arc<Appliance>, newest: Cosigned, tokens: Vec<Vec<u8>>)
 }
 
 /// Asks every authority; a token that does not verify is none.
-async fn tokens(sources: &[TimestampSource], roots: &PathBuf, note: &str) -> Vec<Vec<u8>> {
+async fn tokens(sources: &[TimestampSource], roots: &Path, note: &str) -> Vec<Vec<u8>> {
     let mut tokens = Vec::new();
     let Ok(text) = Note::parse(note).map(|note| note.text().to_owned()) else { return tokens };
     for source in sources {
@@ -128,7 +128,7 @@ async fn tokens(sources: &[TimestampSource], roots: &PathBuf, note: &str) -> Vec
     tokens
 }
 
-async fn token(source: &TimestampSource, roots: &PathBuf, text: &str) -> Result<Vec<u8>, String> {
+async fn token(source: &TimestampSource, roots: &Path, text: &str) -> Result<Vec<u8>, String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| error.to_string())?;
     let nonce = Nonce::new(&random).ok_or("the system draws zeros")?;

@@ -63,7 +63,7 @@ async fn two_of_three_witnesses_make_receipts_final_and_an_old_disk_is_found_out
         fs::write(state.join("appliance.toml"), config).unwrap();
     });
     assert_eq!(world.anchor().policy.witnesses.unwrap().text(), policy, "the anchor does not demand the witnesses");
-    let [red, green, blue] = &mut witnesses;
+    let [red, _, blue] = &mut witnesses;
     // Green is dead; blue is held: it accepts connections and says nothing.
     for witness in [&mut *red, &mut *blue] {
         witness.follow(&world.anchor());
