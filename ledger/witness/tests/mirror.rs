@@ -28,7 +28,7 @@ impl Upload {
             for index in from..to {
                 let entry = log.entry(index);
                 package.extend_from_slice(&(entry.len() as u16).to_be_bytes());
-                package.extend_from_slice(&entry);
+                package.extend_from_slice(entry);
             }
             let proof = log.subtree_proof(from - from % 256, to, end);
             package.push(proof.len() as u8);
