@@ -258,6 +258,9 @@ async fn a_checkpoint_that_somebody_else_holds_bounds_a_restore() {
     let newest = fs::read_to_string(stopped.path("mirror/checkpoint")).unwrap();
     let behind = stopped.restore_knowing(&["backup"], std::slice::from_ref(&newest)).unwrap_err();
     assert!(matches!(behind, RestoreError::Behind { known, newest } if known == size && newest < size), "{behind}");
+    let RestoreError::Behind { newest: in_backup, .. } = behind else { unreachable!() };
+    let older = stopped.restore_knowing(&["backup"], &[stopped.sign(in_backup - 1, Hash([7; 32]))]).unwrap_err();
+    assert!(matches!(older, RestoreError::Unbounded), "an old checkpoint made an old backup the newest: {older}");
     let altered = newest.replacen(&size.to_string(), &(size - 1).to_string(), 1);
     assert!(matches!(stopped.restore_knowing(&["backup"], &[altered]), Err(RestoreError::Known(_))), "an altered checkpoint counted");
     let forked = stopped.sign(size - 2, Hash([7; 32]));

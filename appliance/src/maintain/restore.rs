@@ -107,12 +107,14 @@ pub fn restore(
     let listed = sources.list();
     let (note, head) = newest_checkpoint(&listed, &anchor.verifier).ok_or(RestoreError::NoCheckpoint)?;
     let seals = folder.head_seals(config, &anchor.verifier);
-    let known = known_heads(&seals, &anchor, known)?;
+    let (sealed, held) = known_heads(&seals, &anchor, known)?;
+    let is_bounded = !sealed.is_empty() || !sources.mirrors.is_empty() || held.iter().any(|held| held.size == head.size);
+    let known = [sealed, held].concat();
     match known.iter().map(|known| known.size).max() {
         Some(known) if known > head.size => return Err(RestoreError::Behind { known, newest: head.size }),
-        Some(_) => {}
-        None if sources.mirrors.is_empty() => return Err(RestoreError::Unbounded),
-        None => {}
+        // What others hold is the newest only if it is the head that is restored: an older one tells nothing of what came behind it.
+        _ if !is_bounded => return Err(RestoreError::Unbounded),
+        _ => {}
     }
     let mut objects = 0;
     for source in from.iter().filter(|source| source.join(VAULT).is_dir()) {
@@ -146,17 +148,17 @@ pub fn restore(
     Ok(Restored { size, set_aside, objects, left })
 }
 
-/// Every head that something outside of the sources tells of.
-fn known_heads(seals: &[Arc<dyn HeadSeal>], anchor: &Anchor, notes: &[String]) -> Result<Vec<SealedHead>, RestoreError> {
-    let mut heads = Vec::new();
+/// Every head that something outside of the sources tells of: the sealed ones, and those that others hold.
+fn known_heads(seals: &[Arc<dyn HeadSeal>], anchor: &Anchor, notes: &[String]) -> Result<(Vec<SealedHead>, Vec<SealedHead>), RestoreError> {
+    let (mut sealed, mut held) = (Vec::new(), Vec::new());
     for seal in seals {
-        heads.extend(seal.read().map_err(sealing_failed)?);
+        sealed.extend(seal.read().map_err(sealing_failed)?);
     }
     for note in notes {
         let head = anchor.verifier.verify(note).map_err(RestoreError::Known)?;
-        heads.push(SealedHead { size: head.size, root: head.root });
+        held.push(SealedHead { size: head.size, root: head.root });
     }
-    Ok(heads)
+    Ok((sealed, held))
 }
 
 fn sealing_failed(error: SealError) -> RestoreError {
