@@ -363,6 +363,11 @@ fn a_list_with_a_flaw_is_refused() {
             good.with(|l| l.extensions[0] = identified(&[&tlv(0xa1, &[&tlv(0xa4, &[city.root.subject_der()])]), &[0x82, 1, 2]])),
         ),
         (
+            "authority key identifier with a serial number alone",
+            Profile("its authority key identifier has more than a key identifier"),
+            good.with(|l| l.extensions[0] = identified(&[&[0x82, 1, 2]])),
+        ),
+        (
             "authority key identifier with an issuer",
             Profile("its authority key identifier has more than a key identifier"),
             good.with(|l| l.extensions[0] = identified(&[&tlv(0xa1, &[&tlv(0xa4, &[city.root.subject_der()])])])),

@@ -128,6 +128,11 @@ fn a_certificate_with_a_flaw_is_refused() {
             named(&[&tlv(0xa1, &[&tlv(0xa4, &[city.root.subject_der()])]), &[0x82, 1, 2]]),
         ),
         (
+            "authority key identifier with a serial number alone",
+            "its authority key identifier has more than a key identifier",
+            named(&[&[0x82, 1, 2]]),
+        ),
+        (
             "authority key identifier with an issuer",
             "its authority key identifier has more than a key identifier",
             named(&[&tlv(0xa1, &[&tlv(0xa4, &[city.root.subject_der()])])]),

@@ -190,6 +190,13 @@ fn the_forger_can_write_responses_without_a_flaw() {
             OcspStatus::Revoked(&revocation(camera.serial())),
         ),
         ("an extension that is not critical", good.with(|r| r.extensions.push(extension("1.2.3", false, &[5, 0]))), OcspStatus::Good),
+        (
+            "an extension of an answer that is not critical",
+            good.answer(|a| a.extensions = vec![extension("1.2.3", false, &[5, 0])]),
+            OcspStatus::Good,
+        ),
+        ("four certificates", good.with(|r| r.certificates.extend(vec![vec![4, 0]; 3])), OcspStatus::Good),
+        ("for one second", good.answer(|a| a.next_update = tlv(0xa0, &[&time("20261120120000Z")])), OcspStatus::Good),
         ("of somebody else's certificate", good.answer(|a| a.id = id(&city.issuing, &[77])), OcspStatus::NotAnswered),
         ("about another authority's certificate", good.answer(|a| a.id = id(&city.root, camera.serial())), OcspStatus::NotAnswered),
     ] {
@@ -414,6 +421,15 @@ fn who_is_no_responder_of_the_authority_is_not_believed() {
     user.subject = city.issuing.subject_der().to_vec();
     let user = Certificate::from_der(&user.sign(&city.issuing_key)).unwrap();
     assert_eq!(response.verify(&user, None, &RustCrypto).err(), defect("its certificate is not issued by an authority"));
+    // Of two of one name that will not do the first is told.
+    for (first, second, text) in [
+        (&expired, &other_name, "its certificate was not valid at that moment"),
+        (&other_name, &expired, "its certificate is of another authority"),
+    ] {
+        let list = vec![first.sign(&city.issuing_key), second.sign(&city.issuing_key)];
+        let response = Response::good(&city).with(|r| r.certificates = list.clone());
+        assert_eq!(judge(&city, &response.der()).err(), defect(text));
+    }
     // Of two certificates of one name the one that will do is found.
     let both = Response::good(&city).with(|r| r.certificates.insert(0, expired.sign(&city.issuing_key)));
     assert!(judge(&city, &both.der()).is_ok());
@@ -462,6 +478,21 @@ fn a_response_is_asked_at_a_moment() {
     }
 }
 
+/// The moments of a revocation may all be one.
+#[test]
+fn a_revocation_may_be_of_the_second_in_which_it_is_told() {
+    let city = City::new();
+    let noon = time("20261120120000Z");
+    let response = Response::good(&city).answer(|a| {
+        a.status = tlv(0xa1, &[&noon]);
+        a.extensions = vec![extension(INVALIDITY, false, &noon)];
+    });
+    let verified = judge(&city, &response.der()).unwrap();
+    let camera = city.camera();
+    let OcspStatus::Revoked(found) = verified.status_at(&camera, at(NOON)) else { panic!("the revocation is not told") };
+    assert_eq!((found.revoked, found.invalid_since), (at(NOON), Some(at(NOON))));
+}
+
 #[test]
 fn a_request_with_a_flaw_is_not_understood() {
     let city = City::new();
@@ -484,6 +515,16 @@ fn a_request_with_a_flaw_is_not_understood() {
     let other_half = |name: usize, key: usize| {
         tlv(0x30, &[&tlv(0x30, &[&oid(SHA_256)]), &tlv(4, &[&vec![1; name]]), &tlv(4, &[&vec![1; key]]), &[2, 1, 7]])
     };
+    // The name of one authority with the key of another names nobody's certificate.
+    let hash = |bytes: &[u8]| tlv(4, &[&sha256(bytes)]);
+    for (name, key) in [(&city.issuing, &city.root), (&city.root, &city.issuing)] {
+        let algorithm = tlv(0x30, &[&oid(SHA_256)]);
+        let id = tlv(0x30, &[&algorithm, &hash(name.subject_der()), &hash(key.public_key().as_bytes()), &[2, 1, 7]]);
+        let parsed = OcspRequest::from_der(&request(&[&single(&id, &[])], &[], &[], &[])).unwrap();
+        assert!(!parsed.ids()[0].is_of(&city.issuing) && !parsed.ids()[0].is_of(&city.root));
+    }
+    let ids = |count: u8| (1..=count).map(|serial| CertificateId::new(&city.issuing, &[serial]).unwrap()).collect::<Vec<_>>();
+    assert!(OcspRequest::new(ids(16), None).is_some() && OcspRequest::new(ids(17), None).is_none());
     let critical_nonce = request(&[&one], &[], &extensions(&[&extension(NONCE, true, &[4, 3, 9, 9, 9])]), &[]);
     assert!(OcspRequest::from_der(&critical_nonce).is_some(), "a nonce is known, critical or not");
     for (defect, bytes) in [
@@ -540,6 +581,14 @@ fn our_responder_answers_what_it_was_asked() {
     assert!(matches!(OcspResponder::new(&certificate, &city.issuing, &other), Err(MakeResponseError::Key)));
     assert!(matches!(OcspResponder::new(&certificate, &city.root, &signer), Err(MakeResponseError::Certificate)));
     assert!(matches!(OcspResponder::new(&city.camera(), &city.issuing, &key(3)), Err(MakeResponseError::Certificate)));
+    // Each half of who certified it, alone.
+    let mut renamed = responder_forgery(&city);
+    renamed.issuer = common_name("Other");
+    let rekeyed = responder_forgery(&city).replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"other"])]));
+    for forgery in [renamed, rekeyed] {
+        let certificate = Certificate::from_der(&forgery.sign(&city.issuing_key)).unwrap();
+        assert!(matches!(OcspResponder::new(&certificate, &city.issuing, &signer), Err(MakeResponseError::Certificate)));
+    }
     let camera = city.camera();
     let user = city.issue("user/8c1", &[Role::Investigator], KeyPurpose::Signing, &[], &key(5));
     let user = reissued(&city, &user, 4);

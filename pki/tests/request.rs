@@ -92,6 +92,14 @@ fn what_is_asked_for_is_read() {
     assert_eq!((read.identity(), read.common_name(), read.purpose()), (Some(&identity("camera/102")), Some("camera/102"), None));
     for (name, request, purpose) in [
         ("nothing", good.with(|r| r.extensions.clear()), None),
+        (
+            "nothing, with a challenge password",
+            good.with(|r| {
+                r.extensions.clear();
+                r.attributes.push(attribute("1.2.840.113549.1.9.7", &[&tlv(0x0c, &[b"x"])]));
+            }),
+            None,
+        ),
         ("a signing key", good.asking(KEY_USAGE, true, SIGNING_USAGE), Some(KeyPurpose::Signing)),
         ("a key that agrees", good.asking(KEY_USAGE, true, AGREEMENT_USAGE), Some(KeyPurpose::Wrapping)),
         ("a key that is enciphered to", good.asking(KEY_USAGE, true, &[3, 2, 5, 0x20]), Some(KeyPurpose::Wrapping)),

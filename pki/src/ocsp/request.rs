@@ -18,8 +18,12 @@ pub struct OcspRequest {
 impl OcspRequest {
     /// For certificates (1 to 16, none twice), and perhaps with a nonce; `None` if there are fewer or more, or one twice.
     pub fn new(ids: Vec<CertificateId>, nonce: Option<OcspNonce>) -> Option<Self> {
+        // Before they are compared each with each.
+        if !(1..=CERTIFICATES_MAX).contains(&ids.len()) {
+            return None;
+        }
         let twice = ids.iter().enumerate().any(|(position, id)| ids.iter().take(position).any(|earlier| earlier == id));
-        (!twice && (1..=CERTIFICATES_MAX).contains(&ids.len())).then_some(Self { ids, nonce })
+        (!twice).then_some(Self { ids, nonce })
     }
 
     /// Parses strictly: the one DER encoding of version 1, at most 8 KiB, not signed, without the requestor's name; no unknown critical
@@ -29,7 +33,7 @@ impl OcspRequest {
             return None;
         }
         let Request { tbs, signature } = canonical(der)?;
-        if tbs.version != first_version() || tbs.requestor.is_some() || signature.is_some() || tbs.requests.len() > CERTIFICATES_MAX {
+        if tbs.version != first_version() || tbs.requestor.is_some() || signature.is_some() {
             return None;
         }
         let nonce = read_nonce(tbs.extensions.as_deref()).ok()?;
