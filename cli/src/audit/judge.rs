@@ -26,6 +26,8 @@ pub struct Memory {
     pub unapproved: Vec<Unapproved>,
     /// The appliance's first entries, which come before the authorities that its certificate leads to.
     pub unled: Vec<Unled>,
+    /// Index of the entry that ended the log and names its successor.
+    pub ended: Option<u64>,
     /// The log before this one, by its id in hex.
     pub predecessor: Option<String>,
     /// The newest time that any issuer claims (unix ms).
@@ -162,6 +164,11 @@ impl Judge {
                 findings.push(Finding::of(Kind::Signature, candidate.index, sentence));
                 self.certificates.withdraw(candidate.index);
                 continue;
+            }
+            if let Some(ended) = self.memory.ended {
+                let sentence =
+                    format!("The entry comes after the end of the log, which is entry {ended}: its successor knows nothing of it.");
+                findings.push(Finding::of(Kind::Chain, candidate.index, sentence));
             }
             self.chain(&candidate, &mut findings);
             observations.extend(self.observation(&candidate, &mut findings));
@@ -307,7 +314,10 @@ impl Judge {
             Body::Erasure(body) => tell(Kind::Erasure, format!("{by} erased {} attachments.", body.erased.len())),
             Body::Access(body) if !body.granted => tell(Kind::Refusal, format!("{by} refused what fetch {} asked for.", body.fetch)),
             Body::Reopen(body) => tell(Kind::Reopening, format!("{by} had the recovery recipient open evidence of {}.", body.scope)),
-            Body::Succession(body) => tell(Kind::Succession, format!("The log ends here: {} follows.", body.successor.origin)),
+            Body::Succession(body) => {
+                tell(Kind::Succession, format!("The log ends here: {} follows.", body.successor.origin));
+                self.memory.ended.get_or_insert(index);
+            }
             Body::Timestamp(_) => self.memory.timestamp_ms = self.memory.timestamp_ms.max(statement.issued.unix_ms()),
             Body::CertificateRevocation(body) => {
                 let fingerprint = hex::encode(body.fingerprint);

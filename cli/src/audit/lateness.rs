@@ -30,6 +30,10 @@ pub struct Pace {
 /// What is late.
 pub fn judge(pace: &Pace, memory: &Memory, patience: &Patience) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if memory.ended.is_some() {
+        // Its successor is what grows now.
+        return findings;
+    }
     let mut late = |since_ms: u64, what: &str| {
         let for_ms = pace.now_ms.saturating_sub(since_ms);
         if for_ms > patience.late_ms {
@@ -102,6 +106,8 @@ mod tests {
         let stamped = Memory { timestamp_ms: 75 * HOUR_MS, ..Memory::default() };
         assert_eq!(kinds(&pace, &stamped), [], "nobody expects timestamps");
         assert_eq!(kinds(&Pace { expects_timestamps: true, ..pace }, &stamped), [Kind::Late], "an old timestamp");
+        let ended = Memory { ended: Some(9), ..Memory::default() };
+        assert_eq!(kinds(&Pace { grown_ms: 0, ..pace }, &ended), [], "a log that has ended is waited for");
         assert_eq!(kinds(&Pace { now_ms: 0, ..pace }, &Memory::default()), [], "a clock behind is not lateness");
     }
 

@@ -5,7 +5,9 @@ mod server;
 mod site;
 
 use exhibit_evidence::anchor::WitnessPolicy;
-use exhibit_evidence::body::{Access, Approve, CertificateBody, CertificateRevocation, Contradiction};
+use exhibit_evidence::body::{
+    Access, Approve, CertificateBody, CertificateRevocation, Contradiction, Succession, SuccessionReason, Successor,
+};
 use exhibit_evidence::{AttachmentRef, Body, Head, StreamName};
 use exhibit_pki::Role;
 use exhibit_tlog::{Hash, leaf_hash, verify_consistency};
@@ -396,6 +398,18 @@ fn what_is_told_to_all_may_be_an_alarm_for_one() {
     let strict = Desk::new(&site);
     strict.publish(&site.resources());
     strict.audit(&["--alarm", "refusal"]).expect(1, "refusal", &[("refusal", Some(3))]);
+}
+
+#[test]
+fn a_log_that_has_ended_does_not_go_on() {
+    let mut site = Site::new();
+    let mut appliance = site.appliance.clone();
+    let successor = Successor { origin: "city.example/log/2".to_owned(), keys: vec!["key".to_owned()] };
+    site.put(&mut appliance, Body::Succession(Succession { successor, reason: SuccessionReason::Size, attachments: vec![] }));
+    let desk = Desk::new(&site);
+    desk.audit_of(&site).expect(0, "sound", &[("succession", Some(3))]);
+    site.grow(1);
+    desk.audit_of(&site).expect(1, "chain", &[("chain", Some(4))]);
 }
 
 #[test]
