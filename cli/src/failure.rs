@@ -60,7 +60,9 @@ impl Failure {
     pub fn report(&self, json: bool) -> ExitCode {
         eprintln!("exhibit: {self}");
         if json {
-            println!("{}", serde_json::json!({ "error": self.to_string(), "exit": self.exit_code() }));
+            let told = serde_json::json!({ "error": self.to_string(), "exit": self.exit_code() });
+            // Where it can not be printed, the exit code still tells.
+            let _ = exhibit_program::print(&format!("{told}\n"));
         }
         ExitCode::from(self.exit_code())
     }

@@ -10,6 +10,7 @@ mod evidence_access;
 mod failure;
 mod mp4;
 mod session;
+mod tell;
 
 use std::process::ExitCode;
 

@@ -33,6 +33,18 @@ pub fn arguments<A: Parser>() -> Result<A, ExitCode> {
     })
 }
 
+/// Prints a result to standard output. Whoever reads it may have enough before its end (`| head`): what was found out holds all the same.
+pub fn print(text: &str) -> io::Result<()> {
+    enough(io::stdout().lock(), text)
+}
+
+fn enough(mut out: impl Write, text: &str) -> io::Result<()> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
 /// Subcommands that print a program's own documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum Documentation {
@@ -77,6 +89,27 @@ mod tests {
         let mut out = Vec::new();
         documentation.write(program, &mut out).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    /// Writes fail with this.
+    struct Closed(io::ErrorKind);
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_who_has_enough_is_no_failure_and_a_full_disk_is_one() {
+        enough(Closed(io::ErrorKind::BrokenPipe), "a verdict").unwrap();
+        assert!(enough(Closed(io::ErrorKind::StorageFull), "a verdict").is_err(), "a verdict was lost in silence");
+        let mut out = Vec::new();
+        enough(&mut out, "a verdict").unwrap();
+        assert_eq!(out, b"a verdict");
     }
 
     #[test]

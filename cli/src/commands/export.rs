@@ -9,6 +9,7 @@ use exhibit_evidence::body::{AttachmentRef, Export, SeqRange};
 use exhibit_evidence::bundle::{self, BundleSource, Disclosure, FileRecord, MANIFEST, MANIFEST_TYPE, Manifest};
 use exhibit_evidence::{Body, SignedStatement, StreamName};
 use exhibit_pki::Timestamp;
+use exhibit_pki::signature::AwsLc;
 use exhibit_tlog::{Hash, leaf_hash};
 use sha2::{Digest, Sha256};
 
@@ -21,6 +22,7 @@ use crate::commands::verify;
 use crate::failure::Failure;
 use crate::mp4::WorkingCopies;
 use crate::session::{Session, now};
+use crate::tell::tell;
 
 /// What the bundle says of itself.
 const README: &str = include_str!("../bundle_readme.md");
@@ -75,17 +77,18 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let export = issue_export(&mut session, &case, &manifest, &command.purpose).await?;
     prove(&mut session, &source, &case, &export, &command.out).await?;
 
-    let verdict = verify::judge(&command.out, &command.connection.anchor)?;
+    let verdict = verify::judge(&command.out, &command.connection.anchor, &AwsLc)?;
     if json {
         let copies: Vec<_> = working.iter().map(|file| command.out.join(&file.path)).collect();
-        println!(
-            "{}",
-            serde_json::json!({ "bundle": command.out, "working_copies": copies, "grade": verdict.grade, "segments": case.segments.len() })
-        );
+        let told = serde_json::json!({
+            "bundle": command.out, "working_copies": copies, "grade": verdict.grade, "segments": case.segments.len()
+        });
+        tell(&format!("{told}\n"))?;
     } else {
-        print!("{}", verify::table(&verdict, &command.out.display().to_string()));
-        println!("\nThe bundle is {}; it plays as:", command.out.display());
-        working.iter().for_each(|file| println!("  {}", command.out.join(&file.path).display()));
+        let mut text = verify::table(&verdict, &command.out.display().to_string());
+        text += &format!("\nThe bundle is {}; it plays as:\n", command.out.display());
+        text.extend(working.iter().map(|file| format!("  {}\n", command.out.join(&file.path).display())));
+        tell(&text)?;
     }
     Ok(verdict.grade.exit_code())
 }

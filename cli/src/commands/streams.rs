@@ -7,6 +7,7 @@ use exhibit_program::EXIT_OK;
 use crate::arguments::Connection;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::tell::tell;
 
 /// What can be asked.
 #[derive(Args)]
@@ -23,12 +24,15 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let mut session = Session::open(&command.connection)?;
     let records = exchange::StreamRecords { streams: session.streams(&command.prefix).await? };
     if json {
-        println!("{}", serde_json::to_string(&records).expect("records are plain data"));
+        tell(&(serde_json::to_string(&records).expect("records are plain data") + "\n"))?;
         return Ok(EXIT_OK);
     }
-    println!("{:<44} {:>8}  {:<24}  {:<24}", "STREAM", "ENTRIES", "FIRST", "LAST");
-    for record in &records.streams {
-        println!("{:<44} {:>8}  {:<24}  {:<24}", record.stream, record.next_seq, record.first_issued, record.last_issued);
-    }
+    let mut text = format!("{:<44} {:>8}  {:<24}  {:<24}\n", "STREAM", "ENTRIES", "FIRST", "LAST");
+    text.extend(
+        records.streams.iter().map(|record| {
+            format!("{:<44} {:>8}  {:<24}  {:<24}\n", record.stream, record.next_seq, record.first_issued, record.last_issued)
+        }),
+    );
+    tell(&text)?;
     Ok(EXIT_OK)
 }

@@ -1,15 +1,17 @@
 //! `exhibit verify`: judges a bundle, offline, by an anchor that did not come with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use exhibit_evidence::verdict::{Axis, Grade, Place, SegmentTime, TimeBound, Verdict};
 use exhibit_evidence::verify::verify;
-use exhibit_pki::signature::AwsLc;
+use exhibit_pki::Verifier;
+use exhibit_pki::signature::{AwsLc, RustCrypto};
 
 use crate::bundle_folder::BundleFolder;
 use crate::failure::Failure;
 use crate::session::read_anchor;
+use crate::tell::tell;
 
 /// What can be asked.
 #[derive(Args)]
@@ -19,6 +21,10 @@ pub struct Command {
     /// The log's anchor file, got from the operator or from somebody trusted; never the one out of the bundle.
     #[arg(long, env = "EXHIBIT_ANCHOR")]
     anchor: Option<PathBuf>,
+    /// Verify signatures by the implementation in pure Rust, which is that of the verifier for WebAssembly, and not by aws-lc-rs: a second
+    /// opinion.
+    #[arg(long)]
+    pure_rust: bool,
 }
 
 /// Runs it.
@@ -28,17 +34,15 @@ pub fn run(command: &Command, json: bool) -> Result<u8, Failure> {
             "without --anchor nothing can be judged: ask the operator of the log, or anybody you trust, for its anchor file".to_owned(),
         ));
     };
-    let verdict = judge(&command.bundle, anchor_path)?;
-    if json {
-        println!("{}", verdict.to_json());
-    } else {
-        print!("{}", table(&verdict, &command.bundle.display().to_string()));
-    }
+    let verifier: &dyn Verifier = if command.pure_rust { &RustCrypto } else { &AwsLc };
+    let verdict = judge(&command.bundle, anchor_path, verifier)?;
+    let text = if json { verdict.to_json() + "\n" } else { table(&verdict, &command.bundle.display().to_string()) };
+    tell(&text)?;
     Ok(verdict.grade.exit_code())
 }
 
 /// Judges the bundle in a folder.
-pub fn judge(bundle: &std::path::Path, anchor_path: &std::path::Path) -> Result<Verdict, Failure> {
+pub fn judge(bundle: &Path, anchor_path: &Path, verifier: &dyn Verifier) -> Result<Verdict, Failure> {
     let anchor = read_anchor(anchor_path)?;
     let folder = BundleFolder::open(bundle)?;
     let beside = anchor_path.canonicalize().is_ok_and(|path| bundle.canonicalize().is_ok_and(|bundle| path.starts_with(bundle)));
@@ -47,7 +51,7 @@ pub fn judge(bundle: &std::path::Path, anchor_path: &std::path::Path) -> Result<
             "the anchor lies inside the bundle: an anchor out of the bundle that is judged proves nothing".to_owned(),
         ));
     }
-    verify(&folder, &anchor, &AwsLc).map_err(|error| Failure::Cannot(error.to_string()))
+    verify(&folder, &anchor, verifier).map_err(|error| Failure::Cannot(error.to_string()))
 }
 
 /// A table of findings for people.

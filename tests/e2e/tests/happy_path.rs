@@ -128,6 +128,12 @@ fn judged_by_the_right_anchor_only(made: &Made) {
     assert!(spoken.stdout.starts_with("VERIFIED"), "{}", spoken.stdout);
     assert!(spoken.stdout.contains("truth of the scene"), "what is not proven is said: {}", spoken.stdout);
 
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut unread = Command::new(program("exhibit"));
+    let unread = unread.arg("verify").arg(&made.bundle).arg("--anchor").arg(&anchor).stdout(writer).status().unwrap();
+    assert_eq!(unread.code(), Some(0), "a verdict that nobody reads to its end (| head) is another one");
+
     let without = run(Command::new(program("exhibit")).arg("verify").arg(&made.bundle)).expect(2);
     assert!(without.stderr.contains("--anchor"), "{}", without.stderr);
     let other = made.world.create_log("other-log", "city.example/log/2").join("anchor.json");
