@@ -508,6 +508,7 @@ async fn more_than_is_taken_is_refused_before_it_comes() {
     let signed = writer.next(body);
     let answer = world.connect(&world.camera).await.put(&signed, &[&wraps], &[]).await;
     assert_eq!((answer.status, answer.kind().as_str()), (503, "overloaded"));
+    assert_eq!(answer.headers["retry-after"], "1", "whoever is told to wait is not told how long");
     drop(permits);
     assert_eq!(world.connect(&world.camera).await.put(&signed, &[&wraps], &[]).await.status, 201);
 }

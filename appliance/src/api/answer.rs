@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
 
-use super::problem::Refusal;
+use super::problem::{Kind, Refusal};
 use crate::vault::StoredObject;
 
 /// An answer.
@@ -118,5 +118,11 @@ pub fn refusal(refusal: &Refusal, closes: bool) -> Answer {
     if closes {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    if refusal.kind == Kind::Overloaded {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    }
     answer
 }
+
+/// The shortest time that HTTP can tell. A full queue of the ledger is done in a tenth of it, an upload in a few.
+const RETRY_AFTER_S: &str = "1";
