@@ -80,9 +80,9 @@ fn uploads_max() -> usize {
 fn downloads_max() -> usize {
     64
 }
-/// Past this a synced write takes longer without taking more.
+/// Past this a synced write takes longer without taking more (docs/performance.md).
 fn batch_entries_max() -> usize {
-    256
+    1024
 }
 /// Tells a ledger's folder that was put back alone; a path on another medium tells the whole state's.
 fn head_seal() -> PathBuf {
@@ -167,7 +167,7 @@ uploads_max = 256
 downloads_max = 64
 
 # Entries that share one synced write at most.
-batch_entries_max = 256
+batch_entries_max = 1024
 
 # The file that keeps the newest head outside of the ledger's folder: start refuses a ledger that is behind it. It belongs on another
 # medium than the state, so that no copy of one brings back both. Relative to the state folder.

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use exhibit_evidence::anchor::{AnchorPolicy, WitnessPolicy};
 use exhibit_evidence::{Anchor, AnchorError, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body, body::Predecessor};
-use exhibit_ledger::{HeadSeal, Ledger, LedgerError, Options, SealedFile};
+use exhibit_ledger::{AwsLcMlDsa44NoteSigner, HeadSeal, Ledger, LedgerError, Options, SealedFile};
 use exhibit_pki::{
     AwsLc, Certificate, CertificateError, ChainCertificate, Identity, KeyPurpose, PathError, Role, Signer, SignerError, SoftwareSigner,
     Subject, Timestamp, build_request_pem, validate_path,
 };
-use exhibit_tlog::{CheckpointError, EMPTY_ROOT, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteError, NoteSigner};
+use exhibit_tlog::{CheckpointError, EMPTY_ROOT, Ed25519NoteSigner, Hash, LogVerifier, NoteError, NoteSigner};
 use zeroize::Zeroizing;
 
 use crate::chronicle::own_candidate;
@@ -360,7 +360,7 @@ impl Folder {
 
     fn note_signers(&self, origin: &str) -> Result<Vec<Arc<dyn NoteSigner>>, SetupError> {
         let [ed25519, ml_dsa] = NOTE_KEYS.map(|name| self.seed(name));
-        Ok(vec![Arc::new(Ed25519NoteSigner::new(origin, &ed25519?)?), Arc::new(MlDsa44NoteSigner::new(origin, &ml_dsa?)?)])
+        Ok(vec![Arc::new(Ed25519NoteSigner::new(origin, &ed25519?)?), Arc::new(AwsLcMlDsa44NoteSigner::new(origin, &ml_dsa?)?)])
     }
 
     fn seed(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, SetupError> {

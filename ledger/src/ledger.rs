@@ -12,12 +12,13 @@ use exhibit_tlog::tile::{BundleId, TILE_WIDTH, TileId, encode_bundle, encode_til
 use exhibit_tlog::{Checkpoint, Hash, LogProof, NoteSigner, prove_consistency, prove_inclusion, root_at};
 
 use crate::checkpoint::Signing;
-use crate::edge::tile_width;
+use crate::edge::{TreeEdge, tile_width};
 use crate::head_file::HeadFile;
+use crate::plan::HashedCandidate;
 use crate::recover::recover;
 use crate::sealing::Sealing;
-use crate::sequencer::{Answer, Done, QUEUE_CANDIDATES_MAX, Shared, Waiting, Writer};
-use crate::store::{HeadRow, TileReader, damaged};
+use crate::sequencer::{Answer, Done, QUEUE_CANDIDATES_MAX, Shared, Shown, Waiting, Writer};
+use crate::store::{HeadRow, NewestTiles, TileReader, damaged};
 use crate::{Annotation, Candidate, Disk, EntryPlace, HeadSeal, LocalDisk, Refusal, SealError, StreamHead};
 
 /// How a ledger is opened.
@@ -28,7 +29,7 @@ pub struct Options {
     pub signers: Vec<Arc<dyn NoteSigner>>,
     /// The clock that signatures are dated by: seconds since the Unix epoch.
     pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// At most so many candidates share one synced write (1 to 4,096; 256 is a good value).
+    /// At most so many candidates share one synced write (1 to 4,096; 1,024 is a good value).
     pub batch_entries_max: usize,
     /// What keeps the newest head outside of the ledger's folder, each for itself. Without one, a complete older copy of the folder goes
     /// unnoticed.
@@ -46,6 +47,8 @@ pub struct Admission {
     pub checkpoint: Arc<str>,
     /// Its head.
     pub head: Checkpoint,
+    /// The newest tiles of the tree of that head.
+    pub(crate) edge: Arc<TreeEdge>,
 }
 
 /// What went wrong with the ledger itself. All but `Refused` and `Overloaded` are the operator's to mend.
@@ -107,7 +110,8 @@ impl Ledger {
         let (head_file, noted) = HeadFile::open(folder, disk.clone())?;
         let (store, edge) = recover(&database, &signing, noted, disk, &seals)?;
         let sealing = Sealing::new(seals, edge.published.as_ref().map_or(0, |published| published.head.size))?;
-        let shared = Arc::new(Shared::new(store, edge.published));
+        let shown = edge.published.map(|published| Shown { published: Arc::new(published), edge: Arc::new(edge.tree.clone()) });
+        let shared = Arc::new(Shared::new(store, shown));
         let writer = Writer::new(shared.clone(), signing, edge.tree, head_file, sealing, batch_entries_max);
         let queue = Queue::start(writer)?;
         Ok(Self { shared, queue: Arc::new(queue) })
@@ -128,7 +132,7 @@ impl Ledger {
         if let Err(error) = self.shared.check_running() {
             return answer.give(Err(error));
         }
-        match self.queue.sender().try_send(Waiting { candidate, answer }) {
+        match self.queue.sender().try_send(Waiting { candidate: HashedCandidate::new(candidate), answer }) {
             Ok(()) => {}
             Err(TrySendError::Full(waiting)) => waiting.answer.give(Err(LedgerError::Overloaded)),
             Err(TrySendError::Disconnected(waiting)) => {
@@ -218,7 +222,7 @@ impl Ledger {
         let Some(published) = self.shared.published().filter(|published| index < published.head.size) else {
             return Ok(None);
         };
-        let path = prove_inclusion(&TileReader::new(&self.shared.store), index, published.head.size)?;
+        let path = prove_inclusion(&self.newest_tiles(&published), index, published.head.size)?;
         let proof = LogProof { index, path, checkpoint: published.note.as_ref().to_owned() };
         Ok(Some(proof.to_text()))
     }
@@ -232,6 +236,15 @@ impl Ledger {
         prove_inclusion(&TileReader::new(&self.shared.store), index, size).map(Some)
     }
 
+    /// The receipt of what was admitted, under the checkpoint that came with it. It is made in memory, however far the log has grown since,
+    /// unless the same statement was admitted long before.
+    pub fn receipt_of(&self, admission: &Admission) -> Result<String, LedgerError> {
+        let index = admission.place.index;
+        let tiles = NewestTiles { edge: &admission.edge, rows: TileReader::new(&self.shared.store) };
+        let path = prove_inclusion(&tiles, index, admission.head.size)?;
+        Ok(LogProof { index, path, checkpoint: admission.checkpoint.as_ref().to_owned() }.to_text())
+    }
+
     /// Root of the first `size` entries; `None` beyond the newest checkpoint.
     pub fn root_at(&self, size: u64) -> Result<Option<Hash>, LedgerError> {
         if size > self.readable_size()? {
@@ -242,10 +255,12 @@ impl Ledger {
 
     /// Consistency proof from `old` to `new` entries; `None` beyond the newest checkpoint or if `old > new`.
     pub fn consistency(&self, old: u64, new: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
-        if old > new || new > self.readable_size()? {
-            return Ok(None);
+        self.shared.check_running()?;
+        match self.shared.published().filter(|published| old <= new && new <= published.head.size) {
+            Some(published) => prove_consistency(&self.newest_tiles(&published), old, new).map(Some),
+            None if (old, new) == (0, 0) => Ok(Some(Vec::new())),
+            None => Ok(None),
         }
-        prove_consistency(&TileReader::new(&self.shared.store), old, new).map(Some)
     }
 
     /// The bytes of a hash tile (its hashes end to end); `None` if no published tree has it.
@@ -269,6 +284,10 @@ impl Ledger {
         let entries = self.shared.store.entries(bundle.index * u64::from(TILE_WIDTH), u64::from(bundle.width))?;
         let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
         encode_bundle(&entries).map(Some).map_err(|error| damaged(format_args!("bundle {} can not be made: {error}", bundle.index)))
+    }
+
+    fn newest_tiles<'a>(&'a self, shown: &'a Shown) -> NewestTiles<'a> {
+        NewestTiles { edge: &shown.edge, rows: TileReader::new(&self.shared.store) }
     }
 
     pub(crate) fn database(&self) -> &rocksdb::DB {

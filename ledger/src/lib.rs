@@ -10,6 +10,7 @@ mod edge;
 pub mod fsck;
 mod head_file;
 mod ledger;
+mod ml_dsa;
 pub mod plan;
 mod proven;
 pub mod rebuild;
@@ -22,6 +23,7 @@ mod store;
 
 pub use disk::{Disk, DiskWrite, LocalDisk};
 pub use ledger::{Admission, Ledger, LedgerError, Options};
+pub use ml_dsa::AwsLcMlDsa44NoteSigner;
 pub use plan::{Annotation, Candidate, Refusal};
 pub use seal::{HeadSeal, SealError, SealedFile, SealedHead};
 pub use sequencer::{BATCH_ENTRIES_LIMIT, QUEUE_CANDIDATES_MAX};

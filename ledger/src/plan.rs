@@ -29,6 +29,28 @@ pub struct Candidate {
     pub is_last: bool,
 }
 
+/// A candidate with its leaf hash, which nobody can have set otherwise. Hashing takes as long as all else that is decided of an entry: it is
+/// done by whoever brings the candidate, and not by the one writer.
+#[derive(Clone, Debug)]
+pub struct HashedCandidate {
+    candidate: Candidate,
+    leaf: Hash,
+}
+
+impl HashedCandidate {
+    /// Hashes the entry.
+    pub fn new(candidate: Candidate) -> Self {
+        Self { leaf: leaf_hash(&candidate.entry), candidate }
+    }
+}
+
+impl std::ops::Deref for HashedCandidate {
+    type Target = Candidate;
+    fn deref(&self) -> &Candidate {
+        &self.candidate
+    }
+}
+
 /// Key and value of a row that belongs to the owner.
 pub type Annotation = (Vec<u8>, Vec<u8>);
 
@@ -71,9 +93,9 @@ pub enum Decision {
 /// Decides what each candidate becomes, in their order; new entries are numbered from `first_index`.
 ///
 /// `chains` must know the head of every chain that a candidate of good form names, and every place below a head that one claims.
-pub fn plan(candidates: &[Candidate], mut chains: Chains, first_index: u64) -> Vec<Decision> {
+pub fn plan(candidates: &[HashedCandidate], mut chains: Chains, first_index: u64) -> Vec<Decision> {
     let mut index = first_index;
-    let decide = |candidate: &Candidate| {
+    let decide = |candidate: &HashedCandidate| {
         if let Err(refusal) = check_form(candidate) {
             return Decision::Refused(refusal);
         }
@@ -93,7 +115,7 @@ pub fn plan(candidates: &[Candidate], mut chains: Chains, first_index: u64) -> V
         if candidate.seq != chain.next_seq || candidate.prev != chain.leaf {
             return Decision::Refused(Refusal::BrokenChain { expected_seq: chain.next_seq, expected_prev: chain.leaf });
         }
-        let place = EntryPlace { index, leaf: leaf_hash(&candidate.entry), identity: candidate.identity };
+        let place = EntryPlace { index, leaf: candidate.leaf, identity: candidate.identity };
         index += 1;
         chain.next_seq += 1;
         chain.leaf = place.leaf;
@@ -178,6 +200,11 @@ pub const ANNOTATION_BYTES_MAX: usize = 64 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn plan(candidates: &[Candidate], chains: Chains, first_index: u64) -> Vec<Decision> {
+        let hashed: Vec<_> = candidates.iter().cloned().map(HashedCandidate::new).collect();
+        super::plan(&hashed, chains, first_index)
+    }
 
     const ZERO: Hash = Hash([0; 32]);
 

@@ -2,38 +2,53 @@
 //!
 //! It does not serve reads, and nothing that failed is tried again: a sync that failed once may succeed the next time without the data.
 
+use std::ops::Deref;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use exhibit_tlog::{MerkleFrontier, leaf_hash, root_at};
 
 use crate::checkpoint::{Published, Signing};
-use crate::edge::TreeEdge;
+use crate::edge::{TileRow, TreeEdge};
 use crate::head_file::HeadFile;
-use crate::plan::{Chains, Decision, check_form, plan};
+use crate::plan::{Chains, Decision, HashedCandidate, check_form, plan};
 use crate::sealing::Sealing;
 use crate::store::{Store, TileReader, damaged};
 use crate::{Admission, Candidate, EntryPlace, LedgerError};
 
+/// What readers see: the newest checkpoint, and the tree that it signs.
+pub(crate) struct Shown {
+    pub published: Arc<Published>,
+    /// Receipts of new entries are made of it, by whoever asks for them and without a look into the database.
+    pub edge: Arc<TreeEdge>,
+}
+
+impl Deref for Shown {
+    type Target = Published;
+    fn deref(&self) -> &Published {
+        &self.published
+    }
+}
+
 /// What the writer and the readers share.
 pub(crate) struct Shared {
     pub store: Store,
-    published: RwLock<Option<Arc<Published>>>,
+    published: RwLock<Option<Arc<Shown>>>,
     stopped: OnceLock<String>,
 }
 
 impl Shared {
-    pub fn new(store: Store, published: Option<Published>) -> Self {
+    pub fn new(store: Store, published: Option<Shown>) -> Self {
         Self { store, published: RwLock::new(published.map(Arc::new)), stopped: OnceLock::new() }
     }
 
     /// The newest checkpoint that may be shown; what a reader sees never lies beyond it.
-    pub fn published(&self) -> Option<Arc<Published>> {
+    pub fn published(&self) -> Option<Arc<Shown>> {
         // The value is replaced in one assignment, so that a poisoned lock holds a whole one.
         self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn publish(&self, published: Published) -> Arc<Published> {
+    fn publish(&self, published: Shown) -> Arc<Shown> {
         let published = Arc::new(published);
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = Some(published.clone());
         published
@@ -57,7 +72,7 @@ pub(crate) type Done = Box<dyn FnOnce(Result<Admission, LedgerError>) + Send>;
 
 /// A candidate in the queue. It is answered exactly once, whatever becomes of the writer.
 pub(crate) struct Waiting {
-    pub candidate: Candidate,
+    pub candidate: HashedCandidate,
     pub answer: Answer,
 }
 
@@ -110,7 +125,7 @@ impl Writer {
     pub fn run(mut self, queue: Receiver<Waiting>) {
         let _stop = StopAtEnd(self.shared.clone());
         while let Some(batch) = self.gather(&queue) {
-            let (candidates, answers): (Vec<Candidate>, Vec<Answer>) = batch.into_iter().map(|w| (w.candidate, w.answer)).unzip();
+            let (candidates, answers): (Vec<HashedCandidate>, Vec<Answer>) = batch.into_iter().map(|w| (w.candidate, w.answer)).unzip();
             match self.admit(&candidates) {
                 Ok(outcomes) => answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| answer.give(outcome)),
                 Err(error) => {
@@ -122,9 +137,10 @@ impl Writer {
                 }
             }
             // After those who wait were answered.
-            self.sealing.offer((self.signing.clock)(), || self.shared.published());
+            let shared = &self.shared;
+            self.sealing.offer((self.signing.clock)(), || newest(shared));
         }
-        self.sealing.finish(self.shared.published());
+        self.sealing.finish(newest(&self.shared));
     }
 
     /// Waits for one candidate and takes all that wait behind it: under load, groups form while the one before is being synced.
@@ -142,13 +158,13 @@ impl Writer {
     }
 
     /// One batch, from plan to published checkpoint. An error is fatal, and nobody of the batch has been told anything.
-    fn admit(&mut self, candidates: &[Candidate]) -> Result<Vec<Result<Admission, LedgerError>>, LedgerError> {
+    fn admit(&mut self, candidates: &[HashedCandidate]) -> Result<Vec<Result<Admission, LedgerError>>, LedgerError> {
         let decisions = plan(candidates, self.read_chains(candidates)?, self.edge.frontier().size());
         let new: Vec<(&Candidate, EntryPlace)> = candidates
             .iter()
             .zip(&decisions)
             .filter_map(|(candidate, decision)| match decision {
-                Decision::New(place) => Some((candidate, *place)),
+                Decision::New(place) => Some((&**candidate, *place)),
                 Decision::Same(_) | Decision::Refused(_) => None,
             })
             .collect();
@@ -156,13 +172,13 @@ impl Writer {
             self.shared.published()
         } else {
             let before = self.edge.frontier().clone();
-            self.write(&new)?;
-            let tree = self.read_back(before)?;
+            let rows = self.write(&new)?;
+            let tree = self.read_back(before, &rows)?;
             Some(self.sign_and_publish(&tree)?)
         };
         let admit = |place: EntryPlace, new| {
             let published = published.as_ref().expect("a place was given, so the ledger is not empty and its head is signed");
-            Ok(Admission { place, new, checkpoint: published.note.clone(), head: published.head.clone() })
+            Ok(Admission { place, new, checkpoint: published.note.clone(), head: published.head.clone(), edge: published.edge.clone() })
         };
         let outcomes = decisions.into_iter().map(|decision| match decision {
             Decision::New(place) => admit(place, true),
@@ -172,7 +188,7 @@ impl Writer {
         Ok(outcomes.collect())
     }
 
-    fn read_chains(&self, candidates: &[Candidate]) -> Result<Chains, LedgerError> {
+    fn read_chains(&self, candidates: &[HashedCandidate]) -> Result<Chains, LedgerError> {
         let store = &self.shared.store;
         let mut chains = Chains::default();
         if store.last()?.is_some() {
@@ -191,31 +207,40 @@ impl Writer {
         Ok(chains)
     }
 
-    fn write(&mut self, new: &[(&Candidate, EntryPlace)]) -> Result<(), LedgerError> {
+    /// Gives the tile rows that were written.
+    fn write(&mut self, new: &[(&Candidate, EntryPlace)]) -> Result<Vec<TileRow>, LedgerError> {
         let tiles = self.edge.append(new.iter().map(|(_, place)| place.leaf));
-        self.shared.store.write_entries(new, &tiles, self.edge.frontier())
+        self.shared.store.write_entries(new, &tiles, self.edge.frontier())?;
+        Ok(tiles)
     }
 
     /// Reads back and re-hashes what was written after `before`: single flipped bits have ended public logs. What comes of it is signed.
-    fn read_back(&self, before: MerkleFrontier) -> Result<ReadBack, LedgerError> {
+    fn read_back(&self, before: MerkleFrontier, written: &[TileRow]) -> Result<ReadBack, LedgerError> {
         let store = &self.shared.store;
         let (first, size) = (before.size(), self.edge.frontier().size());
         let mut again = before;
-        for entry in store.entries(first, size - first)? {
-            again.push(leaf_hash(&entry), |_, _, _| {});
+        store.each_entry(first, size - first, |entry| again.push(leaf_hash(entry), |_, _, _| {}))?;
+        let mut holds = again == store.tree()? && root_at(&TileReader::new(store), size)? == again.root();
+        // The root does not lead through tiles that have become full within the batch.
+        for row in written {
+            holds &= store.tile(row.level, row.index)?.as_ref() == Some(&row.hashes);
         }
-        if again != store.tree()? || root_at(&TileReader::new(store), size)? != again.root() {
+        if !holds {
             return Err(damaged(format_args!("what was read back for entries {first} to {} is not what was written", size - 1)));
         }
         Ok(ReadBack(again))
     }
 
-    fn sign_and_publish(&mut self, tree: &ReadBack) -> Result<Arc<Published>, LedgerError> {
+    fn sign_and_publish(&mut self, tree: &ReadBack) -> Result<Arc<Shown>, LedgerError> {
         let published = self.signing.sign(&tree.0)?;
         self.shared.store.write_checkpoint(&published.note)?;
         self.head_file.write(published.head.size, &published.note)?;
-        Ok(self.shared.publish(published))
+        Ok(self.shared.publish(Shown { published: Arc::new(published), edge: Arc::new(self.edge.clone()) }))
     }
+}
+
+fn newest(shared: &Shared) -> Option<Arc<Published>> {
+    shared.published().map(|shown| shown.published.clone())
 }
 
 /// A tree whose newest entries and edge were read back from the database. Only such a tree is signed.
@@ -254,7 +279,7 @@ mod tests {
     use crate::store::META_TREE;
     use crate::{LocalDisk, Options};
 
-    /// Writes 300 entries and then 40, damages the rows, and reads back.
+    /// Writes 300 entries and then 300, damages the rows, and reads back.
     fn read_back_after(damage: impl FnOnce(&DB)) -> Result<ReadBack, LedgerError> {
         let folder = exhibit_power_loss::scratch();
         let store = Store::open(&folder.path().join("database"), LogTail::MustBeWhole, Arc::new(LocalDisk)).unwrap().unwrap();
@@ -264,7 +289,7 @@ mod tests {
         let shared = Arc::new(Shared::new(store, None));
         let mut writer =
             Writer::new(shared, Signing::new(options).unwrap(), TreeEdge::default(), head_file, Sealing::new(vec![], 0).unwrap(), 256);
-        let candidates: Vec<Candidate> = (0..340_u64)
+        let candidates: Vec<Candidate> = (0..600_u64)
             .map(|seq| Candidate {
                 stream: "a".into(),
                 seq,
@@ -280,9 +305,9 @@ mod tests {
         let placed: Vec<_> = candidates.iter().map(|candidate| (candidate, place(candidate))).collect();
         writer.write(&placed[..300]).unwrap();
         let before = writer.edge.frontier().clone();
-        writer.write(&placed[300..]).unwrap();
+        let rows = writer.write(&placed[300..]).unwrap();
         damage(writer.shared.store.raw());
-        writer.read_back(before)
+        writer.read_back(before, &rows)
     }
 
     fn flip(db: &DB, family: &str, key: &[u8]) {
@@ -294,8 +319,8 @@ mod tests {
 
     #[test]
     fn only_what_is_read_back_as_written_is_signed() {
-        assert_eq!(read_back_after(|_| {}).unwrap().0.size(), 340);
-        for index in [300_u64, 339] {
+        assert_eq!(read_back_after(|_| {}).unwrap().0.size(), 600);
+        for index in [300_u64, 599] {
             let altered = read_back_after(|db| flip(db, ENTRIES, &index.to_be_bytes())).unwrap_err();
             assert!(matches!(altered, LedgerError::Damaged(_)), "a flipped bit in entry {index} would be signed: {altered}");
             let missing = read_back_after(|db| db.delete_cf(db.cf_handle(ENTRIES).unwrap(), index.to_be_bytes()).unwrap());
@@ -303,7 +328,7 @@ mod tests {
         }
         let altered = read_back_after(|db| flip(db, META, META_TREE.as_bytes())).unwrap_err();
         assert!(matches!(altered, LedgerError::Damaged(_)), "start would not find the tree that is signed: {altered}");
-        for (level, index) in [(0, 1), (1, 0)] {
+        for (level, index) in [(0, 1), (0, 2), (1, 0)] {
             let key = [&[level][..], &u64::to_be_bytes(index)].concat();
             let altered = read_back_after(|db| flip(db, TILES, &key)).unwrap_err();
             assert!(matches!(altered, LedgerError::Damaged(_)), "a flipped bit in tile {level}/{index} would be signed: {altered}");

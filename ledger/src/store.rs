@@ -14,7 +14,7 @@ use rocksdb::{ColumnFamily, DB, Direction, ErrorKind, IteratorMode, WriteBatch, 
 
 use crate::database::{self, ANNOTATIONS, ENTRIES, HEADS, LEAVES, LogTail, META, PLACES, TILES};
 use crate::disk::{Disk, DiskWrite, LocalDisk};
-use crate::edge::{TREE_LEVELS_PER_TILE, TileRow};
+use crate::edge::{TREE_LEVELS_PER_TILE, TileRow, TreeEdge};
 use crate::{Candidate, LedgerError};
 
 /// Where an entry is.
@@ -116,18 +116,25 @@ impl Store {
     /// The entries from `first` on, `count` of them; damaged if one is missing.
     pub fn entries(&self, first: u64, count: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
         let mut entries = Vec::new();
-        for (index, row) in (first..first.saturating_add(count)).zip(self.rows(ENTRIES, &first.to_be_bytes())) {
-            let (key, entry) = row?;
-            if *key != index.to_be_bytes() {
-                break;
+        self.each_entry(first, count, |entry| entries.push(entry.to_vec()))?;
+        Ok(entries)
+    }
+
+    /// The same one by one, where they lie.
+    pub fn each_entry(&self, first: u64, count: u64, mut seen: impl FnMut(&[u8])) -> Result<(), LedgerError> {
+        let mut rows = self.db.raw_iterator_cf(self.family(ENTRIES));
+        rows.seek(first.to_be_bytes());
+        for index in first..first.saturating_add(count) {
+            match rows.item() {
+                Some((key, entry)) if key == index.to_be_bytes() => seen(entry),
+                _ => {
+                    rows.status().map_err(storage)?;
+                    return Err(damaged(format_args!("entry {index} is missing")));
+                }
             }
-            entries.push(entry.into_vec());
+            rows.next();
         }
-        if entries.len() as u64 == count {
-            Ok(entries)
-        } else {
-            Err(damaged(format_args!("entry {} is missing", first + entries.len() as u64)))
-        }
+        Ok(())
     }
 
     /// The highest index that any entry has.
@@ -240,15 +247,24 @@ impl Store {
 
     /// Writes new entries with all their rows, and the tree with them, in one synced batch: after a crash all are there or none.
     pub fn write_entries(&self, entries: &[(&Candidate, EntryPlace)], tiles: &[TileRow], tree: &MerkleFrontier) -> Result<(), LedgerError> {
-        let mut batch = WriteBatch::default();
-        let [entry_rows, places, leaves] = [ENTRIES, PLACES, LEAVES].map(|name| self.family(name));
-        let mut heads = HashMap::new();
+        let entry_bytes: usize = entries.iter().map(|(candidate, _)| candidate.entry.len()).sum();
+        let tile_bytes: usize = tiles.iter().map(|row| row.hashes.len() * size_of::<Hash>()).sum();
+        let mut batch = WriteBatch::with_capacity_bytes(entry_bytes + tile_bytes + entries.len() * ENTRY_ROWS_BYTES);
+        let mut heads = BTreeMap::new();
         for (candidate, place) in entries {
-            let index = place.index.to_be_bytes();
-            batch.put_cf(entry_rows, index, &candidate.entry);
-            batch.put_cf(places, place_key(&candidate.stream, candidate.seq), encode_place(place));
-            batch.put_cf(leaves, place.leaf.0, index);
+            batch.put_cf(self.family(ENTRIES), place.index.to_be_bytes(), &candidate.entry);
             heads.insert(candidate.stream.as_str(), (candidate.seq + 1, place));
+        }
+        // In the order of their keys, as they go into RocksDB's sorted memory: each search begins where the one before has ended, which
+        // takes half the time. Of equal leaves the later one stays the later.
+        let mut sorted: Vec<_> = entries.iter().collect();
+        sorted.sort_by_key(|(candidate, _)| (candidate.stream.as_str(), candidate.seq));
+        for (candidate, place) in &sorted {
+            batch.put_cf(self.family(PLACES), place_key(&candidate.stream, candidate.seq), encode_place(place));
+        }
+        sorted.sort_unstable_by_key(|(_, place)| (place.leaf, place.index));
+        for (_, place) in &sorted {
+            batch.put_cf(self.family(LEAVES), place.leaf.0, place.index.to_be_bytes());
         }
         for (stream, (next_seq, last)) in heads {
             batch.put_cf(self.family(HEADS), stream, encode_head(next_seq, last));
@@ -337,6 +353,20 @@ impl<'a> TileReader<'a> {
         let row: Rc<[Hash]> = row.into();
         self.rows.borrow_mut().insert((level, index), row.clone());
         Ok(row)
+    }
+}
+
+/// Hashes from the newest tiles, which are in memory, or else from tile rows.
+pub(crate) struct NewestTiles<'a> {
+    pub edge: &'a TreeEdge,
+    pub rows: TileReader<'a>,
+}
+
+impl HashReader for NewestTiles<'_> {
+    type Error = LedgerError;
+
+    fn hash(&self, tree_level: u8, position: u64) -> Result<Hash, LedgerError> {
+        self.edge.node(tree_level, position).map_or_else(|| self.rows.hash(tree_level, position), Ok)
     }
 }
 
@@ -442,6 +472,9 @@ pub(crate) fn damaged(what: impl std::fmt::Display) -> LedgerError {
 
 const REMEDY: &str = "Keep this folder as it is for an investigation, and restore the newest backup beside it; \
     what was acknowledged since then has to be collected from its issuers";
+
+/// About what an entry's other rows take in a batch: the room for them is got at once.
+const ENTRY_ROWS_BYTES: usize = 256;
 
 /// Compaction removes tables now and then, not three times in a moment.
 const OPEN_BESIDE_TRIES: u32 = 3;

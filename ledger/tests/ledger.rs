@@ -55,6 +55,28 @@ fn an_admission_is_covered_by_its_checkpoint_and_its_receipt_verifies() {
     assert_eq!(verify_all(&ledger).len(), 20);
 }
 
+/// Also long after, when the log has grown; and for a statement that comes again.
+#[test]
+fn what_was_admitted_has_a_receipt_under_the_checkpoint_that_came_with_it() {
+    let folder = exhibit_power_loss::scratch();
+    let ledger = open(folder.path());
+    let mut chain = Chain::new("camera/102/main/1");
+    let candidates: Vec<_> = (0..700).map(|_| chain.next(100)).collect();
+    let admissions: Vec<_> = append_all(&ledger, candidates.clone()).into_iter().map(Result::unwrap).collect();
+    let again: Vec<_> = append_all(&ledger, [&candidates[3], &candidates[699]].map(Clone::clone)).into_iter().map(Result::unwrap).collect();
+    assert!(again.iter().all(|admission| !admission.new));
+    let reopened = {
+        drop(ledger);
+        open(folder.path())
+    };
+    let late = reopened.append(candidates[5].clone()).unwrap();
+    for admission in admissions.iter().chain(&again).chain([&late]) {
+        let receipt = LogProof::parse(&reopened.receipt_of(admission).unwrap()).unwrap();
+        assert_eq!(receipt.verify(&admission.place.leaf, &verifier()).unwrap(), admission.head);
+        assert_eq!(receipt.checkpoint, *admission.checkpoint, "the receipt is for a moment that the issuer was not told of");
+    }
+}
+
 #[test]
 fn every_published_size_is_consistent_with_every_later_one() {
     let folder = exhibit_power_loss::scratch();

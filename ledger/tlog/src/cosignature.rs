@@ -14,7 +14,7 @@ pub(crate) fn ed25519_message(unix_s: u64, text: &str) -> Result<Vec<u8>, NoteEr
 
 /// What an ML-DSA-44 line signs (type 0x06): origin, size and root of the checkpoint in `text`, as the subtree from 0, not the text
 /// itself. So a text that says more than these is refused, and so is one that is no checkpoint.
-pub(crate) fn ml_dsa_44_message(cosigner: &str, unix_s: u64, text: &str) -> Result<Vec<u8>, NoteError> {
+pub fn ml_dsa_44_message(cosigner: &str, unix_s: u64, text: &str) -> Result<Vec<u8>, NoteError> {
     let checkpoint = checkpoint_of(text)?;
     let unix_s = within_limit(unix_s)?;
     Ok(subtree_message(cosigner, unix_s, &checkpoint.origin, (0, checkpoint.size), &checkpoint.root))

@@ -16,6 +16,7 @@ pub mod tile;
 pub mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError, LogVerifier};
+pub use cosignature::ml_dsa_44_message;
 pub use log_proof::{LogProof, LogProofError};
 pub use merkle::{EMPTY_ROOT, Hash, MerkleFrontier, leaf_hash, node_hash, root_of};
 pub use note::{Note, NoteError, NoteSignature};
