@@ -45,6 +45,11 @@ test: packages ## everything that must hold
 	@export EXHIBIT_TEST_ALL=1; $(CARGO) build --locked --workspace --bins
 	@export EXHIBIT_TEST_ALL=1; $(CARGO) test --locked --workspace
 
+.PHONY: bench
+bench: packages ## every figure against its baseline, a line of JSON each; BENCH=verify runs one
+	@$(CARGO) build --release --locked -p exhibit-cli -p exhibit-bench
+	@"$${CARGO_TARGET_DIR:-target}/release/exhibit-bench" $(BENCH)
+
 .PHONY: fuzz
 fuzz: ## every parser under libFuzzer, FUZZ_SECONDS each (default 300); needs a nightly toolchain
 	@scripts/fuzz.sh
