@@ -116,6 +116,7 @@ fn a_certificate_with_a_flaw_is_refused() {
         ("no subject key identifier", "it has no subject key identifier", camera.clone().without(SUBJECT_KEY)),
         ("empty subject key identifier", "a key identifier is empty or too long", camera.clone().replace(SUBJECT_KEY, tlv(4, &[]))),
         ("critical subject key identifier", "an extension is critical that must not be", camera.clone().criticality(SUBJECT_KEY, true)),
+        ("critical authority key identifier", "an extension is critical that must not be", camera.clone().criticality(AUTHORITY_KEY, true)),
         ("no authority key identifier", "it has no authority key identifier", camera.clone().without(AUTHORITY_KEY)),
         (
             "authority key identifier without a key",
