@@ -79,12 +79,12 @@ async fn stamp(appliance: Arc<Appliance>, sources: Vec<TimestampSource>, roots: 
         let tokens = tokens(&sources, &roots, &newest.note).await;
         if appliance.witnessing.is_gated || !tokens.is_empty() {
             let size = newest.head.size;
-            match put(&appliance, newest, tokens).await {
-                Some(index) => last = Some(Stamped { size, index }),
-                None => return,
+            // Where it failed, it is tried again; a ledger that is broken has ended the process.
+            if let Some(index) = put(&appliance, newest, tokens).await {
+                last = Some(Stamped { size, index });
             }
         }
-        sleep(interval).await;
+        sleep(interval.max(LOOK)).await;
     }
 }
 
@@ -97,7 +97,7 @@ fn newest(appliance: &Appliance) -> Option<Cosigned> {
     Some(Cosigned { note: note.as_ref().to_owned(), head })
 }
 
-/// Puts it on the ledger; `None` once the ledger takes nothing any more.
+/// Puts it on the ledger; `None` if that failed.
 async fn put(appliance: &Arc<Appliance>, newest: Cosigned, tokens: Vec<Vec<u8>>) -> Option<u64> {
     let shared = appliance.clone();
     let stated = spawn_blocking(move || {
