@@ -9,13 +9,15 @@ import hashlib
 import re
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from signed import CURVES, Key, is_ecdsa
 from statements import EMPTY_ROOT, Malformed, need
 
 NOTE_LIMIT_BYTES = 114_688
 RECEIPT_LIMIT_BYTES = 131_072
-ED25519, ML_DSA_44 = 1, 6
+ED25519, ECDSA, COSIGNER, ML_DSA_44 = 1, 2, 4, 6
 ML_DSA_44_LINE_BYTES = 8 + 2_420
 P25519 = 2**255 - 19
 D25519 = -121665 * pow(121666, P25519 - 2, P25519) % P25519
@@ -100,11 +102,18 @@ class VerifierKey:
         self.name, key_id, data = text.split("+", 2)
         typed = base64_bytes(data)
         need(1 <= len(self.name.encode()) <= 255 and not re.search(r"[\s\x00-\x1f\x7f-\x9f]", self.name), "not a key's name")
-        self.key_id = sha256(self.name.encode() + b"\n" + typed)[:4]
+        self.kind, self.public = typed[:1], typed[1:]
+        need(self.kind, "a key without a type")
+        self.kind = self.kind[0]
+        self.key_id = sha256(self.public if self.kind == ECDSA else self.name.encode() + b"\n" + typed)[:4]
         need(self.key_id.hex() == key_id, "the key id is another key's")
-        self.kind, self.public = typed[0], typed[1:]
-        need((self.kind, len(self.public)) in ((ED25519, 32), (ML_DSA_44, 1312)), "not a kind of key that we know")
-        need(self.kind != ED25519 or not small_order(self.public), "a key of small order")
+        if self.kind == ECDSA:
+            self.curve = next((name for name, (prefix, length, *_) in CURVES.items()
+                               if self.public.startswith(prefix) and len(self.public) == len(prefix) + length), None)
+            need(self.curve and Key(self.public).suite == self.curve, "not a key on one of our curves")
+            return
+        need((self.kind, len(self.public)) in ((ED25519, 32), (COSIGNER, 32), (ML_DSA_44, 1312)), "not a kind of key that we know")
+        need(self.kind == ML_DSA_44 or not small_order(self.public), "a key of small order")
 
 
 def split_note(data):
@@ -133,8 +142,8 @@ class Checkpoint:
     """A checkpoint that every required key has signed. `unchecked` names the lines that could not be judged for want of a library."""
 
     def __init__(self, data, origin, keys):
-        text, signatures = split_note(data)
-        lines = text.split("\n")
+        self.text, self.signatures = split_note(data)
+        lines = self.text.split("\n")
         need(len(lines) == 4, "a checkpoint has three lines")
         need(lines[0] == origin, "a checkpoint of another log")
         self.size, self.root = decimal(lines[1]), hash_line(lines[2])
@@ -142,19 +151,27 @@ class Checkpoint:
         self.checked, self.unchecked = [], []
         need(keys, "no keys are required")
         for key in keys:
-            own = [rest for name, key_id, rest in signatures if (name, key_id) == (key.name, key.key_id)]
+            own = [rest for name, key_id, rest in self.signatures if (name, key_id) == (key.name, key.key_id)]
             need(len(own) == 1, "not exactly one line of each key")
-            if key.kind == ML_DSA_44:
-                need(len(own[0]) == ML_DSA_44_LINE_BYTES and own[0][0] < 0x80, "an ML-DSA-44 line of another form")
-                self.unchecked.append(f"ML-DSA-44 {key.key_id.hex()}")
-                continue
-            need(len(own[0]) == 64 and not small_order(own[0][:32]), "an Ed25519 line of another form")
+            self._judge(key, own[0])
+        need(self.checked, "no line of the checkpoint could be checked with the libraries at hand")
+
+    def _judge(self, key, line):
+        if key.kind == ML_DSA_44:
+            need(len(line) == ML_DSA_44_LINE_BYTES and line[0] < 0x80, "an ML-DSA-44 line of another form")
+            self.unchecked.append(f"ML-DSA-44 {key.key_id.hex()}")
+        elif key.kind == ECDSA:
+            need(is_ecdsa(key.curve, key.public[len(CURVES[key.curve][0]):], hashes.SHA256(), line, self.text.encode()),
+                 "the ECDSA signature does not verify")
+            self.checked.append(f"ECDSA {key.key_id.hex()}")
+        else:
+            need(key.kind == ED25519, "a witness's key is no log's")
+            need(len(line) == 64 and not small_order(line[:32]), "an Ed25519 line of another form")
             try:
-                Ed25519PublicKey.from_public_bytes(key.public).verify(own[0], text.encode())
+                Ed25519PublicKey.from_public_bytes(key.public).verify(line, self.text.encode())
             except InvalidSignature as error:
                 raise Malformed("the Ed25519 signature does not verify") from error
             self.checked.append(f"Ed25519 {key.key_id.hex()}")
-        need(self.checked, "no line of the checkpoint could be checked with the libraries at hand")
 
 
 def judge_receipt(data, entry, checkpoint_bytes, checkpoint):

@@ -181,7 +181,7 @@ class Certificate:
         _names(fields[5][1])
         validity = elements(fields[4][1])
         need(len(validity) == 2, "a validity has two times")
-        self.first_second, self.last_second = (_time(tag, content) for tag, content, _ in validity)
+        self.first_second, self.last_second = (certificate_seconds(tag, content) for tag, content, _ in validity)
         self.key, self.spki = Key(spki), spki
         self.serial = positive(fields[1][1])
         self._extensions(only(fields[7][1], SEQUENCE))
@@ -276,21 +276,27 @@ class Certificate:
         return self.first_second * 1000 <= moment_ms < (self.last_second + 1) * 1000
 
     def leads_to(self, roots, between, moment_ms):
-        """Whether a path leads from this certificate to a root at a moment."""
-        return not self.is_authority and self._path([self], roots, between, moment_ms)
+        """The path that leads from this certificate to a root at a moment, or None."""
+        return None if self.is_authority else self.path_to(roots, between, moment_ms)
+
+    def path_to(self, roots, between, moment_ms):
+        """The same, for an authority too."""
+        return self._path([self], roots, between, moment_ms)
 
     def _path(self, path, roots, between, moment_ms):
         at = path[-1]
         if not at.valid_at(moment_ms) or at.domain != self.domain or len(path) > PATH_LIMIT:
-            return False
+            return None
         if any(at.der == root.der for root in roots):
-            return all(self.roles <= authority.roles for authority in path[1:-1])
+            return path if all(self.roles <= authority.roles for authority in path[1:-1]) else None
         for issuer in [*roots, *between]:
             fits = issuer.is_authority and issuer.subject == at.issuer and issuer.key_identifier == at.authority_key_identifier
             within = issuer.path_length is None or len(path) - 1 <= issuer.path_length
-            if fits and within and issuer not in path and at.signed_by(issuer) and self._path([*path, issuer], roots, between, moment_ms):
-                return True
-        return False
+            if fits and within and issuer not in path and at.signed_by(issuer):
+                found = self._path([*path, issuer], roots, between, moment_ms)
+                if found:
+                    return found
+        return None
 
 
 def _names(content):
@@ -306,12 +312,12 @@ def _names(content):
     need(len(common) == 1 and 1 <= len(common[0]) <= 64 and common[0].isprintable(), "not exactly one common name")
 
 
-def _time(tag, content):
+def certificate_seconds(tag, content, any_year=False):
     """A certificate's time as seconds since 1970."""
     text = content.decode("latin-1")
     need(re.fullmatch(r"\d{12}Z" if tag == UTC_TIME else r"\d{14}Z", text) and tag in (UTC_TIME, GENERALIZED_TIME), "not a time")
     year = ("19" if text[0] >= "5" else "20") + text[:2] if tag == UTC_TIME else text[:4]
-    need((tag == UTC_TIME) == (year < "2050"), "a time in the other form")
+    need(any_year or (tag == UTC_TIME) == (year < "2050"), "a time in the other form")
     try:
         moment = datetime.datetime.strptime(year + text[-11:], "%Y%m%d%H%M%SZ")
     except ValueError as error:

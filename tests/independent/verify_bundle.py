@@ -17,12 +17,15 @@ import ssl
 import sys
 
 try:
+    from axes import LEVELS, Axes
     from log import Checkpoint, VerifierKey, judge_receipt, leaf_hash, root_of
     from signed import Certificate, SignedStatement
+    from tokens import ForeignCertificate
+    from witnesses import Policy
 except ImportError as error:
     print(f"{error.name} is missing: install Debian's python3-{error.name} (make packages does)", file=sys.stderr)
     sys.exit(2)
-from statements import (COUNT, EMPTY_ROOT, HASH, Malformed, array, attachments_of, integer, milliseconds, need, record, stream_name, strict_json,
+from statements import (COUNT, EMPTY_ROOT, HASH, Malformed, array, attachments_of, integer, milliseconds, need, one_of, record, stream_name, strict_json,
                         text_of)
 
 GOOD, NOT_DEMANDED, UNDECIDED, BAD = range(4)
@@ -30,6 +33,7 @@ GRADES = ("good", "not-demanded", "undecided", "bad")
 EXIT = {GOOD: 0, NOT_DEMANDED: 0, UNDECIDED: 2, BAD: 1}
 FILE_LIMIT_BYTES = 16 * 1024 * 1024
 ANCHOR_LIMIT_BYTES = 256 * 1024
+WITNESS_POLICY_LIMIT_BYTES = 64 * 1024
 SLACK_MS = 1_000
 TYPED = lambda name: lambda value: need(value == name, f"not of type {name}")
 TEXT = lambda value: need(isinstance(value, str), "not a text")
@@ -44,7 +48,12 @@ MANIFEST = record(
 DISCLOSURE = record(
     type=TYPED("exhibit-disclosure/v1"), stream=stream_name, seq=COUNT, commitments=array(HASH, 1, 256),
     fragments=array(record(index=integer(0, 255), key=HASH), 0, 256))
-ANCHOR = record(type=TYPED("exhibit-anchor/v1"), log=HASH, origin=TEXT, keys=array(TEXT, 1, 8), roots=array(TEXT, 1, 16))
+ANCHOR = dict(type=TYPED("exhibit-anchor/v1"), log=HASH, origin=TEXT, keys=array(TEXT, 1, 8), roots=array(TEXT, 1, 16))
+AXES = ("witness", "time", "revocation", "device")
+POLICY = dict(
+    witness_policy=TEXT,
+    timestamp_authorities=array(record(name=text_of("[ -~]{1,128}"), independent=one_of(True, False), certificate=TEXT), 1, 16),
+    custodians=array(TEXT, 1, 64), threshold=integer(1), device=one_of(*LEVELS), demands=array(one_of(*AXES), 0, 4, distinct=True))
 
 
 class CannotJudge(Exception):
@@ -57,13 +66,33 @@ class Anchor:
     def __init__(self, path):
         try:
             anchor = strict_json(path.read_bytes(), ANCHOR_LIMIT_BYTES)
-            ANCHOR(anchor)
+            record(**ANCHOR, **{name: check for name, check in POLICY.items() if name in anchor})(anchor)
             self.log, self.origin = anchor["log"], anchor["origin"]
             self.keys = [VerifierKey(key) for key in anchor["keys"]]
             self.roots = [Certificate(ssl.PEM_cert_to_DER_cert(root)) for root in anchor["roots"]]
+            self._policy(anchor)
         except (OSError, ValueError, Malformed) as error:
             raise CannotJudge(f"{path} is not an anchor: {error}") from error
         self.path = path.resolve()
+
+    def _policy(self, anchor):
+        self.policy, self.device, self.demands = None, anchor.get("device"), anchor.get("demands", [])
+        if "witness_policy" in anchor:
+            need(len(anchor["witness_policy"].encode()) <= WITNESS_POLICY_LIMIT_BYTES, "the witness policy is too long")
+            self.policy = Policy(anchor["witness_policy"], self.keys)
+        named = [(authority["independent"], ForeignCertificate(ssl.PEM_cert_to_DER_cert(authority["certificate"])))
+                 for authority in anchor.get("timestamp_authorities", [])]
+        need(len({certificate.der for _, certificate in named}) == len(named), "a timestamping authority twice")
+        # Those that are independent are tried first, in their order.
+        self.authorities = sorted(named, key=lambda authority: not authority[0])
+        need(("custodians" in anchor) == ("threshold" in anchor), "custodians and their threshold go together")
+        custodians = [Certificate(ssl.PEM_cert_to_DER_cert(custodian)) for custodian in anchor.get("custodians", [])]
+        need(all(custodian.for_signing and "custodian" in custodian.roles for custodian in custodians), "not a custodian's certificate")
+        need(len({custodian.identity for custodian in custodians}) == len(custodians), "a custodian twice")
+        need(anchor.get("threshold", 0) <= len(custodians), "a threshold above the custodians")
+        need("witness" not in self.demands or self.policy, "witnesses are demanded, and none are named")
+        independent = self.policy or any(independent for independent, _ in self.authorities)
+        need("time" not in self.demands or independent, "time is demanded, and nobody independent is named")
 
 
 def rising(values):
@@ -82,6 +111,7 @@ class Verdict:
             raise CannotJudge("the anchor came with the bundle")
         self.findings, self.signed, self.by_leaf, self.certificates, self.between = [], {}, {}, {}, []
         self.checkpoint, self.export, self.fragments = None, None, 0
+        self.predecessor, self.predecessor_log = None, None
         self._manifest()
         if self._checkpoint():
             self._entries()
@@ -89,8 +119,11 @@ class Verdict:
             self._segments()
             self._export()
             self._files()
-        for axis in ("witness", "time", "revocation", "device"):
-            self._find(axis, "no-evidence", NOT_DEMANDED, "", "nothing in the bundle speaks to this")
+            Axes(self)
+        for axis in AXES:
+            if not any(finding[0] == axis for finding in self.findings):
+                demanded = axis in anchor.demands or axis == "device" and anchor.device
+                self._find(axis, "no-evidence", UNDECIDED if demanded else NOT_DEMANDED, "", "nothing in the bundle speaks to this")
         for axis in ("signature", "continuity", "payload"):
             grades = [finding[2] for finding in self.findings if finding[0] == axis]
             if self.checkpoint and max(grades, default=GOOD) <= NOT_DEMANDED:
@@ -98,6 +131,10 @@ class Verdict:
             elif not grades:
                 self._find(axis, "no-evidence", UNDECIDED, "", "could not be judged, since the entries could not be proven")
         self.grade = max(finding[2] for finding in self.findings)
+
+    def overlaps(self, start, end):
+        """Whether a part of a segment lies in the interval that was asked for."""
+        return start < self.end and end > self.start
 
     def _find(self, axis, kind, grade, place, sentence):
         self.findings.append((axis, kind, grade, str(place), str(sentence)))
@@ -171,10 +208,15 @@ class Verdict:
             kind = "other-log"
             if index == 0:
                 need(signed.leaf == self.anchor.log and signed.statement["type"] == "genesis/v1", "not the genesis of the anchor's log")
+                self.predecessor = signed.statement["body"]["predecessor"]
+                self.predecessor_log = self.predecessor["log"] if self.predecessor else None
             else:
-                need(signed.statement["log"] == self.anchor.log, "a statement of another log")
-            kind = "observed"
-            need(signed.statement["observed"]["size"] <= index, "it observed what came after it")
+                need(signed.statement["log"] in (self.anchor.log, self.predecessor_log), "a statement of another log")
+            kind, observed = "observed", signed.statement["observed"]["size"]
+            if signed.statement["log"] != self.predecessor_log:
+                need(observed <= index, "it observed what came after it")
+            elif observed > self.predecessor["size"]:
+                self._find("continuity", "lost-entries", NOT_DEMANDED, stem, "it observed entries of the log before that are lost")
         except Malformed as error:
             return self._bad("signature", kind, stem, error)
         return signed
@@ -212,10 +254,11 @@ class Verdict:
         try:
             need(certificate and (index < signed.index or certificate is own), "no entry below introduced its signer's certificate")
             kind = "certificate-path"
-            need(certificate.leads_to(self.anchor.roots, self.between, signed.issued_ms), "its signer's certificate does not lead to a root")
+            signed.path = certificate.leads_to(self.anchor.roots, self.between, signed.issued_ms)
+            need(signed.path, "its signer's certificate does not lead to a root")
             kind = "statement-signature"
             signed.judge(certificate)
-            signed.owner = certificate.owner
+            signed.owner, signed.certificate = certificate.owner, certificate
             kind = "other-log"
             if statement["type"] == "genesis/v1":
                 self._genesis(statement["body"])
@@ -323,7 +366,7 @@ class Verdict:
             for seq, signed in chain.items():
                 body = signed.statement["body"]
                 if signed.statement["type"] == "segment/v1" and (stream, seq) not in self.disclosed:
-                    if milliseconds(body["start"]) < self.end and milliseconds(body["start"]) + body["duration_ms"] > self.start:
+                    if self.overlaps(milliseconds(body["start"]), milliseconds(body["start"]) + body["duration_ms"]):
                         self._find("payload", "withheld", NOT_DEMANDED, f"{stream} {seq}", "exists, and is not disclosed")
 
     def _segment(self, stream, seq, body):

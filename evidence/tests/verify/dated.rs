@@ -259,3 +259,19 @@ fn nothing_carries_over_a_reset_of_the_tpm() {
     assert!(whole[1] < whole[2], "between two readings there is a count: {whole:?}");
     assert_eq!(reset[1], reset[2], "a count across a reset was believed: {reset:?}");
 }
+
+/// For the verifier in Python, which judges the same bundles.
+pub const TESTS: &[fn()] = &[
+    segments_between_tokens_are_bounded_by_both,
+    the_operators_own_authority_is_labelled_and_does_not_meet_a_demand,
+    without_proof_that_what_was_observed_is_this_log_nothing_is_bounded_from_below,
+    one_proven_head_bounds_what_follows_in_the_chain,
+    a_timestamp_that_is_not_proven_to_be_of_this_log_bounds_nothing_from_above,
+    proofs_that_lead_nowhere_are_told,
+    timestamps_that_do_not_count_are_told,
+    a_camera_that_was_shown_another_log_tells_it,
+    clocks_that_exclude_each_other_are_told,
+    a_camera_whose_clock_is_behind_is_contradicted,
+    the_count_of_a_tpm_bounds_what_a_camera_made_offline,
+    nothing_carries_over_a_reset_of_the_tpm,
+];

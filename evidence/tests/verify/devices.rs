@@ -170,3 +170,10 @@ fn what_a_tpm_attests_is_judged_in_its_place() {
         assert_eq!(with_attestation(between), (Grade::Bad, FindingKind::Attestation), "{defect}");
     }
 }
+
+/// For the verifier in Python, which judges the same bundles.
+pub const TESTS: &[fn()] = &[
+    a_device_is_told_by_its_level_and_held_against_what_the_anchor_accepts,
+    enrolments_that_do_not_hold_are_bad,
+    what_a_tpm_attests_is_judged_in_its_place,
+];

@@ -151,3 +151,12 @@ fn revocation_that_is_demanded_and_not_shown_is_undecided() {
     case.log.policy = AnchorPolicy { demands: vec![Axis::Revocation], ..believing_time() };
     assert_eq!(worst(&case.judge().unwrap(), Axis::Revocation), (Grade::Undecided, FindingKind::RevocationUnshown));
 }
+
+/// For the verifier in Python, which judges the same bundles.
+pub const TESTS: &[fn()] = &[
+    before_a_revocation_holds_after_it_does_not_and_between_is_undecided,
+    the_operators_own_word_does_not_place_a_statement_before_a_revocation,
+    lists_say_who_was_not_revoked_and_who_was,
+    lists_that_do_not_count_are_told,
+    revocation_that_is_demanded_and_not_shown_is_undecided,
+];

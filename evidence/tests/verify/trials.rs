@@ -10,7 +10,7 @@ use exhibit_pki::signature::RustCrypto;
 use exhibit_tlog::Hash;
 
 use crate::defects::{DEFECTS, WRONGS};
-use crate::synthetic::{CAMERA_STREAM, Case, Files, Recording, other_note_key};
+use crate::synthetic::{CAMERA_STREAM, Case, Files, JUDGED, Recording, other_note_key};
 
 /// A bundle in a folder, and what our verifier says of it.
 pub struct Trial {
@@ -27,7 +27,7 @@ pub struct Trials {
     pub all: Vec<Trial>,
 }
 
-/// Every synthetic bundle: each defect and each wrong, anchors that do not fit, and what is no bundle.
+/// Every synthetic bundle: each defect and each wrong, anchors that do not fit, what is no bundle, and what the tests of the axes judge.
 pub fn trials() -> Trials {
     let mut trials = Trials { root: tempfile::tempdir().unwrap(), all: Vec::new() };
     trials.add("untouched", &Case::new(), |_| ());
@@ -63,6 +63,7 @@ pub fn trials() -> Trials {
         *case.file("manifest.json") = manifest.to_vec();
         trials.add("the manifest is none", &case, |_| ());
     }
+    trials.add_all_that_tests_judge();
     trials
 }
 
@@ -71,10 +72,26 @@ impl Trials {
     fn add(&mut self, name: &str, case: &Case, change: fn(&mut Anchor)) {
         let mut anchor = case.log.anchor();
         change(&mut anchor);
+        self.add_files(name, &case.files, &anchor);
+    }
+
+    /// What the tests of the axes judge, one after the other.
+    fn add_all_that_tests_judge(&mut self) {
+        let tests = [crate::dated::TESTS, crate::devices::TESTS, crate::revoked::TESTS, crate::witnessed::TESTS].concat();
+        for (number, test) in tests.into_iter().enumerate() {
+            JUDGED.take();
+            test();
+            for (place, (files, anchor)) in JUDGED.take().into_iter().enumerate() {
+                self.add_files(&format!("bundle {place} of test {number} of the axes"), &files, &anchor);
+            }
+        }
+    }
+
+    fn add_files(&mut self, name: &str, files: &Files, anchor: &Anchor) {
         let place = self.root.path().join(self.all.len().to_string());
-        case.files.write_to(&place.join("bundle"));
+        files.write_to(&place.join("bundle"));
         std::fs::write(place.join("anchor.json"), anchor.to_json()).unwrap();
-        let ours = verify(&case.files, &anchor, &RustCrypto);
-        self.all.push(Trial { name: name.to_owned(), place, files: case.files.clone(), ours });
+        let ours = verify(files, anchor, &RustCrypto);
+        self.all.push(Trial { name: name.to_owned(), place, files: files.clone(), ours });
     }
 }

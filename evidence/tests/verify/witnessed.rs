@@ -143,3 +143,16 @@ fn an_axis_that_is_demanded_without_evidence_is_undecided() {
         assert_eq!((verdict.grade, &verdict.basis.demands[..]), (Grade::Undecided, &[axis][..]), "a demand was passed over");
     }
 }
+
+/// For the verifier in Python, which judges the same bundles.
+pub const TESTS: &[fn()] = &[
+    as_many_witnesses_as_the_policy_asks_for_are_good,
+    the_witnesses_are_named_with_their_times,
+    a_line_in_the_name_of_a_witness_that_is_not_its_signature_is_bad,
+    without_a_policy_no_witness_is_demanded,
+    a_cosignature_bounds_every_segment_from_above,
+    a_token_beside_the_checkpoint_bounds_on_the_word_of_whom_the_anchor_names,
+    tokens_that_do_not_count_are_told_as_what_they_are,
+    a_clock_that_is_ahead_of_others_is_contradicted,
+    an_axis_that_is_demanded_without_evidence_is_undecided,
+];

@@ -1,0 +1,423 @@
+"""Witnesses, times, revocations and devices, by docs/formats/bundle.md: the axes of a verdict that its anchor's policy asks for."""
+
+import hashlib
+
+from crl import RevocationList
+from log import Checkpoint
+from signed import CURVES
+from statements import Malformed, attachments_of, milliseconds, need
+from tokens import Token
+from tpm import AttestationKey, endorsement_key
+from witnesses import PROOF_LIMIT_BYTES, consistency_holds, consistency_proof
+
+GOOD, NOT_DEMANDED, UNDECIDED, BAD = range(4)
+LEVELS = ("software", "allow-listed", "attested")
+CLAIM_MS = 11_000
+LISTS_MAX, TOKENS_MAX = 64, 8
+SAID_BY_A_TPM = ("ek-public", "ak-public", "certify", "certify-signature", "key-public")
+
+
+class Word:
+    """What somebody says of when a checkpoint was there."""
+
+    def __init__(self, bounds, independent, held=None, covers=None):
+        self.earliest, self.latest = bounds
+        self.independent, self.held, self.covers = independent, held, covers
+
+
+class Bounds:
+    """Not before and not after in ms, each on an independent word and on anybody's; None where there is none."""
+
+    def __init__(self):
+        self.low, self.high = {True: None, False: None}, {True: None, False: None}
+
+    def after(self, bound, independent):
+        """Not before."""
+        if bound is not None and (self.low[independent] is None or bound > self.low[independent]):
+            self.low[independent] = bound
+
+    def before(self, bound, independent):
+        """Not after."""
+        if bound is not None and (self.high[independent] is None or bound < self.high[independent]):
+            self.high[independent] = bound
+
+
+class Axes:
+    """Judges the axes over a `Verdict` whose entries were judged."""
+
+    def __init__(self, verdict):
+        self.verdict, self.anchor = verdict, verdict.anchor
+        self.entries = sorted(verdict.signed.values(), key=lambda signed: signed.index)
+        self.all = sorted([*self.entries, *([verdict.export] if verdict.export else [])], key=lambda signed: signed.index)
+        self.proven = {verdict.checkpoint.size: verdict.checkpoint.root.hex()}
+        self.readings, self.enrolled, self.levels = {}, {}, {}
+        self._witnesses()
+        self._enrolments()
+        self._levels()
+        self._attestations()
+        self._times()
+        self._revocations()
+
+    def _lacking(self, axis, kind, place, sentence):
+        demanded = axis in self.anchor.demands or axis == "device" and self.anchor.device
+        self.verdict._find(axis, kind, UNDECIDED if demanded else NOT_DEMANDED, place, sentence)
+
+    def _content(self, signed, name, axis):
+        """What an attachment holds, or None and a finding; None alone if there is none of that name."""
+        attachment = attachments_of(signed.statement).get(name)
+        if attachment is None:
+            return None
+        path = f"attachments/{attachment['sha256']}"
+        data = self.verdict._read(path, axis)
+        if data is not None and (hashlib.sha256(data).hexdigest(), len(data)) != (attachment["sha256"], attachment["length"]):
+            return self.verdict._bad(axis, "file-altered", path, "is not what the statement names")
+        return data if data is None or not attachment["erasable"] else data[32:]
+
+    def _witnesses(self):
+        policy, checkpoint = self.anchor.policy, self.verdict.checkpoint
+        if policy is None:
+            return
+        try:
+            cosigned = policy.cosigned(checkpoint)
+        except Malformed as error:
+            self.verdict._bad("witness", "cosignature", "checkpoint", error)
+            return
+        if not policy.is_met(cosigned):
+            self._lacking("witness", "witness-quorum", "checkpoint", f"witnessed by {sorted(cosigned)} alone")
+        elif cosigned:
+            self.verdict._find("witness", "holds", GOOD, "checkpoint", f"witnessed by {sorted(cosigned)}")
+
+    # Devices
+
+    def _enrolments(self):
+        for signed in self.entries:
+            if signed.statement["type"] != "enrolment/v1":
+                continue
+            body = signed.statement["body"]
+            try:
+                key = self._enrolment(signed, body)
+            except Malformed as error:
+                self.verdict._bad("device", "enrolment", signed.stem, error)
+                continue
+            level = LEVELS.index("software" if body["policy"] == "software" else "allow-listed")
+            self.levels[body["fingerprint"]] = max(level, self.levels.get(body["fingerprint"], 0))
+            self.enrolled[signed.leaf] = (body["fingerprint"], key)
+
+    def _enrolment(self, signed, body):
+        """The attestation key of an enrolment that holds; None for software."""
+        if body["policy"] == "software":
+            return None
+        said = [self._content(signed, name, "device") for name in SAID_BY_A_TPM]
+        need(all(part is not None for part in said), "not all that the TPM said is here")
+        certificate = self._content(signed, "ek-certificate", "device")
+        _, device = self.verdict.certificates.get(body["fingerprint"], (0, None))
+        need(device is not None, "the device's certificate is not here")
+        attested = body["policy"] == "attested"
+        need(certificate is not None or not attested, "no endorsement certificate")
+        key = AttestationKey(said[1], endorsement_key(said[0], certificate if attested else None))
+        identity = device.identity.encode()
+        context = b"exhibit/enrolment/v1" + len(identity).to_bytes(2, "big") + identity
+        qualifying = hashlib.sha256(bytes.fromhex(body["nonce"]) + context).digest()
+        point = key.certifies(said[2], said[3], qualifying, said[4])
+        need(device.spki == CURVES["P-384"][0] + point, "the certificate is of another key")
+        return key
+
+    def _levels(self):
+        signers = {signed.certificate.fingerprint: signed for signed in reversed(self.entries)
+                   if signed.statement["stream"].rsplit("/", 1)[0] == self.verdict.series}
+        for fingerprint, signed in signers.items():
+            level = self.levels.get(fingerprint)
+            if level is None:
+                self._lacking("device", "no-evidence", signed.stem, "nothing shows where this camera's key is")
+            elif self.anchor.device and level < LEVELS.index(self.anchor.device):
+                self.verdict._bad("device", "device-level", signed.stem, f"{LEVELS[level]} is less than the anchor accepts")
+            elif not self.anchor.device and level == 0:
+                self._lacking("device", "device-level", signed.stem, "the key can be anywhere")
+            else:
+                self.verdict._find("device", "holds", GOOD, signed.stem, LEVELS[level])
+
+    def _attestations(self):
+        for signed in self.entries:
+            if signed.statement["type"] != "attestation/v1":
+                continue
+            try:
+                self._attestation(signed, signed.statement)
+            except Malformed as error:
+                self.verdict._bad("device", "attestation", signed.stem, error)
+
+    def _attestation(self, signed, statement):
+        body = statement["body"]
+        fingerprint, key = self.enrolled.get(body["enrolment"], (None, None))
+        need(key is not None and fingerprint == signed.certificate.fingerprint, "no enrolment of this camera's that holds")
+        attest, signature = (self._content(signed, name, "device") for name in ("attest", "signature"))
+        need(attest is not None and signature is not None, "its parts are not here")
+        stream = statement["stream"].encode()
+        context = (b"exhibit/attestation/v1" + len(stream).to_bytes(2, "big") + stream + statement["seq"].to_bytes(8, "big")
+                   + bytes.fromhex(statement["prev"]))
+        qualifying = hashlib.sha256(bytes.fromhex(statement["observed"]["root"]) + context).digest()
+        if body["kind"] == "time":
+            self.readings[signed.index] = (key.area.name, *key.reads_clock(attest, signature, qualifying))
+        else:
+            values = self._content(signed, "values", "device")
+            key.quotes(attest, signature, qualifying, values or b"")
+            self.verdict._find("device", "quote", NOT_DEMANDED, signed.stem, "the registers had these values")
+
+    # Times
+
+    def _head(self, size, root, stem, proof_path):
+        """Whether a head is proven to be of this log. `proof_path` is None where its proof was looked at before."""
+        if size in self.proven and self.proven[size] != root:
+            self.verdict._bad("witness", "fork", stem, "two logs were shown")
+            return False
+        path = self.verdict.folder / proof_path if proof_path else None
+        if path is None or not path.exists() and not path.is_symlink():
+            return size in self.proven
+        try:
+            need(path.is_file() and not path.is_symlink() and path.stat().st_size <= PROOF_LIMIT_BYTES, "is not a proof")
+            newest = self.verdict.checkpoint
+            proof = consistency_proof(path.read_bytes())
+            need(consistency_holds(size, bytes.fromhex(root), newest.size, newest.root, proof), "does not lead to the checkpoint")
+        except Malformed as error:
+            self.verdict._bad("signature", "receipt", proof_path, error)
+            return False
+        self.proven[size] = root
+        return True
+
+    def _times(self):
+        own_log = [signed for signed in self.all if signed.statement["log"] != self.verdict.predecessor_log]
+        for signed in own_log:
+            observed = signed.statement["observed"]
+            self._head(observed["size"], observed["root"], signed.stem, f"entries/{signed.index:010}.observed")
+        words = self._words_of_checkpoint() + [word for signed in self.entries if signed.statement["type"] == "timestamp/v1"
+                                               for word in self._words_of(signed, signed.statement["body"])]
+        self.bounds = {signed.index: Bounds() for signed in self.all}
+        for signed in self.all:
+            observed, bounds = signed.statement["observed"], self.bounds[signed.index]
+            seen = observed["size"] if signed in own_log and observed["size"] and self._head(
+                observed["size"], observed["root"], signed.stem, None) else 0
+            for word in words:
+                for independent in {False, word.independent}:
+                    if word.held is not None and word.held < seen:
+                        bounds.after(word.earliest, independent)
+                    if word.covers is not None and word.covers > signed.index:
+                        bounds.before(word.latest, independent)
+        for run in self._runs():
+            self._carry(run)
+            self._count(run)
+            self._carry(run)
+        for signed in self.all:
+            bounds = self.bounds[signed.index]
+            if bounds.low[False] is not None and bounds.high[False] is not None and bounds.low[False] > bounds.high[False]:
+                self.verdict._bad("time", "time-contradiction", signed.stem, "one who bounds it is wrong")
+        if words:
+            self._segments()
+
+    def _words_of_checkpoint(self):
+        words = []
+        checkpoint = self.verdict.checkpoint
+        if self.anchor.policy:
+            try:
+                words = self._cosigned(checkpoint)
+            except Malformed:
+                pass
+        for number in range(TOKENS_MAX):
+            path = f"checkpoint.token-{number}"
+            if not (self.verdict.folder / path).exists():
+                break
+            words += self._token(self.verdict._read(path, "time"), checkpoint, path)
+        for word in words:
+            word.covers = checkpoint.size
+        return words
+
+    def _cosigned(self, checkpoint):
+        """The times of witnesses on a checkpoint, each good to the second."""
+        times = self.anchor.policy.cosigned(checkpoint).values() if self.anchor.policy else ()
+        return [Word((time * 1000, time * 1000 + 999), True) for time in times if time is not None and time * 1000 < 253_402_300_800_000]
+
+    def _words_of(self, signed, body):
+        note = self._content(signed, "checkpoint", "time")
+        if note is None:
+            return []
+        try:
+            checkpoint = Checkpoint(note, self.anchor.origin, self.anchor.keys)
+            need((checkpoint.size, checkpoint.root.hex()) == (body["size"], body["root"]), "not the checkpoint that is named")
+            need(checkpoint.size <= signed.index, "it covers what came after it")
+        except Malformed as error:
+            self.verdict._bad("time", "timestamp", signed.stem, error)
+            return []
+        covers = checkpoint.size if self._head(body["size"], body["root"], signed.stem, f"entries/{signed.index:010}.consistency") else None
+        words = []
+        try:
+            words = self._cosigned(checkpoint)
+        except Malformed as error:
+            self.verdict._bad("witness", "cosignature", signed.stem, error)
+        for name in attachments_of(signed.statement):
+            if name.startswith("token-"):
+                words += self._token(self._content(signed, name, "time"), checkpoint, signed.stem)
+        for word in words:
+            word.held, word.covers = signed.index, covers
+        return words
+
+    def _token(self, data, checkpoint, place):
+        """The word of a token over the text of a checkpoint."""
+        if data is None or not self.anchor.authorities:
+            return []
+        try:
+            token = Token(data)
+            need(token.is_over(checkpoint.text.encode()), "a token over something else")
+        except Malformed as error:
+            self.verdict._bad("time", "timestamp", place, error)
+            return []
+        refusal = None
+        for independent, certificate in self.anchor.authorities:
+            try:
+                if token.judge(certificate):
+                    return [Word(token.bounds_ms(), independent)]
+            except Malformed as error:
+                refusal = error
+        grade = BAD if refusal else NOT_DEMANDED
+        self.verdict._find("time", "timestamp", grade, place, refusal or "of an authority that the anchor does not name")
+        return []
+
+    def _runs(self):
+        """Statements of one stream that follow each other, by seq and by hash."""
+        chains, runs = {}, []
+        for signed in self.all:
+            chains.setdefault(signed.statement["stream"], []).append(signed)
+        for chain in chains.values():
+            chain.sort(key=lambda signed: signed.statement["seq"])
+            runs.append([])
+            for signed in chain:
+                if runs[-1] and (signed.statement["prev"] != runs[-1][-1].leaf or signed.statement["seq"] != runs[-1][-1].statement["seq"] + 1):
+                    runs.append([])
+                runs[-1].append(signed)
+        return runs
+
+    def _carry(self, run):
+        bounds = [self.bounds[signed.index] for signed in run]
+        for independent in (False, True):
+            for one, other in zip(bounds, bounds[1:]):
+                other.after(one.low[independent], independent)
+            for one, other in reversed(list(zip(bounds, bounds[1:]))):
+                one.before(other.high[independent], independent)
+
+    def _count(self, run):
+        """What a TPM counted between two readings carries the bounds of one to the other."""
+        read = [(place, self.readings[signed.index]) for place, signed in enumerate(run) if signed.index in self.readings]
+        for independent in (False, True):
+            moments = [[self.bounds[run[place].index].low[independent], self.bounds[run[place].index].high[independent]] for place, _ in read]
+            linked = [(earlier, later[1] - one[1]) for earlier, ((_, one), (_, later)) in enumerate(zip(read, read[1:]))
+                      if (one[0], one[2]) == (later[0], later[2]) and later[1] >= one[1]]
+            for earlier, counted in linked:
+                least, most = counted * 72 // 100, -(-counted * 138 // 100)
+                moments[earlier + 1] = _tighter(moments[earlier + 1], moments[earlier], least, most)
+            for earlier, counted in reversed(linked):
+                least, most = counted * 72 // 100, -(-counted * 138 // 100)
+                moments[earlier] = _tighter(moments[earlier], moments[earlier + 1], -most, -least)
+            for (place, _), (low, high) in zip(read, moments):
+                self.bounds[run[place].index].after(low, independent)
+                if place:
+                    self.bounds[run[place - 1].index].before(high, independent)
+
+    def _segments(self):
+        unbounded, operator, contradicted, count = [], [], [], 0
+        for signed in self.entries:
+            statement, body, bounds = signed.statement, signed.statement["body"], self.bounds[signed.index]
+            if statement["type"] != "segment/v1" or statement["stream"].rsplit("/", 1)[0] != self.verdict.series:
+                continue
+            start, issued = milliseconds(body["start"]), milliseconds(statement["issued"])
+            end = start + body["duration_ms"]
+            if not self.verdict.overlaps(start, end):
+                continue
+            count += 1
+            low, high = bounds.low[False], bounds.high[False]
+            if low is None or high is None:
+                unbounded.append(signed)
+            elif bounds.low[True] is None or bounds.high[True] is None:
+                operator.append(signed)
+            if high is not None and max(start, issued) > high + CLAIM_MS or low is not None and min(issued, end) < low - CLAIM_MS:
+                contradicted.append(signed)
+        if unbounded:
+            self._lacking("time", "time-unbounded", unbounded[0].stem, f"{len(unbounded)} segments are not bounded on both sides")
+        elif operator:
+            self._lacking("time", "time-operator", operator[0].stem, f"{len(operator)} segments are bounded on the operator's own word alone")
+        elif count:
+            self.verdict._find("time", "holds", GOOD, "", f"{count} segments are bounded on independent words")
+        if contradicted:
+            self.verdict._bad("time", "claim-contradicted", contradicted[0].stem, "the camera's clock can not have been right")
+
+    # Revocations
+
+    def _revocations(self):
+        lists, since = self._lists(), {}
+        for signed in self.entries:
+            if signed.statement["type"] == "certificate-revocation/v1":
+                body = signed.statement["body"]
+                since.setdefault(body["fingerprint"], []).append(milliseconds(body["since"]))
+        said, used, unshown = bool(lists or since), {}, []
+        for signed in self.all:
+            for certificate in signed.path[:-1]:
+                used.setdefault(certificate.fingerprint, (certificate, []))[1].append(signed)
+        for fingerprint, (certificate, statements) in used.items():
+            moments = since.get(fingerprint, []) + [found.since_s[certificate.serial] * 1000 for found in lists
+                                                    if found.speaks_of(certificate) and certificate.serial in found.since_s]
+            if moments:
+                self._revoked(certificate, statements, min(moments))
+            elif not self._shown(certificate, statements, lists):
+                unshown.append(certificate)
+        if said and unshown:
+            self._lacking("revocation", "revocation-unshown", "", f"not shown of {len(unshown)} certificates")
+        elif said and any(not since.get(fingerprint) for fingerprint in used):
+            self.verdict._find("revocation", "holds", GOOD, "", "no certificate was revoked")
+
+    def _lists(self):
+        lists = []
+        paths = [file["path"] for file in self.verdict.manifest["files"] if file["path"].startswith("crls/")]
+        for path in paths[:LISTS_MAX]:
+            data = self.verdict._read(path, "revocation")
+            if data is None:
+                continue
+            try:
+                found, refusal = RevocationList(data), "its authority is not here"
+                for authority in [*self.verdict.between, *self.anchor.roots]:
+                    if not found.is_of(authority):
+                        continue
+                    try:
+                        found.judge(authority)
+                        need(authority.path_to(self.anchor.roots, self.verdict.between, found.this_update_s * 1000), "leads to no root")
+                        refusal = None
+                        break
+                    except Malformed as error:
+                        refusal = error
+                need(refusal is None, refusal)
+                lists.append(found)
+            except Malformed as error:
+                self.verdict._bad("revocation", "revocation-list", path, error)
+        return lists
+
+    def _revoked(self, certificate, statements, since):
+        kinds = set()
+        for signed in statements:
+            bounds = self.bounds[signed.index]
+            if bounds.high[True] is not None and bounds.high[True] < since:
+                kinds.add(("revoked-later", NOT_DEMANDED))
+            elif bounds.low[True] is not None and bounds.low[True] >= since:
+                kinds.add(("revoked", BAD))
+            else:
+                kinds.add(("revocation-undecided", UNDECIDED))
+        for kind, grade in kinds:
+            self.verdict._find("revocation", kind, grade, certificate.fingerprint, f"revoked since {since} ms")
+
+    def _shown(self, certificate, statements, lists):
+        last = max(signed.issued_ms if self.bounds[signed.index].high[True] is None else self.bounds[signed.index].high[True]
+                   for signed in statements)
+        return any(found.speaks_of(certificate) and certificate.valid_at(found.this_update_s * 1000) and found.this_update_s * 1000 >= last
+                   for found in lists)
+
+
+def _tighter(own, other, low_shift, high_shift):
+    """Own bounds, tightened by another moment's, which are shifted."""
+    low = None if other[0] is None else other[0] + low_shift
+    high = None if other[1] is None else other[1] + high_shift
+    return [max((bound for bound in (own[0], low) if bound is not None), default=None),
+            min((bound for bound in (own[1], high) if bound is not None), default=None)]

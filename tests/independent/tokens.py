@@ -1,0 +1,313 @@
+"""Timestamp tokens and the foreign certificates behind them, by docs/formats/timestamp-token.md.
+
+Knows nothing of ledgers or files.
+"""
+
+import datetime
+import hashlib
+import re
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from signed import (BIT_STRING, BOOLEAN, CURVES, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, UTC_TIME, der, elements, expect,
+                    is_ecdsa, is_rsa, oid, only, positive, read)
+from statements import Malformed, need
+
+TOKEN_LIMIT_BYTES = 64 * 1024
+CERTIFICATE_LIMIT_BYTES = 16 * 1024
+PATH_LIMIT, SIGNATURE_LIMIT = 6, 32
+NULL = b"\5\0"
+# digest: (its OID, its function, the library's, what stands before it in PKCS #1)
+DIGESTS = {
+    "2.16.840.1.101.3.4.2.1": (hashlib.sha256, hashes.SHA256, "3031300d060960864801650304020105000420"),
+    "2.16.840.1.101.3.4.2.2": (hashlib.sha384, hashes.SHA384, "3041300d060960864801650304020205000430"),
+    "2.16.840.1.101.3.4.2.3": (hashlib.sha512, hashes.SHA512, "3051300d060960864801650304020305000440"),
+}
+ECDSA = {f"1.2.840.10045.4.3.{number + 1}": f"2.16.840.1.101.3.4.2.{number}" for number in (1, 2, 3)}
+RSA = {f"1.2.840.113549.1.1.{number + 10}": f"2.16.840.1.101.3.4.2.{number}" for number in (1, 2, 3)}
+RSA_ENCRYPTION, PSS, MGF1 = "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.10", "1.2.840.113549.1.1.8"
+TIME_STAMPING, ANY_PURPOSE = oid("1.3.6.1.5.5.7.3.8"), oid("2.5.29.37.0")
+TST_INFO = oid("1.2.840.113549.1.9.16.1.4")
+
+
+def digest_of(algorithm):
+    """The digest that an AlgorithmIdentifier names, parameters absent or NULL."""
+    for dotted in DIGESTS:
+        if algorithm in (der(SEQUENCE, oid(dotted)), der(SEQUENCE, oid(dotted), NULL)):
+            return dotted
+    raise Malformed("not a digest of ours")
+
+
+def suite_of(algorithm, digest=None):
+    """What a signatureAlgorithm says as (scheme, digest). With `digest`, that of a SignerInfo, rsaEncryption may leave it out."""
+    for dotted, of_digest in ECDSA.items():
+        if algorithm == der(SEQUENCE, oid(dotted)):
+            return "ECDSA", of_digest
+    for dotted, of_digest in RSA.items():
+        if algorithm == der(SEQUENCE, oid(dotted), NULL):
+            return "RSA", of_digest
+    if digest and algorithm == der(SEQUENCE, oid(RSA_ENCRYPTION), NULL):
+        return "RSA", digest
+    for dotted, (function, _, _) in DIGESTS.items():
+        for hash_algorithm in (der(SEQUENCE, oid(dotted)), der(SEQUENCE, oid(dotted), NULL)):
+            for mask_hash in (der(SEQUENCE, oid(dotted)), der(SEQUENCE, oid(dotted), NULL)):
+                parameters = der(SEQUENCE, der(0xA0, hash_algorithm), der(0xA1, der(SEQUENCE, oid(MGF1), mask_hash)),
+                                 der(0xA2, der(INTEGER, bytes([function().digest_size]))))
+                if algorithm == der(SEQUENCE, oid(PSS), parameters):
+                    return "PSS", dotted
+    raise Malformed("a suite that is none of ours")
+
+
+class ForeignKey:
+    """A key on P-384 or P-256, or an RSA key."""
+
+    def __init__(self, spki):
+        self.curve = next((name for name, (prefix, length, *_) in CURVES.items()
+                           if spki.startswith(prefix) and len(spki) == len(prefix) + length), None)
+        if self.curve:
+            self.public = spki[len(CURVES[self.curve][0]):]
+            return
+        content = only(spki, SEQUENCE)
+        algorithm = der(SEQUENCE, oid(RSA_ENCRYPTION), NULL)
+        need(content.startswith(algorithm), "a key of another kind")
+        bits = only(content[len(algorithm):], BIT_STRING)
+        modulus, exponent = expect(only(bits[1:], SEQUENCE), INTEGER)
+        self.modulus, self.exponent = positive(modulus), positive(only(exponent, INTEGER))
+        need(2048 <= self.modulus.bit_length() <= 8192 and self.exponent >= 65537 and self.exponent & 1, "an RSA key of another size")
+
+    def verifies(self, suite, signature, message):
+        """Whether this key made the signature."""
+        scheme, dotted = suite
+        function, library, info = DIGESTS[dotted]
+        if self.curve:
+            return scheme == "ECDSA" and is_ecdsa(self.curve, self.public, library(), signature, message)
+        if scheme == "RSA":
+            return is_rsa(self.modulus, self.exponent, bytes.fromhex(info), function(message).digest(), signature)
+        if scheme != "PSS":
+            return False
+        try:
+            key = rsa.RSAPublicNumbers(self.exponent, self.modulus).public_key()
+            key.verify(signature, message, padding.PSS(padding.MGF1(library()), function().digest_size), library())
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+class ForeignCertificate:
+    """An X.509 certificate of somebody else's."""
+
+    def __init__(self, data):
+        need(len(data) <= CERTIFICATE_LIMIT_BYTES, "the certificate is too long")
+        self.der = data
+        parts = elements(only(data, SEQUENCE))
+        need([tag for tag, _, _ in parts] == [SEQUENCE, SEQUENCE, BIT_STRING], "not a certificate")
+        (_, content, self.signed_bytes), (_, _, algorithm), (_, bits, _) = parts
+        need(bits[:1] == b"\0", "a signature of odd bits")
+        self.signature, self.suite = bits[1:], suite_of(algorithm)
+        fields = elements(content)
+        need(fields[0][:2] == (0xA0, der(INTEGER, b"\2")) and fields[1][0] == INTEGER, "not version 3")
+        need(len(fields) in (7, 8) and fields[2][2] == algorithm, "fields that are not read")
+        self.serial_der, self.issuer, self.subject = fields[1][2], fields[3][2], fields[5][2]
+        times = elements(fields[4][1])
+        need(len(times) == 2, "a validity has two times")
+        self.first_second, self.last_second = (_seconds(tag, text) for tag, text, _ in times)
+        self.spki = fields[6][2]
+        self.key = ForeignKey(self.spki)
+        self.extensions = {}
+        for _, extension, _ in elements(only(fields[7][1], SEQUENCE)) if len(fields) == 8 else []:
+            parts = elements(extension)
+            critical = len(parts) == 3 and parts[1][:2] == (BOOLEAN, b"\xff")
+            need(parts[0][2] not in self.extensions and len(parts) == 2 + critical, "an extension stands twice, or is none")
+            self.extensions[parts[0][2]] = (critical, parts[-1][1])
+        need(len(self.extensions) <= 32, "too many extensions")
+        self._extensions()
+
+    def _extensions(self):
+        known = {name: self.extensions.get(oid(f"2.5.29.{number}"), (False, None))
+                 for number, name in ((14, "ski"), (35, "aki"), (19, "basic"), (15, "usage"), (37, "extended"), (17, "names"), (32, "policies"))}
+        for number in (30, 36, 33, 54):
+            need(oid(f"2.5.29.{number}") not in self.extensions, "names or policies are constrained")
+        self.unknown_critical = any(critical for name, (critical, _) in self.extensions.items()
+                                    if name not in {oid(f"2.5.29.{number}") for number in (14, 35, 19, 15, 37, 17, 32)})
+        self.key_identifier = only(known["ski"][1], OCTET_STRING) if known["ski"][1] is not None else None
+        aki = elements(only(known["aki"][1], SEQUENCE)) if known["aki"][1] is not None else []
+        self.authority_key_identifier = next((content for tag, content, _ in aki if tag == 0x80), None)
+        basic = elements(only(known["basic"][1], SEQUENCE)) if known["basic"][1] is not None else []
+        self.is_authority = bool(basic) and basic[0][:2] == (BOOLEAN, b"\xff")
+        lengths = [int.from_bytes(content, "big") for tag, content, _ in basic if tag == INTEGER]
+        self.path_length = lengths[0] if lengths else None
+        bits = only(known["usage"][1], BIT_STRING) if known["usage"][1] is not None else None
+        self.usage = None if bits is None else int.from_bytes((bits[1:] + b"\0\0")[:2], "big")
+        self.extended_critical, extended = known["extended"]
+        self.purposes = None if extended is None else [whole for _, _, whole in elements(only(extended, SEQUENCE))]
+
+    def valid_at(self, moment_ms):
+        """Valid from the first moment of notBefore to the end of the second notAfter."""
+        return self.first_second * 1000 <= moment_ms < (self.last_second + 1) * 1000
+
+    def may_timestamp(self):
+        """Rules 1 to 3 of the page for the certificate of an authority."""
+        digital_or_non_repudiation = 0xC000
+        return (self.purposes == [TIME_STAMPING] and self.extended_critical and not self.is_authority
+                and (self.usage is None or self.usage and not self.usage & ~digital_or_non_repudiation))
+
+    def leads_to(self, anchor, between, moment_ms, purpose):
+        """Whether a path leads from here to the anchor."""
+        return self._path([self], anchor, between, moment_ms, purpose, [SIGNATURE_LIMIT])
+
+    def _path(self, path, anchor, between, moment_ms, purpose, left):
+        at = path[-1]
+        if not at.valid_at(moment_ms) or at.unknown_critical:
+            return False
+        if at.der == anchor.der:
+            return True
+        if len(path) == PATH_LIMIT:
+            return False
+        for issuer in [anchor, *between]:
+            identified = issuer.key_identifier is None or at.authority_key_identifier is None \
+                or issuer.key_identifier == at.authority_key_identifier
+            fits = (issuer.subject == at.issuer and identified and issuer.is_authority and issuer not in path
+                    and (issuer.path_length is None or len(path) - 1 <= issuer.path_length)
+                    and (issuer.usage is None or issuer.usage & 0x0400)
+                    and (issuer.purposes is None or purpose in issuer.purposes or ANY_PURPOSE in issuer.purposes))
+            if not fits or left[0] == 0:
+                continue
+            left[0] -= 1
+            if issuer.key.verifies(at.suite, at.signature, at.signed_bytes) \
+                    and self._path([*path, issuer], anchor, between, moment_ms, purpose, left):
+                return True
+        return False
+
+
+def _seconds(tag, content):
+    text = content.decode("latin-1")
+    need(re.fullmatch(r"\d{12}Z" if tag == UTC_TIME else r"\d{14}Z", text) and tag in (UTC_TIME, GENERALIZED_TIME), "not a time")
+    year = ("19" if text[0] >= "5" else "20") + text[:2] if tag == UTC_TIME else text[:4]
+    return _calendar(year + text[-11:-1])
+
+
+def _calendar(digits):
+    try:
+        moment = datetime.datetime.strptime(digits, "%Y%m%d%H%M%S")
+    except ValueError as error:
+        raise Malformed("a time that does not exist") from error
+    return (moment - datetime.datetime(1970, 1, 1)) // datetime.timedelta(seconds=1)
+
+
+class Token:
+    """A timestamp token: what it is over and when, in its form. Who signed it is judged by `judge`."""
+
+    def __init__(self, data):
+        need(len(data) <= TOKEN_LIMIT_BYTES, "the token is too long")
+        kind, rest = expect(only(data, SEQUENCE), OID)
+        need(der(OID, kind) == oid("1.2.840.113549.1.7.2"), "not SignedData")
+        fields = elements(only(only(rest, 0xA0), SEQUENCE))
+        tags = [tag for tag, _, _ in fields]
+        need(tags in ([INTEGER, SET, SEQUENCE, SET], [INTEGER, SET, SEQUENCE, 0xA0, SET]), "fields that a token has not")
+        need(fields[0][1] == b"\3", "not version 3")
+        _, info = expect(fields[2][1], OID)
+        need(fields[2][1].startswith(TST_INFO), "not a TSTInfo")
+        self.info_der = only(only(info, 0xA0), OCTET_STRING)
+        self.certificates = []
+        brought = elements(fields[3][1]) if len(fields) == 5 else []
+        need(len(brought) <= 16, "too many certificates")
+        for _, _, whole in brought:
+            try:
+                self.certificates.append(ForeignCertificate(whole))
+            except Malformed:
+                pass
+        self._info()
+        self._signer(fields[1][1], only(fields[-1][1], SEQUENCE))
+
+    def _signer(self, digest_algorithms, content):
+        fields = elements(content)
+        need(len(fields) == 6 and [fields[place][0] for place in (0, 2, 3, 4, 5)] == [INTEGER, SEQUENCE, 0xA0, SEQUENCE, OCTET_STRING],
+             "not a SignerInfo")
+        need((fields[0][1], fields[1][0]) in ((b"\1", SEQUENCE), (b"\3", 0x80)), "a version that does not go with the signer's name")
+        self.sid, algorithm = fields[1], fields[2][2]
+        need(digest_algorithms == algorithm, "not the digest that the signer uses")
+        self.digest = digest_of(algorithm)
+        attributes = {}
+        for _, attribute, _ in elements(fields[3][1]):
+            name, values = expect(attribute, OID)
+            values = elements(only(values, SET))
+            need(name not in attributes and len(values) == 1, "an attribute stands twice, or has not one value")
+            attributes[name] = values[0][2]
+        named = {dotted: attributes.get(only(oid(dotted), OID)) for dotted in (
+            "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4", "1.2.840.113549.1.9.16.2.47")}
+        need(all(named.values()), "an attribute is missing")
+        content_type, message_digest, certificate = named.values()
+        need(content_type == TST_INFO, "an attribute of another content")
+        need(only(message_digest, OCTET_STRING) == DIGESTS[self.digest][0](self.info_der).digest(), "not the digest of the TSTInfo")
+        parts = elements(elements(only(elements(only(certificate, SEQUENCE))[0][2], SEQUENCE))[0][1])
+        self.certificate_digest = "2.16.840.1.101.3.4.2.1"
+        if parts[0][0] == SEQUENCE:
+            self.certificate_digest = digest_of(parts.pop(0)[2])
+        need(parts[0][0] == OCTET_STRING and len(parts) <= 2, "not an ESSCertIDv2")
+        self.certificate_hash = parts[0][1]
+        self.issuer_serial = parts[1][1] if len(parts) == 2 else None
+        self.signed_bytes = der(SET, fields[3][1])
+        self.suite, self.signature = suite_of(fields[4][2], self.digest), fields[5][1]
+        need(self.suite[1] == self.digest, "the signature is over another digest")
+
+    def _info(self):
+        fields = elements(only(self.info_der, SEQUENCE))
+        need([tag for tag, _, _ in fields[:5]] == [INTEGER, OID, SEQUENCE, INTEGER, GENERALIZED_TIME] and fields[0][1] == b"\1", "not a TSTInfo")
+        imprint = elements(fields[2][1])
+        need(len(imprint) == 2, "not an imprint")
+        self.imprint = digest_of(imprint[0][2]), imprint[1][1]
+        need(len(self.imprint[1]) == DIGESTS[self.imprint[0]][0]().digest_size, "an imprint of another length")
+        need(len(fields[3][1]) <= 21 and fields[3][1][0] < 0x80, "a serial number that is negative or too long")
+        match = re.fullmatch(r"(\d{14})(?:\.(\d{0,5}[1-9]))?Z", fields[4][1].decode("latin-1"))
+        need(match, "not a genTime")
+        self.time_us = _calendar(match.group(1)) * 1_000_000 + int((match.group(2) or "").ljust(6, "0"))
+        self.accuracy_us, self.tsa, rest = None, None, fields[5:]
+        if rest and rest[0][0] == SEQUENCE:
+            parts, units = elements(rest.pop(0)[1]), {INTEGER: 1_000_000, 0x80: 1_000, 0x81: 1}
+            need(parts and [tag for tag, _, _ in parts] == sorted({tag for tag, _, _ in parts}, key=list(units).index), "not an accuracy")
+            values = [(tag, int.from_bytes(content, "big")) for tag, content, _ in parts]
+            need(all(content[0] < 0x80 for _, content, _ in parts), "a negative accuracy")
+            need(all(tag == INTEGER or 1 <= value <= 999 for tag, value in values), "not an accuracy")
+            self.accuracy_us = sum(units[tag] * value for tag, value in values)
+        if rest and rest[0][0] == BOOLEAN:
+            need(rest.pop(0)[1] == b"\xff", "a default that is written")
+        if rest and rest[0][0] == INTEGER:
+            need(len(rest[0][1]) <= 33 and rest.pop(0)[1][0] < 0x80, "a nonce that is negative or too long")
+        if rest and rest[0][0] == 0xA0:
+            self.tsa = only(only(rest.pop(0)[2], 0xA0), 0xA4)
+        if rest and rest[0][0] == 0xA1:
+            for _, extension, _ in elements(rest.pop(0)[1]):
+                need(elements(extension)[1][0] != BOOLEAN, "a critical extension")
+        need(not rest, "fields that a TSTInfo has not")
+
+    def is_over(self, text):
+        """Whether this is the digest that was signed."""
+        return DIGESTS[self.imprint[0]][0](text).digest() == self.imprint[1]
+
+    def authority(self, anchors):
+        """The certificate that the token names, among its own and the anchors."""
+        for certificate in [*anchors, *self.certificates]:
+            serial = der(SEQUENCE, der(SEQUENCE, der(0xA4, certificate.issuer)), certificate.serial_der)
+            named = (certificate.issuer + certificate.serial_der == self.sid[1] if self.sid[0] == SEQUENCE
+                     else certificate.key_identifier == self.sid[1])
+            if named and DIGESTS[self.certificate_digest][0](certificate.der).digest() == self.certificate_hash \
+                    and self.issuer_serial in (None, read(serial)[1]):
+                return certificate
+        return None
+
+    def judge(self, anchor):
+        """Whether the token is the word of an authority under the anchor; False if of one elsewhere. One that does not hold is refused."""
+        certificate = self.authority([anchor])
+        if certificate is None:
+            return False
+        need(certificate.may_timestamp(), "the certificate is not a timestamping authority's")
+        need(self.tsa in (None, certificate.subject), "the token names another authority")
+        need(certificate.key.verifies(self.suite, self.signature, self.signed_bytes), "the signature does not verify")
+        return certificate.leads_to(anchor, self.certificates, self.time_us // 1000, TIME_STAMPING)
+
+    def bounds_ms(self, unstated_us=1_000_000):
+        """No earlier and no later than, rounded outwards."""
+        accuracy = unstated_us if self.accuracy_us is None else self.accuracy_us
+        return (self.time_us - accuracy) // 1000, -(-(self.time_us + accuracy) // 1000)
