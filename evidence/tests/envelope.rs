@@ -11,8 +11,8 @@ use aes_gcm::aead::Aead;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use aes_kw::AesKw;
 use cms::enveloped_data::KeyAgreeRecipientInfo;
-use envelope_support::{CONTENT, certificate, entropy, ephemeral, kari, key, parse, recipient, sealed_for_two};
-use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, RECIPIENTS_MAX, is_addressed_to, open, recipient_count, seal};
+use envelope_support::{CONTENT, assert_agrees_on, certificate, entropy, ephemeral, kari, key, open, parse, recipient, sealed_for_two};
+use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, RECIPIENTS_MAX, is_addressed_to, recipient_count, seal};
 use exhibit_pki::{Certificate, KeyPurpose, SoftwareSigner};
 use sha2::{Digest, Sha384};
 
@@ -155,4 +155,21 @@ fn no_known_key_unwraps_the_content_key() {
     let nonce: [u8; 12] = parameters.value()[2..14].try_into().unwrap();
     let ciphertext = [content.encrypted_content.unwrap().as_bytes(), enveloped.mac.as_bytes()].concat();
     assert!(Aes256Gcm::new(&[0; 32].into()).decrypt(&nonce.into(), ciphertext.as_slice()).is_err(), "the content key is zero");
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 10] = [
+        each_recipient_opens_it_and_nobody_else,
+        who_is_addressed_is_seen_without_a_key,
+        the_envelope_of_the_documentation_is_written_and_opens,
+        sixty_four_recipients_and_no_more,
+        only_wrapping_certificates_receive_keys,
+        the_same_recipient_twice_is_refused,
+        more_content_than_an_envelope_holds_is_refused,
+        a_source_of_zeros_is_noticed,
+        nothing_is_used_twice,
+        no_known_key_unwraps_the_content_key,
+    ];
+    assert_agrees_on(&tests, 8);
 }

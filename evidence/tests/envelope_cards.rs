@@ -24,7 +24,7 @@ use der::{
     Any, Decode, Encode,
     asn1::{BitString, OctetString},
 };
-use envelope_support::{CONTENT, certify, entropy, ephemeral, kari, key, parse, recipient, write};
+use envelope_support::{CONTENT, assert_agrees_on, certify, entropy, ephemeral, judged, kari, key, parse, recipient, write};
 use exhibit_evidence::envelope::{EnvelopeError, UnwrappingKey, is_addressed_to, open, recipient_count, seal};
 use exhibit_pki::{Certificate, KeyPurpose, PublicKey, Signer};
 use sha2::{Digest, Sha256};
@@ -62,7 +62,9 @@ impl<'a> Card<'a> {
         Some(fs::read(self.folder.join("content")).unwrap())
     }
     fn opens(&self, envelope: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
-        open(envelope, &self.certificate, self).map(|content| content.to_vec())
+        let opened = open(envelope, &self.certificate, self).map(|content| content.to_vec());
+        let pem = fs::read(self.folder.join(&self.token.file)).unwrap();
+        judged("envelope-opens", &[envelope, self.certificate.der(), &pem], opened)
     }
 }
 
@@ -100,6 +102,7 @@ impl UnwrappingKey for Untouched {
 fn assert_malformed(defect: &str, envelope: &[u8], certificate: &Certificate, because: &str) {
     let key = Untouched(Cell::new(false));
     let refused = open(envelope, certificate, &key).map(|_| ());
+    judged("envelope", &[envelope], recipient_count(envelope)).ok();
     let Err(EnvelopeError::Malformed(reason)) = refused else { panic!("{defect}: {refused:?}, and not: {because}") };
     assert!(reason.contains(because), "{defect}: refused because {reason:?}, and not: {because}");
     assert!(!key.0.get(), "{defect}: the private key was used on a malformed envelope");
@@ -476,4 +479,22 @@ fn any_byte_of_an_envelope_to_a_card_changed() {
             assert!(card.opens(&changed).is_err(), "byte {position} may be changed");
         }
     }
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 11] = [
+        one_message_for_people_with_any_kind_of_key,
+        the_envelope_to_cards_of_the_documentation_is_written_and_opens,
+        what_openssl_seals_opens_here,
+        hostile_rsa_recipients,
+        rsa_recipients_named_twice_or_of_another_kind,
+        hostile_recipients_on_p256,
+        a_key_encapsulation_is_told_apart_from_nonsense,
+        a_source_that_repeats_itself_is_noticed_with_rsa_too,
+        a_draw_that_is_no_private_key_is_drawn_again,
+        no_known_key_opens_a_message_to_a_card,
+        any_byte_of_an_envelope_to_a_card_changed,
+    ];
+    assert_agrees_on(&tests, 60);
 }

@@ -16,8 +16,8 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5753, rfc5911, rfc5912};
 use der::asn1::{Any, BitString, OctetString, SetOfVec};
 use der::{Decode, Encode, Tag};
-use envelope_support::{CONTENT, entropy, ephemeral, kari, key, parse, recipient, sealed_for_two, write};
-use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, UnwrappingKey, open, recipient_count, seal};
+use envelope_support::{CONTENT, assert_agrees_on, entropy, ephemeral, judged, kari, key, open, parse, recipient, sealed_for_two, write};
+use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, UnwrappingKey, recipient_count, seal};
 use exhibit_pki::Signer;
 use proptest::prelude::*;
 use spki::AlgorithmIdentifierOwned;
@@ -57,7 +57,10 @@ impl UnwrappingKey for Untouched {
 #[track_caller]
 fn assert_malformed(envelope: &[u8], because: &str) {
     let key = Untouched(Cell::new(false));
-    let refused = open(envelope, &recipient(10), &key).map(|_| ());
+    let refused = exhibit_evidence::envelope::open(envelope, &recipient(10), &key).map(|_| ());
+    if envelope.len() <= CONTENT_BYTES_MAX {
+        judged("envelope", &[envelope], recipient_count(envelope)).ok();
+    }
     let Err(EnvelopeError::Malformed(reason)) = refused else { panic!("{refused:?}, and not: {because}") };
     assert!(reason.contains(because), "refused because {reason:?}, and not: {because}");
     assert!(!key.0.get(), "the private key was used on a malformed envelope");
@@ -366,7 +369,7 @@ fn trailing_bytes_or_another_encoding_of_a_length() {
 fn truncated_anywhere() {
     let envelope = sealed_for_two();
     for length in 0..envelope.len() {
-        let refused = open(&envelope[..length], &recipient(10), &Untouched(Cell::new(false))).map(|_| ());
+        let refused = exhibit_evidence::envelope::open(&envelope[..length], &recipient(10), &Untouched(Cell::new(false))).map(|_| ());
         assert!(matches!(refused, Err(EnvelopeError::Malformed(_))), "{length} bytes of {}: {refused:?}", envelope.len());
     }
 }
@@ -413,4 +416,35 @@ proptest! {
             let _ = recipient_count(&spliced);
         }
     }
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 24] = [
+        an_envelope_that_is_only_read_and_written_again_opens,
+        flipped_tag_ciphertext_nonce_or_wrapped_key,
+        content_cut_or_lengthened,
+        addressed_to_another_recipient,
+        same_serial_of_another_issuer,
+        point_not_on_the_curve,
+        point_at_infinity_compressed_hybrid_or_of_another_curve,
+        point_declared_to_be_on_another_curve,
+        content_under_another_cipher,
+        tag_of_12_bytes,
+        nonce_of_another_length_or_none,
+        content_absent_or_of_another_type,
+        another_message_type,
+        key_derived_or_wrapped_in_another_way,
+        wrapped_key_of_another_length,
+        recipient_without_an_ephemeral_key_or_without_agreement,
+        two_names_or_none_behind_one_ephemeral_key,
+        no_recipients_or_too_many,
+        recipient_named_twice,
+        recipients_out_of_order,
+        parts_that_we_never_write,
+        trailing_bytes_or_another_encoding_of_a_length,
+        truncated_anywhere,
+        any_byte_changed,
+    ];
+    assert_agrees_on(&tests, 500);
 }

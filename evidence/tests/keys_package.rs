@@ -9,6 +9,15 @@ use exhibit_tlog::Hash;
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 
+#[path = "../../tests/independent/ask.rs"]
+mod independent;
+use independent::{assert_agrees_on, judged};
+
+/// As `KeyPackage::parse`; the verifier in Python is asked, too.
+fn parse(json: &[u8]) -> Result<KeyPackage, EnvelopeError> {
+    judged("key-package", &[json], KeyPackage::parse(json))
+}
+
 const STREAM: &str = "camera/102/main/20261120T115958Z";
 
 fn package(streams: Vec<(&str, Vec<Node>)>) -> KeyPackage {
@@ -30,7 +39,7 @@ fn root_json() -> String {
 
 #[track_caller]
 fn assert_refused(json: impl AsRef<[u8]>, because: &str) {
-    let Err(EnvelopeError::Package(reason)) = KeyPackage::parse(json.as_ref()) else { panic!("accepted, in spite of: {because}") };
+    let Err(EnvelopeError::Package(reason)) = parse(json.as_ref()) else { panic!("accepted, in spite of: {because}") };
     assert!(reason.contains(because), "refused because {reason:?}, and not: {because}");
 }
 
@@ -49,7 +58,7 @@ fn keys_for_another_log_stream_or_epoch_are_refused() {
 fn the_encoding_is_the_documented_one() {
     let package = package(vec![(STREAM, vec![node(0, 0)])]);
     assert_eq!(std::str::from_utf8(&package.to_bytes()).unwrap(), root_json());
-    let parsed = KeyPackage::parse(root_json().as_bytes()).unwrap();
+    let parsed = parse(root_json().as_bytes()).unwrap();
     assert_eq!(parsed.log, package.log);
     assert_eq!(parsed.streams[0].stream.as_str(), STREAM);
     assert_eq!(parsed.streams[0].nodes[0].key, Zeroizing::new([0x0b; 32]));
@@ -59,7 +68,7 @@ fn the_encoding_is_the_documented_one() {
 fn a_grant_opens_its_range_and_no_more() {
     let root = KeyTree::from_root(Zeroizing::new([1; 32]));
     let bytes = package(vec![(STREAM, root.cover(3600, 7199).unwrap()), ("camera/102/events/e", root.cover(0, 0).unwrap())]).to_bytes();
-    let parsed = KeyPackage::parse(&bytes).unwrap();
+    let parsed = parse(&bytes).unwrap();
     let tree = KeyTree::from_nodes(parsed.streams[0].nodes.clone()).unwrap();
     assert!(tree.slot_key(3600).is_some() && tree.slot_key(7199).is_some());
     assert!(tree.slot_key(3599).is_none() && tree.slot_key(7200).is_none());
@@ -73,7 +82,7 @@ fn the_largest_package_fits_an_envelope() {
     let names: Vec<String> = (0..STREAMS_MAX).map(|number| format!("camera/{}/main/{number:04}", "x".repeat(128 - 17))).collect();
     let bytes = package(names.iter().map(|name| (name.as_str(), nodes.clone())).collect()).to_bytes();
     assert!(bytes.len() <= CONTENT_BYTES_MAX, "{} bytes", bytes.len());
-    assert_eq!(KeyPackage::parse(&bytes).unwrap().streams.len(), STREAMS_MAX);
+    assert_eq!(parse(&bytes).unwrap().streams.len(), STREAMS_MAX);
 }
 
 #[test]
@@ -147,7 +156,7 @@ fn messages_and_debug_output_show_no_key() {
     let package = package(vec![(STREAM, vec![node(0, 0)])]);
     let text = format!("{package:?}");
     assert!(text.contains(STREAM) && !text.contains("0b0b") && !text.contains("11, 11"), "{text}");
-    let error = KeyPackage::parse(root_json().replace(r#""key":"0b"#, r#""key":7,"x":"0b"#).as_bytes()).unwrap_err();
+    let error = parse(root_json().replace(r#""key":"0b"#, r#""key":7,"x":"0b"#).as_bytes()).unwrap_err();
     assert!(!error.to_string().contains("0b"), "{error}");
 }
 
@@ -163,8 +172,24 @@ proptest! {
         let mut bytes = root_json().into_bytes();
         let at = at.index(bytes.len());
         if cut { bytes.truncate(at) } else { bytes[at] = byte }
-        if let Ok(package) = KeyPackage::parse(&bytes) {
+        if let Ok(package) = parse(&bytes) {
             prop_assert_eq!(&*package.to_bytes(), &bytes);
         }
     }
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 9] = [
+        the_encoding_is_the_documented_one,
+        a_grant_opens_its_range_and_no_more,
+        the_largest_package_fits_an_envelope,
+        streams_none_too_many_or_twice,
+        nodes_none_too_many_overlapping_or_out_of_range,
+        key_or_log_in_other_digits,
+        json_with_members_unknown_doubled_or_missing,
+        json_that_others_might_read_in_another_way,
+        messages_and_debug_output_show_no_key,
+    ];
+    assert_agrees_on(&tests, 30);
 }

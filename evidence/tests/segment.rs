@@ -10,7 +10,7 @@ use exhibit_evidence::StreamName;
 use exhibit_evidence::body::Segment;
 use exhibit_evidence::keytree::{KeyTree, Node, SlotKey};
 use exhibit_evidence::segment::{
-    CiphertextChecker, CiphertextError, CommitmentKey, FRAGMENTS_MAX, FragmentProofError, OpenError, SealedSegment, SegmentOpener,
+    CiphertextChecker, CiphertextError, CommitmentKey, FRAGMENTS_MAX, FragmentProofError, OpenError, OpenedFragment, SealedSegment, SegmentOpener,
     SegmentSealer, TAG_BYTES, commitment, commitment_root, fragment_path, verify_commitment, verify_fragment,
 };
 use exhibit_pki::Timestamp;
@@ -20,6 +20,10 @@ use proptest::prelude::*;
 use serde_json::Value;
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+#[path = "../../tests/independent/ask.rs"]
+mod independent;
+use independent::{assert_agrees_on, judged};
 
 const STREAM: &str = "camera/102/main/20261120T115958Z";
 const SEQ: u64 = 7;
@@ -66,8 +70,24 @@ fn four_fragments() -> Vec<Vec<u8>> {
     [1000, 1000, 17, 1].iter().enumerate().map(|(index, length)| vec![index as u8; *length]).collect()
 }
 
-fn opener(segment: &Segment) -> SegmentOpener {
-    SegmentOpener::new(&stream(), SEQ, segment, slot_key([1; 32]))
+/// Opens fragments, and remembers them for the verifier in Python.
+struct Opener<'a> {
+    inner: SegmentOpener,
+    segment: &'a Segment,
+}
+
+impl Opener<'_> {
+    fn open(&self, index: u32, fragment: &[u8]) -> Result<OpenedFragment, OpenError> {
+        let lengths: Vec<String> = self.segment.fragment_lengths.iter().map(ToString::to_string).collect();
+        let (seq, index_text, lengths) = (SEQ.to_string(), index.to_string(), lengths.join(" "));
+        let with =
+            [&[1; 32][..], &self.segment.salt, STREAM.as_bytes(), seq.as_bytes(), index_text.as_bytes(), lengths.as_bytes(), fragment];
+        judged("fragment", &with, self.inner.open(index, fragment))
+    }
+}
+
+fn opener(segment: &Segment) -> Opener<'_> {
+    Opener { inner: SegmentOpener::new(&stream(), SEQ, segment, slot_key([1; 32])), segment }
 }
 
 fn check(segment: &Segment, payload: &[u8]) -> Result<Vec<Hash>, CiphertextError> {
@@ -458,7 +478,7 @@ fn debug_output_shows_no_key_and_no_picture() {
     let opener = opener(&sealed.segment);
     let opened = opener.open(0, &sealed.fragments[0]).unwrap();
     let sealer = SegmentSealer::new(&stream(), SEQ, slot_key([0xab; 32]), SALT);
-    let text = format!("{opener:?} {opened:?} {:?} {sealer:?} {:?}", opened.key, slot_key([0xab; 32]));
+    let text = format!("{:?} {opened:?} {:?} {sealer:?} {:?}", opener.inner, opened.key, slot_key([0xab; 32]));
     assert!(!text.contains("171") && !text.contains("abab") && !text.contains(&format!("{}", opened.key.0[0])), "{text}");
 }
 
@@ -519,4 +539,18 @@ proptest! {
         prop_assert!(opener(&segment).open(index, &payload).is_err());
         prop_assert!(check(&segment, &payload).is_err());
     }
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 7] = [
+        fragments_open_in_any_order_and_give_the_signed_commitments,
+        damage_is_located,
+        fragments_swapped,
+        last_flag_changed_by_dropping_the_tail,
+        moved_to_another_seq_or_stream_or_salt,
+        truncated_or_longer,
+        lengths_that_were_never_sealed,
+    ];
+    assert_agrees_on(&tests, 30);
 }

@@ -1,12 +1,14 @@
 //! Revocation lists: openssl believes ours and judges as we do, we read its, and no list with a flaw is taken.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/judged.rs"]
+mod judged;
 mod support;
 
 use std::{fs, path::Path, process::Command};
 
 use exhibit_pki::{
-    BadSignature, Certificate, KeyPurpose, RevocationList, RevocationListError, Role, RustCrypto, Signer,
+    BadSignature, Certificate, KeyPurpose, RevocationListError, Role, RustCrypto, Signer,
     crl::{ListedStatus, MakeListError, NewRevocationList, Revocation, RevocationReason},
     make_revocation_list,
 };
@@ -145,7 +147,7 @@ fn openssl_verifies_and_reads_our_lists() {
     for (serial, (_, name)) in (0x50..).zip(reasons) {
         assert!(text.contains(&format!("Serial Number: {serial:X}\n        Revocation Date: Nov 18 12:00:00 2026 GMT\n        CRL entry extensions:\n            X509v3 CRL Reason Code: \n                {name}\n")), "{name}: {text}");
     }
-    let read = RevocationList::from_der(list.der()).unwrap().verify(&city.issuing, &RustCrypto).unwrap();
+    let read = judged::verify_list(judged::read_list(list.der()).unwrap(), &city.issuing).unwrap();
     assert_eq!((read.number(), read.this_update(), read.next_update(), read.der()), (0x1ff, at(YESTERDAY), at(TOMORROW), list.der()));
     revocations.rotate_left(1);
     assert_eq!(read.revocations().cloned().collect::<Vec<_>>(), revocations, "what was written is not what is read");
@@ -231,7 +233,7 @@ fn openssl_judges_certificates_by_our_lists_as_we_do() {
         let _ = openssl(folder.path(), "crl -inform DER -in list.der -out list.pem");
         let verify = "verify -x509_strict -crl_check -attime 1795176000 -CAfile root.pem -untrusted issuing.pem -CRLfile list.pem leaf.pem";
         let theirs = openssl(folder.path(), verify);
-        let ours = RevocationList::from_der(&list.der()).and_then(|list| list.verify(&city.issuing, &RustCrypto));
+        let ours = judged::read_list(&list.der()).and_then(|list| judged::verify_list(list, &city.issuing));
         let ours = ours.is_ok_and(|list| list.status_at(&camera, at(NOON)) == ListedStatus::NotRevoked);
         assert_eq!(ours, accepted, "{name}");
         assert_eq!(theirs.is_ok(), accepted_by_openssl, "{name}: openssl says {theirs:?}");
@@ -282,7 +284,7 @@ fn a_list_with_a_flaw_is_refused() {
     use RevocationListError::{Malformed, NotAnIssuer, OtherIssuer, Profile, Signature};
     let city = City::new();
     let good = List::good(&city);
-    let verify = |list: &[u8], issuer: &Certificate| RevocationList::from_der(list)?.verify(issuer, &RustCrypto);
+    let verify = |list: &[u8], issuer: &Certificate| judged::verify_list(judged::read_list(list)?, issuer);
     assert!(verify(&good.der(), &city.issuing).is_ok());
     let reason = |value: &[u8]| good.entries(&[entry(&[77], &[&extension(REASON, false, value)])]);
     assert!(verify(&reason(&[10, 1, 0]).der(), &city.issuing).unwrap().revocations().all(|revocation| revocation.reason.is_none()));
@@ -415,13 +417,13 @@ fn bytes_that_are_not_one_der_value_are_refused() {
         ("critical written out as false", good.with(|l| l.extensions.push(tlv(0x30, &[&oid("1.2.3"), &[1, 1, 0], &[4, 0]]))).der()),
         ("more than 8 MiB", huge.der()),
     ] {
-        assert_eq!(RevocationList::from_der(&bytes), Err(RevocationListError::Malformed), "{name}");
+        assert_eq!(judged::read_list(&bytes), Err(RevocationListError::Malformed), "{name}");
     }
     // Whatever bit is changed: an error and no panic.
     for position in 0..der.len() {
         let mut bytes = der.clone();
         bytes[position] ^= 1;
-        let read = RevocationList::from_der(&bytes).and_then(|list| list.verify(&city.issuing, &RustCrypto));
+        let read = judged::read_list(&bytes).and_then(|list| judged::verify_list(list, &city.issuing));
         assert!(read.is_err(), "byte {position}");
     }
 }
@@ -471,8 +473,7 @@ fn we_read_the_lists_of_openssl() {
     )
     .unwrap();
     openssl(folder.path(), "crl -in list.pem -outform DER -out list").unwrap();
-    let list =
-        RevocationList::from_der(&fs::read(folder.path().join("list")).unwrap()).unwrap().verify(&city.issuing, &RustCrypto).unwrap();
+    let list = judged::verify_list(judged::read_list(&fs::read(folder.path().join("list")).unwrap()).unwrap(), &city.issuing).unwrap();
     assert_eq!((list.number(), list.this_update(), list.next_update()), (0x0a01, at(YESTERDAY), at(TOMORROW)));
     let found: Vec<Revocation> = list.revocations().cloned().collect();
     let mut expected = [
@@ -482,4 +483,16 @@ fn we_read_the_lists_of_openssl() {
     ];
     (expected[0].revoked, expected[2].revoked) = (at("2026-11-17T12:00:00.000Z"), at("2026-11-16T12:00:00.000Z"));
     assert_eq!(found, expected);
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 5] = [
+        openssl_verifies_and_reads_our_lists,
+        openssl_judges_certificates_by_our_lists_as_we_do,
+        a_list_with_a_flaw_is_refused,
+        bytes_that_are_not_one_der_value_are_refused,
+        we_read_the_lists_of_openssl,
+    ];
+    judged::assert_agrees_on(&tests, 500);
 }

@@ -1,6 +1,8 @@
 //! Endorsement certificates and their chains to vendors' roots: those that swtpm_cert makes under vendors of every suite, and those with a flaw.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/judged.rs"]
+mod judged;
 mod support;
 
 use std::{fs, path::Path, process::Command};
@@ -67,7 +69,7 @@ fn judge(city: &City, certificate: &[u8]) -> Result<VerifiedEndorsement, Endorse
     let (roots, certificates) = ([chain(city.root.der())], [chain(city.issuing.der())]);
     let padded = [certificate, &[0xff; 100]].concat();
     let trust = VendorTrust { roots: &roots, certificates: &certificates };
-    EndorsementCertificate::from_nv(&padded).unwrap().verify(&trust, at(NOON))
+    judged::verify_endorsement(&padded, &trust, at(NOON))
 }
 
 #[test]
@@ -96,8 +98,8 @@ fn the_forger_can_write_endorsement_certificates_without_a_flaw() {
     named.subject = common_name("a TPM");
     let named = named.sign(&key(9));
     let trust = VendorTrust { roots: &[chain(&named)], certificates: &[] };
-    assert!(EndorsementCertificate::from_nv(&named).unwrap().verify(&trust, at(NOON)).is_ok());
-    assert!(EndorsementCertificate::from_nv(&pinned).unwrap().verify(&trust, at(NOON)).is_err());
+    assert!(judged::verify_endorsement(&named, &trust, at(NOON)).is_ok());
+    assert!(judged::verify_endorsement(&pinned, &trust, at(NOON)).is_err());
 }
 
 #[test]
@@ -209,7 +211,7 @@ fn a_vendor_that_may_not_certify_tpms_does_not() {
     let judge = |vendor: &Forgery, signer: &exhibit_pki::SoftwareSigner| {
         let certificates = [chain(&vendor.sign(signer))];
         let trust = VendorTrust { roots: &root, certificates: &certificates };
-        EndorsementCertificate::from_nv(&leaf).unwrap().verify(&trust, at(NOON)).err()
+        judged::verify_endorsement(&leaf, &trust, at(NOON)).err()
     };
     let purpose = |purpose: &str| vendor.clone().with(EXTENDED_USAGE, false, tlv(0x30, &[&oid(purpose)]));
     for good in [vendor.clone(), purpose(EK_CERTIFICATE), purpose("2.5.29.37.0")] {
@@ -226,7 +228,7 @@ fn a_vendor_that_may_not_certify_tpms_does_not() {
     }
     assert_eq!(judge(&vendor, &key(9)), Some(Path(ChainError::Signature)), "signed by another root");
     let trust = VendorTrust { roots: &[], certificates: &[root[0].clone(), chain(city.issuing.der())] };
-    let nobody = EndorsementCertificate::from_nv(&leaf).unwrap().verify(&trust, at(NOON)).err();
+    let nobody = judged::verify_endorsement(&leaf, &trust, at(NOON)).err();
     assert_eq!(nobody, Some(Path(ChainError::NoPath)), "believed without a pinned root");
 }
 
@@ -265,7 +267,7 @@ fn chains_of_every_suite_are_believed() {
             run(path, "swtpm_cert", &format!("{make} {parameters} --out-cert ek.der")).unwrap();
             let certificate = EndorsementCertificate::from_nv(&fs::read(path.join("ek.der")).unwrap()).unwrap();
             let verify = |roots: &[ChainCertificate], certificates: &[ChainCertificate], moment| {
-                certificate.verify(&VendorTrust { roots, certificates }, moment)
+                judged::verify_endorsement(certificate.der(), &VendorTrust { roots, certificates }, moment)
             };
             // The clock of the day is in them; two years on they are all valid.
             let moment = at(NOON).checked_add_ms(2 * 365 * 86_400_000).unwrap();
@@ -302,4 +304,15 @@ fn the_certificates_of_a_vendor_are_read() {
     {
         assert!(certificate.is_valid_at(at(from)) && certificate.is_valid_at(at(to)));
     }
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 4] = [
+        the_forger_can_write_endorsement_certificates_without_a_flaw,
+        an_endorsement_certificate_with_a_flaw_is_refused,
+        a_vendor_that_may_not_certify_tpms_does_not,
+        chains_of_every_suite_are_believed,
+    ];
+    judged::assert_agrees_on(&tests, 60);
 }

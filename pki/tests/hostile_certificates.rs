@@ -1,6 +1,8 @@
 //! Certificates with one flaw each: none may be taken for one of our profiles.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/judged.rs"]
+mod judged;
 mod support;
 
 use exhibit_pki::{Certificate, CertificateError, KeyPurpose, Role};
@@ -9,13 +11,13 @@ use support::*;
 #[test]
 fn the_forger_can_write_certificates_without_a_flaw() {
     let city = City::new();
-    let camera = Certificate::from_der(&Forgery::camera(&city).sign(&city.issuing_key)).unwrap();
+    let camera = judged::read_certificate(&Forgery::camera(&city).sign(&city.issuing_key)).unwrap();
     assert_eq!(camera.identity(), Some(&identity("camera/102")));
     assert_eq!((camera.purpose(), camera.roles()), (KeyPurpose::Signing, &[Role::Camera][..]));
     assert_eq!((camera.not_before(), camera.not_after()), (at(FROM), at(TO)));
     assert_eq!(camera.serial(), [77]);
     assert_eq!(camera.common_name(), "camera/102");
-    let authority = Certificate::from_der(&Forgery::authority(&city).sign(&city.root_key)).unwrap();
+    let authority = judged::read_certificate(&Forgery::authority(&city).sign(&city.root_key)).unwrap();
     assert_eq!((authority.purpose(), authority.identity()), (KeyPurpose::Authority, None));
     assert_eq!(authority.path_length_max(), Some(0));
 }
@@ -301,7 +303,7 @@ fn a_certificate_with_a_flaw_is_refused() {
         ),
     ];
     for (flaw, reason, forgery) in cases {
-        let refusal = Certificate::from_der(&forgery.sign(&city.issuing_key)).err();
+        let refusal = judged::read_certificate(&forgery.sign(&city.issuing_key)).err();
         assert_eq!(refusal, Some(CertificateError::Profile(reason)), "{flaw}");
     }
 }
@@ -318,7 +320,7 @@ fn a_service_of_an_authority_is_nothing_else() {
     };
     let (times, statuses) =
         (service("1.3.6.1.5.5.7.3.8").criticality(EXTENDED_USAGE, true), service("1.3.6.1.5.5.7.3.9").with(NO_CHECK, false, vec![5, 0]));
-    let parse = |forgery: Forgery| Certificate::from_der(&forgery.sign(&city.issuing_key));
+    let parse = |forgery: Forgery| judged::read_certificate(&forgery.sign(&city.issuing_key));
     assert_eq!(parse(times.clone()).unwrap().purpose(), KeyPurpose::Timestamping);
     assert_eq!(parse(statuses.clone()).unwrap().purpose(), KeyPurpose::OcspSigning);
     let both = tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.8"), &oid("1.3.6.1.5.5.7.3.9")]);
@@ -353,7 +355,7 @@ fn what_is_compared_each_with_each_is_counted_first() {
     let city = City::new();
     let camera = Forgery::camera(&city);
     let kinds: Vec<String> = (0..33).map(|number| format!("1.2.3.{number}")).collect();
-    let refusal = |forgery: &Forgery| Certificate::from_der(&forgery.sign(&city.issuing_key)).err();
+    let refusal = |forgery: &Forgery| judged::read_certificate(&forgery.sign(&city.issuing_key)).err();
     let crowded =
         |count: usize| kinds[..count - camera.extensions.len()].iter().fold(camera.clone(), |f, kind| f.with(kind, false, vec![5, 0]));
     assert_eq!(refusal(&crowded(32)), None);
@@ -371,7 +373,7 @@ fn bytes_that_are_not_one_certificate_in_der_are_refused() {
     let city = City::new();
     let camera = Forgery::camera(&city);
     let good = camera.sign(&city.issuing_key);
-    let malformed = |flaw: &str, der: &[u8]| assert_eq!(Certificate::from_der(der), Err(CertificateError::Malformed), "{flaw}");
+    let malformed = |flaw: &str, der: &[u8]| assert_eq!(judged::read_certificate(der), Err(CertificateError::Malformed), "{flaw}");
     malformed("nothing", &[]);
     malformed("trailing bytes", &[&good[..], &[0]].concat());
     malformed("two certificates", &[&good[..], &good[..]].concat());
@@ -398,7 +400,7 @@ fn what_is_unknown_and_not_critical_is_left_alone() {
     let forgery = Forgery::camera(&city)
         .with("2.25.1586047359.99", false, vec![5, 0])
         .replace(POLICIES, policies(&["1.2.3.4", "2.25.1586047359.2.1", "2.25.1586047359.2.99", "2.5.29.32.0"]));
-    let camera = Certificate::from_der(&forgery.sign(&city.issuing_key)).unwrap();
+    let camera = judged::read_certificate(&forgery.sign(&city.issuing_key)).unwrap();
     assert_eq!(camera.roles(), [Role::Camera], "a policy that is no role gave one");
 }
 
@@ -426,4 +428,17 @@ fn pem_is_certificates_and_nothing_else() {
     }
     assert!(Certificate::from_pem(&format!("{root}{issuing}")).is_err(), "the second certificate was dropped");
     assert!(Certificate::all_from_pem(&root.repeat(65)).is_err());
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 6] = [
+        the_forger_can_write_certificates_without_a_flaw,
+        a_certificate_with_a_flaw_is_refused,
+        a_service_of_an_authority_is_nothing_else,
+        what_is_compared_each_with_each_is_counted_first,
+        bytes_that_are_not_one_certificate_in_der_are_refused,
+        what_is_unknown_and_not_critical_is_left_alone,
+    ];
+    judged::assert_agrees_on(&tests, 150);
 }

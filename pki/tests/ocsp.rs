@@ -1,6 +1,8 @@
 //! OCSP: openssl believes our responses and judges as we do, we read its requests and responses, and nothing with a flaw is taken.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/judged.rs"]
+mod judged;
 mod support;
 
 use std::{fs, path::Path, process::Command};
@@ -155,7 +157,7 @@ fn nonce() -> OcspNonce {
 }
 
 fn judge(city: &City, response: &[u8]) -> Result<VerifiedOcspResponse, OcspResponseError> {
-    OcspResponse::from_der(response)?.verify(&city.issuing, Some(&nonce()), &RustCrypto)
+    judged::verify_ocsp(response, &city.issuing, Some(&nonce()))
 }
 
 /// The responder's certificate, to be spoilt.
@@ -414,13 +416,13 @@ fn who_is_no_responder_of_the_authority_is_not_believed() {
         assert_eq!(by(certificate), defect(text), "{name}");
     }
     // The root's own responder does not speak for the issuing authority, nor does an issuer that is none.
-    let response = OcspResponse::from_der(&Response::good(&city).der()).unwrap();
-    let refusal = response.clone().verify(&city.root, None, &RustCrypto).err();
+    let response = Response::good(&city).der();
+    let refusal = judged::verify_ocsp(&response, &city.root, None).err();
     assert_eq!(refusal, defect("its certificate is of another authority"));
     let mut user = Forgery::camera(&city).replace(SUBJECT_KEY, tlv(4, &[city.issuing.subject_key_identifier()]));
     user.subject = city.issuing.subject_der().to_vec();
     let user = Certificate::from_der(&user.sign(&city.issuing_key)).unwrap();
-    assert_eq!(response.verify(&user, None, &RustCrypto).err(), defect("its certificate is not issued by an authority"));
+    assert_eq!(judged::verify_ocsp(&response, &user, None).err(), defect("its certificate is not issued by an authority"));
     // Of two of one name that will not do the first is told.
     for (first, second, text) in [
         (&expired, &other_name, "its certificate was not valid at that moment"),
@@ -504,14 +506,14 @@ fn a_request_with_a_flaw_is_not_understood() {
     let one = single(&camera_id, &[]);
     let extensions = |list: &[&[u8]]| tlv(0xa2, &[&tlv(0x30, list)]);
     let good = request(&[&one], &[], &extensions(&[&extension(NONCE, false, &[4, 3, 9, 9, 9])]), &[]);
-    let parsed = OcspRequest::from_der(&good).unwrap();
+    let parsed = judged::read_ocsp_request(&good).unwrap();
     assert_eq!((parsed.ids()[0].serial(), parsed.nonce()), (city.camera().serial(), Some(&nonce())));
     assert!(parsed.ids()[0].is_of(&city.issuing) && !parsed.ids()[0].is_of(&city.root));
     assert_eq!(parsed.to_der(), good, "another request was written than was read");
     assert_eq!(OcspRequest::new(vec![CertificateId::new(&city.issuing, city.camera().serial()).unwrap()], Some(nonce())), Some(parsed));
     let sixteen: Vec<Vec<u8>> = (1..=17).map(|n| single(&id(&city.issuing, &[n]), &[])).collect();
     let sixteen: Vec<&[u8]> = sixteen.iter().map(Vec::as_slice).collect();
-    assert!(OcspRequest::from_der(&request(&sixteen[..16], &[], &[], &[])).is_some());
+    assert!(judged::read_ocsp_request(&request(&sixteen[..16], &[], &[], &[])).is_some());
     let other_half = |name: usize, key: usize| {
         tlv(0x30, &[&tlv(0x30, &[&oid(SHA_256)]), &tlv(4, &[&vec![1; name]]), &tlv(4, &[&vec![1; key]]), &[2, 1, 7]])
     };
@@ -526,7 +528,7 @@ fn a_request_with_a_flaw_is_not_understood() {
     let ids = |count: u8| (1..=count).map(|serial| CertificateId::new(&city.issuing, &[serial]).unwrap()).collect::<Vec<_>>();
     assert!(OcspRequest::new(ids(16), None).is_some() && OcspRequest::new(ids(17), None).is_none());
     let critical_nonce = request(&[&one], &[], &extensions(&[&extension(NONCE, true, &[4, 3, 9, 9, 9])]), &[]);
-    assert!(OcspRequest::from_der(&critical_nonce).is_some(), "a nonce is known, critical or not");
+    assert!(judged::read_ocsp_request(&critical_nonce).is_some(), "a nonce is known, critical or not");
     for (defect, bytes) in [
         ("nothing", vec![]),
         ("cut off", good[..good.len() - 1].to_vec()),
@@ -566,7 +568,7 @@ fn a_request_with_a_flaw_is_not_understood() {
             request(&[&one], &[], &extensions(&[&extension(NONCE, false, &[4, 1, 9]), &extension(NONCE, false, &[4, 1, 8])]), &[]),
         ),
     ] {
-        assert_eq!(OcspRequest::from_der(&bytes), None, "{defect}");
+        assert_eq!(judged::read_ocsp_request(&bytes), None, "{defect}");
     }
     assert!(OcspNonce::new(&[1; 128]).is_some() && OcspNonce::new(&[1; 129]).is_none() && OcspNonce::new(&[]).is_none());
     assert!(CertificateId::new(&city.issuing, &[0x80]).is_none() && CertificateId::new(&city.issuing, &[]).is_none());
@@ -652,7 +654,7 @@ fn openssl_asks_and_believes_our_responder() {
     let responder = OcspResponder::new(&certificate, &city.issuing, &signer).unwrap();
     for options in ["-sha256", "-sha384 -no_nonce", "-sha512"] {
         openssl(folder.path(), &format!("ocsp -issuer issuing.pem {options} -cert camera.pem -reqout request")).unwrap();
-        let request = OcspRequest::from_der(&read(&folder, "request")).unwrap();
+        let request = judged::read_ocsp_request(&read(&folder, "request")).unwrap();
         assert_eq!(request.nonce().is_none(), options.contains("-no_nonce"));
         for (status, line) in [
             (CertificateStatus::Good, "camera.pem: good"),
@@ -674,7 +676,7 @@ fn openssl_asks_and_believes_our_responder() {
         }
     }
     openssl(folder.path(), "ocsp -issuer issuing.pem -cert camera.pem -reqout request").unwrap();
-    assert_eq!(OcspRequest::from_der(&read(&folder, "request")), None, "openssl's default, SHA-1, was understood");
+    assert_eq!(judged::read_ocsp_request(&read(&folder, "request")), None, "openssl's default, SHA-1, was understood");
     let refusal = responder.respond(&read(&folder, "request"), &|_| CertificateStatus::Good, at(NOON), at(TOMORROW)).unwrap();
     write(&folder, "response", refusal);
     let text = openssl(folder.path(), "ocsp -respin response -noverify").unwrap_or_else(|text| text);
@@ -700,7 +702,7 @@ fn we_believe_the_responder_of_openssl() {
         openssl(folder.path(), "ocsp -issuer issuing.pem -sha256 -cert camera.pem -reqout request").unwrap();
         let respond = "ocsp -index index -CA issuing.pem -rsigner responder.pem -rkey responder.key -rmd sha384 -reqin request";
         openssl(folder.path(), &format!("{respond} -ndays 1 -respout response")).unwrap();
-        let request = OcspRequest::from_der(&read(&folder, "request")).unwrap();
+        let request = judged::read_ocsp_request(&read(&folder, "request")).unwrap();
         let response = OcspResponse::from_der(&read(&folder, "response")).unwrap();
         let verified = response.verify(&city.issuing, request.nonce(), &RustCrypto).unwrap();
         match verified.status_at(&city.camera(), verified.produced()) {
@@ -779,4 +781,20 @@ fn openssl_judges_responses_as_we_do() {
         assert_eq!(ours == theirs, why.is_empty(), "{name}: {why}");
         assert!(theirs || !ours, "{name}: we believe what openssl does not");
     }
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 9] = [
+        the_forger_can_write_responses_without_a_flaw,
+        a_response_with_a_flaw_is_refused,
+        who_is_no_responder_of_the_authority_is_not_believed,
+        no_altered_byte_goes_unnoticed,
+        a_request_with_a_flaw_is_not_understood,
+        our_responder_answers_what_it_was_asked,
+        openssl_asks_and_believes_our_responder,
+        we_believe_the_responder_of_openssl,
+        openssl_judges_responses_as_we_do,
+    ];
+    judged::assert_agrees_on(&tests, 900);
 }

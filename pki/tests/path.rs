@@ -1,13 +1,15 @@
 //! Paths from a leaf to a root: the good one, and those that must not be believed.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/judged.rs"]
+mod judged;
 mod support;
 
 use exhibit_pki::{Certificate, KeyPurpose, PathError, Role, RustCrypto, Signer, TrustDomain, issue_root, validate_path};
 use support::*;
 
 fn judge(leaf: &Certificate, intermediates: &[Certificate], roots: &[Certificate], moment: &str) -> Result<(), PathError> {
-    let path = validate_path(leaf, intermediates, roots, at(moment), &RustCrypto)?;
+    let path = judged::judge_path(leaf, intermediates, roots, at(moment))?;
     assert_eq!(path.leaf(), leaf);
     assert!(roots.iter().any(|root| root.fingerprint() == path.root()), "a path ended in no trusted root");
     Ok(())
@@ -254,4 +256,25 @@ impl exhibit_pki::Verifier for Counting {
         self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     }
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 14] = [
+        a_chain_to_a_trusted_root_is_believed,
+        validity_is_judged_to_the_second_at_both_ends,
+        an_expired_issuer_ends_the_path,
+        an_expired_root_ends_the_path,
+        a_wrong_issuer_signature_is_refused,
+        a_changed_certificate_is_refused,
+        a_root_of_the_same_name_with_another_key_is_not_the_root,
+        a_leaf_used_as_issuer_is_refused,
+        a_path_length_exceeded_is_refused,
+        a_role_that_the_authority_does_not_assert_is_refused,
+        a_role_is_asserted_along_the_whole_chain,
+        of_two_certificates_of_an_authority_the_one_that_will_do_is_taken,
+        an_identity_of_another_trust_domain_is_refused,
+        authorities_that_certify_each_other_do_not_keep_the_verifier_busy,
+    ];
+    judged::assert_agrees_on(&tests, 40);
 }

@@ -1,6 +1,8 @@
 //! Timestamp tokens: openssl believes ours, we believe its, and neither believes what has a flaw.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/judged.rs"]
+mod judged;
 mod support;
 
 use std::{fs, path::Path, process::Command};
@@ -48,7 +50,7 @@ fn authority_certificate(city: &City) -> Forgery {
 const TIME_STAMPING: &str = "1.3.6.1.5.5.7.3.8";
 
 fn chain(der: &[u8]) -> ChainCertificate {
-    ChainCertificate::from_der(der).unwrap()
+    judged::read_chain_certificate(der).unwrap()
 }
 
 fn trust<'a>(anchors: &'a [ChainCertificate], certificates: &'a [ChainCertificate]) -> TimestampTrust<'a> {
@@ -197,9 +199,9 @@ impl Token {
 /// What our verifier says of it, with the city's root as anchor.
 fn judge(city: &City, token: &[u8]) -> Result<(String, String), TimestampTokenError> {
     let (root, issuing) = (chain(city.root.der()), chain(city.issuing.der()));
-    let token = TimestampToken::from_der(token)?;
+    let token = judged::read_token(token)?;
     let imprint = Imprint::of(DigestAlgorithm::Sha384, MESSAGE);
-    let verified = token.verify(&imprint, Some(&Nonce::new(&[99]).unwrap()), &trust(&[root], &[issuing]))?;
+    let verified = judged::verify_token(&token, &imprint, &[99], &trust(&[root], &[issuing]))?;
     Ok((verified.earliest().to_string(), verified.latest().to_string()))
 }
 
@@ -576,7 +578,7 @@ fn bytes_that_are_not_one_der_value_are_refused() {
         ("65 KiB", vec![0x30; 65 * 1024]),
         ("length in too many bytes", [&[0x30, 0x83, 0], &good[2..]].concat()),
     ] {
-        assert_eq!(TimestampToken::from_der(&bytes), Err(TimestampTokenError::Malformed), "{name}");
+        assert_eq!(judged::read_token(&bytes), Err(TimestampTokenError::Malformed), "{name}");
         assert_eq!(token_of_response(&bytes).err(), Some(ResponseError::Malformed), "{name}");
     }
     // Whatever bit is changed: an error and no panic, but in what is not signed and not used.
@@ -811,15 +813,19 @@ fn we_verify_the_tokens_of_openssl() {
             assert!((3000..=3002).contains(&noon(&verified)), "{suite}: accuracy of {} ms", noon(&verified));
             assert_eq!(verified.policy(), POLICY);
             // The authority itself as the anchor.
-            assert!(token.verify(&request.imprint, None, &trust(&leaf, &[])).is_ok(), "{suite}");
-            let nobody = token.verify(&request.imprint, None, &trust(&[], &leaf));
+            assert!(judged::verify_token(&token, &request.imprint, &[], &trust(&leaf, &[])).is_ok(), "{suite}");
+            let nobody = judged::verify_token(&token, &request.imprint, &[], &trust(&[], &leaf));
             assert_eq!(nobody, Err(TimestampTokenError::Path(ChainError::NoPath)), "{suite}: believed without an anchor");
             let other = Imprint::of(request.imprint.algorithm(), b"another");
-            assert_eq!(token.verify(&other, None, &trust(&root, &leaf)), Err(TimestampTokenError::Imprint), "{suite}");
+            assert_eq!(judged::verify_token(&token, &other, &[], &trust(&root, &leaf)), Err(TimestampTokenError::Imprint), "{suite}");
             let mut forged = token.der().to_vec();
             *forged.last_mut().unwrap() ^= 1;
-            let forged = TimestampToken::from_der(&forged).unwrap();
-            assert_eq!(forged.verify(&request.imprint, None, &trust(&root, &leaf)), Err(TimestampTokenError::Signature), "{suite}");
+            let forged = judged::read_token(&forged).unwrap();
+            assert_eq!(
+                judged::verify_token(&forged, &request.imprint, &[], &trust(&root, &leaf)),
+                Err(TimestampTokenError::Signature),
+                "{suite}"
+            );
         }
     }
 }
@@ -886,9 +892,9 @@ fn an_authority_that_may_not_certify_does_not() {
     let root = chain(city.root.der());
     let verify = |issuing: &Forgery| {
         let issuing = chain(&issuing.sign(&city.root_key));
-        let token = TimestampToken::from_der(&Token::good(&city).by(&leaf.sign(&city.issuing_key)).der()).unwrap();
+        let token = judged::read_token(&Token::good(&city).by(&leaf.sign(&city.issuing_key)).der()).unwrap();
         let imprint = Imprint::of(DigestAlgorithm::Sha384, MESSAGE);
-        token.verify(&imprint, None, &trust(std::slice::from_ref(&root), &[issuing])).err()
+        judged::verify_token(&token, &imprint, &[], &trust(std::slice::from_ref(&root), &[issuing])).err()
     };
     assert_eq!(verify(&good), None);
     assert_eq!(verify(&good.clone().with(EXTENDED_USAGE, false, tlv(0x30, &[&oid(TIME_STAMPING)]))), None);
@@ -917,9 +923,10 @@ fn an_authority_that_may_not_certify_does_not() {
     let mut deep = leaf.clone().replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"second"])]));
     deep.issuer = common_name("Second");
     let token = Token::good(&city).by(&deep.sign(&key(6))).with(|t| t.signer = tlv(0x30, &[&common_name("Second"), &[2, 1, 77]]));
-    let token = TimestampToken::from_der(&token.der()).unwrap();
+    let token = judged::read_token(&token.der()).unwrap();
     let others = [chain(city.issuing.der()), chain(&second.sign(&city.issuing_key))];
-    let verified = token.verify(&Imprint::of(DigestAlgorithm::Sha384, MESSAGE), None, &trust(std::slice::from_ref(&root), &others));
+    let verified =
+        judged::verify_token(&token, &Imprint::of(DigestAlgorithm::Sha384, MESSAGE), &[], &trust(std::slice::from_ref(&root), &others));
     assert_eq!(verified, Err(TimestampTokenError::Path(ChainError::NotAnIssuer)), "pathLen exceeded");
 }
 
@@ -945,7 +952,7 @@ fn limits_hold_where_nothing_else_is_wrong() {
     let extension = tlv(0xa0, &[&tlv(0x30, &[&oid("1.2.3"), &tlv(4, &[&[0; 5000]])])]);
     let request = tlv(0x30, &[&[2, 1, 1], &imprint, &extension]);
     assert_eq!(TimestampRequest::from_der(&request), Err(RequestRefusal::Format), "a request of more than 4 KiB");
-    let parse = |forgery: &Forgery| ChainCertificate::from_der(&forgery.sign(&city.issuing_key)).err().map(|error| error.0);
+    let parse = |forgery: &Forgery| judged::read_chain_certificate(&forgery.sign(&city.issuing_key)).err().map(|error| error.0);
     let large = certificate.clone().with("1.2.3", false, vec![0; 17_000]);
     assert_eq!(parse(&large), Some("it is too large"), "a certificate of more than 16 KiB");
     let names = tlv(0x30, &[&tlv(0x82, &[b"city.example"])]);
@@ -984,7 +991,24 @@ fn a_maze_of_certificates_is_left_early() {
         .collect();
     let leaf = with_issuer(&authority_certificate(&city), "Maze").sign(&city.issuing_key);
     let token = Token::good(&city).by(&leaf).with(|t| t.signer = tlv(0x30, &[&common_name("Maze"), &[2, 1, 77]]));
-    let token = TimestampToken::from_der(&token.der()).unwrap();
-    let verified = token.verify(&Imprint::of(DigestAlgorithm::Sha384, MESSAGE), None, &trust(&[chain(city.root.der())], &maze));
+    let token = judged::read_token(&token.der()).unwrap();
+    let verified =
+        judged::verify_token(&token, &Imprint::of(DigestAlgorithm::Sha384, MESSAGE), &[], &trust(&[chain(city.root.der())], &maze));
     assert_eq!(verified, Err(TimestampTokenError::Path(ChainError::NoPath)));
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 9] = [
+        the_forger_can_write_tokens_without_a_flaw,
+        a_token_with_a_flaw_is_refused,
+        bytes_that_are_not_one_der_value_are_refused,
+        we_verify_the_tokens_of_openssl,
+        we_verify_tokens_with_pss,
+        keys_and_certificates_of_no_suite_are_refused,
+        an_authority_that_may_not_certify_does_not,
+        limits_hold_where_nothing_else_is_wrong,
+        a_maze_of_certificates_is_left_early,
+    ];
+    judged::assert_agrees_on(&tests, 600);
 }

@@ -2,6 +2,7 @@
 //!
 //! It does not know what is in a vector.
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,6 +12,31 @@ const PYTHON: &str = "/usr/bin/python3";
 
 /// What kind of thing is to be judged (see `judge.py`), with what, and whether ours accepted it.
 pub type Question = (&'static str, Vec<Vec<u8>>, bool);
+
+thread_local! {
+    /// What this thread has judged since it was asked last.
+    static JUDGED: RefCell<Vec<Question>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Remembers a vector and what ours said of it, for `assert_agrees_on`.
+#[allow(dead_code, reason = "each test includes this file for itself, and not all let their cases be remembered")]
+pub fn judged<T, E>(kind: &'static str, with: &[&[u8]], ours: Result<T, E>) -> Result<T, E> {
+    JUDGED.with_borrow_mut(|all| all.push((kind, with.iter().map(|bytes| bytes.to_vec()).collect(), ours.is_ok())));
+    ours
+}
+
+/// Runs tests, and has everything judged again that they let be remembered: at least so many vectors, good and bad.
+#[allow(dead_code, reason = "as above")]
+pub fn assert_agrees_on(tests: &[fn()], vectors_min: usize) {
+    JUDGED.take();
+    tests.iter().for_each(|test| test());
+    let judged = JUDGED.take();
+    assert!(judged.len() >= vectors_min, "only {} vectors: some are missing", judged.len());
+    for accepted in [true, false] {
+        assert!(judged.iter().filter(|(_, _, found)| *found == accepted).count() > 2, "good and bad belong among what is compared");
+    }
+    assert_agrees(&judged);
+}
 
 /// Has all judged by one process, and compares. Without Debian's `cryptography` it says so and judges nothing, unless `make test` runs.
 pub fn assert_agrees(questions: &[Question]) {

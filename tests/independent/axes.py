@@ -8,6 +8,7 @@ from signed import CURVES
 from statements import Malformed, attachments_of, milliseconds, need
 from tokens import Token
 from tpm import AttestationKey, endorsement_key
+from vendors import leads_to_vendor
 from witnesses import PROOF_LIMIT_BYTES, consistency_holds, consistency_proof
 
 GOOD, NOT_DEMANDED, UNDECIDED, BAD = range(4)
@@ -47,7 +48,7 @@ class Axes:
 
     def __init__(self, verdict):
         self.verdict, self.anchor = verdict, verdict.anchor
-        self.entries = sorted(verdict.signed.values(), key=lambda signed: signed.index)
+        self.entries = verdict.held
         self.all = sorted([*self.entries, *([verdict.export] if verdict.export else [])], key=lambda signed: signed.index)
         self.proven = {verdict.checkpoint.size: verdict.checkpoint.root.hex()}
         self.readings, self.enrolled, self.levels = {}, {}, {}
@@ -61,17 +62,6 @@ class Axes:
     def _lacking(self, axis, kind, place, sentence):
         demanded = axis in self.anchor.demands or axis == "device" and self.anchor.device
         self.verdict._find(axis, kind, UNDECIDED if demanded else NOT_DEMANDED, place, sentence)
-
-    def _content(self, signed, name, axis):
-        """What an attachment holds, or None and a finding; None alone if there is none of that name."""
-        attachment = attachments_of(signed.statement).get(name)
-        if attachment is None:
-            return None
-        path = f"attachments/{attachment['sha256']}"
-        data = self.verdict._read(path, axis)
-        if data is not None and (hashlib.sha256(data).hexdigest(), len(data)) != (attachment["sha256"], attachment["length"]):
-            return self.verdict._bad(axis, "file-altered", path, "is not what the statement names")
-        return data if data is None or not attachment["erasable"] else data[32:]
 
     def _witnesses(self):
         policy, checkpoint = self.anchor.policy, self.verdict.checkpoint
@@ -99,17 +89,27 @@ class Axes:
             except Malformed as error:
                 self.verdict._bad("device", "enrolment", signed.stem, error)
                 continue
-            level = LEVELS.index("software" if body["policy"] == "software" else "allow-listed")
+            level = LEVELS.index(self._level(signed, body))
             self.levels[body["fingerprint"]] = max(level, self.levels.get(body["fingerprint"], 0))
             self.enrolled[signed.leaf] = (body["fingerprint"], key)
+
+    def _level(self, signed, body):
+        """What an enrolment that holds shows."""
+        if body["policy"] != "attested":
+            return body["policy"]
+        issuers = [self.verdict.content(signed, name, "device") for name in attachments_of(signed.statement) if name.startswith("ek-issuer-")]
+        certificate = self.verdict.content(signed, "ek-certificate", "device")
+        issuers = [issuer for issuer in issuers if issuer is not None]
+        attested = leads_to_vendor(certificate, issuers, self.anchor.vendors, signed.issued_ms)
+        return "attested" if attested else "allow-listed"
 
     def _enrolment(self, signed, body):
         """The attestation key of an enrolment that holds; None for software."""
         if body["policy"] == "software":
             return None
-        said = [self._content(signed, name, "device") for name in SAID_BY_A_TPM]
+        said = [self.verdict.content(signed, name, "device") for name in SAID_BY_A_TPM]
         need(all(part is not None for part in said), "not all that the TPM said is here")
-        certificate = self._content(signed, "ek-certificate", "device")
+        certificate = self.verdict.content(signed, "ek-certificate", "device")
         _, device = self.verdict.certificates.get(body["fingerprint"], (0, None))
         need(device is not None, "the device's certificate is not here")
         attested = body["policy"] == "attested"
@@ -149,7 +149,7 @@ class Axes:
         body = statement["body"]
         fingerprint, key = self.enrolled.get(body["enrolment"], (None, None))
         need(key is not None and fingerprint == signed.certificate.fingerprint, "no enrolment of this camera's that holds")
-        attest, signature = (self._content(signed, name, "device") for name in ("attest", "signature"))
+        attest, signature = (self.verdict.content(signed, name, "device") for name in ("attest", "signature"))
         need(attest is not None and signature is not None, "its parts are not here")
         stream = statement["stream"].encode()
         context = (b"exhibit/attestation/v1" + len(stream).to_bytes(2, "big") + stream + statement["seq"].to_bytes(8, "big")
@@ -158,7 +158,7 @@ class Axes:
         if body["kind"] == "time":
             self.readings[signed.index] = (key.area.name, *key.reads_clock(attest, signature, qualifying))
         else:
-            values = self._content(signed, "values", "device")
+            values = self.verdict.content(signed, "values", "device")
             key.quotes(attest, signature, qualifying, values or b"")
             self.verdict._find("device", "quote", NOT_DEMANDED, signed.stem, "the registers had these values")
 
@@ -235,7 +235,7 @@ class Axes:
         return [Word((time * 1000, time * 1000 + 999), True) for time in times if time is not None and time * 1000 < 253_402_300_800_000]
 
     def _words_of(self, signed, body):
-        note = self._content(signed, "checkpoint", "time")
+        note = self.verdict.content(signed, "checkpoint", "time")
         if note is None:
             return []
         try:
@@ -253,7 +253,7 @@ class Axes:
             self.verdict._bad("witness", "cosignature", signed.stem, error)
         for name in attachments_of(signed.statement):
             if name.startswith("token-"):
-                words += self._token(self._content(signed, name, "time"), checkpoint, signed.stem)
+                words += self._token(self.verdict.content(signed, name, "time"), checkpoint, signed.stem)
         for word in words:
             word.held, word.covers = signed.index, covers
         return words
@@ -271,7 +271,7 @@ class Axes:
         refusal = None
         for independent, certificate in self.anchor.authorities:
             try:
-                if token.judge(certificate):
+                if token.judge([certificate]):
                     return [Word(token.bounds_ms(), independent)]
             except Malformed as error:
                 refusal = error

@@ -1,6 +1,6 @@
 """Revocation lists, by docs/formats/crl.md."""
 
-from signed import (BIT_STRING, BOOLEAN, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, UTC_TIME, certificate_seconds, der, elements, oid,
+from signed import (BIT_STRING, BOOLEAN, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, attributes_of_name, certificate_seconds, der, elements, oid,
                     only, positive, read)
 from statements import need
 
@@ -38,6 +38,7 @@ class RevocationList:
         fields = elements(parts[0][1])
         need(len(fields) >= 6 and fields[0][2] == der(INTEGER, b"\1") and fields[1][2] == ECDSA_WITH_SHA384, "not version 2, or another suite")
         self.issuer = fields[2][2]
+        attributes_of_name(self.issuer)
         self.this_update_s, next_update_s = (certificate_seconds(tag, content) for tag, content, _ in fields[3:5])
         need(self.this_update_s <= next_update_s, "nextUpdate is before thisUpdate")
         rest = fields[5:]
@@ -45,14 +46,13 @@ class RevocationList:
         if rest[0][0] == SEQUENCE:
             entries = elements(rest.pop(0)[1])
             need(entries, "an empty list that is not absent")
-            for _, entry, _ in entries:
+            for tag, entry, _ in entries:
+                need(tag == SEQUENCE, "not an entry")
                 self._entry(elements(entry))
         need(len(rest) == 1 and rest[0][0] == 0xA0, "fields that a list has not")
         found = _extensions(only(rest[0][1], SEQUENCE), (35, 20))
         need(found[35] is not None and found[20] is not None, "no key identifier or no number")
-        identifiers = [content for tag, content, _ in elements(only(found[35], SEQUENCE)) if tag == 0x80]
-        need(len(identifiers) == 1, "not one key identifier")
-        self.key_identifier = identifiers[0]
+        self.key_identifier = only(only(found[35], SEQUENCE), 0x80)
         number = only(found[20], INTEGER)
         need(len(number) <= 17 and (number == b"\0" or positive(number) < 2**128), "not a number")
 
@@ -62,7 +62,7 @@ class RevocationList:
         need(len(fields[0][1]) <= 20 and serial not in self.since_s, "a serial number that is too long, or stands twice")
         date_s = certificate_seconds(*fields[1][:2])
         need(date_s <= self.this_update_s, "revoked after the list was made")
-        found = _extensions(fields[2][1], (21, 24)) if len(fields) == 3 else {21: None, 24: None}
+        found = _extensions(only(fields[2][2], SEQUENCE), (21, 24)) if len(fields) == 3 else {21: None, 24: None}
         if found[21] is not None:
             tag, content, _, rest = read(found[21])
             need(tag == 0x0A and len(content) == 1 and content[0] in REASONS and not rest, "not a reason")

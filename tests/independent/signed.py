@@ -123,6 +123,8 @@ def is_rsa(modulus, exponent, digest_info, digest, signature):
     return pow(number, exponent, modulus).to_bytes(length, "big") == b"\0\1" + b"\xff" * room + b"\0" + digest_info + digest
 
 
+TIME_STAMPING, OCSP_SIGNING = oid("1.3.6.1.5.5.7.3.8"), oid("1.3.6.1.5.5.7.3.9")
+NO_CHECK = oid("1.3.6.1.5.5.7.48.1.5")
 RSA_ENCRYPTION = der(SEQUENCE, oid("1.2.840.113549.1.1.1"), b"\5\0")
 SHA384_INFO = bytes.fromhex("3041300d060960864801650304020205000430")
 
@@ -178,10 +180,12 @@ class Certificate:
         positive(fields[1][1])
         need(len(fields[1][1]) <= 20 and fields[2][2] == algorithm, "the serial number or the inner algorithm")
         self.issuer, self.subject, spki = fields[3][2], fields[5][2], fields[6][2]
-        _names(fields[5][1])
+        _common_name(self.subject)
+        attributes_of_name(self.issuer)
         validity = elements(fields[4][1])
         need(len(validity) == 2, "a validity has two times")
         self.first_second, self.last_second = (certificate_seconds(tag, content) for tag, content, _ in validity)
+        need(self.first_second <= self.last_second, "a validity that ends before it begins")
         self.key, self.spki = Key(spki), spki
         self.serial = positive(fields[1][1])
         self._extensions(only(fields[7][1], SEQUENCE))
@@ -197,6 +201,7 @@ class Certificate:
             need(parts[0][2] not in found, "an extension stands twice")
             found[parts[0][2]] = (critical, parts[-1][1])
         known = {}
+        found_critical = found.get(oid("2.5.29.37"), (False, None))[0]
         for number, name, must_be_critical in ((14, "ski", False), (35, "aki", False), (19, "basic", True), (15, "usage", True),
                                                (37, "extended", None), (17, "names", None), (32, "policies", False)):
             critical, value = found.pop(oid(f"2.5.29.{number}"), (must_be_critical, None))
@@ -204,24 +209,26 @@ class Certificate:
             known[name] = value
         for number in (30, 36, 33, 54):
             need(oid(f"2.5.29.{number}") not in found, "an extension that is refused either way")
+        no_check = found.pop(NO_CHECK, None)
+        need(no_check in (None, (False, b"\5\0")), "nocheck of another form")
+        need(len(elements(content)) <= 32, "too many extensions")
         need(not any(critical for critical, _ in found.values()), "an unknown critical extension")
         need(known["ski"] is not None, "no key identifier")
         self.key_identifier = only(known["ski"], OCTET_STRING)
         need(1 <= len(self.key_identifier) <= 64, "the key identifier's length")
         self.authority_key_identifier = None
         if known["aki"] is not None:
-            parts = [content for tag, content, _ in elements(only(known["aki"], SEQUENCE)) if tag == 0x80]
-            need(len(parts) == 1, "an authority key identifier without one")
-            self.authority_key_identifier = parts[0]
+            self.authority_key_identifier = only(only(known["aki"], SEQUENCE), 0x80)
         need(self.authority_key_identifier is not None or self.issuer == self.subject, "no authority key identifier")
         self._constraints(known["basic"])
-        self._purpose(known["usage"], known["extended"])
+        self._purpose(known["usage"], known["extended"], found_critical)
+        need((no_check is not None) == (self.service == "ocsp"), "nocheck belongs to responders alone")
         self._identity(known["names"])
-        self.roles = set()
-        for _, policy, _ in elements(only(known["policies"], SEQUENCE)) if known["policies"] is not None else []:
-            role = next((name for dotted, name in ROLES.items() if read(policy)[2] == oid(dotted)), None)
-            self.roles |= {role} - {None}
-        need(self.is_authority or self.roles, "no role")
+        policies = elements(only(known["policies"], SEQUENCE)) if known["policies"] is not None else []
+        named = [read(policy)[2] for _, policy, _ in policies]
+        need(len(named) <= 32 and len(set(named)) == len(named), "too many policies, or one twice")
+        self.roles = {name for dotted, name in ROLES.items() if oid(dotted) in named}
+        need(self.is_authority or bool(self.roles) == (self.service is None), "no role, or a service with one")
 
     def _constraints(self, value):
         self.is_authority, self.path_length = False, None
@@ -234,11 +241,11 @@ class Certificate:
                 self.path_length = 0 if content == b"\0" else positive(content)
         need(not parts, "basic constraints of another form")
 
-    def _purpose(self, value, extended):
+    def _purpose(self, value, extended, extended_critical):
         need(value is not None, "no key usage")
         bits = only(value, BIT_STRING)
         need(len(bits) == 2, "a key usage of another length")
-        usage = bits[1]
+        usage, self.service, self.serves = bits[1], None, False
         if self.is_authority:
             need(usage in (0x04, 0x06) and extended is None, "an authority's key usage")
             self.for_signing, self.signs_lists = False, usage == 0x06
@@ -248,15 +255,23 @@ class Certificate:
         need(self.for_signing == (extended is not None), "extended key usage belongs to signing keys alone")
         if self.for_signing:
             uses = [whole for _, _, whole in elements(only(extended, SEQUENCE))]
+            need(uses != [TIME_STAMPING] or extended_critical, "a timestamping authority's purpose that is not critical")
+            if uses in ([TIME_STAMPING], [OCSP_SIGNING]):
+                self.service, self.for_signing = "ocsp" if uses == [OCSP_SIGNING] else "time", False
+                return
             client, server = oid("1.3.6.1.5.5.7.3.2"), oid("1.3.6.1.5.5.7.3.1")
-            need(uses and client in uses and all(use in (client, server) for use in uses), "another extended key usage")
+            need(sorted(uses) in ([client], sorted([client, server])), "another extended key usage")
+            self.serves = server in uses
 
     def _identity(self, value):
         need(value is not None, "no identity")
         names = elements(only(value, SEQUENCE))
         uris = [content for tag, content, _ in names if tag == 0x86]
         need(len(uris) == 1 and all(tag in (0x86, 0x82, 0x87) for tag, _, _ in names), "not exactly one identity")
-        need(not self.is_authority or len(names) == 1, "an authority with server names")
+        need((len(names) > 1) == self.serves, "server names belong to those who serve")
+        for tag, content, _ in names:
+            need(tag != 0x82 or re.fullmatch(rb"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", content), "not the name of a server")
+            need(tag != 0x87 or len(content) in (4, 16), "not an address")
         path = "" if self.is_authority else r"/((?:camera|user|appliance|authority)/[a-z0-9-]{1,64})"
         match = re.fullmatch(r"spiffe://([a-z0-9-]+(?:\.[a-z0-9-]+)*)" + path, uris[0].decode("latin-1"))
         need(match, "not an identity of ours")
@@ -264,6 +279,7 @@ class Certificate:
         self.owner = None if self.is_authority else match.group(2)
         self.identity = uris[0].decode("latin-1")
         kind = self.owner.split("/")[0] if self.owner else None
+        need(not self.service or kind == "authority", "a service of nobody's")
         need(self.key.suite == "P-384" or kind in {"P-256": ("camera", "user"), "RSA": ("user",)}[self.key.suite],
              "a key that this kind may not have")
 
@@ -299,16 +315,29 @@ class Certificate:
         return None
 
 
-def _names(content):
-    """A name with exactly one common name of 1 to 64 characters."""
-    common = []
-    for tag, part, _ in elements(content):
+def attributes_of_name(whole):
+    """The attributes of a Name as (OID, tag, content), which is in the one encoding of DER."""
+    found = []
+    for tag, part, _ in elements(only(whole, SEQUENCE)):
         need(tag == SET, "not a name")
-        for _, attribute, _ in elements(part):
-            if read(attribute)[2] == oid("2.5.4.3"):
-                kind, text, _, rest = read(read(attribute)[3])
-                need(kind in (UTF8, PRINTABLE) and not rest, "a common name of another kind")
-                common.append(text.decode("utf-8", "replace"))
+        attributes = elements(part)
+        wholes = [whole for _, _, whole in attributes]
+        need(attributes and wholes == sorted(wholes), "not a set in DER")
+        for tag, attribute, _ in attributes:
+            need(tag == SEQUENCE, "not an attribute")
+            parts = elements(attribute)
+            need(len(parts) == 2 and parts[0][0] == OID, "not an attribute")
+            found.append((parts[0][2], *parts[1][:2]))
+    return found
+
+
+def _common_name(whole):
+    """Refuses a name without exactly one common name of 1 to 64 characters."""
+    common = []
+    for kind, tag, text in attributes_of_name(whole):
+        if kind == oid("2.5.4.3"):
+            need(tag in (UTF8, PRINTABLE), "a common name of another kind")
+            common.append(text.decode("utf-8", "replace"))
     need(len(common) == 1 and 1 <= len(common[0]) <= 64 and common[0].isprintable(), "not exactly one common name")
 
 

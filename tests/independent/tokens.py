@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from signed import (BIT_STRING, BOOLEAN, CURVES, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, UTC_TIME, der, elements, expect,
+from signed import (BIT_STRING, BOOLEAN, CURVES, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, UTC_TIME, attributes_of_name, der, elements, expect,
                     is_ecdsa, is_rsa, oid, only, positive, read)
 from statements import Malformed, need
 
@@ -32,10 +32,15 @@ TIME_STAMPING, ANY_PURPOSE = oid("1.3.6.1.5.5.7.3.8"), oid("2.5.29.37.0")
 TST_INFO = oid("1.2.840.113549.1.9.16.1.4")
 
 
+def _algorithms(dotted):
+    """The two spellings of a digest's AlgorithmIdentifier."""
+    return der(SEQUENCE, oid(dotted)), der(SEQUENCE, oid(dotted), NULL)
+
+
 def digest_of(algorithm):
     """The digest that an AlgorithmIdentifier names, parameters absent or NULL."""
     for dotted in DIGESTS:
-        if algorithm in (der(SEQUENCE, oid(dotted)), der(SEQUENCE, oid(dotted), NULL)):
+        if algorithm in _algorithms(dotted):
             return dotted
     raise Malformed("not a digest of ours")
 
@@ -51,8 +56,8 @@ def suite_of(algorithm, digest=None):
     if digest and algorithm == der(SEQUENCE, oid(RSA_ENCRYPTION), NULL):
         return "RSA", digest
     for dotted, (function, _, _) in DIGESTS.items():
-        for hash_algorithm in (der(SEQUENCE, oid(dotted)), der(SEQUENCE, oid(dotted), NULL)):
-            for mask_hash in (der(SEQUENCE, oid(dotted)), der(SEQUENCE, oid(dotted), NULL)):
+        for hash_algorithm in _algorithms(dotted):
+            for mask_hash in _algorithms(dotted):
                 parameters = der(SEQUENCE, der(0xA0, hash_algorithm), der(0xA1, der(SEQUENCE, oid(MGF1), mask_hash)),
                                  der(0xA2, der(INTEGER, bytes([function().digest_size]))))
                 if algorithm == der(SEQUENCE, oid(PSS), parameters):
@@ -95,10 +100,21 @@ class ForeignKey:
         return True
 
 
+class EndorsementKey(ForeignKey):
+    """The same, or id-RSAES-OAEP with any parameters: what it opens is another matter, and it signs nothing."""
+
+    def __init__(self, spki):
+        algorithm, _ = expect(only(spki, SEQUENCE), SEQUENCE)
+        if algorithm.startswith(oid("1.2.840.113549.1.1.7")):
+            self.curve = None
+        else:
+            super().__init__(spki)
+
+
 class ForeignCertificate:
     """An X.509 certificate of somebody else's."""
 
-    def __init__(self, data):
+    def __init__(self, data, endorsement=False):
         need(len(data) <= CERTIFICATE_LIMIT_BYTES, "the certificate is too long")
         self.der = data
         parts = elements(only(data, SEQUENCE))
@@ -110,11 +126,12 @@ class ForeignCertificate:
         need(fields[0][:2] == (0xA0, der(INTEGER, b"\2")) and fields[1][0] == INTEGER, "not version 3")
         need(len(fields) in (7, 8) and fields[2][2] == algorithm, "fields that are not read")
         self.serial_der, self.issuer, self.subject = fields[1][2], fields[3][2], fields[5][2]
+        attributes_of_name(self.issuer), attributes_of_name(self.subject)
         times = elements(fields[4][1])
         need(len(times) == 2, "a validity has two times")
         self.first_second, self.last_second = (_seconds(tag, text) for tag, text, _ in times)
         self.spki = fields[6][2]
-        self.key = ForeignKey(self.spki)
+        self.key = EndorsementKey(self.spki) if endorsement else ForeignKey(self.spki)
         self.extensions = {}
         for _, extension, _ in elements(only(fields[7][1], SEQUENCE)) if len(fields) == 8 else []:
             parts = elements(extension)
@@ -134,6 +151,9 @@ class ForeignCertificate:
         self.key_identifier = only(known["ski"][1], OCTET_STRING) if known["ski"][1] is not None else None
         aki = elements(only(known["aki"][1], SEQUENCE)) if known["aki"][1] is not None else []
         self.authority_key_identifier = next((content for tag, content, _ in aki if tag == 0x80), None)
+        names = [elements(content) for tag, content, _ in aki if tag == 0xA1]
+        self.named_issuers = [content for tag, content, _ in names[0] if tag == 0xA4] if names else None
+        self.named_serial = next((content for tag, content, _ in aki if tag == 0x82), None)
         basic = elements(only(known["basic"][1], SEQUENCE)) if known["basic"][1] is not None else []
         self.is_authority = bool(basic) and basic[0][:2] == (BOOLEAN, b"\xff")
         lengths = [int.from_bytes(content, "big") for tag, content, _ in basic if tag == INTEGER]
@@ -153,22 +173,24 @@ class ForeignCertificate:
         return (self.purposes == [TIME_STAMPING] and self.extended_critical and not self.is_authority
                 and (self.usage is None or self.usage and not self.usage & ~digital_or_non_repudiation))
 
-    def leads_to(self, anchor, between, moment_ms, purpose):
-        """Whether a path leads from here to the anchor."""
-        return self._path([self], anchor, between, moment_ms, purpose, [SIGNATURE_LIMIT])
+    def leads_to(self, anchors, between, moment_ms, purpose):
+        """Whether a path leads from here to one of the anchors."""
+        return self._path([self], anchors, between, moment_ms, purpose, [SIGNATURE_LIMIT])
 
-    def _path(self, path, anchor, between, moment_ms, purpose, left):
+    def _path(self, path, anchors, between, moment_ms, purpose, left):
         at = path[-1]
         if not at.valid_at(moment_ms) or at.unknown_critical:
             return False
-        if at.der == anchor.der:
+        if any(at.der == anchor.der for anchor in anchors):
             return True
         if len(path) == PATH_LIMIT:
             return False
-        for issuer in [anchor, *between]:
+        for issuer in [*anchors, *between]:
             identified = issuer.key_identifier is None or at.authority_key_identifier is None \
                 or issuer.key_identifier == at.authority_key_identifier
-            fits = (issuer.subject == at.issuer and identified and issuer.is_authority and issuer not in path
+            named = (at.named_issuers is None or issuer.issuer in at.named_issuers) \
+                and at.named_serial in (None, elements(issuer.serial_der)[0][1])
+            fits = (issuer.subject == at.issuer and identified and named and issuer.is_authority and issuer not in path
                     and (issuer.path_length is None or len(path) - 1 <= issuer.path_length)
                     and (issuer.usage is None or issuer.usage & 0x0400)
                     and (issuer.purposes is None or purpose in issuer.purposes or ANY_PURPOSE in issuer.purposes))
@@ -176,7 +198,7 @@ class ForeignCertificate:
                 continue
             left[0] -= 1
             if issuer.key.verifies(at.suite, at.signature, at.signed_bytes) \
-                    and self._path([*path, issuer], anchor, between, moment_ms, purpose, left):
+                    and self._path([*path, issuer], anchors, between, moment_ms, purpose, left):
                 return True
         return False
 
@@ -227,11 +249,15 @@ class Token:
              "not a SignerInfo")
         need((fields[0][1], fields[1][0]) in ((b"\1", SEQUENCE), (b"\3", 0x80)), "a version that does not go with the signer's name")
         self.sid, algorithm = fields[1], fields[2][2]
+        if self.sid[0] == SEQUENCE:
+            name, serial = expect(self.sid[1], SEQUENCE)
+            attributes_of_name(der(SEQUENCE, name))
+            only(serial, INTEGER)
         need(digest_algorithms == algorithm, "not the digest that the signer uses")
         self.digest = digest_of(algorithm)
         attributes = {}
-        for _, attribute, _ in elements(fields[3][1]):
-            name, values = expect(attribute, OID)
+        for tag, attribute, _ in elements(fields[3][1]):
+            name, values = expect(attribute if tag == SEQUENCE else b"", OID)
             values = elements(only(values, SET))
             need(name not in attributes and len(values) == 1, "an attribute stands twice, or has not one value")
             attributes[name] = values[0][2]
@@ -241,11 +267,15 @@ class Token:
         content_type, message_digest, certificate = named.values()
         need(content_type == TST_INFO, "an attribute of another content")
         need(only(message_digest, OCTET_STRING) == DIGESTS[self.digest][0](self.info_der).digest(), "not the digest of the TSTInfo")
-        parts = elements(elements(only(elements(only(certificate, SEQUENCE))[0][2], SEQUENCE))[0][1])
+        named, _ = expect(only(certificate, SEQUENCE), SEQUENCE)
+        parts = elements(expect(named, SEQUENCE)[0])
+        need(parts, "not an ESSCertIDv2")
         self.certificate_digest = "2.16.840.1.101.3.4.2.1"
         if parts[0][0] == SEQUENCE:
-            self.certificate_digest = digest_of(parts.pop(0)[2])
-        need(parts[0][0] == OCTET_STRING and len(parts) <= 2, "not an ESSCertIDv2")
+            # By another digest no certificate of ours is found.
+            named = parts.pop(0)[2]
+            self.certificate_digest = next((dotted for dotted in DIGESTS if named in _algorithms(dotted)), None)
+        need(parts and parts[0][0] == OCTET_STRING and len(parts) <= 2, "not an ESSCertIDv2")
         self.certificate_hash = parts[0][1]
         self.issuer_serial = parts[1][1] if len(parts) == 2 else None
         self.signed_bytes = der(SET, fields[3][1])
@@ -259,11 +289,11 @@ class Token:
         need(len(imprint) == 2, "not an imprint")
         self.imprint = digest_of(imprint[0][2]), imprint[1][1]
         need(len(self.imprint[1]) == DIGESTS[self.imprint[0]][0]().digest_size, "an imprint of another length")
-        need(len(fields[3][1]) <= 21 and fields[3][1][0] < 0x80, "a serial number that is negative or too long")
+        need(fields[3][1][:1] < b"\x80" and int.from_bytes(fields[3][1], "big") < 2**160, "a serial number that is negative or too long")
         match = re.fullmatch(r"(\d{14})(?:\.(\d{0,5}[1-9]))?Z", fields[4][1].decode("latin-1"))
         need(match, "not a genTime")
         self.time_us = _calendar(match.group(1)) * 1_000_000 + int((match.group(2) or "").ljust(6, "0"))
-        self.accuracy_us, self.tsa, rest = None, None, fields[5:]
+        self.accuracy_us, self.nonce, self.tsa, rest = None, None, None, fields[5:]
         if rest and rest[0][0] == SEQUENCE:
             parts, units = elements(rest.pop(0)[1]), {INTEGER: 1_000_000, 0x80: 1_000, 0x81: 1}
             need(parts and [tag for tag, _, _ in parts] == sorted({tag for tag, _, _ in parts}, key=list(units).index), "not an accuracy")
@@ -274,7 +304,8 @@ class Token:
         if rest and rest[0][0] == BOOLEAN:
             need(rest.pop(0)[1] == b"\xff", "a default that is written")
         if rest and rest[0][0] == INTEGER:
-            need(len(rest[0][1]) <= 33 and rest.pop(0)[1][0] < 0x80, "a nonce that is negative or too long")
+            self.nonce = rest.pop(0)[1]
+            need(self.nonce[:1] < b"\x80" and int.from_bytes(self.nonce, "big") < 2**256, "a nonce that is negative or too long")
         if rest and rest[0][0] == 0xA0:
             self.tsa = only(only(rest.pop(0)[2], 0xA0), 0xA4)
         if rest and rest[0][0] == 0xA1:
@@ -292,22 +323,23 @@ class Token:
             serial = der(SEQUENCE, der(SEQUENCE, der(0xA4, certificate.issuer)), certificate.serial_der)
             named = (certificate.issuer + certificate.serial_der == self.sid[1] if self.sid[0] == SEQUENCE
                      else certificate.key_identifier == self.sid[1])
-            if named and DIGESTS[self.certificate_digest][0](certificate.der).digest() == self.certificate_hash \
+            if named and self.certificate_digest and DIGESTS[self.certificate_digest][0](certificate.der).digest() == self.certificate_hash \
                     and self.issuer_serial in (None, read(serial)[1]):
                 return certificate
         return None
 
-    def judge(self, anchor):
-        """Whether the token is the word of an authority under the anchor; False if of one elsewhere. One that does not hold is refused."""
-        certificate = self.authority([anchor])
+    def judge(self, anchors, between=()):
+        """Whether the token is the word of an authority under the anchors; False if of one elsewhere. One that does not hold is refused."""
+        certificate = self.authority([*anchors, *between])
         if certificate is None:
             return False
         need(certificate.may_timestamp(), "the certificate is not a timestamping authority's")
         need(self.tsa in (None, certificate.subject), "the token names another authority")
         need(certificate.key.verifies(self.suite, self.signature, self.signed_bytes), "the signature does not verify")
-        return certificate.leads_to(anchor, self.certificates, self.time_us // 1000, TIME_STAMPING)
+        return certificate.leads_to(anchors, [*between, *self.certificates], self.time_us // 1000, TIME_STAMPING)
 
     def bounds_ms(self, unstated_us=1_000_000):
         """No earlier and no later than, rounded outwards."""
         accuracy = unstated_us if self.accuracy_us is None else self.accuracy_us
+        need(self.time_us >= accuracy and self.time_us + accuracy < 253_402_300_800_000_000, "a moment before 1970, or after the year 9999")
         return (self.time_us - accuracy) // 1000, -(-(self.time_us + accuracy) // 1000)

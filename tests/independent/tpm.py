@@ -113,7 +113,7 @@ def endorsement_certificate_key(data):
     whole = fields[5][2]
     for number, name in ((P256, "P-256"), (P384, "P-384")):
         prefix, length, *_ = CURVES[name]
-        if whole.startswith(prefix) and len(whole) == len(prefix) + length:
+        if whole.startswith(prefix + b"\4") and len(whole) == len(prefix) + length:
             return "EC", number, whole[len(prefix):]
     algorithm, bits = expect(fields[5][1], SEQUENCE)
     need(algorithm.startswith((oid("1.2.840.113549.1.1.1"), oid("1.2.840.113549.1.1.7"))), "a key of another kind")
@@ -182,9 +182,10 @@ class AttestationKey:
         reader.finish()
         return time, counts
 
-    def quotes(self, attest, signature, qualifying, values):
-        """That the registers have these values, end to end."""
+    def quotes(self, attest, signature, qualifying, values, selection=None):
+        """That the registers have these values, end to end; these registers, if a selection is given."""
         reader, _ = self.attested(QUOTE, attest, signature, qualifying)
+        need(selection is None or reader.data.startswith(selection), "other registers")
         banks = reader.number(4)
         need(banks <= 3, "too many banks")
         seen, length = set(), 0

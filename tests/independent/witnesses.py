@@ -2,23 +2,22 @@
 
 import re
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from log import COSIGNER, ED25519, ECDSA, ML_DSA_44, ML_DSA_44_LINE_BYTES, VerifierKey, base64_bytes, hash_line, node_hash, small_order
+from log import COSIGNER, ECDSA, ED25519, ML_DSA_44, VerifierKey, checkpoint_text, decimal, hash_line, judge_line, node_hash, split_note
 from statements import EMPTY_ROOT, Malformed, need
 
 POLICY_LIMIT_BYTES = 512 * 1024
 PROOF_LIMIT_BYTES = 4 * 1024
+REQUEST_LIMIT_BYTES = 118_784
 
 
 def consistency_holds(old_size, old_root, new_size, new_root, path):
     """RFC 9162 2.1.4.2, with exactly as many hashes as the sizes call for."""
     if old_size > new_size or len(path) > 63:
         return False
+    if old_size == 0 and (old_root.hex() != EMPTY_ROOT or new_size == 0 and new_root != old_root):
+        return False
     if old_size == 0 or old_size == new_size:
-        expected = bytes.fromhex(EMPTY_ROOT) if old_size == 0 else new_root
-        return not path and old_root == expected
+        return not path and old_root == (old_root if old_size == 0 else new_root)
     first, last, path = old_size - 1, new_size - 1, list(path)
     while first & 1:
         first, last = first >> 1, last >> 1
@@ -53,6 +52,22 @@ def consistency_proof(data):
     return [hash_line(line) for line in lines]
 
 
+class Request:
+    """What a log asks of a witness, add-checkpoint, in its form."""
+
+    def __init__(self, data):
+        need(len(data) <= REQUEST_LIMIT_BYTES, "the request is too long")
+        head, separator, self.note = data.partition(b"\n\n")
+        try:
+            lines = head.decode("ascii").split("\n")
+        except UnicodeError as error:
+            raise Malformed("the request is not text") from error
+        need(separator and lines[0].startswith("old ") and len(lines) <= 64, "not a request")
+        self.old, self.path = decimal(lines[0][4:]), [hash_line(line) for line in lines[1:]]
+        text, _ = split_note(self.note)
+        checkpoint_text(text)
+
+
 class Policy:
     """A tlog-policy, as far as it says who witnesses."""
 
@@ -60,23 +75,23 @@ class Policy:
         need(len(text.encode()) <= POLICY_LIMIT_BYTES, "the policy is too long")
         need(not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text), "a control character in the policy")
         need(not text or text.endswith("\n"), "the policy's last line has no end")
-        self.witnesses, self.groups, self.quorum, taken, logs = {}, {}, None, set(), []
+        self.logs, self.witnesses, self.groups, self.quorum, taken = [], {}, {}, None, set()
         for line in text.split("\n")[:-1]:
             words = [word for word in re.split("[ \t]+", line) if word]
             if words and not words[0].startswith("#"):
-                self._line(words, taken, logs)
+                self._line(words, taken)
         need(self.quorum is not None, "no quorum")
-        need(max(len(logs), len(self.witnesses), len(self.groups)) <= 64, "too many lines of a kind")
+        need(max(len(self.logs), len(self.witnesses), len(self.groups)) <= 64, "too many lines of a kind")
         publics = [key.public for key in self.witnesses.values()]
         need(not any(key.public in publics for key in log_keys), "a log is its own witness")
 
-    def _line(self, words, taken, logs):
+    def _line(self, words, taken):
         kind, *words = words
         if kind == "log":
             need(1 <= len(words) <= 2, "a log line of another form")
             key = VerifierKey(words[0])
-            need(key.kind in (ED25519, ECDSA, ML_DSA_44) and key.public not in logs, "not a log's key, or twice")
-            logs.append(key.public)
+            need(key.kind in (ED25519, ECDSA, ML_DSA_44) and key.public not in [other.public for other in self.logs], "not a log's key, or twice")
+            self.logs.append(key)
         elif kind == "witness":
             need(2 <= len(words) <= 3, "a witness line of another form")
             self._name(words[0])
@@ -112,7 +127,7 @@ class Policy:
             lines = [rest for of, key_id, rest in checkpoint.signatures if (of, key_id) == (key.name, key.key_id)]
             need(len(lines) <= 1, "two lines of one witness")
             if lines:
-                found[name] = judge_cosignature(key, lines[0], checkpoint)
+                found[name] = judge_line(key, lines[0], checkpoint.text)
         return found
 
     def is_met(self, cosigned, name=None):
@@ -122,22 +137,3 @@ class Policy:
             return True
         threshold, members = self.groups.get(name, (1, ()))
         return sum(self.is_met(cosigned, member) for member in members) >= threshold
-
-
-def judge_cosignature(key, line, checkpoint):
-    """The time in a witness's line, which must verify."""
-    need(len(line) > 8, "a cosignature that is cut short")
-    time = int.from_bytes(line[:8], "big")
-    need(time < 2**63, "a time beyond all times")
-    if key.kind == ML_DSA_44:
-        need(len(line) == ML_DSA_44_LINE_BYTES, "a cosignature of another length")
-        checkpoint.unchecked.append(f"ML-DSA-44 {key.key_id.hex()}")
-        return time or None
-    signature = line[8:]
-    need(len(signature) == 64 and not small_order(signature[:32]), "a cosignature of another form")
-    try:
-        message = f"cosignature/v1\ntime {time}\n{checkpoint.text}".encode()
-        Ed25519PublicKey.from_public_bytes(key.public).verify(signature, message)
-    except InvalidSignature as error:
-        raise Malformed("a cosignature does not verify") from error
-    return time or None

@@ -8,13 +8,23 @@ use cms::enveloped_data::{KeyAgreeRecipientInfo, OriginatorIdentifierOrKey, Orig
 use const_oid::db::rfc5911;
 use der::asn1::Any;
 use der::{Decode, Encode};
-use exhibit_evidence::envelope::seal;
+use exhibit_evidence::envelope::{EnvelopeError, seal};
 use exhibit_pki::{
     Certificate, EndEntity, Identity, Issuance, KeyPurpose, PublicKey, Role, Signer, SoftwareSigner, Timestamp, TrustDomain,
     issue_end_entity, issue_issuing_ca, issue_root,
 };
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+#[path = "../../../tests/independent/ask.rs"]
+mod independent;
+pub use independent::{assert_agrees_on, judged};
+
+/// Opens an envelope, and remembers it for the verifier in Python.
+pub fn open(envelope: &[u8], certificate: &Certificate, key: &SoftwareSigner) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    let opened = exhibit_evidence::envelope::open(envelope, certificate, key);
+    judged("envelope-opens", &[envelope, certificate.der(), key.to_pkcs8_pem().as_bytes()], opened)
+}
 
 /// Random enough to be different each time, and the same in every run.
 pub fn entropy(seed: u8) -> impl FnMut(&mut [u8]) {

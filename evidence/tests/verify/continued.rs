@@ -1,6 +1,8 @@
 //! Continuity: why there is nothing, and what follows what, each told apart.
 
-use exhibit_evidence::body::{Continues, Contradiction, Epoch, EpochReason, Gap, GapCause, Heartbeat, Retention, SeqRange, StreamPosition};
+use exhibit_evidence::body::{
+    Continues, Contradiction, Epoch, EpochReason, Fetch, Gap, GapCause, Heartbeat, Retention, SeqRange, StreamPosition,
+};
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
 use exhibit_evidence::{Body, Head, Statement, sign};
 use exhibit_pki::Timestamp;
@@ -334,3 +336,74 @@ fn statements_for_the_declared_predecessor_are_accepted_and_what_it_lost_is_told
     assert!(faults(true, foreign).contains(&FindingKind::OtherLog));
     assert!(faults(false, within).contains(&FindingKind::OtherLog), "a predecessor that genesis does not declare was accepted");
 }
+
+/// What a later version of a camera states is held to its place, and said to be not judged.
+#[test]
+fn a_statement_of_an_unknown_type_is_told_and_breaks_nothing() {
+    let between: ExtraAt = |log, number| {
+        if number == 3 {
+            let body = serde_json::json!({ "attachments": [] });
+            let unknown = Body::Unknown { type_name: "weather/v3".to_owned(), attachments: vec![], body };
+            log.append(|log| &mut log.camera, STARTED_MS + 6_200, unknown);
+        }
+    };
+    let case = Case::recorded(Recording { between: Some(between), ..Recording::default() });
+    assert_eq!(told(&case), [(Grade::NotDemanded, FindingKind::NotJudged)]);
+    let verdict = case.judge().unwrap();
+    let found = verdict.on(Axis::Continuity).find(|finding| finding.kind == FindingKind::NotJudged).unwrap();
+    assert!(found.sentence.contains("weather/v3"), "{}", found.sentence);
+}
+
+/// Whoever keeps the log lets a custodian say two things in one place; of no other stream than the camera's is the whole here.
+#[test]
+fn no_stream_forks_whoevers_it_is() {
+    let forked: Extra = |log| {
+        let usual = (log.custodian.next_seq, log.custodian.prev);
+        log.append(|log| &mut log.custodian, STARTED_MS + 20_000, Body::Fetch(other_fetch(1)));
+        (log.custodian.next_seq, log.custodian.prev) = usual;
+        log.append(|log| &mut log.custodian, STARTED_MS + 20_000, Body::Fetch(other_fetch(2)));
+    };
+    assert_eq!(with_epoch(forked, false), [(Grade::Bad, FindingKind::ChainBroken)], "two entries at one place");
+    let unchained: Extra = |log| {
+        log.append(|log| &mut log.custodian, STARTED_MS + 20_000, Body::Fetch(other_fetch(1)));
+        log.custodian.prev = Hash([8; 32]);
+        log.append(|log| &mut log.custodian, STARTED_MS + 20_000, Body::Fetch(other_fetch(2)));
+    };
+    assert_eq!(with_epoch(unchained, false), [(Grade::Bad, FindingKind::ChainBroken)], "a statement that follows another");
+    let falling: Extra = |log| {
+        let mut statement = log.draft(|log| &mut log.custodian, STARTED_MS + 20_000, Body::Fetch(other_fetch(1)));
+        statement.observed = Head { size: 1, root: log.leaf(0) };
+        log.append_as_drafted(|log| &mut log.custodian, &statement);
+    };
+    assert_eq!(with_epoch(falling, false), [(Grade::Bad, FindingKind::Observed)], "a log that shrank for a custodian");
+}
+
+fn other_fetch(seq: u64) -> Fetch {
+    Fetch { grant: None, ranges: vec![SeqRange { stream: stream(CAMERA_STREAM), first: seq, last: seq }], attachments: vec![] }
+}
+
+#[test]
+fn nothing_follows_a_close() {
+    let after: Extra = |log| gap(log, GapCause::Power, STARTED_MS + 20_000, STARTED_MS + 21_000);
+    assert_eq!(with_epoch(after, false), [(Grade::Bad, FindingKind::ChainBroken)]);
+}
+
+/// What these tests judge is judged by the verifier in Python too.
+pub const TESTS: &[fn()] = &[
+    each_cause_of_a_gap_is_told_as_what_it_is,
+    a_gap_that_does_not_fill_the_hole_explains_nothing,
+    of_several_gaps_the_one_that_reaches_furthest_counts,
+    what_the_camera_still_had_is_not_received_yet,
+    a_state_that_was_lost_is_told_and_explains_nothing,
+    an_epoch_that_follows_what_is_here_explains_a_pause,
+    the_end_of_a_chain_that_drains_is_not_received_yet_and_another_is_missing,
+    an_epoch_continues_the_very_statement_that_it_names_also_where_the_chain_went_on,
+    another_device_in_the_place_is_told,
+    two_statements_for_one_place_are_held_against_their_signer,
+    contradictions_that_are_none_are_held_against_the_appliance,
+    content_that_a_rule_deleted_is_told_apart_from_what_is_withheld,
+    statements_for_the_declared_predecessor_are_accepted_and_what_it_lost_is_told,
+    a_statement_of_an_unknown_type_is_told_and_breaks_nothing,
+    no_stream_forks_whoevers_it_is,
+    nothing_follows_a_close,
+];

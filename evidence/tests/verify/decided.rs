@@ -355,3 +355,16 @@ fn a_camera_that_was_set_back_to_older_recipients_is_bad() {
     let case = Case::recorded(Recording { recipients: Some(two_of_three), after: Some(after), ..Recording::default() });
     assert_eq!(case.faults(), [FindingKind::RecipientsRollback]);
 }
+
+/// What these tests judge is judged by the verifier in Python too.
+pub const TESTS: &[fn()] = &[
+    recipients_that_the_threshold_decided_hold,
+    without_pinned_custodians_nobodys_decision_is_judged,
+    recipients_that_the_threshold_did_not_decide_are_bad,
+    approvals_that_come_after_the_camera_obeyed_do_not_count,
+    one_person_with_two_certificates_counts_once,
+    stale_recipients_are_told_and_nothing_more,
+    a_second_certificate_needs_to_replace_the_first_and_a_custodians_approval,
+    only_custodians_whom_the_pinned_ones_decided_on_approve_of_second_certificates,
+    a_camera_that_was_set_back_to_older_recipients_is_bad,
+];

@@ -66,6 +66,7 @@ fn a_vendor_of_the_anchor_stands_behind_a_device() {
     case.log.policy = AnchorPolicy { device: Some(DeviceLevel::Attested), endorsement_roots: vec![root], ..AnchorPolicy::default() };
     let verdict = case.judge().unwrap();
     assert_eq!(worst(&verdict, Axis::Device), (Grade::Good, FindingKind::Holds));
+    assert_eq!(verdict.basis.policy.endorsement_roots, [hex::encode(case.log.pki.root.fingerprint())]);
     let sentence = &verdict.on(Axis::Device).next().unwrap().sentence;
     assert!(sentence.contains("IFX, SLB 9670"), "the vendor is not named: {sentence}");
     let other = ChainCertificate::from_der(crate::synthetic::foreign_root().der()).unwrap();
@@ -174,6 +175,7 @@ fn what_a_tpm_attests_is_judged_in_its_place() {
 /// For the verifier in Python, which judges the same bundles.
 pub const TESTS: &[fn()] = &[
     a_device_is_told_by_its_level_and_held_against_what_the_anchor_accepts,
+    a_vendor_of_the_anchor_stands_behind_a_device,
     enrolments_that_do_not_hold_are_bad,
     what_a_tpm_attests_is_judged_in_its_place,
 ];

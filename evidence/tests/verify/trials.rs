@@ -48,6 +48,9 @@ pub fn trials() -> Trials {
     case.export();
     trials.add("a segment is withheld", &case, |_| ());
     let mut case = Case::new();
+    case.replace_entry(case.fetch_index, b"not a signed statement");
+    trials.add("an entry is no statement", &case, |_| ());
+    let mut case = Case::new();
     case.file(&fragment_path(CAMERA_STREAM, 3, 1))[4] ^= 1;
     trials.add("a byte of a fragment is changed", &case, |_| ());
     let case = Case::new();
@@ -77,7 +80,15 @@ impl Trials {
 
     /// What the tests of the axes judge, one after the other.
     fn add_all_that_tests_judge(&mut self) {
-        let tests = [crate::dated::TESTS, crate::devices::TESTS, crate::revoked::TESTS, crate::witnessed::TESTS].concat();
+        let tests = [
+            crate::continued::TESTS,
+            crate::dated::TESTS,
+            crate::decided::TESTS,
+            crate::devices::TESTS,
+            crate::revoked::TESTS,
+            crate::witnessed::TESTS,
+        ]
+        .concat();
         for (number, test) in tests.into_iter().enumerate() {
             JUDGED.take();
             test();
@@ -90,8 +101,13 @@ impl Trials {
     fn add_files(&mut self, name: &str, files: &Files, anchor: &Anchor) {
         let place = self.root.path().join(self.all.len().to_string());
         files.write_to(&place.join("bundle"));
-        std::fs::write(place.join("anchor.json"), anchor.to_json()).unwrap();
-        let ours = verify(files, anchor, &RustCrypto);
+        let json = anchor.to_json();
+        std::fs::write(place.join("anchor.json"), &json).unwrap();
+        // Some tests make anchors that are none, to show what they would do.
+        let ours = match Anchor::parse(json.as_bytes()) {
+            Ok(anchor) => verify(files, &anchor, &RustCrypto),
+            Err(error) => Err(CannotJudge::NotABundle(error.to_string())),
+        };
         self.all.push(Trial { name: name.to_owned(), place, files: files.clone(), ours });
     }
 }

@@ -4,11 +4,15 @@
 
 use base64ct::{Base64, Encoding};
 use exhibit_tlog::{
-    Checkpoint, Ed25519Cosigner, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, Note, NoteAlgorithm, NoteError, NoteSignature,
+    Checkpoint, Ed25519Cosigner, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteAlgorithm, NoteError, NoteSignature,
     NoteSigner, Subtree, VerifierKey,
 };
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+use judged::{assert_agrees_on, read_key, read_lines, read_note, signature_of, verify_log, verify_note, verify_subtree_line};
+
+mod judged;
 
 const ORIGIN: &str = "exhibit.example/log";
 const NOW_UNIX_S: u64 = 1_795_176_002;
@@ -39,11 +43,11 @@ fn checkpoints_of_public_logs_verify() {
         ),
     ];
     for (key, note) in logs {
-        let key = VerifierKey::parse(key).unwrap();
+        let key = read_key(key).unwrap();
         assert_eq!(key.algorithm(), NoteAlgorithm::EcdsaP256);
         let altered = note.replacen("=\n\n", "=\nextension\n\n", 1);
-        assert_eq!(Note::parse(note).unwrap().verify(std::slice::from_ref(&key)), Ok(()), "{key}");
-        assert!(matches!(Note::parse(&altered).unwrap().verify(&[key]), Err(NoteError::Signature(_))));
+        assert_eq!(verify_note(&read_note(note).unwrap(), std::slice::from_ref(&key)), Ok(()), "{key}");
+        assert!(matches!(verify_note(&read_note(&altered).unwrap(), &[key]), Err(NoteError::Signature(_))));
     }
 }
 
@@ -54,20 +58,20 @@ fn ecdsa_lines_of_another_program_verify() {
         (NoteAlgorithm::EcdsaP384, include_str!("vectors/p384.vkey"), include_str!("vectors/p384.note")),
     ];
     for (algorithm, text, note) in vectors {
-        let key = VerifierKey::parse(text.trim_end()).unwrap();
+        let key = read_key(text.trim_end()).unwrap();
         assert_eq!((key.algorithm(), key.to_string().as_str()), (algorithm, text.trim_end()));
         let info = &Base64::decode_vec(text.trim_end().splitn(3, '+').nth(2).unwrap()).unwrap()[1..];
         assert_eq!(VerifierKey::ecdsa(ORIGIN, info), Ok(key.clone()));
         assert_eq!(key.key_id(), Sha256::digest(info)[..4], "the id of an ECDSA key leaves its name out");
 
         let log = LogVerifier { origin: ORIGIN.to_owned(), keys: vec![key.clone()] };
-        assert_eq!(log.verify(note), Ok(checkpoint()));
-        assert!(log.verify(&note.replacen("4211", "4212", 1)).is_err(), "another size");
-        let line = Note::parse(note).unwrap().signatures()[0].clone();
+        assert_eq!(verify_log(&log, note), Ok(checkpoint()));
+        assert!(verify_log(&log, &note.replacen("4211", "4212", 1)).is_err(), "another size");
+        let line = read_note(note).unwrap().signatures()[0].clone();
         let refused = |defect: &str, signature: Vec<u8>| {
             let altered = NoteSignature { signature, ..line.clone() };
             let note = format!("{}\n{altered}", checkpoint().to_text());
-            assert!(matches!(log.verify(&note), Err(error) if error.to_string().contains("does not verify")), "{defect}");
+            assert!(matches!(verify_log(&log, &note), Err(error) if error.to_string().contains("does not verify")), "{defect}");
         };
         for (at, byte) in line.signature.iter().enumerate() {
             let mut altered = line.signature.clone();
@@ -143,13 +147,13 @@ fn ecdsa_keys_have_one_encoding() {
     for (defect, info) in refused {
         assert!(matches!(VerifierKey::ecdsa(ORIGIN, &info), Err(NoteError::Key(_))), "{defect}");
     }
-    assert!(VerifierKey::parse(&text.replace(&text[20..28], "00000000")).is_err(), "id of another key");
+    assert!(read_key(&text.replace(&text[20..28], "00000000")).is_err(), "id of another key");
     assert!(VerifierKey::ecdsa("two words", &info).is_err(), "name with a space");
 }
 
 #[test]
 fn cosigners_sign_as_another_program_does() {
-    let note = Note::parse(include_str!("vectors/witnessed.note")).unwrap();
+    let note = read_note(include_str!("vectors/witnessed.note")).unwrap();
     let w1 = Ed25519Cosigner::new("witness.example/w1", &Zeroizing::new([2; 32])).unwrap();
     let w2 = MlDsa44NoteSigner::new("witness.example/w2", &seed(32)).unwrap();
     let text = checkpoint().to_text();
@@ -174,7 +178,7 @@ fn an_ed25519_cosignature_is_of_its_time_and_text() {
     assert_eq!((line.signature.len(), &line.signature[..8]), (72, &NOW_UNIX_S.to_be_bytes()[..]));
     let signed = |text: &str, signature: Vec<u8>| {
         let line = NoteSignature { signature, ..line.clone() };
-        Note::parse(&format!("{text}\n{line}")).unwrap().signature_of(key).map(|line| line.is_some())
+        signature_of(&format!("{text}\n{line}"), key).map(|line| line.is_some())
     };
     assert_eq!(signed(&text, line.signature.clone()), Ok(true));
 
@@ -216,11 +220,11 @@ fn a_subtree_is_cosigned_as_another_program_does_and_no_other_verifies() {
     let line = signer.sign_subtree(ORIGIN, subtree(8, 13), &root).unwrap();
     assert_eq!(line.to_string(), include_str!("vectors/subtree.line"));
     assert_eq!(key.to_string(), include_str!("vectors/subtree.vkey").trim_end());
-    assert_eq!(NoteSignature::parse_lines(include_str!("vectors/subtree.line")), Ok(vec![line.clone()]));
-    assert_eq!(key.verify_subtree(ORIGIN, subtree(8, 13), &root, &line), Ok(()));
+    assert_eq!(read_lines(include_str!("vectors/subtree.line")), Ok(vec![line.clone()]));
+    assert_eq!(verify_subtree_line(key, ORIGIN, subtree(8, 13), &root, &line), Ok(()));
 
     let altered = |defect: &str, origin: &str, of: Subtree, root: &Hash, line: &NoteSignature| {
-        assert!(matches!(key.verify_subtree(origin, of, root, line), Err(NoteError::Signature(_))), "{defect}");
+        assert!(matches!(verify_subtree_line(key, origin, of, root, line), Err(NoteError::Signature(_))), "{defect}");
     };
     altered("another log", "exhibit.example/other", subtree(8, 13), &root, &line);
     altered("another end", ORIGIN, subtree(8, 14), &root, &line);
@@ -234,9 +238,9 @@ fn a_subtree_is_cosigned_as_another_program_does_and_no_other_verifies() {
     altered("a cosignature of the checkpoint", ORIGIN, subtree(0, 4211), &root, &of_checkpoint);
 
     let renamed = NoteSignature { name: "witness.example/w1".to_owned(), ..line.clone() };
-    assert!(matches!(key.verify_subtree(ORIGIN, subtree(8, 13), &root, &renamed), Err(NoteError::Missing(_))), "another name");
+    assert!(matches!(verify_subtree_line(key, ORIGIN, subtree(8, 13), &root, &renamed), Err(NoteError::Missing(_))), "another name");
     let other_id = NoteSignature { key_id: [0; 4], ..line.clone() };
-    assert!(matches!(key.verify_subtree(ORIGIN, subtree(8, 13), &root, &other_id), Err(NoteError::Missing(_))), "another key id");
+    assert!(matches!(verify_subtree_line(key, ORIGIN, subtree(8, 13), &root, &other_id), Err(NoteError::Missing(_))), "another key id");
     let ed25519 = Ed25519Cosigner::new("witness.example/w2", &Zeroizing::new([2; 32])).unwrap();
     let refused = ed25519.verifier_key().verify_subtree(ORIGIN, subtree(8, 13), &root, &line);
     assert!(matches!(refused, Err(NoteError::Key(_))), "Ed25519 cosigns no subtrees");
@@ -258,7 +262,21 @@ fn a_line_that_stands_alone_is_read_as_strictly_as_one_in_a_note() {
         ("too large", format!("— somebody {}\n", "A".repeat(112 * 1024))),
     ];
     for (defect, lines) in refused {
-        assert!(matches!(NoteSignature::parse_lines(&lines), Err(NoteError::Malformed(_))), "{defect}");
+        assert!(matches!(read_lines(&lines), Err(NoteError::Malformed(_))), "{defect}");
     }
-    assert_eq!(NoteSignature::parse_lines(&"— somebody AQIDBAU=\n".repeat(64)).map(|lines| lines.len()), Ok(64));
+    assert_eq!(read_lines(&"— somebody AQIDBAU=\n".repeat(64)).map(|lines| lines.len()), Ok(64));
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 7] = [
+        checkpoints_of_public_logs_verify,
+        ecdsa_lines_of_another_program_verify,
+        ecdsa_keys_have_one_encoding,
+        cosigners_sign_as_another_program_does,
+        an_ed25519_cosignature_is_of_its_time_and_text,
+        a_subtree_is_cosigned_as_another_program_does_and_no_other_verifies,
+        a_line_that_stands_alone_is_read_as_strictly_as_one_in_a_note,
+    ];
+    assert_agrees_on(&tests, 200);
 }

@@ -9,6 +9,10 @@ use exhibit_tlog::{
 };
 use zeroize::Zeroizing;
 
+use judged::{assert_agrees_on, read_note, read_request};
+
+mod judged;
+
 const ORIGIN: &str = "exhibit.example/log";
 const NOW_UNIX_S: u64 = 1_795_176_002;
 
@@ -73,7 +77,7 @@ fn checkpoint(size: u64) -> Checkpoint {
 
 #[test]
 fn the_example_of_the_specification_is_read_and_written() {
-    let request = AddCheckpoint::parse(EXAMPLE).unwrap();
+    let request = read_request(EXAMPLE).unwrap();
     assert_eq!((request.old_size, request.proof.len()), (20_852_014, 4));
     assert_eq!(request.origin().unwrap(), "example.com/behind-the-sofa");
     assert_eq!(Checkpoint::parse_unverified(&request.checkpoint).unwrap().size, 20_852_163);
@@ -96,14 +100,14 @@ fn one_bit_off(text: &str) -> impl Iterator<Item = String> {
 fn whatever_is_read_is_written_as_it_was() {
     let (mut requests, mut notes) = (0, 0);
     for body in one_bit_off(EXAMPLE) {
-        if let Ok(request) = AddCheckpoint::parse(&body) {
+        if let Ok(request) = read_request(&body) {
             assert_eq!(request.to_text(), body);
             requests += 1;
         }
     }
     let note = &EXAMPLE[EXAMPLE.find("\n\n").unwrap() + 2..];
     for altered in one_bit_off(note) {
-        if let Ok(note) = Note::parse(&altered) {
+        if let Ok(note) = read_note(&altered) {
             assert_eq!(note.to_string(), altered);
             notes += 1;
         }
@@ -115,7 +119,7 @@ fn whatever_is_read_is_written_as_it_was() {
 fn malformed_requests_are_refused() {
     let hash_line = "PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n";
     let with_hashes = |count: usize| EXAMPLE.replacen(hash_line, &hash_line.repeat(count - 3), 1);
-    assert_eq!(AddCheckpoint::parse(&with_hashes(63)).map(|request| request.proof.len()), Ok(63));
+    assert_eq!(read_request(&with_hashes(63)).map(|request| request.proof.len()), Ok(63));
     let refused = [
         ("empty", String::new()),
         ("no old size", EXAMPLE.replacen("old 20852014\n", "", 1)),
@@ -136,7 +140,7 @@ fn malformed_requests_are_refused() {
         ("too large", format!("{EXAMPLE}{}", "— somebody AQIDBAU=\n".repeat(6000))),
     ];
     for (defect, body) in refused {
-        let refusal = AddCheckpoint::parse(&body).unwrap_err();
+        let refusal = read_request(&body).unwrap_err();
         assert!(matches!(refusal, Refusal::Malformed(_)), "{defect}: {refusal}");
         assert_eq!(refusal.status(), 400, "{defect}");
     }
@@ -148,12 +152,12 @@ fn malformed_requests_are_refused() {
         ("surplus line", format!("{EXAMPLE}surplus\n")),
     ];
     for (defect, body) in checkpoint_defects {
-        let refusal = AddCheckpoint::parse(&body).unwrap_err();
+        let refusal = read_request(&body).unwrap_err();
         assert!(matches!(refusal, Refusal::Checkpoint(_)), "{defect}: {refusal}");
         assert_eq!(refusal.status(), 400, "{defect}");
     }
     let empty_tree = EXAMPLE.replacen("\n20852163\n", "\n0\n", 1);
-    let refusal = AddCheckpoint::parse(&empty_tree).unwrap_err();
+    let refusal = read_request(&empty_tree).unwrap_err();
     assert_eq!((&refusal, refusal.status()), (&Refusal::Checkpoint(CheckpointError::EmptyTree), 422), "empty tree with another root");
 }
 
@@ -315,4 +319,11 @@ fn a_witness_signs_as_a_witness_and_says_when() {
 fn the_latest_checkpoint_is_served_by_the_hash_of_its_origin() {
     // printf %s exhibit.example/log | sha256sum
     assert_eq!(checkpoint_path(ORIGIN), "b6add2fe1d3b1e1d6670f36dc992dcbbc65319fe39e8e69cf481857346e6be0f/checkpoint");
+}
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 3] =
+        [the_example_of_the_specification_is_read_and_written, whatever_is_read_is_written_as_it_was, malformed_requests_are_refused];
+    assert_agrees_on(&tests, 4000);
 }

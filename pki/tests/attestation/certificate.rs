@@ -1,8 +1,6 @@
 //! What is read from a TPM's memory as an endorsement certificate: padded, malformed, of all ages; and keys that are not its own.
 
-use exhibit_pki::attestation::{
-    ChallengeError, EndorsementCertificate, EndorsementCertificateError as Refusal, EndorsementKey, PublicArea,
-};
+use exhibit_pki::attestation::{ChallengeError, EndorsementCertificateError as Refusal};
 
 use crate::support::*;
 
@@ -44,17 +42,17 @@ fn certificate(version: &[u8], serial: &[u8], key: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn padding_is_cut_off() {
+pub fn padding_is_cut_off() {
     let certificate = vector("ek-p384-certificate");
     for padding in [[0x00; 700], [0xff; 700]] {
-        let read = EndorsementCertificate::from_nv(&[&certificate[..], &padding].concat()).unwrap();
+        let read = read_nv(&[&certificate[..], &padding].concat()).unwrap();
         assert_eq!(read.der(), certificate);
-        assert_eq!(read, EndorsementCertificate::from_nv(&certificate).unwrap());
+        assert_eq!(read, read_nv(&certificate).unwrap());
     }
 }
 
 #[test]
-fn what_is_not_a_certificate_with_its_padding() {
+pub fn what_is_not_a_certificate_with_its_padding() {
     let good = vector("ek-p384-certificate");
     let cases = [
         ("nothing", vec![], Refusal::Blank),
@@ -72,17 +70,17 @@ fn what_is_not_a_certificate_with_its_padding() {
         ("a certificate and one field more", tlv(SEQUENCE, &[&good[4..], NULL]), Refusal::Malformed),
     ];
     for (defect, bytes, expected) in cases {
-        assert_eq!(EndorsementCertificate::from_nv(&bytes), Err(expected), "{defect}");
+        assert_eq!(read_nv(&bytes), Err(expected), "{defect}");
     }
     for end in 1..good.len() {
-        let refusal = EndorsementCertificate::from_nv(&good[..end]);
+        let refusal = read_nv(&good[..end]);
         assert_eq!(refusal, Err(Refusal::Malformed), "cut at {end}");
     }
 }
 
 /// Vendors have left out the version, and written negative serial numbers and empty names: the key is found all the same.
 #[test]
-fn the_key_is_found_in_odd_certificates() {
+pub fn the_key_is_found_in_odd_certificates() {
     let bytes = vector("ek-p256-public");
     let key = key(&[EC_PUBLIC_KEY, P256], &[&[4], &bytes[56..88], &bytes[90..]].concat());
     for (oddity, version, serial) in [
@@ -90,23 +88,23 @@ fn the_key_is_found_in_odd_certificates() {
         ("negative serial number", VERSION_3, &[0xff]),
         ("padded serial number", VERSION_3, &[0, 0, 1]),
     ] {
-        let certificate = EndorsementCertificate::from_nv(&certificate(version, serial, &key)).expect(oddity);
-        EndorsementKey::from_public(public("ek-p256-public"), &certificate).expect(oddity);
+        let certificate = read_nv(&certificate(version, serial, &key)).expect(oddity);
+        endorse(public("ek-p256-public"), &certificate).expect(oddity);
     }
 }
 
 #[test]
-fn rsa_keys_are_compared_by_their_numbers() {
+pub fn rsa_keys_are_compared_by_their_numbers() {
     let modulus = &vector("ek-rsa-public")[58..];
     for (algorithm, exponent, accepted) in [(RSA, [1, 0, 1].as_slice(), true), (RSA_OAEP, &[1, 0, 1], true), (RSA, &[3], false)] {
         let key = key(&[algorithm, NULL], &rsa_key(modulus, exponent));
-        let certificate = EndorsementCertificate::from_nv(&certificate(VERSION_3, &[1], &key)).unwrap();
-        assert_eq!(EndorsementKey::from_public(public("ek-rsa-public"), &certificate).is_ok(), accepted);
+        let certificate = read_nv(&certificate(VERSION_3, &[1], &key)).unwrap();
+        assert_eq!(endorse(public("ek-rsa-public"), &certificate).is_ok(), accepted);
     }
 }
 
 #[test]
-fn keys_that_no_endorsement_key_has() {
+pub fn keys_that_no_endorsement_key_has() {
     let public = vector("ek-p384-public");
     let point = [&[4], &public[72..120], &public[122..]].concat();
     let compressed = [&[2], &public[72..120]].concat();
@@ -123,10 +121,10 @@ fn keys_that_no_endorsement_key_has() {
         ("RSA with an exponent beyond 32 bits", key(&[RSA, NULL], &rsa_key(modulus, &[1, 0, 0, 0, 1]))),
     ];
     for (defect, key) in cases {
-        assert_eq!(EndorsementCertificate::from_nv(&certificate(VERSION_3, &[1], &key)), Err(Refusal::Key), "{defect}");
+        assert_eq!(read_nv(&certificate(VERSION_3, &[1], &key)), Err(Refusal::Key), "{defect}");
     }
     let (tbs_fields, good) = (tlv(SEQUENCE, &[]), key(&[EC_PUBLIC_KEY, P384], &point));
-    EndorsementCertificate::from_nv(&certificate(VERSION_3, &[1], &good)).expect("without a defect it is read");
+    read_nv(&certificate(VERSION_3, &[1], &good)).expect("without a defect it is read");
     for (defect, malformed) in [
         ("no key", certificate(VERSION_3, &[1], &[])),
         ("a sequence in the key's place", certificate(VERSION_3, &[1], &tbs_fields)),
@@ -139,18 +137,18 @@ fn keys_that_no_endorsement_key_has() {
             tlv(SEQUENCE, &[&tbs, &tbs_fields, &tlv(BITS, &[&[0]])])
         }),
     ] {
-        assert_eq!(EndorsementCertificate::from_nv(&malformed), Err(Refusal::Malformed), "{defect}");
+        assert_eq!(read_nv(&malformed), Err(Refusal::Malformed), "{defect}");
     }
 }
 
 /// A point that is not on the curve would not give the secret away, which is the server's own, but nor could any TPM open it.
 #[test]
-fn no_challenge_is_made_for_a_point_off_the_curve() {
+pub fn no_challenge_is_made_for_a_point_off_the_curve() {
     let off_curve = flip(&vector("ek-p384-public"), 169, 1);
     let point = [&[4], &off_curve[72..120], &off_curve[122..]].concat();
     let nv = certificate(VERSION_3, &[1], &key(&[EC_PUBLIC_KEY, P384], &point));
-    let certificate = EndorsementCertificate::from_nv(&nv).unwrap();
-    let endorsement_key = EndorsementKey::from_public(PublicArea::from_bytes(&off_curve).unwrap(), &certificate).unwrap();
+    let certificate = read_nv(&nv).unwrap();
+    let endorsement_key = endorse(read_area(&off_curve).unwrap(), &certificate).unwrap();
     let refusal = endorsement_key.challenge(&attestation_key(), &[9; 32], &[7; 48].into());
     assert_eq!(refusal, Err(ChallengeError::NotOnCurve));
 }

@@ -24,7 +24,7 @@ fn clock(name: &str, at: Range<usize>, reset_count: Range<usize>, restart_count:
 }
 
 #[test]
-fn a_certified_key_is_the_one_that_was_asked_about() {
+pub fn a_certified_key_is_the_one_that_was_asked_about() {
     let certified = attestation_key()
         .verify_certify(
             &RustCrypto,
@@ -42,7 +42,7 @@ fn a_certified_key_is_the_one_that_was_asked_about() {
 
 #[cfg(feature = "aws-lc")]
 #[test]
-fn the_fast_verifier_believes_the_same() {
+pub fn the_fast_verifier_believes_the_same() {
     let (attest, signature, expected) = (vector("certify-attest"), vector("certify-signature"), qualifying_data("certify"));
     let device = public("device-key-public");
     attestation_key().verify_certify(&exhibit_pki::AwsLc, &attest, &signature, &expected, &device).unwrap();
@@ -50,7 +50,7 @@ fn the_fast_verifier_believes_the_same() {
 }
 
 #[test]
-fn a_quote_over_the_expected_values_is_believed() {
+pub fn a_quote_over_the_expected_values_is_believed() {
     let quote = attestation_key()
         .verify_quote(&RustCrypto, &vector("quote-attest"), &vector("quote-signature"), &qualifying_data("quote"), &pcr_values())
         .unwrap();
@@ -66,7 +66,7 @@ fn a_quote_over_the_expected_values_is_believed() {
 }
 
 #[test]
-fn two_readings_of_the_clock_tell_the_time_between_them() {
+pub fn two_readings_of_the_clock_tell_the_time_between_them() {
     let reading = |number: u8| {
         let (attest, signature) = (vector(&format!("time-{number}-attest")), vector(&format!("time-{number}-signature")));
         attestation_key().verify_time(&RustCrypto, &attest, &signature, &qualifying_data(&format!("time {number}"))).unwrap()
@@ -81,7 +81,7 @@ fn two_readings_of_the_clock_tell_the_time_between_them() {
 }
 
 #[test]
-fn attestations_are_read_field_by_field() {
+pub fn attestations_are_read_field_by_field() {
     let attest = Attest::from_bytes(&vector("certify-attest")).unwrap();
     assert_eq!(attest.kind(), AttestKind::Certify);
     assert_eq!(attest.qualified_signer.as_bytes(), &vector("certify-attest")[QUALIFIED_SIGNER]);
@@ -97,7 +97,7 @@ fn attestations_are_read_field_by_field() {
 }
 
 #[test]
-fn public_areas_are_read_field_by_field() {
+pub fn public_areas_are_read_field_by_field() {
     let device = public("device-key-public");
     assert_eq!(device.as_bytes(), vector("device-key-public"));
     assert_eq!(device.attributes().bits(), 0x0004_0472);
@@ -125,7 +125,7 @@ fn public_areas_are_read_field_by_field() {
 
 /// The defect that this prevents: a key refused or misread, once in 128 times, by TPMs that leave leading zeros out.
 #[test]
-fn short_coordinates_are_padded_and_named_as_they_came() {
+pub fn short_coordinates_are_padded_and_named_as_they_came() {
     let with_zero = splice(&vector("device-key-public"), SIZED_X, &sized(&[&[0], [7; 47].as_slice()].concat()));
     let without = splice(&vector("device-key-public"), SIZED_X, &sized(&[7; 47]));
     let (with_zero, without) = (PublicArea::from_bytes(&with_zero).unwrap(), PublicArea::from_bytes(&without).unwrap());
@@ -134,7 +134,7 @@ fn short_coordinates_are_padded_and_named_as_they_came() {
 }
 
 #[test]
-fn signatures_become_der_without_leading_zeros_and_with_a_sign() {
+pub fn signatures_become_der_without_leading_zeros_and_with_a_sign() {
     let bytes = [&[0x00, 0x18, 0x00, 0x0c], sized(&[0, 0x80, 1]).as_slice(), &sized(&[0, 0, 2])].concat();
     let signature = EcdsaSignature::from_bytes(&bytes).unwrap();
     assert_eq!(signature.to_der(), [0x30, 8, 2, 3, 0, 0x80, 1, 2, 1, 2]);
@@ -143,7 +143,7 @@ fn signatures_become_der_without_leading_zeros_and_with_a_sign() {
 
 /// Statements must have a low s; a TPM chooses as it likes, and its attestation is no less its own.
 #[test]
-fn a_high_s_is_believed_in_attestations() {
+pub fn a_high_s_is_believed_in_attestations() {
     let order = hex::decode("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973").unwrap();
     let signature = vector("certify-signature");
     let mut other = [0; 48];
@@ -167,14 +167,14 @@ fn a_high_s_is_believed_in_attestations() {
 }
 
 #[test]
-fn the_qualifying_data_is_the_hash_of_nonce_and_context() {
+pub fn the_qualifying_data_is_the_hash_of_nonce_and_context() {
     let expected = Sha256::digest([[0x4e; 32].as_slice(), b"certify"].concat());
     assert_eq!(qualifying_data("certify").as_bytes()[..], expected[..]);
     assert_ne!(QualifyingData::new(&[0x4e; 32], b"certify"), QualifyingData::new(&[0x4f; 32], b"certify"));
 }
 
 #[test]
-fn endorsement_keys_are_those_of_their_certificates() {
+pub fn endorsement_keys_are_those_of_their_certificates() {
     for name in ["rsa", "p384"] {
         let nv = vector(&format!("ek-{name}-certificate"));
         let certificate = EndorsementCertificate::from_nv(&nv).unwrap();
@@ -185,7 +185,7 @@ fn endorsement_keys_are_those_of_their_certificates() {
 }
 
 #[test]
-fn the_attestation_key_is_named_by_its_place() {
+pub fn the_attestation_key_is_named_by_its_place() {
     let endorsement_name = public("ek-p384-public").name();
     let endorsement = Sha384::digest([&[0x40, 0, 0, 0x0b], endorsement_name.as_bytes()].concat());
     let endorsement = [&[0x00, 0x0c], &endorsement[..]].concat();
@@ -196,7 +196,7 @@ fn the_attestation_key_is_named_by_its_place() {
 
 /// A TPM has opened this one (pki/tpm/tests/attestation.rs makes the same for a TPM of its own each time).
 #[test]
-fn a_challenge_is_made_the_same_again() {
+pub fn a_challenge_is_made_the_same_again() {
     let challenge = endorsement_key().challenge(&attestation_key(), &[9; 32], &[7; 48].into()).unwrap();
     // A digest of 48 bytes and a sealed TPM2B of 34; a point.
     assert_eq!((challenge.credential_blob.len(), challenge.encrypted_secret.len()), (2 + 2 + 48 + 34, 2 + 2 + 48 + 2 + 48));
@@ -205,7 +205,7 @@ fn a_challenge_is_made_the_same_again() {
 }
 
 #[test]
-fn a_tpm2b_holds_exactly_what_it_says() {
+pub fn a_tpm2b_holds_exactly_what_it_says() {
     assert_eq!(from_tpm2b(&[0, 0]), Ok([].as_slice()));
     assert_eq!(from_tpm2b(&[0, 2, 7, 8]), Ok([7, 8].as_slice()));
     assert_eq!(from_tpm2b(&[0]), Err(FormatError::Truncated { field: "TPM2B" }));
@@ -215,7 +215,7 @@ fn a_tpm2b_holds_exactly_what_it_says() {
 
 /// Each line of the page that is indented and hexadecimal, without its spaces, is part of a recording or computed from one.
 #[test]
-fn the_page_shows_the_recordings() {
+pub fn the_page_shows_the_recordings() {
     let page = std::fs::read_to_string(format!("{}/../docs/formats/attestation.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let shown: String = page.lines().filter_map(|line| line.strip_prefix("  ")).collect::<String>().replace(' ', "");
     let endorsement = endorsement_key();

@@ -1,13 +1,11 @@
 //! Public areas with one defect each: those that are not understood, and those of keys that will not do.
 
-use exhibit_pki::attestation::{
-    AttestationKey, ChallengeError, EndorsementCertificate, EndorsementKey, EndorsementKeyError, FormatError, KeyDefect, PublicArea,
-};
+use exhibit_pki::attestation::{ChallengeError, EndorsementKeyError, FormatError, KeyDefect};
 
 use crate::support::*;
 
 #[test]
-fn public_areas_that_are_not_understood() {
+pub fn public_areas_that_are_not_understood() {
     let (key, rsa, endorsement) = (vector("ak-public"), vector("ek-rsa-public"), vector("ek-p384-public"));
     let unsupported = |field, value| FormatError::Unsupported { field, value };
     let length = |field, length| FormatError::Length { field, length };
@@ -43,12 +41,12 @@ fn public_areas_that_are_not_understood() {
         ("RSA with leading zeros", splice(&rsa, 58..59, &[0x7f]), unsupported("unique", 0x7f)),
     ];
     for (defect, bytes, expected) in cases {
-        assert_eq!(PublicArea::from_bytes(&bytes), Err(expected), "{defect}");
+        assert_eq!(read_area(&bytes), Err(expected), "{defect}");
     }
     assert!(PublicArea::from_bytes(&splice(&rsa, 58..59, &[0x80])).is_ok(), "an RSA key of just as many bits as it says");
     for (name, bytes) in [("attestation key", key), ("RSA key", rsa), ("endorsement key", endorsement)] {
         for end in 0..bytes.len() {
-            let refusal = PublicArea::from_bytes(&bytes[..end]).unwrap_err();
+            let refusal = read_area(&bytes[..end]).unwrap_err();
             assert!(matches!(refusal, FormatError::Truncated { .. }), "{name} cut at {end}: {refusal}");
         }
     }
@@ -56,16 +54,16 @@ fn public_areas_that_are_not_understood() {
 
 /// The bits of the attributes, as the specification numbers them.
 #[test]
-fn each_attribute_is_known() {
+pub fn each_attribute_is_known() {
     for bit in [1, 2, 4, 5, 6, 7, 10, 11, 16, 17, 18] {
         let bits = 1_u32 << bit;
-        let public = PublicArea::from_bytes(&splice(&vector("ak-public"), ATTRIBUTES, &bits.to_be_bytes())).unwrap();
+        let public = read_area(&splice(&vector("ak-public"), ATTRIBUTES, &bits.to_be_bytes())).unwrap();
         assert_eq!(public.attributes().bits(), bits);
     }
 }
 
 #[test]
-fn attestation_keys_with_a_defect() {
+pub fn attestation_keys_with_a_defect() {
     let good = vector("ak-public");
     let base: u32 = 0x0005_0072;
     let attributes = |bits: u32| splice(&good, ATTRIBUTES, &bits.to_be_bytes());
@@ -83,13 +81,13 @@ fn attestation_keys_with_a_defect() {
         ("the endorsement key", vector("ek-p384-public"), KeyDefect::CanNotSign),
     ];
     for (defect, bytes, expected) in cases {
-        let public = PublicArea::from_bytes(&bytes).unwrap();
-        assert_eq!(AttestationKey::from_public(public, &endorsement_key()), Err(expected), "{defect}");
+        let public = read_area(&bytes).unwrap();
+        assert_eq!(attest_under(public, &endorsement_key()), Err(expected), "{defect}");
     }
 }
 
 #[test]
-fn endorsement_keys_with_a_defect() {
+pub fn endorsement_keys_with_a_defect() {
     let good = vector("ek-p384-public");
     let base: u32 = 0x0003_00f2;
     let attributes = |bits: u32| splice(&good, ATTRIBUTES, &bits.to_be_bytes());
@@ -102,18 +100,18 @@ fn endorsement_keys_with_a_defect() {
         ("signs as well", attributes(base | 1 << 18), KeyDefect::CanSign),
         ("has no cipher", splice(&good, 58..64, &[0x00, 0x10]), KeyDefect::NoStorageCipher),
     ];
-    let certificate = EndorsementCertificate::from_nv(&vector("ek-p384-certificate")).unwrap();
+    let certificate = read_nv(&vector("ek-p384-certificate")).unwrap();
     for (defect, bytes, expected) in cases {
-        let refusal = EndorsementKey::from_public(PublicArea::from_bytes(&bytes).unwrap(), &certificate);
+        let refusal = endorse(read_area(&bytes).unwrap(), &certificate);
         assert_eq!(refusal, Err(EndorsementKeyError::Key(expected)), "{defect}");
     }
 }
 
 #[test]
-fn an_endorsement_key_that_is_not_its_certificates() {
+pub fn an_endorsement_key_that_is_not_its_certificates() {
     let refused = |public: &[u8], certificate: &str| {
-        let certificate = EndorsementCertificate::from_nv(&vector(certificate)).unwrap();
-        EndorsementKey::from_public(PublicArea::from_bytes(public).unwrap(), &certificate)
+        let certificate = read_nv(&vector(certificate)).unwrap();
+        endorse(read_area(public).unwrap(), &certificate)
     };
     let (p384, rsa) = (vector("ek-p384-public"), vector("ek-rsa-public"));
     for (defect, public, certificate) in [
@@ -130,12 +128,10 @@ fn an_endorsement_key_that_is_not_its_certificates() {
 }
 
 #[test]
-fn challenges_that_can_not_be_made() {
-    let rsa =
-        EndorsementKey::from_public(public("ek-rsa-public"), &EndorsementCertificate::from_nv(&vector("ek-rsa-certificate")).unwrap())
-            .unwrap();
-    let certificate = EndorsementCertificate::from_nv(&vector("ek-p384-certificate")).unwrap();
-    let altered = |bytes: Vec<u8>| EndorsementKey::from_public(PublicArea::from_bytes(&bytes).unwrap(), &certificate).unwrap();
+pub fn challenges_that_can_not_be_made() {
+    let rsa = endorse(public("ek-rsa-public"), &read_nv(&vector("ek-rsa-certificate")).unwrap()).unwrap();
+    let certificate = read_nv(&vector("ek-p384-certificate")).unwrap();
+    let altered = |bytes: Vec<u8>| endorse(read_area(&bytes).unwrap(), &certificate).unwrap();
     let good = vector("ek-p384-public");
     let weak_cipher = altered(splice(&good, 60..62, &[0, 128]));
     let other_hash = altered(splice(&splice(&good, NAME_ALGORITHM, &[0x00, 0x0b]), 8..58, &[0, 0]));

@@ -41,7 +41,7 @@ fn truncated(field: &'static str) -> AttestError {
 }
 
 #[test]
-fn what_every_attestation_must_have() {
+pub fn what_every_attestation_must_have() {
     let forger = Forger::new();
     for (kind, name) in KINDS {
         let good = forger.attest(name);
@@ -98,7 +98,7 @@ fn what_every_attestation_must_have() {
 }
 
 #[test]
-fn one_kind_is_not_taken_for_another() {
+pub fn one_kind_is_not_taken_for_another() {
     let forger = Forger::new();
     for (expected, name) in KINDS {
         for (found, other) in KINDS.into_iter().filter(|(found, _)| *found != expected) {
@@ -112,7 +112,7 @@ fn one_kind_is_not_taken_for_another() {
 }
 
 #[test]
-fn certifications_with_a_defect() {
+pub fn certifications_with_a_defect() {
     let forger = Forger::new();
     let good = forger.attest("certify-attest");
     let sha256 = [&[0x00, 0x0b], HashAlgorithm::Sha256.digest(&vector("device-key-public")).as_slice()].concat();
@@ -136,7 +136,7 @@ fn certifications_with_a_defect() {
 
 /// The TPM certifies any key by its name, and the name says what the key is like: a name that fits is not enough.
 #[test]
-fn certified_keys_with_a_defect() {
+pub fn certified_keys_with_a_defect() {
     let forger = Forger::new();
     let good = vector("device-key-public");
     let base: u32 = 0x0004_0472;
@@ -164,7 +164,7 @@ fn certified_keys_with_a_defect() {
 }
 
 #[test]
-fn quotes_with_a_defect() {
+pub fn quotes_with_a_defect() {
     let forger = Forger::new();
     let good = forger.attest("quote-attest");
     let (first, second) = (good[FIRST_BANK].to_vec(), good[SECOND_BANK].to_vec());
@@ -204,7 +204,7 @@ fn quotes_with_a_defect() {
 }
 
 #[test]
-fn values_that_can_not_be_a_registers() {
+pub fn values_that_can_not_be_a_registers() {
     let mut values = PcrValues::new();
     assert_eq!(values.add(HashAlgorithm::Sha256, 24, &[0; 32]), Err(PcrValuesError::NoSuchRegister(24)));
     assert_eq!(values.add(HashAlgorithm::Sha256, 255, &[0; 32]), Err(PcrValuesError::NoSuchRegister(255)));
@@ -217,7 +217,7 @@ fn values_that_can_not_be_a_registers() {
 
 /// One byte of anything that was recorded: the TPM did not sign it.
 #[test]
-fn an_altered_recording_is_not_believed() {
+pub fn an_altered_recording_is_not_believed() {
     let (attest, signature, device) = (vector("certify-attest"), vector("certify-signature"), public("device-key-public"));
     let judge = |attest: &[u8], signature: &[u8]| {
         attestation_key().verify_certify(&RustCrypto, attest, signature, &qualifying_data("certify"), &device).map(drop)
@@ -236,7 +236,7 @@ fn an_altered_recording_is_not_believed() {
 }
 
 #[test]
-fn signatures_with_a_defect() {
+pub fn signatures_with_a_defect() {
     let (attest, good, device) = (vector("certify-attest"), vector("certify-signature"), public("device-key-public"));
     let format = AttestError::SignatureFormat;
     let order = hex::decode("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973").unwrap();
@@ -270,7 +270,7 @@ fn signatures_with_a_defect() {
 }
 
 #[test]
-fn clock_readings_with_a_defect() {
+pub fn clock_readings_with_a_defect() {
     let forger = Forger::new();
     let good = forger.attest("time-1-attest");
     let reading = |attest: &[u8]| forger.key.verify_time(&RustCrypto, attest, &forger.sign(attest), &qualifying_data("time 1"));

@@ -4,9 +4,96 @@
 use std::ops::Range;
 
 use exhibit_pki::{
-    Signer as _, SoftwareSigner,
-    attestation::{AttestationKey, EndorsementCertificate, EndorsementKey, HashAlgorithm, PcrValues, PublicArea, QualifyingData},
+    Signer as _, SoftwareSigner, Verifier,
+    attestation::{
+        AttestError, AttestationKey, CertifiedKey, EndorsementCertificate, EndorsementCertificateError, EndorsementKey,
+        EndorsementKeyError, FormatError, HashAlgorithm, KeyDefect, PcrValues, PublicArea, QualifyingData, VerifiedQuote, VerifiedTime,
+    },
 };
+
+#[path = "../../../tests/independent/ask.rs"]
+mod independent;
+pub use independent::assert_agrees_on;
+use independent::judged;
+
+// What the library judges, remembered, so that the verifier in Python can judge the same.
+
+pub fn read_area(bytes: &[u8]) -> Result<PublicArea, FormatError> {
+    judged("public-area", &[bytes], PublicArea::from_bytes(bytes))
+}
+
+pub fn read_nv(bytes: &[u8]) -> Result<EndorsementCertificate, EndorsementCertificateError> {
+    judged("endorsement-certificate", &[bytes], EndorsementCertificate::from_nv(bytes))
+}
+
+pub fn endorse(public: PublicArea, certificate: &EndorsementCertificate) -> Result<EndorsementKey, EndorsementKeyError> {
+    let area = public.as_bytes().to_vec();
+    judged("endorsement-key", &[&area, certificate.der()], EndorsementKey::from_public(public, certificate))
+}
+
+pub fn attest_under(public: PublicArea, parent: &EndorsementKey) -> Result<AttestationKey, KeyDefect> {
+    let area = public.as_bytes().to_vec();
+    judged("attestation-key", &[&area, parent.public().as_bytes()], AttestationKey::from_public(public, parent))
+}
+
+/// An attestation key under the recorded endorsement key, and its public area.
+pub struct JudgedKey {
+    key: AttestationKey,
+    area: Vec<u8>,
+}
+
+impl JudgedKey {
+    fn new(area: Vec<u8>) -> Self {
+        let key = attest_under(PublicArea::from_bytes(&area).unwrap(), &endorsement_key()).unwrap();
+        Self { key, area }
+    }
+
+    pub fn verify_certify(
+        &self,
+        verifier: &dyn Verifier,
+        attest: &[u8],
+        signature: &[u8],
+        expected: &QualifyingData,
+        certified: &PublicArea,
+    ) -> Result<CertifiedKey, AttestError> {
+        let with = [&self.area[..], &vector("ek-p384-public"), attest, signature, expected.as_bytes(), certified.as_bytes()];
+        judged("certify", &with, self.key.verify_certify(verifier, attest, signature, expected, certified))
+    }
+
+    /// The values are the recorded ones, and so is their selection.
+    pub fn verify_quote(
+        &self,
+        verifier: &dyn Verifier,
+        attest: &[u8],
+        signature: &[u8],
+        expected: &QualifyingData,
+        values: &PcrValues,
+    ) -> Result<VerifiedQuote, AttestError> {
+        let selection = &vector("quote-attest")[BANKS_COUNT.start..SECOND_BANK.end];
+        let endorsement = vector("ek-p384-public");
+        let with = [&self.area[..], &endorsement, attest, signature, expected.as_bytes(), selection, &vector("quote-values")];
+        judged("quote", &with, self.key.verify_quote(verifier, attest, signature, expected, values))
+    }
+
+    pub fn verify_time(
+        &self,
+        verifier: &dyn Verifier,
+        attest: &[u8],
+        signature: &[u8],
+        expected: &QualifyingData,
+    ) -> Result<VerifiedTime, AttestError> {
+        let with = [&self.area[..], &vector("ek-p384-public"), attest, signature, expected.as_bytes()];
+        judged("time", &with, self.key.verify_time(verifier, attest, signature, expected))
+    }
+}
+
+impl std::ops::Deref for JudgedKey {
+    type Target = AttestationKey;
+
+    fn deref(&self) -> &AttestationKey {
+        &self.key
+    }
+}
 
 pub fn vector(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/vectors/attestation/{name}.bin", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -40,8 +127,8 @@ pub fn endorsement_key() -> EndorsementKey {
     EndorsementKey::from_public(public("ek-p384-public"), &certificate).unwrap()
 }
 
-pub fn attestation_key() -> AttestationKey {
-    AttestationKey::from_public(public("ak-public"), &endorsement_key()).unwrap()
+pub fn attestation_key() -> JudgedKey {
+    JudgedKey::new(vector("ak-public"))
 }
 
 pub fn pcr_values() -> PcrValues {
@@ -56,7 +143,7 @@ pub fn pcr_values() -> PcrValues {
 /// An attestation key that would sign anything; all but its point is the recorded one's.
 pub struct Forger {
     signer: SoftwareSigner,
-    pub key: AttestationKey,
+    pub key: JudgedKey,
     qualified_name: Vec<u8>,
 }
 
@@ -65,10 +152,9 @@ impl Forger {
         let signer = SoftwareSigner::from_scalar(&[5; 48].into()).unwrap();
         let point = signer.public_key().as_bytes();
         let public = splice(&splice(&vector("ak-public"), 22..70, &point[1..49]), 72..120, &point[49..]);
-        let public = PublicArea::from_bytes(&public).unwrap();
-        let parent = endorsement_key();
-        let qualified_name = public.qualified_name_under(&parent.qualified_name()).as_bytes().to_vec();
-        Self { signer, key: AttestationKey::from_public(public, &parent).unwrap(), qualified_name }
+        let area = PublicArea::from_bytes(&public).unwrap();
+        let qualified_name = area.qualified_name_under(&endorsement_key().qualified_name()).as_bytes().to_vec();
+        Self { signer, key: JudgedKey::new(public), qualified_name }
     }
 
     /// A recorded attestation with this key as its signer.

@@ -1,0 +1,116 @@
+"""Who decided, by docs/formats/bundle.md: recipients by the thresholds of custodians, and second certificates."""
+
+import hashlib
+
+from statements import milliseconds
+
+GOOD, NOT_DEMANDED, UNDECIDED, BAD = range(4)
+LIVE_MAX = 16
+
+
+class Decisions:
+    """Judges the recipients that cameras obeyed and the certificates that came second, over a `Verdict` whose entries were judged."""
+
+    def __init__(self, verdict):
+        self.verdict, self.pinned = verdict, verdict.anchor.custodians
+        self.approvals = {}
+        for signed in verdict.held:
+            body = signed.statement["body"]
+            approved = verdict.by_leaf.get(body["entry"]) if signed.statement["type"] == "approve/v1" else None
+            if approved and body["statement"] == hashlib.sha256(approved.statement_bytes).hexdigest() \
+                    and "custodian" in signed.certificate.roles:
+                self.approvals.setdefault(approved.leaf, []).append(signed)
+        self.custodians = {certificate.fingerprint for certificate in self.pinned}
+        self.states = self._follow() if self.pinned else None
+        for signed in verdict.held:
+            if signed.statement["type"] == "epoch/v1" and signed.statement["stream"].rsplit("/", 1)[0] == verdict.series:
+                self._epoch(signed, signed.statement["body"])
+        self._second_certificates()
+
+    def _reached(self, signed, custodians, threshold):
+        """The entry by which so many custodians stood behind another, or None."""
+        people = set()
+        for behind in [signed, *self.approvals.get(signed.leaf, [])]:
+            if behind.certificate.fingerprint in custodians:
+                people.add(behind.certificate.identity)
+            if len(people) >= threshold:
+                return behind.index
+        return None
+
+    def _follow(self):
+        """Each set of the camera as (state, from which entry on, number)."""
+        states = {}
+        leaf, number, since, custodians, threshold = None, 0, 0, set(self.custodians), self.verdict.anchor.threshold
+        for signed in self.verdict.held:
+            body = signed.statement["body"]
+            if signed.statement["type"] != "recipients/v1" or body["scope"] != "/".join(self.verdict.series.split("/")[:2]):
+                continue
+            if body["replaces"] is not None and states.get(body["replaces"], ("unknown",))[0] == "unknown":
+                states[signed.leaf] = ("unknown", None)
+                continue
+            reached = self._reached(signed, custodians, threshold)
+            if body["replaces"] != leaf or body["number"] <= number or reached is None:
+                states[signed.leaf] = ("refused", None)
+                continue
+            since = max(reached, since)
+            states[signed.leaf] = ("decided", since)
+            leaf, number, custodians, threshold = signed.leaf, body["number"], set(body["custodians"]), body["threshold"]
+            self.custodians |= custodians
+        return states
+
+    def _obeyed(self, signed):
+        """The set that an epoch obeyed, or None."""
+        obeyed = self.verdict.by_leaf.get(signed.statement["body"]["recipients"])
+        return obeyed if obeyed is not None and obeyed.statement["type"] == "recipients/v1" else None
+
+    def _epoch(self, signed, body):
+        verdict, obeyed = self.verdict, self._obeyed(signed)
+        camera = "/".join(signed.statement["stream"].split("/")[:2])
+        if obeyed is None or obeyed.statement["body"]["scope"] != camera or obeyed.index >= signed.index:
+            verdict._bad("signature", "recipients", signed.stem, "the recipients that the camera obeyed are not here, or not this camera's")
+            return
+        chosen = obeyed.statement["body"]
+        if milliseconds(body["started"]) > milliseconds(chosen["expires"]):
+            verdict._find("signature", "recipients-stale", NOT_DEMANDED, signed.stem, "recipients past their time")
+        previous = body["continues"]["previous"]
+        before = verdict.signed.get((previous["stream"], 0)) if previous else None
+        before = self._obeyed(before) if before is not None and before.statement["type"] == "epoch/v1" else None
+        if before is not None and chosen["number"] < before.statement["body"]["number"]:
+            verdict._bad("signature", "recipients-rollback", signed.stem, "older recipients than before")
+        if self.states is None:
+            return
+        state, since = self.states[obeyed.leaf]
+        if state == "unknown":
+            verdict._find("signature", "recipients-unknown", UNDECIDED, signed.stem, "who decided is not here")
+        elif state == "refused" or since >= signed.index:
+            verdict._bad("signature", "recipients-threshold", signed.stem, f"{state} from {since}")
+
+    def _second_certificates(self):
+        first_use, live, revoked = {}, {}, set()
+        for signed in [*self.verdict.held, *([self.verdict.export] if self.verdict.export else [])]:
+            fingerprint = signed.certificate.fingerprint
+            first_use[fingerprint] = min(signed.index, first_use.get(fingerprint, signed.index))
+        for signed in self.verdict.held:
+            statement, own = signed.statement, signed.introduces
+            if statement["type"] == "certificate-revocation/v1":
+                revoked.add(statement["body"]["fingerprint"])
+            if own is None or own.owner is None:
+                continue
+            others = [other for other in live.get((own.identity, own.for_signing), [])
+                      if other.fingerprint not in revoked and milliseconds(statement["issued"]) < (other.last_second + 1) * 1000]
+            live[own.identity, own.for_signing] = others
+            if own.fingerprint in [other.fingerprint for other in others]:
+                continue
+            used = first_use.get(own.fingerprint)
+            if others and not self._approved(signed, own, others, used):
+                grade = NOT_DEMANDED if used is None else BAD
+                self.verdict._find("signature", "second-certificate", grade, signed.stem, f"a second certificate of {own.identity}")
+            if len(others) < LIVE_MAX:
+                others.append(own)
+
+    def _approved(self, signed, own, others, used):
+        if signed.statement["body"].get("replaces") not in [other.fingerprint for other in others]:
+            return False
+        return any((not self.pinned or approval.certificate.fingerprint in self.custodians)
+                   and approval.certificate.fingerprint != own.fingerprint and (used is None or approval.index < used)
+                   for approval in self.approvals.get(signed.leaf, []))
