@@ -166,6 +166,15 @@ pub fn timestamp_proof_path(index: u64) -> String {
     format!("entries/{index:010}.consistency")
 }
 
+/// The first line of a proof of consistency.
+pub(crate) const CONSISTENCY_HEADER: &str = "exhibit-consistency/v1";
+
+/// A proof of consistency, as a file of a bundle.
+pub fn consistency_file(path: &[Hash]) -> String {
+    let lines: Vec<String> = path.iter().map(|hash| format!("{}\n", hash.to_base64())).collect();
+    format!("{CONSISTENCY_HEADER}\n{}", lines.concat())
+}
+
 /// Where a timestamp token over the bundle's checkpoint is, from 0 on without holes.
 pub fn checkpoint_token_path(number: usize) -> String {
     format!("checkpoint.token-{number}")
@@ -203,6 +212,11 @@ impl Manifest {
         }
         if !manifest.segments.is_sorted_by(|a, b| (&a.stream, a.seq) < (&b.stream, b.seq)) {
             return Err("its segments are not in rising order".to_owned());
+        }
+        let mut paths: Vec<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
+        paths.sort_unstable();
+        if paths.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err("a file is listed twice".to_owned());
         }
         Ok(manifest)
     }

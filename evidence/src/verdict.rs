@@ -221,7 +221,9 @@ pub struct Basis {
     pub checkpoint_size: u64,
     /// Its root.
     pub checkpoint_root: String,
-    /// The signature suites met.
+    /// What it is signed with: each key of the anchor, and all of them have to.
+    pub checkpoint_suites: Vec<String>,
+    /// The suites of statements that were met.
     pub suites: Vec<String>,
 }
 
@@ -239,6 +241,8 @@ pub struct BasisPolicy {
     /// The least that it accepts of a camera's device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceLevel>,
+    /// Fingerprints of the roots of the TPM vendors that it believes.
+    pub endorsement_roots: Vec<String>,
 }
 
 /// A timestamping authority of the anchor.
@@ -443,6 +447,7 @@ mod tests {
             policy: BasisPolicy::default(),
             checkpoint_size: 0,
             checkpoint_root: String::new(),
+            checkpoint_suites: vec![],
             suites: vec![],
         }
     }

@@ -162,6 +162,11 @@ impl<'a> Judgement<'a> {
     fn attachment(&mut self, axis: Axis, entry: &Proven, name: &str) -> Result<Option<Vec<u8>>, SourceError> {
         let Some(attachment) = entry.statement().body.attachment(name) else { return Ok(None) };
         let path = attachment_path(&attachment.sha256);
+        if attachment.length > JUDGED_ATTACHMENT_BYTES_MAX {
+            let sentence = format!("The attachment {name} of entry {} is longer than anything of its kind.", entry.index);
+            self.bad(axis, FindingKind::FileAltered, entry.place(), sentence);
+            return Ok(None);
+        }
         let Some(stored) = self.required(axis, &path, ATTACHMENT_BYTES_MAX)? else { return Ok(None) };
         let content = attachment.open(&stored).map(<[u8]>::to_vec);
         if content.is_none() {
@@ -233,13 +238,19 @@ impl<'a> Judgement<'a> {
                 custodians: policy.custodians.as_ref().map(|pinned| fingerprints(&pinned.certificates)).unwrap_or_default(),
                 threshold: policy.custodians.as_ref().map_or(0, |pinned| pinned.threshold),
                 device: policy.device,
+                endorsement_roots: policy.endorsement_roots.iter().map(|root| hex::encode(root.fingerprint())).collect(),
             },
             checkpoint_size: head.map_or(0, |head| head.size),
             checkpoint_root: head.map(|head| head.root.to_string()).unwrap_or_default(),
+            checkpoint_suites: self.anchor.verifier.keys.iter().map(|key| key.algorithm().to_string()).collect(),
             suites: self.suites.iter().cloned().collect(),
         }
     }
 }
+
+/// Attachments that are judged are at most this long: checkpoints are, and tokens, statements and what a TPM says are shorter. Any number of
+/// entries may name the same ones, and each is read again.
+const JUDGED_ATTACHMENT_BYTES_MAX: u64 = 128 << 10;
 
 /// What is said of an axis that nothing in the bundle speaks to.
 const NO_EVIDENCE: &[(Axis, &str)] = &[

@@ -174,9 +174,14 @@ impl RevocationList {
         })
     }
 
+    /// Whether the list names `issuer` as the authority that made it.
+    pub fn is_of(&self, issuer: &Certificate) -> bool {
+        self.issuer_der == issuer.subject_der() && self.authority_key_identifier == issuer.subject_key_identifier()
+    }
+
     /// Judges that `issuer`, whose own certificate was judged elsewhere, signed the list and was allowed to.
     pub fn verify(self, issuer: &Certificate, verifier: &dyn Verifier) -> Result<VerifiedRevocationList, RevocationListError> {
-        if self.issuer_der != issuer.subject_der() || self.authority_key_identifier != issuer.subject_key_identifier() {
+        if !self.is_of(issuer) {
             return Err(RevocationListError::OtherIssuer);
         }
         if !may_sign_lists(issuer) {

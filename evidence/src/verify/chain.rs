@@ -16,15 +16,17 @@ pub(super) type Chain<'a> = Vec<&'a Entry>;
 
 pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<(), SourceError> {
     let mut chains: BTreeMap<&str, Chain<'_>> = BTreeMap::new();
-    let series = &judgement.manifest.question.series;
-    for entry in entries.held.iter().filter(|entry| entry.statement().stream.series() == series) {
+    for entry in entries.all() {
         chains.entry(entry.statement().stream.as_str()).or_default().push(entry);
     }
     for chain in chains.values_mut() {
         chain.sort_by_key(|entry| entry.statement().seq);
-        judge_chain(judgement, chain);
+        judge_order(judgement, chain);
     }
+    // Of other streams than those that were asked for, the bundle holds what bears on them.
+    chains.retain(|_, chain| chain[0].statement().stream.series() == judgement.manifest.question.series);
     for chain in chains.values() {
+        judge_holes(judgement, chain);
         judge_epoch(judgement, chain, &chains, entries);
     }
     coverage::judge(judgement, &chains);
@@ -37,7 +39,8 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<
     Ok(())
 }
 
-fn judge_chain(judgement: &mut Judgement<'_>, chain: &Chain<'_>) {
+/// One statement at each place, each after the one before it, and none after the last.
+fn judge_order(judgement: &mut Judgement<'_>, chain: &Chain<'_>) {
     for pair in chain.windows(2) {
         let (before, after) = (pair[0], pair[1]);
         let (seq, next) = (before.statement().seq, after.statement().seq);
@@ -49,15 +52,27 @@ fn judge_chain(judgement: &mut Judgement<'_>, chain: &Chain<'_>) {
         }
         if next == seq {
             judgement.bad(Axis::Continuity, FindingKind::ChainBroken, after.place(), "Two entries claim this place in the chain.");
-        } else if next == seq + 1 {
-            if after.statement().prev != before.leaf {
-                let sentence = "The statement does not follow the one before it in the bundle.";
-                judgement.bad(Axis::Continuity, FindingKind::ChainBroken, after.place(), sentence);
-            }
-        } else if seq != 0 {
-            // From the epoch's statement to the first one of the interval there may be a leap: what lies between was not asked for.
+        } else if next == seq + 1 && after.statement().prev != before.leaf {
+            let sentence = "The statement does not follow the one before it in the bundle.";
+            judgement.bad(Axis::Continuity, FindingKind::ChainBroken, after.place(), sentence);
+        } else if matches!(before.statement().body, Body::Close(_)) {
+            judgement.bad(
+                Axis::Continuity,
+                FindingKind::ChainBroken,
+                after.place(),
+                "The statement follows the one that closed its chain.",
+            );
+        }
+    }
+}
+
+fn judge_holes(judgement: &mut Judgement<'_>, chain: &Chain<'_>) {
+    for pair in chain.windows(2) {
+        let (seq, next) = (pair[0].statement().seq, pair[1].statement().seq);
+        // From the epoch's statement to the first one of the interval there may be a leap: what lies between was not asked for.
+        if seq != 0 && next > seq + 1 {
             let sentence = format!("Statements {} to {} of the chain are not in the bundle.", seq + 1, next - 1);
-            judgement.bad(Axis::Continuity, FindingKind::ChainHole, after.place(), sentence);
+            judgement.bad(Axis::Continuity, FindingKind::ChainHole, pair[1].place(), sentence);
         }
     }
 }

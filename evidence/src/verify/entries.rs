@@ -86,9 +86,9 @@ impl Entries {
         self.by_position.get(&(stream.to_owned(), seq)).map(|position| &self.held[*position])
     }
 
-    /// Those of the manifest, and the exporter's.
+    /// Those of the manifest, and the exporter's, if that is another.
     pub fn all(&self) -> impl Iterator<Item = &Entry> {
-        self.held.iter().chain(&self.export)
+        self.held.iter().chain(self.export.iter().filter(|export| !self.by_leaf.contains_key(&export.leaf)))
     }
 }
 

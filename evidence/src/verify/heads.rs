@@ -7,12 +7,10 @@ use std::collections::HashMap;
 use exhibit_tlog::{Checkpoint, Hash, verify_consistency};
 
 use crate::Head;
+use crate::bundle::CONSISTENCY_HEADER;
 
 /// A proof of consistency is at most this long: a first line, and 63 hashes in base64.
 pub(super) const PROOF_BYTES_MAX: u64 = 4 << 10;
-/// The first line of a proof of consistency.
-const PROOF_HEADER: &str = "exhibit-consistency/v1";
-
 /// What is known of a head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HeadState {
@@ -65,7 +63,7 @@ impl Heads {
 fn parse(proof: &[u8]) -> Result<Vec<Hash>, &'static str> {
     let text = std::str::from_utf8(proof).map_err(|_| "the proof is not text")?;
     let mut lines = text.strip_suffix('\n').ok_or("the proof does not end in a newline")?.split('\n');
-    if lines.next() != Some(PROOF_HEADER) {
+    if lines.next() != Some(CONSISTENCY_HEADER) {
         return Err("the proof's first line is not exhibit-consistency/v1");
     }
     lines.map(|line| Hash::from_base64(line).ok_or("a line of the proof is not 32 bytes of base64")).collect()

@@ -260,6 +260,20 @@ fn nothing_carries_over_a_reset_of_the_tpm() {
     assert_eq!(reset[1], reset[2], "a count across a reset was believed: {reset:?}");
 }
 
+/// A stored attachment may be as large as a statement says, and any number of entries may name it.
+#[test]
+fn an_attachment_that_is_longer_than_any_of_its_kind_is_not_read() {
+    let mut case = dated(|log, number| {
+        if number == 2 {
+            timestamp_of(log, &notary(), end_ms(2) + 500, |body| body.attachments[0].length = 128 * 1024 + 1);
+        }
+    });
+    let verdict = case.judge().unwrap();
+    assert_eq!(worst(&verdict, Axis::Time), (Grade::Bad, FindingKind::FileAltered));
+    case.log.policy = exhibit_evidence::anchor::AnchorPolicy::default();
+    assert_eq!(worst(&case.judge().unwrap(), Axis::Time), (Grade::Bad, FindingKind::FileAltered), "whoever is believed");
+}
+
 /// For the verifier in Python, which judges the same bundles.
 pub const TESTS: &[fn()] = &[
     segments_between_tokens_are_bounded_by_both,
@@ -274,4 +288,5 @@ pub const TESTS: &[fn()] = &[
     a_camera_whose_clock_is_behind_is_contradicted,
     the_count_of_a_tpm_bounds_what_a_camera_made_offline,
     nothing_carries_over_a_reset_of_the_tpm,
+    an_attachment_that_is_longer_than_any_of_its_kind_is_not_read,
 ];

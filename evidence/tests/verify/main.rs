@@ -11,6 +11,7 @@ mod dated;
 mod decided;
 mod defects;
 mod devices;
+mod growth;
 mod independent;
 mod revoked;
 mod soft_tpm;
@@ -35,6 +36,10 @@ fn an_untouched_bundle_is_as_good_as_its_anchor_demands() {
         assert_eq!(verdict.on(axis).map(|finding| finding.grade).max(), Some(Grade::Good), "{:#?}", verdict.findings);
     }
     assert_eq!(verdict.counts.fragments, 6, "each of three segments has two fragments");
+    assert_eq!(
+        (verdict.basis.suites.as_slice(), verdict.basis.checkpoint_suites.as_slice()),
+        (&["ECDSA P-384 with SHA-384".to_owned()][..], &["Ed25519".to_owned()][..])
+    );
     assert_eq!(verdict.counts.segments, 5, "the first segment lies before the interval and is not in the bundle");
 }
 
@@ -97,6 +102,21 @@ fn what_is_not_a_bundle_gets_no_verdict() {
     }
     case.files.0.remove("manifest.json");
     assert!(matches!(case.judge(), Err(CannotJudge::NotABundle(_))));
+    // Each is hashed: what is listed a hundred thousand times would be read as often.
+    let mut case = Case::new();
+    case.manifest.files.push(case.manifest.files[0].clone());
+    case.export();
+    assert!(matches!(case.judge(), Err(CannotJudge::NotABundle(_))), "a file that is listed twice");
+}
+
+/// Whoever keeps the log can put anything on it. Under a receipt it is a finding against the log, and introduces nothing.
+#[test]
+fn what_is_on_the_ledger_and_is_no_statement_is_told() {
+    for junk in [&b""[..], b"not a signed statement", &[0x30; 2_000]] {
+        let mut case = Case::new();
+        case.replace_entry(case.fetch_index, junk);
+        assert!(case.faults().contains(&FindingKind::EntryMalformed), "{junk:?}");
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ use exhibit_pki::issue::{EndEntity, Issuance, issue_end_entity, issue_issuing_ca
 use exhibit_pki::signature::RustCrypto;
 use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp};
 use exhibit_tlog::{
-    Checkpoint, EMPTY_ROOT, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, NoteSignature, NoteSigner, VerifierKey,
+    Checkpoint, EMPTY_ROOT, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, NoteSignature, NoteSigner, VerifierKey, leaf_hash,
     prove_consistency, prove_inclusion, root_of,
 };
 use sha2::{Digest, Sha256};
@@ -212,8 +212,7 @@ impl Log {
     pub fn consistency(&self, size: u64) -> Vec<u8> {
         let leaves = Leaves(self.entries.iter().map(SignedStatement::leaf_hash).collect());
         let path = prove_consistency(&leaves, size, leaves.0.len() as u64).unwrap();
-        let lines: Vec<String> = path.iter().map(|hash| format!("{}\n", hash.to_base64())).collect();
-        format!("exhibit-consistency/v1\n{}", lines.concat()).into_bytes()
+        exhibit_evidence::bundle::consistency_file(&path).into_bytes()
     }
 
     pub fn receipt(&self, index: u64, checkpoint: &str) -> String {
@@ -420,6 +419,25 @@ impl Case {
         self.files.0.insert("export.p7s".to_owned(), self.log.entries[usize::try_from(index).unwrap()].der().to_vec());
         self.files.0.insert("export.tlog-proof".to_owned(), self.log.receipt(index, checkpoint).into_bytes());
         self.files.0.insert("checkpoint".to_owned(), checkpoint.as_bytes().to_vec());
+    }
+
+    /// Puts other bytes in the place of an entry, and proves everything under a checkpoint of the log that has them.
+    pub fn replace_entry(&mut self, index: u64, bytes: &[u8]) {
+        let mut leaves = Leaves(self.log.entries.iter().map(SignedStatement::leaf_hash).collect());
+        leaves.0[usize::try_from(index).unwrap()] = leaf_hash(bytes);
+        let size = leaves.0.len() as u64;
+        let head = Checkpoint { origin: ORIGIN.to_owned(), size, root: root_of(&leaves.0) };
+        let checkpoint = head.sign(&[&note_signer()], STARTED_MS / 1_000).unwrap();
+        let receipt = |index| {
+            let path = prove_inclusion(&leaves, index, size).unwrap();
+            LogProof { index, path, checkpoint: checkpoint.clone() }.to_text().into_bytes()
+        };
+        for listed in &self.manifest.entries {
+            self.files.0.insert(receipt_path(*listed), receipt(*listed));
+        }
+        self.files.0.insert("export.tlog-proof".to_owned(), receipt(size - 1));
+        self.files.0.insert("checkpoint".to_owned(), checkpoint.clone().into_bytes());
+        self.files.0.insert(entry_path(index), bytes.to_vec());
     }
 
     /// Adds the proofs that what every entry of the bundle observed and had timestamped is of this log.
