@@ -3,7 +3,7 @@
 import hashlib
 
 from signed import SignedStatement
-from statements import Malformed, milliseconds, need
+from statements import TYPES, Malformed, milliseconds, need
 
 GOOD, NOT_DEMANDED, UNDECIDED, BAD = range(4)
 SLACK_MS = 1_000
@@ -31,6 +31,8 @@ class Continuity:
         for signed in verdict.held:
             if signed.statement["type"] == "contradiction/v1":
                 self._contradiction(signed, signed.statement["body"])
+            if signed.statement["type"] not in TYPES:
+                self._find("not-judged", NOT_DEMANDED, signed.stem, f"{signed.statement['type']} is not known")
 
     def _find(self, kind, grade, place, sentence):
         self.verdict._find("continuity", kind, grade, place, sentence)

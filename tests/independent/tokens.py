@@ -139,15 +139,16 @@ class ForeignCertificate:
             need(parts[0][2] not in self.extensions and len(parts) == 2 + critical, "an extension stands twice, or is none")
             self.extensions[parts[0][2]] = (critical, parts[-1][1])
         need(len(self.extensions) <= 32, "too many extensions")
-        self._extensions()
+        self._extensions(endorsement)
 
-    def _extensions(self):
+    def _extensions(self, endorsement):
         known = {name: self.extensions.get(oid(f"2.5.29.{number}"), (False, None))
                  for number, name in ((14, "ski"), (35, "aki"), (19, "basic"), (15, "usage"), (37, "extended"), (17, "names"), (32, "policies"))}
         for number in (30, 36, 33, 54):
             need(oid(f"2.5.29.{number}") not in self.extensions, "names or policies are constrained")
-        self.unknown_critical = any(critical for name, (critical, _) in self.extensions.items()
-                                    if name not in {oid(f"2.5.29.{number}") for number in (14, 35, 19, 15, 37, 17, 32)})
+        numbers = (14, 35, 19, 15, 37, 17) if endorsement else (14, 35, 19, 15, 37)
+        known_names = {oid(f"2.5.29.{number}") for number in numbers}
+        need(not any(critical for name, (critical, _) in self.extensions.items() if name not in known_names), "an unknown critical extension")
         self.key_identifier = only(known["ski"][1], OCTET_STRING) if known["ski"][1] is not None else None
         aki = elements(only(known["aki"][1], SEQUENCE)) if known["aki"][1] is not None else []
         self.authority_key_identifier = next((content for tag, content, _ in aki if tag == 0x80), None)
@@ -179,7 +180,7 @@ class ForeignCertificate:
 
     def _path(self, path, anchors, between, moment_ms, purpose, left):
         at = path[-1]
-        if not at.valid_at(moment_ms) or at.unknown_critical:
+        if not at.valid_at(moment_ms):
             return False
         if any(at.der == anchor.der for anchor in anchors):
             return True
