@@ -10,8 +10,8 @@ use exhibit_evidence::StreamName;
 use exhibit_evidence::body::Segment;
 use exhibit_evidence::keytree::{KeyTree, Node, SlotKey};
 use exhibit_evidence::segment::{
-    CiphertextChecker, CiphertextError, CommitmentKey, FRAGMENTS_MAX, FragmentProofError, OpenError, OpenedFragment, SealedSegment, SegmentOpener,
-    SegmentSealer, TAG_BYTES, commitment, commitment_root, fragment_path, verify_commitment, verify_fragment,
+    CiphertextChecker, CiphertextError, CommitmentKey, FRAGMENTS_MAX, FragmentProofError, OpenError, OpenedFragment, SealedSegment,
+    SegmentOpener, SegmentSealer, TAG_BYTES, commitment, commitment_root, fragment_path, verify_commitment, verify_fragment,
 };
 use exhibit_pki::Timestamp;
 use exhibit_tlog::{Hash, ProofError, leaf_hash, root_of};

@@ -110,7 +110,7 @@ fn end_to_end(path: &[Hash]) -> Vec<u8> {
 }
 
 /// A policy, and its text.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Policy {
     text: String,
     pub inner: exhibit_tlog::Policy,
