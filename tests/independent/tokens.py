@@ -310,7 +310,9 @@ class Token:
         if rest and rest[0][0] == 0xA0:
             self.tsa = only(only(rest.pop(0)[2], 0xA0), 0xA4)
         if rest and rest[0][0] == 0xA1:
-            for _, extension, _ in elements(rest.pop(0)[1]):
+            extensions = elements(rest.pop(0)[1])
+            need(extensions, "a list of no extensions")
+            for _, extension, _ in extensions:
                 need(elements(extension)[1][0] != BOOLEAN, "a critical extension")
         need(not rest, "fields that a TSTInfo has not")
 
