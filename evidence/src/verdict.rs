@@ -129,6 +129,10 @@ pub enum FindingKind {
     Commitments,
     /// A fragment is not what the camera sealed.
     FragmentAltered,
+    /// A segment is disclosed that was not asked for, and of which only the content was judged.
+    NotAskedFor,
+    /// A certificate was used after its validity, by the time that others give.
+    CertificateExpired,
     /// Entries of the log before this one are known to be lost.
     LostEntries,
     /// A file lies in the bundle that nothing in it names.
@@ -377,6 +381,12 @@ impl Finding {
     /// A finding without a place.
     pub fn new(axis: Axis, grade: Grade, kind: FindingKind, sentence: impl Into<String>) -> Self {
         Self { axis, grade, kind, place: Place::default(), sentence: sentence.into() }
+    }
+
+    /// Whether it says something of its axis. That a stranger's token is here, or a quote that nobody asked for, does not: whoever has
+    /// the bundle could add one, and a demand is not met by that.
+    pub(crate) fn speaks(&self) -> bool {
+        self.grade != Grade::NotDemanded || !matches!(self.kind, FindingKind::Timestamp | FindingKind::Quote)
     }
 
     /// The same, somewhere.

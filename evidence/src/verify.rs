@@ -9,6 +9,7 @@ mod coverage;
 mod custody;
 mod device;
 mod entries;
+mod expiry;
 mod files;
 mod heads;
 mod payload;
@@ -24,10 +25,10 @@ use std::collections::BTreeSet;
 use exhibit_pki::{Timestamp, Verifier};
 use exhibit_tlog::Checkpoint;
 
-use crate::Anchor;
 use crate::body::{ATTACHMENT_BYTES_MAX, Predecessor, Segment};
 use crate::bundle::{BundleSource, CHECKPOINT, MANIFEST, MANIFEST_BYTES_MAX, Manifest, SMALL_FILE_BYTES_MAX, SourceError, attachment_path};
 use crate::verdict::{Axis, Basis, BasisAuthority, BasisPolicy, Counts, Finding, FindingKind, Grade, Place, SegmentTime, Verdict};
+use crate::{Anchor, StreamName};
 
 /// Why there is no verdict at all (exit code 2).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +72,7 @@ pub fn verify(source: &dyn BundleSource, anchor: &Anchor, verifier: &dyn Verifie
     witness::judge(&mut judgement, &checkpoint);
     let readings = device::judge(&mut judgement, &entries)?;
     let times = time::judge(&mut judgement, &checkpoint, &entries, &readings)?;
+    expiry::judge(&mut judgement, &entries, &times);
     revocation::judge(&mut judgement, &entries, &times)?;
     chain::judge(&mut judgement, &entries)?;
     payload::judge(&mut judgement, &entries)?;
@@ -195,7 +197,7 @@ impl<'a> Judgement<'a> {
     /// Adds what the bundle has no evidence on, and what holds, so that every axis speaks.
     fn conclude(mut self, head: Option<&Checkpoint>) -> Verdict {
         for (axis, sentence) in NO_EVIDENCE {
-            if !self.findings.iter().any(|finding| finding.axis == *axis) {
+            if !self.findings.iter().any(|finding| finding.axis == *axis && finding.speaks()) {
                 self.lacking(*axis, FindingKind::NoEvidence, Place::default(), *sentence);
             }
         }
@@ -254,10 +256,10 @@ const JUDGED_ATTACHMENT_BYTES_MAX: u64 = 128 << 10;
 
 /// What is said of an axis that nothing in the bundle speaks to.
 const NO_EVIDENCE: &[(Axis, &str)] = &[
-    (Axis::Witness, "No witness is demanded by the anchor: that the operator shows everybody the same log is not proven here."),
-    (Axis::Time, "No trusted timestamp is in the bundle: times are the camera's own claim, the order is the ledger's."),
-    (Axis::Revocation, "No revocation list is in the bundle: certificates were valid by their dates when they signed."),
-    (Axis::Device, "No attestation is in the bundle: that the camera's key is inside a TPM is the authority's word."),
+    (Axis::Witness, "No witness that the anchor names was heard: that the operator shows everybody the same log is not proven here."),
+    (Axis::Time, "No trusted timestamp bounds a segment of the interval: times are the camera's own claim, the order is the ledger's."),
+    (Axis::Revocation, "No revocation list was judged: certificates were valid at the times that their statements claim."),
+    (Axis::Device, "No enrolment of the camera was judged: where its key is, is the authority's word."),
 ];
 
 /// The interval asked for, by the camera's clock.
@@ -276,6 +278,11 @@ impl Interval {
 }
 
 fn question_interval(manifest: &Manifest) -> Result<Interval, CannotJudge> {
+    // What is disclosed, and all that is judged of cameras, is of one series: whoever makes the manifest must not make it of none.
+    let first_epoch = format!("{}/T", manifest.question.series);
+    if !first_epoch.starts_with("camera/") || StreamName::parse(&first_epoch).is_err() {
+        return Err(CannotJudge::NotABundle(format!("{MANIFEST}: what is asked for is no series of a camera's streams")));
+    }
     let parse = |text: &str| Timestamp::parse(text).map_err(|error| CannotJudge::NotABundle(format!("{MANIFEST}: {text:?} is {error}")));
     let interval = Interval { from: parse(&manifest.question.from)?, to: parse(&manifest.question.to)? };
     if interval.from > interval.to {

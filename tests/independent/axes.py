@@ -14,6 +14,7 @@ from witnesses import PROOF_LIMIT_BYTES, consistency_holds, consistency_proof
 GOOD, NOT_DEMANDED, UNDECIDED, BAD = range(4)
 LEVELS = ("software", "allow-listed", "attested")
 CLAIM_MS = 11_000
+EXTERNAL = "as it was given, and not carried on by a TPM"
 LISTS_MAX, TOKENS_MAX = 64, 8
 SAID_BY_A_TPM = ("ek-public", "ak-public", "certify", "certify-signature", "key-public")
 
@@ -27,10 +28,10 @@ class Word:
 
 
 class Bounds:
-    """Not before and not after in ms, each on an independent word and on anybody's; None where there is none."""
+    """Not before and not after in ms, each on an external word, on an independent one and on anybody's; None where there is none."""
 
     def __init__(self):
-        self.low, self.high = {True: None, False: None}, {True: None, False: None}
+        self.low, self.high = dict.fromkeys((EXTERNAL, True, False)), dict.fromkeys((EXTERNAL, True, False))
 
     def after(self, bound, independent):
         """Not before."""
@@ -57,6 +58,7 @@ class Axes:
         self._levels()
         self._attestations()
         self._times()
+        self._expiries()
         self._revocations()
 
     def _lacking(self, axis, kind, place, sentence):
@@ -196,7 +198,7 @@ class Axes:
             seen = observed["size"] if signed in own_log and observed["size"] and self._head(
                 observed["size"], observed["root"], signed.stem, None) else 0
             for word in words:
-                for independent in {False, word.independent}:
+                for independent in (False, True, EXTERNAL) if word.independent else (False,):
                     if word.held is not None and word.held < seen:
                         bounds.after(word.earliest, independent)
                     if word.covers is not None and word.covers > signed.index:
@@ -295,7 +297,7 @@ class Axes:
 
     def _carry(self, run):
         bounds = [self.bounds[signed.index] for signed in run]
-        for independent in (False, True):
+        for independent in (False, True, EXTERNAL):
             for one, other in zip(bounds, bounds[1:]):
                 other.after(one.low[independent], independent)
             for one, other in reversed(list(zip(bounds, bounds[1:]))):
@@ -346,7 +348,13 @@ class Axes:
         if contradicted:
             self.verdict._bad("time", "claim-contradicted", contradicted[0].stem, "the camera's clock can not have been right")
 
-    # Revocations
+    # Expiries and revocations
+
+    def _expiries(self):
+        for signed in self.all:
+            low = self.bounds[signed.index].low[EXTERNAL]
+            if low is not None and any((certificate.last_second + 1) * 1000 <= low for certificate in signed.path):
+                self.verdict._bad("signature", "certificate-expired", signed.stem, "sealed after a certificate on its path had expired")
 
     def _revocations(self):
         lists, since = self._lists(), {}
@@ -399,9 +407,9 @@ class Axes:
         kinds = set()
         for signed in statements:
             bounds = self.bounds[signed.index]
-            if bounds.high[True] is not None and bounds.high[True] < since:
+            if bounds.high[EXTERNAL] is not None and bounds.high[EXTERNAL] < since:
                 kinds.add(("revoked-later", NOT_DEMANDED))
-            elif bounds.low[True] is not None and bounds.low[True] >= since:
+            elif bounds.low[EXTERNAL] is not None and bounds.low[EXTERNAL] >= since:
                 kinds.add(("revoked", BAD))
             else:
                 kinds.add(("revocation-undecided", UNDECIDED))
@@ -409,9 +417,9 @@ class Axes:
             self.verdict._find("revocation", kind, grade, certificate.fingerprint, f"revoked since {since} ms")
 
     def _shown(self, certificate, statements, lists):
-        last = max(signed.issued_ms if self.bounds[signed.index].high[True] is None else self.bounds[signed.index].high[True]
-                   for signed in statements)
-        return any(found.speaks_of(certificate) and certificate.valid_at(found.this_update_s * 1000) and found.this_update_s * 1000 >= last
+        sealed = [self.bounds[signed.index].high[EXTERNAL] for signed in statements]
+        last = None if None in sealed else max(sealed)
+        return last is not None and any(found.speaks_of(certificate) and certificate.valid_at(found.this_update_s * 1000) and found.this_update_s * 1000 >= last
                    for found in lists)
 
 

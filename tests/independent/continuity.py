@@ -78,6 +78,8 @@ class Continuity:
         spans = sorted((milliseconds(body["start"]), milliseconds(body["start"]) + body["duration_ms"])
                        for _, body in self._bodies("segment/v1"))
         at, end = self.verdict.start, self.verdict.end
+        if end <= at + SLACK_MS and not any(self.verdict.overlaps(*span) for span in spans):
+            self._find("uncovered", UNDECIDED, self.verdict.series, "nothing was recorded in an interval that is too short for a reason")
         for low, high in [span for span in spans if span[0] < end] + [(end, end)]:
             if low > at + SLACK_MS:
                 kind, grade, why = self._why(at, low)
@@ -129,8 +131,9 @@ class Continuity:
         if None in parts:
             return
         try:
-            hashes = {self._stands(part, body) for part in parts}
-            need(len(hashes) == 2, "both are the same statement")
+            stands = {self._stands(part, body) for part in parts}
+            need(len({log for log, _ in stands}) == 1, "they are of two logs")
+            need(len(stands) == 2, "both are the same statement")
         except Malformed as error:
             self.verdict._bad("signature", "contradiction-false", signed.stem, error)
             return
@@ -141,7 +144,9 @@ class Continuity:
         """The hash of one of two statements that are said to claim one place."""
         signed = SignedStatement(data)
         need((signed.statement["stream"], signed.statement["seq"]) == (body["stream"], body["seq"]), "one is of another place")
+        need(signed.statement["log"] in (self.verdict.anchor.log, self.verdict.predecessor_log), "one is of another log")
         _, certificate = self.verdict.certificates.get(signed.fingerprint, (0, None))
         need(certificate is not None, "the certificate of one is not here")
+        need(certificate.leads_to(self.verdict.anchor.roots, self.verdict.between, signed.issued_ms), "the certificate of one leads to no root")
         signed.judge(certificate)
-        return hashlib.sha256(signed.statement_bytes).digest()
+        return signed.statement["log"], hashlib.sha256(signed.statement_bytes).digest()

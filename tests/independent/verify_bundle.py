@@ -38,7 +38,7 @@ ANCHOR_LIMIT_BYTES = 256 * 1024
 WITNESS_POLICY_LIMIT_BYTES = 64 * 1024
 TYPED = lambda name: lambda value: need(value == name, f"not of type {name}")
 TEXT = lambda value: need(isinstance(value, str), "not a text")
-SERIES = text_of(r"camera/[a-z0-9-]{1,64}(/[a-z0-9TZ-]+){1,3}")
+SERIES = text_of(r"camera/[a-z0-9-]{1,64}(/[a-z0-9TZ-]+){0,3}")
 PATH = text_of(r"(?!.*(^|/)\.{1,2}(/|$))[^/\x00-\x1f\\]+(/[^/\x00-\x1f\\]+)*")
 MANIFEST = record(
     type=TYPED("exhibit-bundle/v1"), log=HASH, created=milliseconds, software=TEXT,
@@ -51,6 +51,7 @@ DISCLOSURE = record(
     fragments=array(record(index=integer(0, 255), key=HASH), 0, 256))
 ANCHOR = dict(type=TYPED("exhibit-anchor/v1"), log=HASH, origin=TEXT, keys=array(TEXT, 1, 8), roots=array(TEXT, 1, 16))
 AXES = ("witness", "time", "revocation", "device")
+TOLD = ("timestamp", "quote")
 POLICY = dict(
     witness_policy=TEXT,
     timestamp_authorities=array(record(name=text_of("[ -~]{1,128}"), independent=one_of(True, False), certificate=TEXT), 1, 16),
@@ -128,7 +129,7 @@ class Verdict:
             self._files()
             Axes(self)
         for axis in AXES:
-            if not any(finding[0] == axis for finding in self.findings):
+            if all(axis != on or grade == NOT_DEMANDED and kind in TOLD for on, kind, grade, *_ in self.findings):
                 demanded = axis in anchor.demands or axis == "device" and anchor.device
                 self._find(axis, "no-evidence", UNDECIDED if demanded else NOT_DEMANDED, "", "nothing in the bundle speaks to this")
         for axis in ("signature", "continuity", "payload"):
@@ -294,12 +295,29 @@ class Verdict:
         need(set(body["keys"]) <= {key.text for key in self.anchor.keys}, "genesis names a key that the anchor does not demand")
         need({root.fingerprint for root in self.anchor.roots} <= set(body["roots"]), "the anchor trusts a root that genesis does not name")
 
+    def _asked_for(self):
+        """The places of the segments of the interval, and of those that they need to be decoded."""
+        asked_for = set()
+        for stream, chain in self.chains.items():
+            needed = False
+            for statement in [signed.statement for signed in reversed(chain) if signed.statement["type"] == "segment/v1"]:
+                start = milliseconds(statement["body"]["start"])
+                asked = needed or self.overlaps(start, start + statement["body"]["duration_ms"])
+                needed = asked and not statement["body"]["random_access"]
+                if asked:
+                    asked_for.add((stream, statement["seq"]))
+        return asked_for
+
     def _segments(self):
+        asked_for = self._asked_for()
         for stream, seq in self.disclosed:
             signed = self.signed.get((stream, seq))
             if signed is None or signed.statement["type"] != "segment/v1":
                 self._bad("payload", "commitments", f"{stream} {seq}", "a disclosed segment has no statement here")
                 continue
+            if (stream, seq) not in asked_for:
+                of_series = stream.rsplit("/", 1)[0] == self.series
+                self._find("payload", "not-asked-for", UNDECIDED if of_series else BAD, f"{stream} {seq}", "is not what was asked for")
             self._segment(stream, seq, signed.statement["body"])
         deleted = [named for signed in self.held if signed.statement["type"] == "retention/v1" for named in signed.statement["body"]["ranges"]]
         for signed in [signed for chain in self.chains.values() for signed in chain]:
@@ -363,7 +381,7 @@ class Verdict:
             if granted is not None:
                 grant = self.by_leaf.get(granted)
                 need(grant and grant.statement["type"] == "grant/v1" and grant.index < fetch.index, "the grant is not here")
-                need(self.series.startswith(grant.statement["body"]["scope"] + "/"), "the grant is of another camera")
+                need((self.series + "/").startswith(grant.statement["body"]["scope"] + "/"), "the grant is of another camera")
         except Malformed as error:
             self._bad("signature", "export", "export", error)
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entries::{Entries, Entry};
+use super::entries::{Entries, Entry, is_of_predecessor};
 use super::{Judgement, coverage};
 use crate::body::{Contradiction, Epoch, EpochReason, StreamPosition};
 use crate::bundle::SourceError;
@@ -140,11 +140,18 @@ fn contradict(judgement: &Judgement<'_>, entries: &Entries, body: &Contradiction
         if (&statement.stream, statement.seq) != (&body.stream, body.seq) {
             return Err("one is of another place".to_owned());
         }
+        if statement.log != judgement.anchor.log && !is_of_predecessor(judgement, statement) {
+            return Err("one is of another log".to_owned());
+        }
         let signer = entries.certificates.introduced(signed.signer()).ok_or("the certificate of one is not here")?;
+        entries.certificates.leads_to_root(judgement, signer, statement.issued).map_err(|error| error.to_string())?;
         signed.verify(signer, judgement.verifier).map_err(|error| error.to_string())?;
         Ok(signed)
     };
     let (first, second) = (parse(first)?, parse(second)?);
+    if first.statement().log != second.statement().log {
+        return Err("they are of two logs".to_owned());
+    }
     if first.statement_hash() == second.statement_hash() {
         return Err("both are the same statement".to_owned());
     }

@@ -18,7 +18,17 @@ const COVER_TOLERANCE_MS: u64 = 1_000;
 
 pub(super) fn judge(judgement: &mut Judgement<'_>, chains: &BTreeMap<&str, Chain<'_>>) {
     let reasons = Reasons::collect(chains);
-    for hole in holes(judgement, chains) {
+    let holes = holes(judgement, chains);
+    let recorded = chains.values().flatten().any(|entry| match &entry.statement().body {
+        Body::Segment(segment) => judgement.interval.overlaps(segment),
+        _ => false,
+    });
+    if !recorded && holes.is_empty() {
+        // What is shorter than a tolerated gap is no hole: nothing would be accounted for, and the axis good.
+        let sentence = "No segment of the camera lies in the interval asked for, and that is too short for a reason to be looked for.";
+        judgement.find(Axis::Continuity, Grade::Undecided, FindingKind::Uncovered, Place::default(), sentence);
+    }
+    for hole in holes {
         let text = |ms| Timestamp::from_unix_ms(ms).map(|time| time.to_string()).unwrap_or_default();
         let (from, to) = (text(hole.from_ms), text(hole.to_ms));
         let (grade, kind, what) = reasons.explain(&hole);

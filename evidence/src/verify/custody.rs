@@ -41,7 +41,7 @@ fn export_fits(export: &Export, entry: &Entry, manifest: &Manifest, manifest_byt
     covers(&fetch.ranges, manifest).map_err(|segment| format!("the fetch did not ask for {segment}"))?;
     let Some(grant) = &fetch.grant else { return Ok(()) };
     match entries.by_leaf(grant).map(|granted| &granted.statement().body) {
-        Some(Body::Grant(grant)) if manifest.question.series.starts_with(&format!("{}/", grant.scope)) => Ok(()),
+        Some(Body::Grant(grant)) if format!("{}/", manifest.question.series).starts_with(&format!("{}/", grant.scope)) => Ok(()),
         Some(_) => Err("what the fetch names as its grant is none for this camera".to_owned()),
         None => Err("the grant that the fetch names is not in the bundle".to_owned()),
     }

@@ -61,9 +61,11 @@ fn judge_levels(judgement: &mut Judgement<'_>, entries: &Entries, enrolments: &E
             continue;
         };
         let what = match (device.level, &device.vendor) {
-            (DeviceLevel::Attested, Some(vendor)) => format!("The camera's key is in a TPM whose vendor stands behind it ({vendor})"),
+            (DeviceLevel::Attested, Some(vendor)) => format!(
+                "The camera's key is in a TPM whose vendor stands behind it ({vendor}), by the word of the authority that this TPM answered it"
+            ),
             (DeviceLevel::Software, _) => "The camera's key was enrolled without a TPM, and can be anywhere".to_owned(),
-            _ => "The camera's key is in a TPM that its authority knew; no vendor of the anchor stands behind it".to_owned(),
+            _ => "The camera's key is in a TPM by its authority's word; no vendor of the anchor stands behind it".to_owned(),
         };
         match judgement.anchor.policy.device {
             Some(least) if device.level < least => {

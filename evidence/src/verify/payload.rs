@@ -39,13 +39,48 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<
             judgement.find(Axis::Payload, Grade::NotDemanded, kind, entry.place(), sentence);
         }
     }
+    let asked_for = AskedFor::new(judgement, entries);
     for named in &judgement.manifest.segments {
-        judge_segment(judgement, named, entries)?;
+        judge_segment(judgement, named, entries, &asked_for)?;
     }
     Ok(())
 }
 
-fn judge_segment(judgement: &mut Judgement<'_>, named: &DisclosedSegment, entries: &Entries) -> Result<(), SourceError> {
+/// The segments of the series that overlap the interval, and the lead-in that they need to be decoded.
+struct AskedFor<'a>(HashSet<(&'a str, u64)>);
+
+impl<'a> AskedFor<'a> {
+    fn new(judgement: &Judgement<'_>, entries: &'a Entries) -> Self {
+        let mut segments: Vec<(&str, u64, &Segment)> = Vec::new();
+        for entry in &entries.held {
+            let statement = entry.statement();
+            if let Body::Segment(segment) = &statement.body
+                && statement.stream.series() == judgement.manifest.question.series
+            {
+                segments.push((statement.stream.as_str(), statement.seq, segment));
+            }
+        }
+        segments.sort_by_key(|(stream, seq, _)| (*stream, *seq));
+        let mut asked_for = HashSet::new();
+        // The stream of the segment after, if that was asked for and can not be decoded alone.
+        let mut needs: Option<&str> = None;
+        for (stream, seq, segment) in segments.into_iter().rev() {
+            let is = judgement.interval.overlaps(segment) || needs == Some(stream);
+            needs = (is && !segment.random_access).then_some(stream);
+            if is {
+                asked_for.insert((stream, seq));
+            }
+        }
+        Self(asked_for)
+    }
+}
+
+fn judge_segment(
+    judgement: &mut Judgement<'_>,
+    named: &DisclosedSegment,
+    entries: &Entries,
+    asked_for: &AskedFor<'_>,
+) -> Result<(), SourceError> {
     let place = Place::position(&named.stream, named.seq);
     let found = entries.at(&named.stream, named.seq);
     let Some(Body::Segment(segment)) = found.map(|entry| &entry.statement().body) else {
@@ -54,6 +89,15 @@ fn judge_segment(judgement: &mut Judgement<'_>, named: &DisclosedSegment, entrie
         judgement.bad(Axis::Payload, FindingKind::Commitments, place, sentence);
         return Ok(());
     };
+    if !asked_for.0.contains(&(named.stream.as_str(), named.seq)) {
+        let sentence = format!(
+            "Segment {} of {} is disclosed, and is not of the camera or the interval asked for: nothing but its content is judged.",
+            named.seq, named.stream
+        );
+        let of_series = found.is_some_and(|entry| entry.statement().stream.series() == judgement.manifest.question.series);
+        let grade = if of_series { Grade::Undecided } else { Grade::Bad };
+        judgement.find(Axis::Payload, grade, FindingKind::NotAskedFor, place.clone(), sentence);
+    }
     let path = disclosure_path(&named.stream, named.seq);
     let Some(json) = judgement.required(Axis::Payload, &path, DISCLOSURE_BYTES_MAX)? else { return Ok(()) };
     let (disclosure, commitments) = match parse_disclosure(&json, named, segment) {

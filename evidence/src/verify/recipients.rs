@@ -16,7 +16,9 @@ use crate::verdict::{Axis, FindingKind, Grade};
 
 /// Judges the recipients that each epoch of the series obeyed, and gives all custodians that were ever decided on.
 pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries, approvals: &Approvals<'_>) -> Option<HashSet<Fingerprint>> {
-    let (scope, _) = judgement.manifest.question.series.rsplit_once('/').unwrap_or_default();
+    // Sets are of a camera, however its streams go on: `camera/102` of `camera/102/main`.
+    let series = &judgement.manifest.question.series;
+    let scope = series.match_indices('/').nth(1).map_or(series.as_str(), |(end, _)| &series[..end]);
     let sets = judgement.anchor.policy.custodians.is_some().then(|| Sets::decide(judgement, scope, entries, approvals));
     for entry in &entries.held {
         let statement = entry.statement();
@@ -113,8 +115,8 @@ fn judge_epoch(judgement: &mut Judgement<'_>, entries: &Entries, entry: &Entry, 
         let sentence = format!("The camera obeyed recipients number {} after it had obeyed number {before}: it was set back.", set.number);
         judgement.bad(Axis::Signature, FindingKind::RecipientsRollback, entry.place(), sentence);
     }
-    match sets.map(|sets| &sets.by_leaf[&epoch.recipients]) {
-        None => {}
+    let Some(sets) = sets else { return };
+    match sets.by_leaf.get(&epoch.recipients) {
         Some(State::Decided { from, .. }) if *from < entry.index => {}
         Some(State::Decided { .. }) => {
             let sentence = format!("The camera obeyed recipients number {} before enough custodians stood behind them.", set.number);
@@ -124,7 +126,7 @@ fn judge_epoch(judgement: &mut Judgement<'_>, entries: &Entries, entry: &Entry, 
             let sentence = format!("The camera obeyed recipients number {} that its custodians did not decide: {reason}.", set.number);
             judgement.bad(Axis::Signature, FindingKind::RecipientsThreshold, entry.place(), sentence);
         }
-        Some(State::Unknown) => {
+        Some(State::Unknown) | None => {
             let sentence = format!("What recipients number {} replace is not in the bundle: who decided on them is not shown.", set.number);
             judgement.find(Axis::Signature, Grade::Undecided, FindingKind::RecipientsUnknown, entry.place(), sentence);
         }

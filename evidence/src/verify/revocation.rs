@@ -1,6 +1,6 @@
 //! Revocation: what was signed before a certificate's key stopped to be believed holds, what was signed after does not, and between is told.
 //!
-//! Moments are taken on independent words alone: else an operator with a stolen key could place what it signs before the theft.
+//! Moments are taken on external words alone: else an operator with a stolen key could place what it signs before the theft.
 
 use std::collections::BTreeMap;
 
@@ -114,7 +114,7 @@ fn judge_revoked(judgement: &mut Judgement<'_>, used: &Used<'_>, since: Timestam
     let (mut before, mut after, mut between) = (Vec::new(), Vec::new(), Vec::new());
     for entry in &used.entries {
         let bounds = times.of(entry);
-        let of = |side: &super::time::Side| side.independent.as_ref().map(|bound| bound.at);
+        let of = |side: &super::time::Side| side.external.as_ref().map(|bound| bound.at);
         if of(&bounds.not_after).is_some_and(|at| at < since) {
             before.push(entry);
         } else if of(&bounds.not_before).is_some_and(|at| at >= since) {
@@ -149,7 +149,8 @@ impl Tally {
     /// Counts a certificate as shown if a list of its issuer was made after the last statement that hangs on it, and while such a
     /// certificate would still be on it (RFC 5280 section 3.3: expired ones may be left out).
     fn count(&mut self, used: &Used<'_>, times: &Times, lists: &[VerifiedRevocationList]) {
-        let last = used.entries.iter().map(|entry| moment(entry, times)).max();
+        let sealed: Option<Vec<Timestamp>> = used.entries.iter().map(|entry| sealed_by(entry, times)).collect();
+        let last = sealed.and_then(|sealed| sealed.into_iter().max());
         let shown = lists.iter().filter(|list| {
             let made = list.this_update();
             matches!(list.status_at(used.certificate, made), ListedStatus::NotRevoked)
@@ -181,9 +182,9 @@ impl Tally {
     }
 }
 
-/// By when a statement was sealed: on an independent word, else by its issuer's clock.
-fn moment(entry: &Entry, times: &Times) -> Timestamp {
-    times.of(entry).not_after.independent.as_ref().map_or(entry.statement().issued, |bound| bound.at)
+/// By when a statement was sealed, as others say. Its issuer's clock does not count: who has a stolen key dates back what it signs.
+fn sealed_by(entry: &Entry, times: &Times) -> Option<Timestamp> {
+    times.of(entry).not_after.external.as_ref().map(|bound| bound.at)
 }
 
 /// A sentence names at most this many certificates.

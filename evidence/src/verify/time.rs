@@ -178,6 +178,8 @@ fn judge_segments(judgement: &mut Judgement<'_>, entries: &Entries, times: &Time
 struct Tally<'a> {
     segments: usize,
     widest_ms: u64,
+    /// A TPM's count stands behind a bound.
+    counted: bool,
     unbounded: Option<(usize, &'a Entry)>,
     operator: Option<(usize, &'a Entry)>,
     contradicted: Option<(usize, &'a Entry, String)>,
@@ -189,7 +191,10 @@ impl<'a> Tally<'a> {
         match (&bounds.not_before, &bounds.not_after) {
             (from, to) if from.any.is_none() || to.any.is_none() => self.unbounded.get_or_insert((0, entry)).0 += 1,
             (from, to) => match (&from.independent, &to.independent) {
-                (Some(from), Some(to)) => self.widest_ms = self.widest_ms.max(to.at.unix_ms().saturating_sub(from.at.unix_ms())),
+                (Some(from), Some(to)) => {
+                    self.widest_ms = self.widest_ms.max(to.at.unix_ms().saturating_sub(from.at.unix_ms()));
+                    self.counted |= from.tpm || to.tpm;
+                }
                 _ => self.operator.get_or_insert((0, entry)).0 += 1,
             },
         }
@@ -207,8 +212,9 @@ impl<'a> Tally<'a> {
             let sentence = format!("When {count} of {of} segments were sealed is shown on the operator's own word alone.");
             judgement.lacking(Axis::Time, FindingKind::TimeOperator, first.place(), sentence);
         } else {
+            let counted = if self.counted { ", some by the count of the camera's TPM, which is one by the authority's word" } else { "" };
             let sentence = format!(
-                "All {of} segments were sealed within bounds that others give, the widest of {} seconds.",
+                "All {of} segments were sealed within bounds that others give, the widest of {} seconds{counted}.",
                 self.widest_ms.div_ceil(1_000)
             );
             judgement.find(Axis::Time, Grade::Good, FindingKind::Holds, Place::default(), sentence);

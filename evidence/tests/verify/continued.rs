@@ -261,7 +261,7 @@ fn two_statements_for_one_place_are_held_against_their_signer() {
 
 #[test]
 fn contradictions_that_are_none_are_held_against_the_appliance() {
-    let cases: [(&str, Extra); 4] = [
+    let cases: [(&str, Extra); 6] = [
         ("one statement twice", |log| {
             let (first, _) = other_statement(log);
             contradiction(log, &first.clone(), &first);
@@ -277,6 +277,18 @@ fn contradictions_that_are_none_are_held_against_the_appliance() {
             let mut second = sign(&other, &log.camera.party.certificate, &log.camera.party.key).unwrap().der().to_vec();
             *second.last_mut().unwrap() ^= 1;
             contradiction(log, &first, &second);
+        }),
+        ("one for another log", |log| {
+            let (first, mut other) = other_statement(log);
+            other.log = exhibit_tlog::Hash([0xee; 32]);
+            let second = sign(&other, &log.camera.party.certificate, &log.camera.party.key).unwrap();
+            contradiction(log, &first, second.der());
+        }),
+        ("one of before the certificate was valid", |log| {
+            let (first, mut other) = other_statement(log);
+            other.issued = exhibit_pki::Timestamp::from_unix_ms(1_000).unwrap();
+            let second = sign(&other, &log.camera.party.certificate, &log.camera.party.key).unwrap();
+            contradiction(log, &first, second.der());
         }),
         ("no statement", |log| {
             let (first, _) = other_statement(log);

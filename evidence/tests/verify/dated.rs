@@ -47,6 +47,11 @@ fn by_notary(log: &mut Log, number: u64) {
     timestamp(log, &notary(), end_ms(number) + 500);
 }
 
+/// So long after each segment.
+pub fn by_notary_at(log: &mut Log, number: u64, after_ms: u64) {
+    timestamp(log, &notary(), end_ms(number) + after_ms);
+}
+
 fn by_city(log: &mut Log, number: u64) {
     timestamp(log, &city_time(), end_ms(number) + 500);
 }

@@ -82,6 +82,9 @@ pub const WRONGS: &[(&str, Recording, FindingKind)] = &[
     ("a statement follows another", Recording { unchained: Some(3), ..NONE }, FindingKind::ChainBroken),
 ];
 const NONE: Recording = Recording {
+    expires_ms: None,
+    stream: None,
+    dependent: None,
     late: None,
     certificate_late: false,
     epoch_hidden: false,

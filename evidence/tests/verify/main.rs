@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod asked_for;
 mod authorities;
 #[path = "../common/mod.rs"]
 mod common;

@@ -3,7 +3,7 @@
 use exhibit_evidence::Body;
 use exhibit_evidence::anchor::AnchorPolicy;
 use exhibit_evidence::body::{CertificateRevocation, TimestampBody};
-use exhibit_evidence::bundle::FileRecord;
+use exhibit_evidence::bundle::{FileRecord, checkpoint_token_path};
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
 use exhibit_pki::crl::{NewRevocationList, Revocation, RevocationReason, make_revocation_list};
 use exhibit_pki::{Certificate, SoftwareSigner, Timestamp};
@@ -88,7 +88,15 @@ fn list(made_ms: u64, revocations: &[Revocation], issuer: &Certificate, key: &So
     make_revocation_list(&list, issuer, key).unwrap().der().to_vec()
 }
 
+/// All that is in the bundle was sealed before a token over its checkpoint.
 fn with_lists(lists: impl Fn(&Log) -> Vec<Vec<u8>>) -> Case {
+    let mut case = undated_with_lists(lists);
+    let text = note_text(&String::from_utf8(case.file("checkpoint").clone()).unwrap());
+    case.files.0.insert(checkpoint_token_path(0), notary().token(&text, STARTED_MS + 100_000));
+    case
+}
+
+fn undated_with_lists(lists: impl Fn(&Log) -> Vec<Vec<u8>>) -> Case {
     let mut case = revoked(|log| timestamp(log, false, STARTED_MS + 30_000));
     for (number, der) in lists(&case.log).into_iter().enumerate() {
         let path = format!("crls/{number}.crl");
@@ -131,6 +139,19 @@ fn lists_say_who_was_not_revoked_and_who_was() {
     assert_eq!(kinds(&authority)[0].0, Grade::Bad, "what a revoked authority certified was believed");
 }
 
+/// A key is stolen and revoked, the thief dates back what it signs, and a list of before the theft comes with it.
+#[test]
+fn a_clean_list_shows_nothing_of_what_is_dated_by_its_signer_alone() {
+    let lists = |log: &Log| vec![list(LONG_AFTER_MS, &[], &log.pki.issuing, &key(2)), list(LONG_AFTER_MS, &[], &log.pki.root, &key(1))];
+    let mut case = undated_with_lists(lists);
+    assert_eq!(kinds(&case), [(Grade::NotDemanded, FindingKind::RevocationUnshown)], "a claim decided");
+    case.log.policy.demands = vec![Axis::Revocation];
+    assert_eq!(worst(&case.judge().unwrap(), Axis::Revocation), (Grade::Undecided, FindingKind::RevocationUnshown));
+    let mut dated = with_lists(lists);
+    dated.log.policy.demands = vec![Axis::Revocation];
+    assert_eq!(worst(&dated.judge().unwrap(), Axis::Revocation), (Grade::Good, FindingKind::Holds));
+}
+
 #[test]
 fn lists_that_do_not_count_are_told() {
     let bad = (Grade::Bad, FindingKind::RevocationList);
@@ -157,6 +178,7 @@ pub const TESTS: &[fn()] = &[
     before_a_revocation_holds_after_it_does_not_and_between_is_undecided,
     the_operators_own_word_does_not_place_a_statement_before_a_revocation,
     lists_say_who_was_not_revoked_and_who_was,
+    a_clean_list_shows_nothing_of_what_is_dated_by_its_signer_alone,
     lists_that_do_not_count_are_told,
     revocation_that_is_demanded_and_not_shown_is_undecided,
 ];

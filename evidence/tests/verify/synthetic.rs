@@ -279,6 +279,12 @@ pub struct Recording {
     pub fetch_by_other: bool,
     /// The camera's certificate is signed by a CA that nobody trusts.
     pub foreign_certificate: bool,
+    /// The camera's certificate is valid up to this moment alone.
+    pub expires_ms: Option<u64>,
+    /// The name of the camera's stream, if it is not `CAMERA_STREAM`.
+    pub stream: Option<&'static str>,
+    /// This segment can not be decoded without the one before it.
+    pub dependent: Option<u64>,
     /// The signature of this segment's statement is forged.
     pub forged: Option<u64>,
     /// This segment's statement follows another than the one before it.
@@ -305,6 +311,11 @@ impl Case {
         if how.foreign_certificate {
             log.camera.party = foreign_camera();
         }
+        if let Some(expires_ms) = how.expires_ms {
+            log.camera.party = short_lived_camera(&log.pki, expires_ms);
+        }
+        let name = how.stream.unwrap_or(CAMERA_STREAM);
+        log.camera.stream = stream(name);
         begin_log(&mut log, how);
         how.before.inspect(|hook| hook(&mut log));
         let recipients = match how.recipients {
@@ -322,14 +333,14 @@ impl Case {
             log.certify(&certificate, &[]);
         }
         let disclosed: Vec<_> =
-            disclosures.iter().map(|disclosure| DisclosedSegment { stream: CAMERA_STREAM.to_owned(), seq: disclosure.seq }).collect();
+            disclosures.iter().map(|disclosure| DisclosedSegment { stream: name.to_owned(), seq: disclosure.seq }).collect();
         let grant = Grant {
             scope: "camera/102".to_owned(),
             attachments: vec![AttachmentRef::of("terms", &[1; 40], true), AttachmentRef::of("wraps", &[2; 40], true)],
         };
         let grant = log.append(|log| &mut log.custodian, STARTED_MS + 60_000, Body::Grant(grant));
         let ranges = vec![SeqRange {
-            stream: stream(CAMERA_STREAM),
+            stream: stream(name),
             first: disclosed[0].seq,
             last: if how.fetch_less { disclosed[0].seq } else { disclosed[disclosed.len() - 1].seq },
         }];
@@ -340,7 +351,7 @@ impl Case {
             log.append(|log| &mut log.investigator, STARTED_MS + 61_000, fetch)
         };
         for disclosure in disclosures {
-            files.0.insert(disclosure_path(CAMERA_STREAM, disclosure.seq), serde_json::to_vec(&disclosure).unwrap());
+            files.0.insert(disclosure_path(name, disclosure.seq), serde_json::to_vec(&disclosure).unwrap());
         }
         files.0.insert("working/copy.mp4".to_owned(), b"a playable copy".to_vec());
         let manifest = Manifest {
@@ -349,7 +360,7 @@ impl Case {
             created: Timestamp::from_unix_ms(STARTED_MS + 62_000).unwrap().to_string(),
             software: "test".to_owned(),
             question: Question {
-                series: "camera/102/main".to_owned(),
+                series: stream(name).series().to_owned(),
                 from: if how.epoch_hidden { BEFORE_THE_EPOCH.to_owned() } else { moment(*ASKED.start()) },
                 to: moment(*ASKED.end() + 1),
             },
@@ -376,7 +387,8 @@ impl Case {
         let manifest = serde_json::to_vec(&self.manifest).unwrap();
         let seqs = || self.manifest.segments.iter().map(|segment| segment.seq);
         let (first, last) = (seqs().min().unwrap_or(0), seqs().max().unwrap_or(0));
-        let ranges = vec![SeqRange { stream: stream(CAMERA_STREAM), first, last }];
+        let name = self.manifest.segments.first().map_or(CAMERA_STREAM, |segment| &segment.stream);
+        let ranges = vec![SeqRange { stream: stream(name), first, last }];
         let body = Export {
             fetch: self.log.leaf(self.fetch_index),
             ranges,
@@ -523,7 +535,7 @@ fn set_recipients(log: &mut Log, scope: &str) -> Hash {
 
 /// Records: an epoch, segments of two fragments, a close. Gives the index of each, and what is disclosed.
 fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Disclosure>, Files) {
-    let name = stream(CAMERA_STREAM);
+    let name = log.camera.stream.clone();
     let tree = KeyTree::from_root(Zeroizing::new([31; 32]));
     let epoch = Epoch {
         commitment: tree.commitment(&name).unwrap(),
@@ -557,7 +569,7 @@ fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Dis
             start: Timestamp::from_unix_ms(segment_start_ms(number) + late_ms).unwrap(),
             duration_ms: 2_000,
             media_type: "video/mp4".to_owned(),
-            random_access: true,
+            random_access: how.dependent != Some(number),
             fragment_lengths: sealed.fragment_lengths,
             ciphertext_root: sealed.ciphertext_root,
             commitment_root: sealed.commitment_root,
@@ -567,11 +579,11 @@ fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Dis
             let opener = SegmentOpener::new(&name, seq, &segment, slot_key());
             let opened: Vec<_> = (0u32..).zip(&ciphertexts).map(|(index, bytes)| opener.open(index, bytes).unwrap()).collect();
             for (index, fragment) in (0u32..).zip(&opened) {
-                files.borrow_mut().0.insert(fragment_path(CAMERA_STREAM, seq, index), fragment.plaintext.clone());
+                files.borrow_mut().0.insert(fragment_path(name.as_str(), seq, index), fragment.plaintext.clone());
             }
             disclosures.borrow_mut().push(Disclosure {
                 type_name: DISCLOSURE_TYPE.to_owned(),
-                stream: CAMERA_STREAM.to_owned(),
+                stream: name.as_str().to_owned(),
                 seq,
                 commitments: opened.iter().map(|fragment| fragment.commitment.to_string()).collect(),
                 fragments: (0u32..)
@@ -591,9 +603,25 @@ fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Dis
     }
     let close = Close { reason: CloseReason::Stop, attachments: vec![] };
     log.append(|log| &mut log.camera, segment_start_ms(SEGMENTS) + 2_200, Body::Close(close));
-    let of_camera = |(index, entry): (u64, &SignedStatement)| (entry.statement().stream.as_str() == CAMERA_STREAM).then_some(index);
+    let of_camera = |(index, entry): (u64, &SignedStatement)| (entry.statement().stream == name).then_some(index);
     let indexes = (0..).zip(&log.entries).filter_map(of_camera).collect();
     (indexes, disclosures.into_inner(), files.into_inner())
+}
+
+/// Camera 102 with a certificate that is valid up to a moment alone.
+fn short_lived_camera(pki: &Pki, expires_ms: u64) -> Party {
+    let key = crate::common::key(13);
+    let identity = exhibit_pki::Identity::parse("spiffe://city.example/camera/102").unwrap();
+    let entity = EndEntity {
+        identity: &identity,
+        public_key: key.public_key(),
+        purpose: KeyPurpose::Signing,
+        roles: &[Role::Camera],
+        server_names: &[],
+    };
+    let issuance = Issuance { not_after: Timestamp::from_unix_ms(expires_ms).unwrap(), ..foreign_issuance(44) };
+    let certificate = issue_end_entity(&entity, &pki.issuing, &crate::common::key(2), &issuance).unwrap();
+    Party { certificate, key }
 }
 
 /// Camera 102 as another authority would certify it: same names, other root.

@@ -81,6 +81,7 @@ impl Trials {
     /// What the tests of the axes judge, one after the other.
     fn add_all_that_tests_judge(&mut self) {
         let tests = [
+            crate::asked_for::TESTS,
             crate::continued::TESTS,
             crate::dated::TESTS,
             crate::decided::TESTS,

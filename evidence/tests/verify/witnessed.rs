@@ -125,6 +125,16 @@ fn tokens_that_do_not_count_are_told_as_what_they_are() {
     assert_eq!(judged(foreign), (Grade::NotDemanded, FindingKind::Timestamp), "an authority that the anchor does not name");
 }
 
+/// Whoever has the bundle can put one there.
+#[test]
+fn a_strangers_token_meets_no_demand() {
+    let mut case = with_token(|text| stranger().token(text, STARTED_MS + 100_000));
+    case.log.policy.demands = vec![Axis::Time];
+    let verdict = case.judge().unwrap();
+    assert_eq!(worst(&verdict, Axis::Time), (Grade::Undecided, FindingKind::NoEvidence));
+    assert_eq!(verdict.grade, Grade::Undecided, "a demand was switched off");
+}
+
 #[test]
 fn a_clock_that_is_ahead_of_others_is_contradicted() {
     let mut case = with_token(|text| notary().token(text, STARTED_MS - 60_000));
@@ -153,6 +163,7 @@ pub const TESTS: &[fn()] = &[
     a_cosignature_bounds_every_segment_from_above,
     a_token_beside_the_checkpoint_bounds_on_the_word_of_whom_the_anchor_names,
     tokens_that_do_not_count_are_told_as_what_they_are,
+    a_strangers_token_meets_no_demand,
     a_clock_that_is_ahead_of_others_is_contradicted,
     an_axis_that_is_demanded_without_evidence_is_undecided,
 ];

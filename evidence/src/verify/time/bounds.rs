@@ -1,4 +1,5 @@
-//! Bounds: the latest moment before which, and the earliest after which, something was not sealed; on an independent word, and on anybody's.
+//! Bounds: the latest moment before which, and the earliest after which, something was not sealed; on an independent word, on such a one that no
+//! camera's TPM carried on, and on anybody's.
 
 use std::rc::Rc;
 
@@ -21,6 +22,8 @@ pub(in super::super) struct Bound {
 /// The tightest bounds in one direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Side {
+    /// On a word that is not the operator's, as it was given: that a TPM counted, and not whoever claims to be one, is the authority's word.
+    pub external: Option<Bound>,
     /// On a word that is not the operator's.
     pub independent: Option<Bound>,
     /// On anybody's.
@@ -60,6 +63,7 @@ impl Bound {
 impl Side {
     /// Takes over what is tighter.
     pub(super) fn tighten(&mut self, tighter: Tighter, other: &Self) {
+        tighten(tighter, &mut self.external, other.external.as_ref());
         tighten(tighter, &mut self.independent, other.independent.as_ref());
         tighten(tighter, &mut self.any, other.any.as_ref());
     }
@@ -67,6 +71,7 @@ impl Side {
     /// Takes over one bound, if it is tighter.
     pub(super) fn tighten_by(&mut self, tighter: Tighter, bound: &Bound) {
         if bound.independent {
+            tighten(tighter, &mut self.external, Some(bound));
             tighten(tighter, &mut self.independent, Some(bound));
         }
         tighten(tighter, &mut self.any, Some(bound));

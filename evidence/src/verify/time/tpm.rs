@@ -67,5 +67,5 @@ fn shifted(side: &Side, shift: impl Fn(u64) -> Option<u64>) -> Side {
         let bound = bound.as_ref()?;
         Some(Bound { at: Timestamp::from_unix_ms(shift(bound.at.unix_ms())?)?, tpm: true, ..bound.clone() })
     };
-    Side { independent: move_bound(&side.independent), any: move_bound(&side.any) }
+    Side { external: None, independent: move_bound(&side.independent), any: move_bound(&side.any) }
 }
