@@ -26,7 +26,7 @@ pub struct Anchor {
     pub log: Hash,
     /// Origin and keys, all of which must sign.
     pub verifier: LogVerifier,
-    /// Trusted root certificates.
+    /// Trusted root certificates, all of one trust domain.
     pub roots: Vec<Certificate>,
     /// What else is demanded, and who else is believed.
     pub policy: AnchorPolicy,
@@ -79,6 +79,10 @@ impl Anchor {
             return Err(members.error("keys", "names one twice"));
         }
         let roots = certificates(&mut members, "roots", ROOTS_MAX, |certificate| certificate.purpose() == KeyPurpose::Authority)?;
+        // The names of streams do not say the domain: the authority of another one could certify a second owner of each stream.
+        if roots.iter().any(|root| root.trust_domain() != roots[0].trust_domain()) {
+            return Err(members.error("roots", "are of several trust domains"));
+        }
         let verifier = LogVerifier { origin, keys };
         let policy = AnchorPolicy::read(&mut members, &verifier)?;
         members.finish()?;

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use common::Pki;
+use common::{NOT_AFTER, NOT_BEFORE, Pki, key, time};
 use exhibit_evidence::anchor::{AnchorPolicy, DeviceLevel, PinnedCustodians, TimestampAuthorityTrust, WitnessPolicy};
 use exhibit_evidence::verdict::Axis;
 use exhibit_evidence::{Anchor, Pin};
-use exhibit_pki::{ChainCertificate, KeyPurpose, Role};
+use exhibit_pki::issue::{Issuance, issue_root};
+use exhibit_pki::{Certificate, ChainCertificate, KeyPurpose, Role, TrustDomain};
 use exhibit_tlog::{Ed25519Cosigner, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteSigner, VerifierKey};
 use zeroize::Zeroizing;
 
@@ -49,6 +50,7 @@ fn hostile_anchors_are_refused() {
     let pki = Pki::new();
     let pem = |pem: String| serde_json::to_string(&pem).unwrap();
     let root = pem(pki.root.to_pem());
+    let other_city = pem(root_of("other.example").to_pem());
     let camera = pem(pki.camera().certificate.to_pem());
     let key = serde_json::to_string(&anchor().verifier.keys[0].to_string()).unwrap();
     let cases = [
@@ -66,6 +68,7 @@ fn hostile_anchors_are_refused() {
         ("key_spoilt", spoil(&good, &key, &key.replace('+', "-")), "keys.0 is not a verifier key"),
         ("root_twice", spoil(&good, &root, &format!("{root},{root}")), "roots names one twice"),
         ("no_roots", spoil(&good, &root, ""), "roots does not have 1 to 16 items"),
+        ("root_of_another_trust_domain", spoil(&good, &root, &format!("{root},{other_city}")), "roots are of several trust domains"),
         ("root_that_is_a_camera", spoil(&good, &root, &camera), "roots.0 is a certificate for something else"),
         ("root_of_two_certificates", spoil(&good, &root, &pem(pki.root.to_pem() + &pki.issuing.to_pem())), "roots.0 is not"),
         ("too_long", format!("{good}{}", " ".repeat(256 * 1024)), "it is longer than 256 KiB"),
@@ -74,7 +77,15 @@ fn hostile_anchors_are_refused() {
         let refusal = Anchor::parse(json.as_bytes()).unwrap_err().to_string();
         assert!(refusal.starts_with(&format!("not an anchor: {expected}")), "{defect}: expected `{expected}`, got `{refusal}`");
     }
+    let renewed = pem(root_of("city.example").to_pem());
+    let two_roots = spoil(&good, &root, &format!("{root},{renewed}"));
+    assert_eq!(Anchor::parse(two_roots.as_bytes()).map(|anchor| anchor.roots.len()), Ok(2), "two roots of one trust domain are allowed");
     assert!(Anchor::parse(format!("{good}{}", " ".repeat(256 * 1024 - good.len())).as_bytes()).is_ok(), "256 KiB are allowed");
+}
+
+fn root_of(domain: &str) -> Certificate {
+    let issuance = Issuance { not_before: time(NOT_BEFORE), not_after: time(NOT_AFTER), serial: [9; 16] };
+    issue_root("Second Root", &TrustDomain::parse(domain).unwrap(), &key(9), &issuance).unwrap()
 }
 
 /// An anchor with every optional member.

@@ -73,6 +73,7 @@ class Anchor:
             self.log, self.origin = anchor["log"], anchor["origin"]
             self.keys = [VerifierKey(key) for key in anchor["keys"]]
             self.roots = [Certificate(ssl.PEM_cert_to_DER_cert(root)) for root in anchor["roots"]]
+            need(len({root.domain for root in self.roots}) == 1, "roots of several trust domains")
             self._policy(anchor)
         except (OSError, ValueError, Malformed) as error:
             raise CannotJudge(f"{path} is not an anchor: {error}") from error
