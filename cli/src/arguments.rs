@@ -40,6 +40,7 @@ pub enum Command {
     /// Make a bundle for court out of what was fetched.
     Export(commands::export::Command),
     /// Judge a bundle, offline.
+    #[command(after_long_help = commands::verify::HELP)]
     Verify(commands::verify::Command),
     /// Follow a log from its tiles alone: everything on it, and that nothing is taken back.
     Audit(commands::audit::Command),

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use exhibit_client::{ClientError, IssuerError};
 use exhibit_program::{EXIT_CANNOT, EXIT_NO, EXIT_USAGE};
 
+use crate::screen::{print_json_result, tell};
+
 /// Why a command did not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -58,11 +60,10 @@ impl Failure {
 
     /// Says it on standard error (as JSON on standard output too, for machines) and gives the exit code.
     pub fn report(&self, json: bool) -> ExitCode {
-        eprintln!("exhibit: {self}");
+        tell(self);
         if json {
-            let told = serde_json::json!({ "error": self.to_string(), "exit": self.exit_code() });
             // Where it can not be printed, the exit code still tells.
-            let _ = exhibit_program::print(&format!("{told}\n"));
+            let _ = print_json_result(serde_json::json!({ "error": self.to_string(), "exit": self.exit_code() }));
         }
         ExitCode::from(self.exit_code())
     }

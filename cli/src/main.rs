@@ -8,9 +8,8 @@ mod case_folder;
 mod commands;
 mod evidence_access;
 mod failure;
-mod mp4;
+mod screen;
 mod session;
-mod tell;
 
 use std::process::ExitCode;
 

@@ -73,7 +73,9 @@ impl Anchor {
         let origin = members.text("origin", ORIGIN_BYTES_MAX, origin_byte)?;
         let keys = members.array("keys", 1, LOG_KEYS_MAX, |item, position| {
             let text = item.text(position, LOG_KEY_BYTES_MAX, |byte| byte.is_ascii_graphic())?;
-            VerifierKey::parse(&text).map_err(|error| item.error(position, &format!("is {error}")))
+            let key = VerifierKey::parse(&text).map_err(|error| item.error(position, &format!("is {error}")))?;
+            // A witness's key signs cosignatures: it says that a log was seen, and not that it is one.
+            if key.algorithm().is_log_signature() { Ok(key) } else { Err(item.error(position, "is the key of a witness")) }
         })?;
         if has_twice(&keys) {
             return Err(members.error("keys", "names one twice"));

@@ -6,6 +6,7 @@ use exhibit_tlog::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::objects::{object, objects};
+use crate::shown::printable;
 
 /// The manifest's name.
 pub const MANIFEST: &str = "manifest.json";
@@ -29,6 +30,10 @@ pub const FRAGMENT_BYTES_MAX: u64 = 8 << 20;
 pub const FILES_MAX: usize = 8 << 20;
 /// At most this many tokens stand over the bundle's checkpoint.
 pub const CHECKPOINT_TOKENS_MAX: usize = 8;
+/// Where the playable copies are. What lies there is taken for the camera's.
+pub const WORKING_FOLDER: &str = "working/";
+/// What says to whoever opens the folder what it is.
+pub const README: &str = "README.md";
 /// Where a manifest's revocation lists are.
 pub const REVOCATION_FOLDER: &str = "crls/";
 /// A bundle has at most this many of them: one for each authority on a path, and of several moments.
@@ -138,7 +143,7 @@ pub trait BundleSource {
 
 /// A file could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot read {path}: {reason}")]
+#[error("cannot read {}: {}", printable(path), printable(reason))]
 pub struct SourceError {
     /// Which.
     pub path: String,

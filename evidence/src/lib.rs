@@ -13,10 +13,12 @@ pub mod keytree;
 pub mod log_lines;
 mod objects;
 pub mod segment;
+pub mod shown;
 pub mod statement;
 pub mod stream;
 pub mod verdict;
 pub mod verify;
+pub mod working_copy;
 
 pub use anchor::{Anchor, AnchorError, Pin};
 pub use body::{AttachmentRef, Body};

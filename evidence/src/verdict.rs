@@ -8,6 +8,7 @@ use exhibit_pki::Timestamp;
 use serde::Serialize;
 
 use crate::anchor::DeviceLevel;
+use crate::shown::{printable, printable_json};
 
 /// What is judged apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -135,6 +136,10 @@ pub enum FindingKind {
     CertificateExpired,
     /// Entries of the log before this one are known to be lost.
     LostEntries,
+    /// A playable copy is made of the disclosed fragments, or is not.
+    WorkingCopy,
+    /// A file is the exporter's own, and nothing of it is compared with anything.
+    ExporterFile,
     /// A file lies in the bundle that nothing in it names.
     FileUnlisted,
     /// A line under a checkpoint bears the name of a witness and is not its signature.
@@ -143,6 +148,8 @@ pub enum FindingKind {
     WitnessQuorum,
     /// A head that was observed or timestamped is no part of this log: two logs were shown.
     Fork,
+    /// Nothing shows that a head which was observed is a part of this log.
+    HeadUnproven,
     /// A timestamp does not hold, or is of an authority that the anchor does not name.
     Timestamp,
     /// Of a segment it is not shown before or after when it was sealed.
@@ -336,6 +343,7 @@ pub const NOT_PROVEN: &[&str] = &[
     "the truth of the scene in front of the lens",
     "anything that happened before the encoder",
     "that no copies were made outside of the system",
+    "what the exporter wrote beside the evidence, such as README.md",
 ];
 
 impl Axis {
@@ -366,9 +374,10 @@ impl Verdict {
         self
     }
 
-    /// As JSON, for programs (docs/formats/bundle.md): what `exhibit verify --json` prints.
+    /// As JSON, for programs (docs/formats/bundle.md): what `exhibit verify --json` prints. What strangers named is there exactly, and every
+    /// character of it that a terminal could obey as `\u`.
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a verdict is plain data")
+        printable_json(&serde_json::to_string_pretty(self).expect("a verdict is plain data")).into_owned()
     }
 
     /// The findings on one axis, worst first.
@@ -378,9 +387,9 @@ impl Verdict {
 }
 
 impl Finding {
-    /// A finding without a place.
+    /// A finding without a place. What strangers wrote into the sentence is made safe to show, and a long one cut.
     pub fn new(axis: Axis, grade: Grade, kind: FindingKind, sentence: impl Into<String>) -> Self {
-        Self { axis, grade, kind, place: Place::default(), sentence: sentence.into() }
+        Self { axis, grade, kind, place: Place::default(), sentence: shown(&sentence.into()) }
     }
 
     /// Whether it says something of its axis. That a stranger's token is here, or a quote that nobody asked for, does not: whoever has
@@ -394,6 +403,16 @@ impl Finding {
     pub fn at(mut self, place: Place) -> Self {
         self.place = place;
         self
+    }
+}
+
+/// A sentence is at most this many characters. Ours are shorter; a name in one may be of any length.
+const SENTENCE_CHARACTERS_MAX: usize = 2_000;
+
+fn shown(sentence: &str) -> String {
+    match sentence.char_indices().nth(SENTENCE_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{} …", printable(&sentence[..end])),
+        None => printable(sentence).into_owned(),
     }
 }
 

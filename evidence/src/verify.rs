@@ -5,6 +5,7 @@
 mod approvals;
 mod certificates;
 mod chain;
+mod copies;
 mod coverage;
 mod custody;
 mod device;
@@ -27,6 +28,7 @@ use exhibit_tlog::Checkpoint;
 
 use crate::body::{ATTACHMENT_BYTES_MAX, Predecessor, Segment};
 use crate::bundle::{BundleSource, CHECKPOINT, MANIFEST, MANIFEST_BYTES_MAX, Manifest, SMALL_FILE_BYTES_MAX, SourceError, attachment_path};
+use crate::shown::printable;
 use crate::verdict::{Axis, Basis, BasisAuthority, BasisPolicy, Counts, Finding, FindingKind, Grade, Place, SegmentTime, Verdict};
 use crate::{Anchor, StreamName};
 
@@ -34,10 +36,10 @@ use crate::{Anchor, StreamName};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CannotJudge {
     /// There is no manifest, or it is not one of ours.
-    #[error("this is not a bundle that this version can judge: {0}")]
+    #[error("this is not a bundle that this version can judge: {}", printable(.0))]
     NotABundle(String),
     /// The bundle is of another log than the anchor.
-    #[error("the bundle is of log {bundle}, and the anchor of log {anchor}: ask the operator of the right log for its anchor")]
+    #[error("the bundle is of log {}, and the anchor of log {anchor}: ask the operator of the right log for its anchor", printable(bundle))]
     OtherLog {
         /// The log of the bundle.
         bundle: String,

@@ -53,6 +53,8 @@ fn hostile_anchors_are_refused() {
     let other_city = pem(root_of("other.example").to_pem());
     let camera = pem(pki.camera().certificate.to_pem());
     let key = serde_json::to_string(&anchor().verifier.keys[0].to_string()).unwrap();
+    let witness = Ed25519Cosigner::new(ORIGIN, &Zeroizing::new([3; 32])).unwrap();
+    let witness = serde_json::to_string(&witness.verifier_key().to_string()).unwrap();
     let cases = [
         ("a_pin", spoil(&good, "exhibit-anchor/v1", "exhibit-pin/v1"), "type is none of the words"),
         ("duplicate_member", spoil(&good, "{", r#"{"origin":"x","#), "member \"origin\" stands twice"),
@@ -65,6 +67,7 @@ fn hostile_anchors_are_refused() {
             "keys does not have",
         ),
         ("key_twice", spoil(&good, &key, &format!("{key},{key}")), "keys names one twice"),
+        ("key_of_a_witness", spoil(&good, &key, &witness), "keys.0 is the key of a witness"),
         ("key_spoilt", spoil(&good, &key, &key.replace('+', "-")), "keys.0 is not a verifier key"),
         ("root_twice", spoil(&good, &root, &format!("{root},{root}")), "roots names one twice"),
         ("no_roots", spoil(&good, &root, ""), "roots does not have 1 to 16 items"),
@@ -114,6 +117,30 @@ fn what_an_anchor_demands_is_read_again() {
     let json = demanding().to_json();
     assert_eq!(Anchor::parse(json.as_bytes()), Ok(demanding()));
     assert_eq!(Anchor::parse(anchor().to_json().as_bytes()).unwrap().policy, AnchorPolicy::default(), "an old anchor demands nothing");
+}
+
+/// The script of the page, on files as it names them: what it writes is an anchor, and demands what it says.
+#[test]
+#[cfg(not(target_family = "wasm"))]
+fn the_script_of_the_page_writes_an_anchor_that_demands() {
+    let page = include_str!("../../docs/formats/bundle.md");
+    let script = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let witness = Ed25519Cosigner::new("w.example", &Zeroizing::new([3; 32])).unwrap();
+    let pki = Pki::new();
+    write("anchor.json", &anchor().to_json());
+    write("witnesses.txt", &format!("witness w {}\nquorum w\n", witness.verifier_key()));
+    write("notary.pem", &pki.root.to_pem());
+    write("custodian.pem", &pin().custodians[0].to_pem());
+    write("tpm-vendor.pem", &pki.issuing.to_pem());
+    let status = std::process::Command::new("/usr/bin/python3").args(["-c", script]).current_dir(folder.path()).status().unwrap();
+    assert!(status.success(), "the page's script does not run");
+    let written = Anchor::parse(&std::fs::read(folder.path().join("my-anchor.json")).unwrap()).unwrap();
+    assert_eq!(written.policy.demands, [Axis::Witness, Axis::Time, Axis::Revocation, Axis::Device]);
+    assert_eq!((&written.verifier, &written.roots), (&anchor().verifier, &anchor().roots), "it trusts another log");
+    assert_eq!(written.policy.custodians.unwrap().threshold, 1);
+    assert_eq!(written.policy.device, Some(DeviceLevel::Attested));
 }
 
 #[test]

@@ -192,6 +192,9 @@ class Axes:
             self._head(observed["size"], observed["root"], signed.stem, f"entries/{signed.index:010}.observed")
         words = self._words_of_checkpoint() + [word for signed in self.entries if signed.statement["type"] == "timestamp/v1"
                                                for word in self._words_of(signed, signed.statement["body"])]
+        unproven = [signed for signed in own_log if signed.statement["observed"]["size"] not in (0, *self.proven)]
+        if unproven:
+            self._lacking("witness", "head-unproven", unproven[0].stem, f"nothing shows for {len(unproven)} that what they observed is this log")
         self.bounds = {signed.index: Bounds() for signed in self.all}
         for signed in self.all:
             observed, bounds = signed.statement["observed"], self.bounds[signed.index]

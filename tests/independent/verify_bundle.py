@@ -14,6 +14,7 @@ import pathlib
 import re
 import ssl
 import sys
+import unicodedata
 
 try:
     from axes import LEVELS, Axes
@@ -28,6 +29,8 @@ except ImportError as error:
     sys.exit(2)
 from statements import (COUNT, EMPTY_ROOT, HASH, Malformed, array, attachments_of, integer, milliseconds, need, one_of, record, stream_name, strict_json,
                         text_of)
+
+from working_copy import WorkingCopies
 
 GOOD, NOT_DEMANDED, UNDECIDED, BAD = range(4)
 GRADES = ("good", "not-demanded", "undecided", "bad")
@@ -311,15 +314,19 @@ class Verdict:
 
     def _segments(self):
         asked_for = self._asked_for()
+        self.copies, self.comparable = WorkingCopies(), True
         for stream, seq in self.disclosed:
             signed = self.signed.get((stream, seq))
             if signed is None or signed.statement["type"] != "segment/v1":
                 self._bad("payload", "commitments", f"{stream} {seq}", "a disclosed segment has no statement here")
+                self.comparable = False
                 continue
             if (stream, seq) not in asked_for:
                 of_series = stream.rsplit("/", 1)[0] == self.series
                 self._find("payload", "not-asked-for", UNDECIDED if of_series else BAD, f"{stream} {seq}", "is not what was asked for")
-            self._segment(stream, seq, signed.statement["body"])
+            if not self._segment(stream, seq, signed.statement["body"]):
+                self.comparable = False
+        self._copies()
         deleted = [named for signed in self.held if signed.statement["type"] == "retention/v1" for named in signed.statement["body"]["ranges"]]
         for signed in [signed for chain in self.chains.values() for signed in chain]:
             body, stream, seq = signed.statement["body"], signed.statement["stream"], signed.statement["seq"]
@@ -329,11 +336,25 @@ class Verdict:
                 erased = any(named["stream"] == stream and named["first"] <= seq <= named["last"] for named in deleted)
                 self._find("payload", "erased" if erased else "withheld", NOT_DEMANDED, f"{stream} {seq}", "exists, and is not disclosed")
 
+    def _copies(self):
+        """What is below `working/` is what the disclosed fragments make (step 9)."""
+        made = self.copies.copies()
+        for file in self.manifest["files"]:
+            if not file["path"].startswith("working/"):
+                continue
+            if not self.comparable:
+                self._find("payload", "working-copy", UNDECIDED, file["path"], "can not be made again out of what is here")
+            elif (file["sha256"], file["length"]) not in made:
+                self._bad("payload", "working-copy", file["path"], "is not what the disclosed fragments make")
+            else:
+                self._find("payload", "working-copy", GOOD, file["path"], "is made of the disclosed fragments, in order")
+
     def _segment(self, stream, seq, body):
+        """Judges a disclosed segment; whether all of it is here, and went into the copies."""
         folder = f"disclosed/{stream.replace('/', '~')}/{seq:010}"
         data = self._read(folder + "/disclosure.json", "payload")
         if data is None:
-            return
+            return False
         try:
             disclosure = strict_json(data, FILE_LIMIT_BYTES)
             DISCLOSURE(disclosure)
@@ -345,22 +366,30 @@ class Verdict:
             need(all(fragment["index"] < len(commitments) for fragment in fragments), "more fragments than were signed")
         except Malformed as error:
             self._bad("payload", "commitments", folder, error)
-            return
-        if len(fragments) < len(commitments):
+            return False
+        whole = len(fragments) == len(commitments)
+        if not whole:
             self._find("payload", "withheld", NOT_DEMANDED, folder, "not all of its fragments are disclosed")
         for fragment in fragments:
             index = fragment["index"]
             path = f"{folder}/{index:03}.bin"
             plaintext = self._read(path, "payload")
             if plaintext is None:
+                whole = False
                 continue
             last = b"\1" if index + 1 == len(commitments) else b"\0"
             message = b"exhibit/plain/v1" + index.to_bytes(4, "big") + last + len(plaintext).to_bytes(8, "big") + plaintext
             commitment = hmac.digest(bytes.fromhex(fragment["key"]), message, "sha256")
             if commitment != commitments[index] or len(plaintext) + 16 != body["fragment_lengths"][index]:
                 self._bad("payload", "fragment-altered", path, "is not what the camera sealed")
-            else:
-                self.fragments += 1
+                whole = False
+                continue
+            self.fragments += 1
+            try:
+                self.copies.add(stream, milliseconds(body["start"]), index, plaintext)
+            except Malformed:
+                whole = False
+        return whole
 
     def _export(self):
         """Step 8."""
@@ -421,16 +450,21 @@ def judge(folder, anchor_path):
     }
 
 
+def say(line):
+    """Prints a line, in which no name out of a bundle holds anything that a terminal obeys."""
+    print("".join(char if char.isprintable() and not unicodedata.combining(char) else f"\\u{{{ord(char):x}}}" for char in line))
+
+
 def show(result):
     """Prints a verdict for people."""
     if result["grade"] is None:
-        print(f"CANNOT BE JUDGED  {result['bundle']}: {result['error']}")
+        say(f"CANNOT BE JUDGED  {result['bundle']}: {result['error']}")
         return
     words = {"good": "HOLDS", "not-demanded": "HOLDS, as far as the anchor demands", "undecided": "UNDECIDED", "bad": "DOES NOT HOLD"}
-    print(f"{words[result['grade']]}  {result['bundle']}")
+    say(f"{words[result['grade']]}  {result['bundle']}")
     for finding in result["findings"]:
-        print(f"  {finding['grade']:13} {finding['axis']:11} {finding['kind']:20} {finding['place']} {finding['sentence']}")
-    print(f"  {result['entries']} entries, {result['fragments']} fragments")
+        say(f"  {finding['grade']:13} {finding['axis']:11} {finding['kind']:20} {finding['place']} {finding['sentence']}")
+    say(f"  {result['entries']} entries, {result['fragments']} fragments")
 
 
 class Arguments(argparse.ArgumentParser):

@@ -17,6 +17,7 @@ use crate::audit::round::{Audit, Outcome};
 use crate::audit::source::Source;
 use crate::audit::state::State;
 use crate::failure::Failure;
+use crate::screen::{self, print_json, say};
 use crate::session::{now, read_anchor, read_identity};
 
 /// A long run says how far it is.
@@ -151,9 +152,9 @@ async fn look(audit: &Audit, state: &mut State, json: bool) -> Result<Outcome, F
         if told.elapsed() >= PROGRESS_INTERVAL {
             told = Instant::now();
             if json {
-                println!("{}", json!({ "event": "progress", "judged": judged, "of": of }));
+                print_json(json!({ "event": "progress", "judged": judged, "of": of }));
             } else {
-                eprintln!("exhibit: {judged} of {of} entries judged");
+                screen::tell(format!("{judged} of {of} entries judged"));
             }
         }
     };
@@ -171,37 +172,37 @@ fn tell(state: &State, outcome: &Outcome, json: bool) {
     };
     if json {
         for finding in &outcome.findings {
-            println!("{}", event(state, finding, true));
+            print_json(event(state, finding, true));
         }
         for finding in standing {
-            println!("{}", event(state, finding, false));
+            print_json(event(state, finding, false));
         }
         let checked = json!({
             "event": "checked", "outcome": word, "size": outcome.size, "judged": state.tree.size(), "new": outcome.judged,
             "streams": state.memory.streams.len(), "open": state.open.len(), "more": outcome.more, "unavailable": outcome.unavailable,
         });
-        println!("{checked}");
+        print_json(checked);
         return;
     }
     for finding in &outcome.findings {
-        println!("{}", line(finding, if state.is_alarm(finding.kind) { "ALARM" } else { "note" }));
+        say(line(finding, if state.is_alarm(finding.kind) { "ALARM" } else { "note" }));
     }
     for finding in standing {
-        println!("{}", line(finding, "STILL"));
+        say(line(finding, "STILL"));
     }
     if outcome.more > 0 {
-        println!("and {} more, in findings.jsonl in the state folder", outcome.more);
+        say(format!("and {} more, in findings.jsonl in the state folder", outcome.more));
     }
     if let Some(reason) = &outcome.unavailable {
-        eprintln!("exhibit: the log can not be judged now: {reason}");
+        screen::tell(format!("the log can not be judged now: {reason}"));
     }
     let streams = state.memory.streams.len();
-    println!(
+    say(format!(
         "{word}: {} entries judged, {} of them new, in {streams} streams; the log has signed {}.",
         state.tree.size(),
         outcome.judged,
         outcome.size
-    );
+    ));
 }
 
 fn event(state: &State, finding: &Finding, is_new: bool) -> serde_json::Value {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use exhibit_evidence::body::{AttachmentRef, Export, SeqRange};
 use exhibit_evidence::bundle::{self, BundleSource, Disclosure, FileRecord, MANIFEST, MANIFEST_TYPE, Manifest};
+use exhibit_evidence::working_copy::WorkingCopies;
 use exhibit_evidence::{Body, SignedStatement, StreamName};
 use exhibit_pki::Timestamp;
 use exhibit_pki::signature::AwsLc;
@@ -20,9 +21,8 @@ use crate::commands::share::erasable;
 use crate::commands::time_evidence::{proofs_of, receipts_over};
 use crate::commands::verify;
 use crate::failure::Failure;
-use crate::mp4::WorkingCopies;
+use crate::screen::{print_json_result, say_result};
 use crate::session::{Session, now};
-use crate::tell::tell;
 
 /// What the bundle says of itself.
 const README: &str = include_str!("../bundle_readme.md");
@@ -80,15 +80,14 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let verdict = verify::judge(&command.out, &command.connection.anchor, &AwsLc)?;
     if json {
         let copies: Vec<_> = working.iter().map(|file| command.out.join(&file.path)).collect();
-        let told = serde_json::json!({
-            "bundle": command.out, "working_copies": copies, "grade": verdict.grade, "segments": case.segments.len()
-        });
-        tell(&format!("{told}\n"))?;
+        print_json_result(serde_json::json!(
+            { "bundle": command.out, "working_copies": copies, "grade": verdict.grade, "segments": case.segments.len() }
+        ))?;
     } else {
-        let mut text = verify::table(&verdict, &command.out.display().to_string());
-        text += &format!("\nThe bundle is {}; it plays as:\n", command.out.display());
-        text.extend(working.iter().map(|file| format!("  {}\n", command.out.join(&file.path).display())));
-        tell(&text)?;
+        let mut lines = verify::table(&verdict, &command.out.display().to_string());
+        lines.extend([String::new(), format!("The bundle is {}; it plays as:", command.out.display())]);
+        lines.extend(working.iter().map(|file| format!("  {}", command.out.join(&file.path).display())));
+        say_result(&lines)?;
     }
     Ok(verdict.grade.exit_code())
 }
@@ -143,21 +142,29 @@ async fn prove(
 
 /// Makes the playable copies and says what they are.
 fn write_working_copies(source: &BundleFolder, case: &Case, out: &Path) -> Result<Vec<FileRecord>, Failure> {
-    let mut copies = WorkingCopies::default();
+    let (mut copies, mut files) = (WorkingCopies::default(), Vec::<Vec<u8>>::new());
     let starts = segment_starts(source, case)?;
     for segment in &case.segments {
         let disclosure = read(source, &bundle::disclosure_path(&segment.stream, segment.seq), bundle::DISCLOSURE_BYTES_MAX)?;
         let disclosure = Disclosure::parse(&disclosure).map_err(Failure::Cannot)?;
-        let mut media = Vec::new();
-        for fragment in &disclosure.fragments {
-            media.extend(read(source, &bundle::fragment_path(&segment.stream, segment.seq, fragment.index), bundle::FRAGMENT_BYTES_MAX)?);
-        }
         let start = starts.get(&(segment.stream.clone(), segment.seq));
         let start = start.ok_or_else(|| Failure::Cannot(format!("the case has no statement for segment {}; fetch again", segment.seq)))?;
-        copies.push_segment(&segment.stream, *start, &media).map_err(|error| Failure::Cannot(error.to_string()))?;
+        for fragment in &disclosure.fragments {
+            let path = bundle::fragment_path(&segment.stream, segment.seq, fragment.index);
+            let media = read(source, &path, bundle::FRAGMENT_BYTES_MAX)?;
+            let piece = match fragment.index {
+                0 => copies.first_fragment(&segment.stream, *start, &media),
+                _ => copies.next_fragment(&media),
+            };
+            let piece = piece.map_err(|error| Failure::Cannot(format!("{path}: {error}")))?;
+            if piece.begins_file {
+                files.push(Vec::new());
+            }
+            files.last_mut().expect("the first fragment begins a file").extend(piece.bytes);
+        }
     }
     let name = case.question.series.replace('/', "-");
-    let named = copies.finish().into_iter().enumerate().map(|(number, file)| {
+    let named = files.into_iter().enumerate().map(|(number, file)| {
         let path = format!("working/{name}-{:02}.mp4", number + 1);
         write_recorded(out, &path, &file)
     });

@@ -20,6 +20,7 @@ use crate::commands::share::erasable;
 use crate::commands::time_evidence::timestamps_around;
 use crate::evidence_access::{Found, Opener};
 use crate::failure::Failure;
+use crate::screen::{print_json, say, tell};
 use crate::session::Session;
 
 /// Terms are small: a few ranges and a purpose.
@@ -82,7 +83,7 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let mut case = CaseFolder::create(&command.out)?;
     let fetch = issue_fetch(&mut session, &right, &segments, &command.purpose).await?;
     if !json {
-        eprintln!("The request is on the ledger at index {}. Getting {} segments.", fetch.receipt.index, segments.len());
+        tell(format!("the request is on the ledger at index {}; getting {} segments", fetch.receipt.index, segments.len()));
     }
     let mut damaged = Vec::new();
     for found in &segments {
@@ -91,13 +92,11 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     keep_context(&mut session, &mut case, &right, &segments, &fetch).await?;
     let (count, leaf) = (case.segment_count(), fetch.signed.leaf_hash());
     case.finish(&session.anchor.log, right.question, &leaf)?;
-    for sentence in &damaged {
-        eprintln!("exhibit: {sentence}");
-    }
+    damaged.iter().for_each(tell);
     if json {
-        println!("{}", serde_json::json!({ "fetch": leaf.to_string(), "segments": count, "damaged": damaged, "out": command.out }));
+        print_json(serde_json::json!({ "fetch": leaf.to_string(), "segments": count, "damaged": damaged, "out": command.out }));
     } else {
-        println!("Opened {count} segments in {}. Make a bundle of them with `exhibit export`.", command.out.display());
+        say(format!("Opened {count} segments in {}. Make a bundle of them with `exhibit export`.", command.out.display()));
     }
     Ok(if damaged.is_empty() { EXIT_OK } else { EXIT_NO })
 }

@@ -12,6 +12,7 @@ use exhibit_program::EXIT_OK;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::screen::{print_json, say};
 use crate::session::{SIGNING_CERTIFICATE, SIGNING_KEY, WRAPPING_CERTIFICATE, WRAPPING_KEY, fill_random, read_certificate};
 
 /// Random bytes of a user's id: an id must say nothing of its owner, since the ledger can not forget it.
@@ -68,11 +69,11 @@ fn new(folder: &Path, domain: &str, id: Option<String>, json: bool) -> Result<u8
         write_new(&folder.join(request), pem.as_bytes(), 0o644)?;
     }
     if json {
-        println!("{}", serde_json::json!({ "identity": identity.to_string(), "dir": folder }));
+        print_json(serde_json::json!({ "identity": identity.to_string(), "dir": folder }));
     } else {
-        println!("Made {identity} in {}.", folder.display());
-        println!("Send signing.csr and wrapping.csr to the authority, and put what it answers there as {SIGNING_CERTIFICATE} and");
-        println!("{WRAPPING_CERTIFICATE}, and the authority's chain.pem beside them. The .key files must never leave this machine.");
+        say(format!("Made {identity} in {}.", folder.display()));
+        say(format!("Send signing.csr and wrapping.csr to the authority, and put what it answers there as {SIGNING_CERTIFICATE} and"));
+        say(format!("{WRAPPING_CERTIFICATE}, and the authority's chain.pem beside them. The .key files must never leave this machine."));
     }
     Ok(EXIT_OK)
 }
@@ -84,13 +85,13 @@ fn show(folder: &Path, json: bool) -> Result<u8, Failure> {
     let roles: Vec<_> = signing.roles().iter().map(ToString::to_string).collect();
     let (signs, wraps) = (hex::encode(signing.fingerprint()), hex::encode(wrapping.fingerprint()));
     if json {
-        println!("{}", serde_json::json!({ "identity": identity, "roles": roles, "signing": signs, "wrapping": wraps }));
+        print_json(serde_json::json!({ "identity": identity, "roles": roles, "signing": signs, "wrapping": wraps }));
     } else {
-        println!(
-            "identity   {identity}\nroles      {}\nsigning    {signs}\nwrapping   {wraps}\nvalid to   {}",
-            roles.join(", "),
-            signing.not_after()
-        );
+        say(format!("identity   {identity}"));
+        say(format!("roles      {}", roles.join(", ")));
+        say(format!("signing    {signs}"));
+        say(format!("wrapping   {wraps}"));
+        say(format!("valid to   {}", signing.not_after()));
     }
     Ok(EXIT_OK)
 }

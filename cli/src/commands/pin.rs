@@ -9,6 +9,7 @@ use exhibit_pki::{KeyPurpose, Role};
 use exhibit_program::EXIT_OK;
 
 use crate::failure::Failure;
+use crate::screen::{print_json, say};
 use crate::session::{read_anchor, read_certificate};
 
 /// What can be asked.
@@ -44,9 +45,9 @@ pub fn run(command: &Command, json: bool) -> Result<u8, Failure> {
     let pin = Pin { anchor: read_anchor(&command.anchor)?, custodians, threshold: command.threshold };
     fs::write(&command.out, pin.to_json()).map_err(Failure::file("write", &command.out))?;
     if json {
-        println!("{}", serde_json::json!({ "pin": command.out, "custodians": pin.custodians.len(), "threshold": pin.threshold }));
+        print_json(serde_json::json!({ "pin": command.out, "custodians": pin.custodians.len(), "threshold": pin.threshold }));
     } else {
-        println!("Wrote {}: {} custodians, {} of whom must sign.", command.out.display(), pin.custodians.len(), pin.threshold);
+        say(format!("Wrote {}: {} custodians, {} of whom must sign.", command.out.display(), pin.custodians.len(), pin.threshold));
     }
     Ok(EXIT_OK)
 }

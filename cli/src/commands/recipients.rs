@@ -11,6 +11,7 @@ use exhibit_tlog::Hash;
 
 use crate::arguments::Connection;
 use crate::failure::Failure;
+use crate::screen::{print_json, say};
 use crate::session::{Session, now, read_certificate};
 
 /// A set is stale after a year unless it says otherwise: long enough not to be a chore, short enough that somebody looks.
@@ -88,12 +89,11 @@ async fn run_set(set: Set, json: bool) -> Result<u8, Failure> {
     };
     let (signed, receipt) = session.issue(Body::Recipients(body), &[]).await?;
     if json {
-        println!(
-            "{}",
-            serde_json::json!({ "scope": set.scope, "number": number, "leaf": signed.leaf_hash().to_string(), "index": receipt.index })
-        );
+        print_json(serde_json::json!(
+            { "scope": set.scope, "number": number, "leaf": signed.leaf_hash().to_string(), "index": receipt.index }
+        ));
     } else {
-        println!("Recipients {number} of {} are on the ledger at index {} ({}).", set.scope, receipt.index, signed.leaf_hash());
+        say(format!("Recipients {number} of {} are on the ledger at index {} ({}).", set.scope, receipt.index, signed.leaf_hash()));
     }
     Ok(EXIT_OK)
 }
@@ -108,11 +108,11 @@ async fn show(connection: &Connection, scope: &str, json: bool) -> Result<u8, Fa
     if json {
         let value = serde_json::json!({ "scope": scope, "number": recipients.number, "leaf": leaf.to_string(), "recipients": names,
             "custodians": custodians, "threshold": recipients.threshold, "expires": recipients.expires.to_string() });
-        println!("{value}");
+        print_json(value);
     } else {
-        println!("recipients {} of {scope}, stale after {}", recipients.number, recipients.expires);
-        names.iter().for_each(|name| println!("  opens    {name}"));
-        custodians.iter().for_each(|name| println!("  decides  {name} ({} of {} sign)", recipients.threshold, custodians.len()));
+        say(format!("recipients {} of {scope}, stale after {}", recipients.number, recipients.expires));
+        names.iter().for_each(|name| say(format!("  opens    {name}")));
+        custodians.iter().for_each(|name| say(format!("  decides  {name} ({} of {} sign)", recipients.threshold, custodians.len())));
     }
     Ok(EXIT_OK)
 }

@@ -15,6 +15,7 @@ use exhibit_program::EXIT_OK;
 use crate::arguments::Connection;
 use crate::evidence_access::Opener;
 use crate::failure::Failure;
+use crate::screen::{print_json, say};
 use crate::session::{Session, fill_random, now, read_certificate};
 
 /// A grant is served for thirty days unless it says otherwise: a request that is older should be made again.
@@ -92,14 +93,13 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let (signed, receipt) = session.issue(body, &attachments).await?;
     let leaf = signed.leaf_hash().to_string();
     if json {
-        println!(
-            "{}",
-            serde_json::json!({ "grant": leaf, "index": receipt.index, "streams": ranges.len(), "nodes": nodes, "grantee": subject })
-        );
+        print_json(serde_json::json!(
+            { "grant": leaf, "index": receipt.index, "streams": ranges.len(), "nodes": nodes, "grantee": subject }
+        ));
     } else {
-        println!("Granted {series} from {from} to {to} to {subject}: {nodes} key nodes of {} epochs.", ranges.len());
-        println!("The grant is on the ledger at index {}: {leaf}", receipt.index);
-        println!("The appliance serves it until {expires}. What was fetched by then can not be called back.");
+        say(format!("Granted {series} from {from} to {to} to {subject}: {nodes} key nodes of {} epochs.", ranges.len()));
+        say(format!("The grant is on the ledger at index {}: {leaf}", receipt.index));
+        say(format!("The appliance serves it until {expires}. What was fetched by then can not be called back."));
     }
     Ok(EXIT_OK)
 }

@@ -6,8 +6,8 @@ use exhibit_program::EXIT_OK;
 
 use crate::arguments::Connection;
 use crate::failure::Failure;
+use crate::screen::{print_json_result, say_result};
 use crate::session::Session;
-use crate::tell::tell;
 
 /// What can be asked.
 #[derive(Args)]
@@ -24,15 +24,16 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let mut session = Session::open(&command.connection)?;
     let records = exchange::StreamRecords { streams: session.streams(&command.prefix).await? };
     if json {
-        tell(&(serde_json::to_string(&records).expect("records are plain data") + "\n"))?;
+        print_json_result(serde_json::to_string(&records).expect("records are plain data"))?;
         return Ok(EXIT_OK);
     }
-    let mut text = format!("{:<44} {:>8}  {:<24}  {:<24}\n", "STREAM", "ENTRIES", "FIRST", "LAST");
-    text.extend(
-        records.streams.iter().map(|record| {
-            format!("{:<44} {:>8}  {:<24}  {:<24}\n", record.stream, record.next_seq, record.first_issued, record.last_issued)
-        }),
+    let mut lines = vec![format!("{:<44} {:>8}  {:<24}  {:<24}", "STREAM", "ENTRIES", "FIRST", "LAST")];
+    lines.extend(
+        records
+            .streams
+            .iter()
+            .map(|record| format!("{:<44} {:>8}  {:<24}  {:<24}", record.stream, record.next_seq, record.first_issued, record.last_issued)),
     );
-    tell(&text)?;
+    say_result(&lines)?;
     Ok(EXIT_OK)
 }

@@ -11,6 +11,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::evidence_access::Found;
 use crate::failure::Failure;
+use crate::screen::tell;
 use crate::session::Session;
 
 /// Between two `timestamp` statements stand the appliance's other ones: an access for each fetch, mostly.
@@ -84,7 +85,7 @@ pub async fn receipts_over(session: &mut Session, index: u64) -> Result<Receipts
         let waits = status["is_gated"].as_bool().unwrap_or(false);
         if !waits || asked.elapsed() >= WITNESS_WAIT {
             if waits {
-                eprintln!("exhibit: not enough witnesses have seen the log in time; the bundle is made under a checkpoint without them");
+                tell("not enough witnesses have seen the log in time; the bundle is made under a checkpoint without them");
             }
             return Ok(Receipts::newest(&mut session.appliance).await?);
         }

@@ -10,8 +10,8 @@ use exhibit_pki::signature::{AwsLc, RustCrypto};
 
 use crate::bundle_folder::BundleFolder;
 use crate::failure::Failure;
+use crate::screen::{print_json_result, say_result};
 use crate::session::read_anchor;
-use crate::tell::tell;
 
 /// What can be asked.
 #[derive(Args)]
@@ -27,6 +27,24 @@ pub struct Command {
     pure_rust: bool,
 }
 
+/// How to read a verdict, and how to demand more of one.
+pub const HELP: &str = "\
+The anchor says whose log it is. The verdict is by axis, and its headline is the worst of them: signature, continuity and payload always count; witness,
+time, revocation and device only if the anchor demands them, and are told otherwise. Nothing is trusted that came with the bundle.
+
+To demand more, add to a copy of the anchor, which is JSON, what you believe (each member may be left out):
+
+  \"witness_policy\":        a C2SP tlog-policy without log lines: witness <name> <key>, then quorum <name>
+  \"timestamp_authorities\": [{\"name\": \"Notary\", \"independent\": true, \"certificate\": <PEM>}]
+  \"custodians\":            [<PEM>], and \"threshold\": how many of them decide who can open the evidence
+  \"device\":                \"software\", \"allow-listed\" or \"attested\", the least that a camera's TPM may be
+  \"endorsement_roots\":     [<PEM>], the roots of TPM vendors, for \"attested\"
+  \"demands\":               any of [\"witness\", \"time\", \"revocation\", \"device\"]
+
+What is demanded and not shown is UNDECIDED. docs/formats/bundle.md has every rule, and a script that writes such an anchor.
+
+Exit codes: 0 it holds, as far as the anchor demands; 1 it does not; 2 it could not be judged, or is undecided; 64 wrong use.";
+
 /// Runs it.
 pub fn run(command: &Command, json: bool) -> Result<u8, Failure> {
     let Some(anchor_path) = &command.anchor else {
@@ -36,8 +54,11 @@ pub fn run(command: &Command, json: bool) -> Result<u8, Failure> {
     };
     let verifier: &dyn Verifier = if command.pure_rust { &RustCrypto } else { &AwsLc };
     let verdict = judge(&command.bundle, anchor_path, verifier)?;
-    let text = if json { verdict.to_json() + "\n" } else { table(&verdict, &command.bundle.display().to_string()) };
-    tell(&text)?;
+    if json {
+        print_json_result(verdict.to_json())?;
+    } else {
+        say_result(&table(&verdict, &command.bundle.display().to_string()))?;
+    }
     Ok(verdict.grade.exit_code())
 }
 
@@ -54,13 +75,10 @@ pub fn judge(bundle: &Path, anchor_path: &Path, verifier: &dyn Verifier) -> Resu
     verify(&folder, &anchor, verifier).map_err(|error| Failure::Cannot(error.to_string()))
 }
 
-/// A table of findings for people.
-pub fn table(verdict: &Verdict, name: &str) -> String {
-    let mut text = String::new();
-    let mut line = |words: String| {
-        text.push_str(&words);
-        text.push('\n');
-    };
+/// A table of findings for people, in lines.
+pub fn table(verdict: &Verdict, name: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = |words: String| lines.push(words);
     line(format!("{}  {name}", headline(verdict.grade)));
     line(String::new());
     for (axis, grade) in &verdict.axes {
@@ -72,7 +90,8 @@ pub fn table(verdict: &Verdict, name: &str) -> String {
         line(String::new());
         line("Findings, worst first:".to_owned());
         for finding in told {
-            line(format!("  {:<13} {}{}", finding.grade.to_string(), finding.sentence, place(&finding.place)));
+            line(format!("  {:<13} {}", finding.grade.to_string(), finding.sentence));
+            place(&finding.place).into_iter().for_each(&mut line);
         }
     }
     if !verdict.times.is_empty() {
@@ -99,7 +118,7 @@ pub fn table(verdict: &Verdict, name: &str) -> String {
         line("The anchor pins no custodians: who decided on the camera's recipients is not judged.".to_owned());
     }
     line(format!("Not proven by this or any such verdict: {}.", verdict.not_proven.join("; ")));
-    text
+    lines
 }
 
 /// The bounds of one segment, each with whose word it is.
@@ -137,7 +156,7 @@ fn summary(verdict: &Verdict, axis: Axis) -> String {
     }
 }
 
-fn place(place: &Place) -> String {
+fn place(place: &Place) -> Option<String> {
     let mut words = Vec::new();
     if let Some(stream) = &place.stream {
         words.push(stream.clone());
@@ -157,5 +176,5 @@ fn place(place: &Place) -> String {
     if let Some(file) = &place.file {
         words.push(format!("file {file}"));
     }
-    if words.is_empty() { String::new() } else { format!("\n                [{}]", words.join(", ")) }
+    (!words.is_empty()).then(|| format!("                [{}]", words.join(", ")))
 }

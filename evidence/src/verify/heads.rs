@@ -36,15 +36,19 @@ impl Heads {
         Self { newest, proven: HashMap::from([(newest.size, newest.root)]) }
     }
 
+    /// What is known of a head by the proofs so far.
+    pub fn state(&self, head: Head) -> HeadState {
+        match self.proven.get(&head.size) {
+            Some(root) if *root == head.root => HeadState::Proven,
+            Some(_) => HeadState::Refuted,
+            None => HeadState::Unknown,
+        }
+    }
+
     /// Judges a head, with the proof from it to the bundle's checkpoint if there is one. A proven one is remembered.
     pub fn judge(&mut self, head: Head, proof: Option<&[u8]>) -> HeadState {
-        let known = self.proven.get(&head.size).map(|root| *root == head.root);
-        if known == Some(false) {
-            return HeadState::Refuted;
-        }
-        let Some(proof) = proof else {
-            return if known.is_some() { HeadState::Proven } else { HeadState::Unknown };
-        };
+        let known = self.state(head);
+        let Some(proof) = proof.filter(|_| known != HeadState::Refuted) else { return known };
         let path = match parse(proof) {
             Ok(path) => path,
             Err(reason) => return HeadState::Unproven(reason.to_owned()),

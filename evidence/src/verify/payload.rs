@@ -7,6 +7,7 @@ use exhibit_tlog::Hash;
 use zeroize::Zeroizing;
 
 use super::Judgement;
+use super::copies::Copies;
 use super::entries::Entries;
 use super::ranges::Ranges;
 use crate::Body;
@@ -40,9 +41,11 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<
         }
     }
     let asked_for = AskedFor::new(judgement, entries);
+    let mut copies = Copies::new(judgement);
     for named in &judgement.manifest.segments {
-        judge_segment(judgement, named, entries, &asked_for)?;
+        judge_segment(judgement, named, entries, &asked_for, &mut copies)?;
     }
+    copies.judge(judgement);
     Ok(())
 }
 
@@ -80,6 +83,7 @@ fn judge_segment(
     named: &DisclosedSegment,
     entries: &Entries,
     asked_for: &AskedFor<'_>,
+    copies: &mut Copies<'_>,
 ) -> Result<(), SourceError> {
     let place = Place::position(&named.stream, named.seq);
     let found = entries.at(&named.stream, named.seq);
@@ -87,6 +91,7 @@ fn judge_segment(
         let sentence =
             format!("Segment {} of {} is disclosed, and no proven statement of the camera stands for it.", named.seq, named.stream);
         judgement.bad(Axis::Payload, FindingKind::Commitments, place, sentence);
+        copies.lack("a disclosed segment is not proven");
         return Ok(());
     };
     if !asked_for.0.contains(&(named.stream.as_str(), named.seq)) {
@@ -99,17 +104,27 @@ fn judge_segment(
         judgement.find(Axis::Payload, grade, FindingKind::NotAskedFor, place.clone(), sentence);
     }
     let path = disclosure_path(&named.stream, named.seq);
-    let Some(json) = judgement.required(Axis::Payload, &path, DISCLOSURE_BYTES_MAX)? else { return Ok(()) };
+    let Some(json) = judgement.required(Axis::Payload, &path, DISCLOSURE_BYTES_MAX)? else {
+        copies.lack("a disclosure is missing");
+        return Ok(());
+    };
     let (disclosure, commitments) = match parse_disclosure(&json, named, segment) {
         Ok(parsed) => parsed,
         Err(reason) => {
             let sentence = format!("The commitments of segment {} do not match what the camera signed: {reason}.", named.seq);
             judgement.bad(Axis::Payload, FindingKind::Commitments, Place { file: Some(path), ..place }, sentence);
+            copies.lack("the commitments of a segment are not the camera's");
             return Ok(());
         }
     };
+    if disclosure.fragments.len() < commitments.len() {
+        copies.lack("not all fragments of a segment are disclosed");
+    }
     for fragment in &disclosure.fragments {
-        judge_fragment(judgement, named, segment, &commitments, fragment)?;
+        match judge_fragment(judgement, named, segment, &commitments, fragment)? {
+            Some(plaintext) => copies.add(&named.stream, segment, fragment.index, &plaintext),
+            None => copies.lack("a disclosed fragment is not what the camera sealed"),
+        }
     }
     // A disclosure is bound to the segment, and not to its exporter: whoever has the bundle can leave fragments out, but not in silence.
     let shown: HashSet<u32> = disclosure.fragments.iter().map(|fragment| fragment.index).collect();
@@ -139,22 +154,23 @@ fn parse_disclosure(json: &[u8], named: &DisclosedSegment, segment: &Segment) ->
     Ok((disclosure, commitments))
 }
 
+/// The content of a fragment, if it is what the camera sealed.
 fn judge_fragment(
     judgement: &mut Judgement<'_>,
     named: &DisclosedSegment,
     segment: &Segment,
     commitments: &[Hash],
     fragment: &DisclosedFragment,
-) -> Result<(), SourceError> {
+) -> Result<Option<Vec<u8>>, SourceError> {
     let path = fragment_path(&named.stream, named.seq, fragment.index);
     let time = fragment_time(segment, fragment.index);
     let place = Place { file: Some(path.clone()), ..Place::fragment(&named.stream, named.seq, fragment.index, time) };
     let Some(expected) = commitments.get(fragment.index as usize) else {
         let sentence = format!("Fragment {} does not exist in segment {}.", fragment.index, named.seq);
         judgement.bad(Axis::Payload, FindingKind::FragmentAltered, place, sentence);
-        return Ok(());
+        return Ok(None);
     };
-    let Some(plaintext) = judgement.required(Axis::Payload, &path, FRAGMENT_BYTES_MAX)? else { return Ok(()) };
+    let Some(plaintext) = judgement.required(Axis::Payload, &path, FRAGMENT_BYTES_MAX)? else { return Ok(None) };
     let last = fragment.index as usize + 1 == commitments.len();
     let signed_length = segment.fragment_lengths[fragment.index as usize] as usize;
     let holds = plaintext.len() + TAG_BYTES == signed_length
@@ -169,7 +185,7 @@ fn judge_fragment(
         );
         judgement.bad(Axis::Payload, FindingKind::FragmentAltered, place, sentence);
     }
-    Ok(())
+    Ok(holds.then_some(plaintext))
 }
 
 fn parse_key(text: &str) -> Option<CommitmentKey> {

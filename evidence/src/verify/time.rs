@@ -47,6 +47,7 @@ pub(super) fn judge(
     words.extend(words::of_entries(judgement, entries, heads)?);
     let (rising, falling) = (Steps::rising(&words), Steps::falling(&words));
     let mut bounds = HashMap::new();
+    judge_heads(judgement, entries, heads);
     for entry in entries.all() {
         let observed = observed_size(judgement, entry, heads);
         let own = Bounds { not_before: rising.find(observed), not_after: falling.find(entry.index) };
@@ -67,40 +68,51 @@ pub(super) fn judge(
 fn judge_proofs(judgement: &mut Judgement<'_>, entries: &Entries, heads: &mut Heads) -> Result<(), SourceError> {
     for entry in entries.all() {
         let Some(proof) = judgement.optional(&observed_proof_path(entry.index), PROOF_BYTES_MAX)? else { continue };
-        if !is_of_predecessor(judgement, entry.statement()) {
-            judge_head(judgement, entry, heads, Some(&proof));
+        if is_of_predecessor(judgement, entry.statement()) {
+            continue;
+        }
+        if let HeadState::Unproven(reason) = heads.judge(entry.statement().observed, Some(&proof)) {
+            let place = Place { file: Some(observed_proof_path(entry.index)), ..entry.place() };
+            let sentence = format!("The proof that entry {} observed this log does not show it: {reason}.", entry.index);
+            judgement.bad(Axis::Signature, FindingKind::Receipt, place, sentence);
         }
     }
     Ok(())
 }
 
-/// How large the log was that the issuer has seen, as far as that is proven to be this log; 0 where it is not.
-fn observed_size(judgement: &mut Judgement<'_>, entry: &Entry, heads: &mut Heads) -> u64 {
-    let size = entry.statement().observed.size;
-    let comparable = size > 0 && size <= entry.index && !is_of_predecessor(judgement, entry.statement());
-    if comparable && judge_head(judgement, entry, heads, None) { size } else { 0 }
-}
-
-fn judge_head(judgement: &mut Judgement<'_>, entry: &Entry, heads: &mut Heads, proof: Option<&[u8]>) -> bool {
-    let observed = entry.statement().observed;
-    match heads.judge(observed, proof) {
-        HeadState::Proven => true,
-        HeadState::Unknown => false,
-        HeadState::Refuted => {
-            let sentence = format!(
-                "Entry {} says that its issuer saw a log of {} entries, and that is not this one: two logs were shown.",
-                entry.index, observed.size
-            );
-            judgement.bad(Axis::Witness, FindingKind::Fork, entry.place(), sentence);
-            false
+/// Every head that was observed holds the log to what it was then; one that nothing proves leaves open that its issuer was shown another.
+fn judge_heads(judgement: &mut Judgement<'_>, entries: &Entries, heads: &Heads) {
+    let (mut of, mut unknown) = (0, Vec::new());
+    for entry in entries.all() {
+        let observed = entry.statement().observed;
+        if observed.size == 0 || is_of_predecessor(judgement, entry.statement()) {
+            continue;
         }
-        HeadState::Unproven(reason) => {
-            let place = Place { file: Some(observed_proof_path(entry.index)), ..entry.place() };
-            let sentence = format!("The proof that entry {} observed this log does not show it: {reason}.", entry.index);
-            judgement.bad(Axis::Signature, FindingKind::Receipt, place, sentence);
-            false
+        of += 1;
+        match heads.state(observed) {
+            HeadState::Proven => {}
+            HeadState::Refuted => {
+                let sentence = format!(
+                    "Entry {} says that its issuer saw a log of {} entries, and that is not this one: two logs were shown.",
+                    entry.index, observed.size
+                );
+                judgement.bad(Axis::Witness, FindingKind::Fork, entry.place(), sentence);
+            }
+            HeadState::Unknown | HeadState::Unproven(_) => unknown.push(entry),
         }
     }
+    if let Some(first) = unknown.first() {
+        let sentence =
+            format!("Of {of} statements that name the log as their issuers saw it, {} are not proven to name this one.", unknown.len());
+        judgement.lacking(Axis::Witness, FindingKind::HeadUnproven, first.place(), sentence);
+    }
+}
+
+/// How large the log was that the issuer has seen, as far as that is proven to be this log; 0 where it is not.
+fn observed_size(judgement: &Judgement<'_>, entry: &Entry, heads: &Heads) -> u64 {
+    let observed = entry.statement().observed;
+    let comparable = observed.size <= entry.index && !is_of_predecessor(judgement, entry.statement());
+    if comparable && heads.state(observed) == HeadState::Proven { observed.size } else { 0 }
 }
 
 /// Statements of one stream that follow each other, by seq and by hash.

@@ -309,8 +309,7 @@ fn content_that_a_rule_deleted_is_told_apart_from_what_is_withheld() {
         log.append(|log| &mut log.appliance, STARTED_MS + 50_000, Body::Retention(body));
     };
     let mut case = Case::recorded(Recording { after: Some(after), ..Recording::default() });
-    case.manifest.segments.retain(|segment| !(3..=4).contains(&segment.seq));
-    case.export();
+    (3..=4).for_each(|seq| case.withhold(seq));
     let verdict = case.judge().unwrap();
     let of = |kind| verdict.findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.place.seq).collect::<Vec<_>>();
     assert_eq!((of(FindingKind::Erased), of(FindingKind::Withheld)), (vec![Some(3)], vec![Some(4)]));

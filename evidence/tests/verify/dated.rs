@@ -186,6 +186,11 @@ fn a_camera_that_was_shown_another_log_tells_it() {
     case.files.0.retain(|path, _| !path.ends_with(".observed"));
     let verdict = case.judge().unwrap();
     assert_eq!(worst(&verdict, Axis::Witness), (Grade::Bad, FindingKind::Fork), "{:#?}", verdict.findings);
+    case.prove_heads();
+    for verdict in [verdict, case.judge().unwrap()] {
+        let forks: Vec<_> = verdict.findings.iter().filter(|finding| finding.kind == FindingKind::Fork).collect();
+        assert_eq!(forks.len(), 1, "one statement tells of one fork: {forks:#?}");
+    }
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! Ways of spoiling a bundle, each named by its defect, with the kind of fault that it must be told as.
 //! What judges them is told elsewhere: our own verifier, and the independent one.
 
+use exhibit_evidence::body::Recipients;
 use exhibit_evidence::bundle::{disclosure_path, entry_path, fragment_path, receipt_path};
 use exhibit_evidence::verdict::FindingKind;
+use exhibit_evidence::{Body, Head, Statement};
+use exhibit_tlog::Hash;
 
-use crate::synthetic::{ASKED, CAMERA_STREAM, Case, Recording};
+use crate::common::{NOT_AFTER, time};
+use crate::synthetic::{ASKED, CAMERA_STREAM, Case, Log, Recording, STARTED_MS};
 
 /// A defect, what it does to the bundle, and the kind of fault that it must be told as.
 pub type Defect = (&'static str, fn(&mut Case), FindingKind);
@@ -57,6 +61,7 @@ pub const DEFECTS: &[Defect] = &[
     ("the fetch is left out", |case| leave_out_index(case, case.fetch_index), FindingKind::Export),
     ("the grant is left out", |case| leave_out_index(case, case.fetch_index - 1), FindingKind::Export),
     ("the camera's certificate is left out", |case| leave_out_index(case, 4), FindingKind::CertificateUnknown),
+    ("the exporter's statement stands where the fetch does", export_in_place_of_the_fetch, FindingKind::ChainBroken),
     ("more is asked for than is there", ask_for_more, FindingKind::Uncovered),
 ];
 
@@ -80,6 +85,9 @@ pub const WRONGS: &[(&str, Recording, FindingKind)] = &[
     ("the camera's source stalled, and no statement says why", Recording { late: Some((3, 5_000)), ..NONE }, FindingKind::Uncovered),
     ("a statement's signature is forged", Recording { forged: Some(3), ..NONE }, FindingKind::StatementSignature),
     ("a statement follows another", Recording { unchained: Some(3), ..NONE }, FindingKind::ChainBroken),
+    ("a custodian decided twice at one place", Recording { after: Some(decide_twice), ..NONE }, FindingKind::ChainBroken),
+    ("a custodian's statement follows another", Recording { after: Some(decide_unchained), ..NONE }, FindingKind::ChainBroken),
+    ("a custodian's statement saw less than the one before", Recording { after: Some(decide_looking_back), ..NONE }, FindingKind::Observed),
 ];
 const NONE: Recording = Recording {
     expires_ms: None,
@@ -101,6 +109,43 @@ const NONE: Recording = Recording {
     between: None,
     after: None,
 };
+
+/// A decision of the custodian about another camera, of which nothing in the bundle speaks.
+fn decision(log: &mut Log, number: u64) -> Statement {
+    let set = Recipients {
+        scope: "camera/103".to_owned(),
+        number,
+        replaces: None,
+        recipients: vec![[5; 32]],
+        custodians: vec![*log.custodian.party.certificate.fingerprint()],
+        threshold: 1,
+        expires: time(NOT_AFTER),
+        attachments: vec![],
+    };
+    log.draft(|log| &mut log.custodian, STARTED_MS + 30_000, Body::Recipients(set))
+}
+
+fn decide_twice(log: &mut Log) {
+    let first = decision(log, 1);
+    log.append_as_drafted(|log| &mut log.custodian, &first);
+    let second = Statement { seq: first.seq, prev: first.prev, ..decision(log, 2) };
+    log.append_as_drafted(|log| &mut log.custodian, &second);
+}
+
+fn decide_unchained(log: &mut Log) {
+    let decided = Statement { prev: Hash([8; 32]), ..decision(log, 1) };
+    log.append_as_drafted(|log| &mut log.custodian, &decided);
+}
+
+fn decide_looking_back(log: &mut Log) {
+    let decided = Statement { observed: Head { size: 1, root: log.leaf(0) }, ..decision(log, 1) };
+    log.append_as_drafted(|log| &mut log.custodian, &decided);
+}
+
+fn export_in_place_of_the_fetch(case: &mut Case) {
+    (case.log.investigator.next_seq, case.log.investigator.prev) = (0, Hash::default());
+    case.export();
+}
 
 fn swap_fragments(case: &mut Case) {
     let (first, second) = (fragment_path(CAMERA_STREAM, 2, 0), fragment_path(CAMERA_STREAM, 2, 1));

@@ -7,13 +7,16 @@ mod authorities;
 #[path = "../common/mod.rs"]
 mod common;
 mod continued;
+mod copies;
 mod corpus;
 mod dated;
 mod decided;
 mod defects;
 mod devices;
 mod growth;
+mod hostile_names;
 mod independent;
+mod media;
 mod revoked;
 mod soft_tpm;
 mod synthetic;
@@ -123,8 +126,7 @@ fn what_is_on_the_ledger_and_is_no_statement_is_told() {
 #[test]
 fn a_withheld_segment_is_said_to_be_withheld() {
     let mut case = Case::new();
-    case.manifest.segments.retain(|segment| segment.seq != 3);
-    case.export();
+    case.withhold(3);
     let verdict = case.judge().unwrap();
     assert_eq!(verdict.grade, Grade::NotDemanded, "{:#?}", verdict.findings);
     let withheld =

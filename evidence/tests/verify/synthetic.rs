@@ -10,8 +10,8 @@ use exhibit_evidence::body::{
     Recipients, Segment, SeqRange, StreamPosition,
 };
 use exhibit_evidence::bundle::{
-    BundleSource, DISCLOSURE_TYPE, DisclosedFragment, DisclosedSegment, Disclosure, MANIFEST_TYPE, Manifest, Question, SourceError,
-    disclosure_path, entry_path, fragment_path, observed_proof_path, receipt_path, timestamp_proof_path,
+    BundleSource, DISCLOSURE_TYPE, DisclosedFragment, DisclosedSegment, Disclosure, FileRecord, MANIFEST_TYPE, Manifest, Question,
+    SourceError, disclosure_path, entry_path, fragment_path, observed_proof_path, receipt_path, timestamp_proof_path,
 };
 use exhibit_evidence::keytree::KeyTree;
 use exhibit_evidence::segment::{SegmentOpener, SegmentSealer};
@@ -37,6 +37,9 @@ pub const SEGMENTS: u64 = 6;
 pub const STARTED_MS: u64 = 1_795_176_000_000;
 /// Those asked for and disclosed: 2 to 4.
 pub const ASKED: std::ops::RangeInclusive<u64> = 2..=4;
+
+/// The playable copy.
+pub const WORKING_COPY: &str = "working/copy.mp4";
 
 /// The log before, if there is one, and how many entries it has.
 pub const PREDECESSOR: Hash = Hash([0xab; 32]);
@@ -353,7 +356,6 @@ impl Case {
         for disclosure in disclosures {
             files.0.insert(disclosure_path(name, disclosure.seq), serde_json::to_vec(&disclosure).unwrap());
         }
-        files.0.insert("working/copy.mp4".to_owned(), b"a playable copy".to_vec());
         let manifest = Manifest {
             type_name: MANIFEST_TYPE.to_owned(),
             log: log.id.to_string(),
@@ -368,18 +370,34 @@ impl Case {
                 .filter(|index| how.epoch_hidden || how.between.is_some() || *index != camera_index[1])
                 .collect(),
             segments: disclosed,
-            files: vec![exhibit_evidence::bundle::FileRecord {
-                path: "working/copy.mp4".to_owned(),
-                sha256: hex::encode(Sha256::digest(b"a playable copy")),
-                length: 15,
-            }],
+            files: vec![],
         };
         for (sha256, stored) in &log.attachments {
             files.0.insert(exhibit_evidence::bundle::attachment_path(sha256), stored.clone());
         }
         let mut case = Self { log, files, manifest, camera_index, fetch_index };
+        case.make_copy();
         case.export();
         case
+    }
+
+    /// Discloses one segment less, with the copy that the others make.
+    pub fn withhold(&mut self, seq: u64) {
+        self.manifest.segments.retain(|segment| segment.seq != seq);
+        self.make_copy();
+        self.export();
+    }
+
+    /// Makes the playable copy of what is disclosed.
+    fn make_copy(&mut self) {
+        let made = |segment: &DisclosedSegment| {
+            let disclosure = Disclosure::parse(&self.files.0[&disclosure_path(&segment.stream, segment.seq)]).unwrap();
+            (segment_of(&self.log, segment).start, disclosure)
+        };
+        let disclosures: Vec<_> = self.manifest.segments.iter().map(made).collect();
+        let copy = crate::media::working_copy(&disclosures, &self.files);
+        self.manifest.files = vec![recorded(WORKING_COPY, &copy)];
+        self.files.0.insert(WORKING_COPY.to_owned(), copy);
     }
 
     /// Signs the manifest as it stands and proves everything under a new checkpoint.
@@ -456,7 +474,8 @@ impl Case {
     pub fn prove_heads(&mut self) {
         for (index, entry) in (0..).zip(&self.log.entries) {
             let statement = entry.statement();
-            if self.manifest.entries.contains(&index) && statement.observed.size > 0 {
+            let is_export = self.files.0.get("export.p7s").is_some_and(|export| export == entry.der());
+            if (self.manifest.entries.contains(&index) || is_export) && statement.observed.size > 0 {
                 self.files.0.insert(observed_proof_path(index), self.log.consistency(statement.observed.size));
             }
             if let Body::Timestamp(body) = &statement.body {
@@ -481,6 +500,19 @@ impl Case {
     pub fn file(&mut self, path: &str) -> &mut Vec<u8> {
         self.files.0.get_mut(path).unwrap_or_else(|| panic!("the bundle holds {path}"))
     }
+}
+
+/// A file as the manifest records it.
+pub fn recorded(path: &str, bytes: &[u8]) -> FileRecord {
+    FileRecord { path: path.to_owned(), sha256: hex::encode(Sha256::digest(bytes)), length: bytes.len() as u64 }
+}
+
+/// The statement of a disclosed segment.
+fn segment_of<'a>(log: &'a Log, disclosed: &DisclosedSegment) -> &'a Segment {
+    let statements = log.entries.iter().map(SignedStatement::statement);
+    let found = statements.filter(|statement| (statement.stream.as_str(), statement.seq) == (disclosed.stream.as_str(), disclosed.seq));
+    let mut segments = found.filter_map(|statement| if let Body::Segment(segment) = &statement.body { Some(segment) } else { None });
+    segments.next_back().unwrap()
 }
 
 /// When segment `seq` begins, by the camera's clock.
@@ -559,9 +591,9 @@ fn record(log: &mut Log, recipients: Hash, how: Recording) -> (Vec<u64>, Vec<Dis
         let late_ms = how.late.filter(|(late, _)| *late <= number).map_or(0, |(_, ms)| ms);
         let slot = u32::try_from((number - 1) * 2).unwrap();
         let slot_key = || tree.slot_key(slot).unwrap();
-        let plaintexts = [format!("segment {number}, first fragment"), format!("segment {number}, the second one")];
+        let plaintexts = crate::media::fragments(number);
         let mut sealer = SegmentSealer::new(&name, seq, slot_key(), [9; 16]);
-        let ciphertexts: Vec<_> = plaintexts.iter().enumerate().map(|(index, text)| sealer.seal(text.as_bytes(), index == 1)).collect();
+        let ciphertexts: Vec<_> = plaintexts.iter().enumerate().map(|(index, plaintext)| sealer.seal(plaintext, index == 1)).collect();
         let sealed = sealer.finish();
         let segment = Segment {
             slot,

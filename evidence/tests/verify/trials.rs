@@ -9,6 +9,7 @@ use exhibit_evidence::verify::{CannotJudge, verify};
 use exhibit_pki::signature::RustCrypto;
 use exhibit_tlog::Hash;
 
+use crate::copies::{TRICKS, exported_with};
 use crate::defects::{DEFECTS, WRONGS};
 use crate::synthetic::{CAMERA_STREAM, Case, Files, JUDGED, Recording, other_note_key};
 
@@ -44,9 +45,11 @@ pub fn trials() -> Trials {
         trials.add(&format!("a segment begins {late_ms} ms late"), &Case::recorded(how), |_| ());
     }
     let mut case = Case::new();
-    case.manifest.segments.retain(|segment| segment.seq != 3);
-    case.export();
+    case.withhold(3);
     trials.add("a segment is withheld", &case, |_| ());
+    for (trick, how) in TRICKS {
+        trials.add(&format!("the playable copy: {trick}"), &exported_with(*how), |_| ());
+    }
     let mut case = Case::new();
     case.replace_entry(case.fetch_index, b"not a signed statement");
     trials.add("an entry is no statement", &case, |_| ());

@@ -23,6 +23,7 @@ fn witnessed_by(numbers: &[u8], demands: &[Axis]) -> Case {
     let log = case.log.anchor().verifier;
     case.log.policy = AnchorPolicy { witnesses: Some(witness_policy(2, &log)), demands: demands.to_vec(), ..AnchorPolicy::default() };
     case.cosign(numbers, WITNESSED_S);
+    case.prove_heads();
     case
 }
 
@@ -68,8 +69,32 @@ fn a_line_in_the_name_of_a_witness_that_is_not_its_signature_is_bad() {
 
 #[test]
 fn without_a_policy_no_witness_is_demanded() {
-    let verdict = Case::new().judge().unwrap();
-    assert_eq!(worst(&verdict, Axis::Witness), (Grade::NotDemanded, FindingKind::NoEvidence));
+    let mut case = Case::new();
+    case.prove_heads();
+    assert_eq!(worst(&case.judge().unwrap(), Axis::Witness), (Grade::NotDemanded, FindingKind::NoEvidence));
+}
+
+/// The sentence on heads that are not shown to be of the log, if there is one.
+fn unproven(case: &Case) -> Option<(Grade, String)> {
+    let verdict = case.judge().unwrap();
+    let mut told = verdict.findings.iter().filter(|finding| finding.kind == FindingKind::HeadUnproven);
+    let found = told.next().map(|finding| (finding.grade, finding.sentence.clone()));
+    assert!(told.next().is_none(), "it is told once, with the number");
+    found
+}
+
+#[test]
+fn heads_that_nothing_shows_to_be_of_the_log_are_counted() {
+    let mut case = witnessed_by(&[1, 2], &[Axis::Witness]);
+    assert_eq!(unproven(&case), None);
+    let proofs: Vec<String> = case.files.0.keys().filter(|path| path.ends_with(".observed")).cloned().collect();
+    case.files.0.remove(&proofs[0]);
+    case.files.0.remove(&proofs[4]);
+    let (grade, sentence) = unproven(&case).expect("a fork that these proofs would show is passed over");
+    assert_eq!(grade, Grade::Undecided, "who demands witnesses does not know that all saw one log");
+    assert!(sentence.contains(&format!("Of {} statements", proofs.len())) && sentence.contains(" 2 are"), "{sentence}");
+    case.log.policy.demands.clear();
+    assert_eq!(unproven(&case).unwrap().0, Grade::NotDemanded);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use exhibit_evidence::bundle::{
 };
 use exhibit_evidence::keytree::KeyTree;
 use exhibit_evidence::segment::{SegmentOpener, SegmentSealer};
+use exhibit_evidence::working_copy::WorkingCopies;
 use exhibit_evidence::{Anchor, Body, Head, SignedStatement, Statement, StreamName, sign};
 use exhibit_pki::issue::{EndEntity, Issuance, issue_end_entity, issue_issuing_ca, issue_root};
 use exhibit_pki::{Certificate, Identity, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp, TrustDomain};
@@ -209,7 +210,7 @@ impl Log {
         for number in 0..segments {
             let (seq, slot) = (camera.seq, u32::try_from(number * SEGMENT_MS / 1000)?);
             let slot_key = || tree.slot_key(slot).ok_or("the tree has a key for every second");
-            let plaintexts: Vec<Vec<u8>> = (0..FRAGMENTS).map(|_| noise.bytes(FRAGMENT_BYTES)).collect();
+            let plaintexts: Vec<Vec<u8>> = (0..FRAGMENTS).map(|index| media(&mut noise, number, index)).collect::<Result<_, _>>()?;
             let mut sealer = SegmentSealer::new(&name, seq, slot_key()?, [9; 16]);
             let sealed: Vec<_> = (1..).zip(&plaintexts).map(|(count, bytes)| sealer.seal(bytes, count == FRAGMENTS)).collect();
             let stated = sealer.finish();
@@ -255,9 +256,12 @@ impl Log {
         let ended_ms = STARTED_MS + segments * SEGMENT_MS;
         let ranges = vec![SeqRange { stream: StreamName::parse(CAMERA)?, first: 1, last: segments }];
         let fetch = self.append(who, ended_ms + 1_000, Body::Fetch(Fetch { grant: None, ranges: ranges.clone(), attachments: vec![] }))?;
-        let mut copy = Vec::new();
-        for fragment in fragments {
-            copy.extend(fs::read(fragment)?);
+        let (mut copies, mut copy) = (WorkingCopies::default(), Vec::new());
+        for (number, files) in (0u64..).zip(fragments.chunks(FRAGMENTS as usize)) {
+            copy.extend(copies.first_fragment(CAMERA, time(STARTED_MS + number * SEGMENT_MS)?, &fs::read(&files[0])?)?.bytes);
+            for file in &files[1..] {
+                copy.extend(copies.next_fragment(&fs::read(file)?)?.bytes);
+            }
         }
         let copy_name = "working/camera-102-main-01.mp4";
         let copy_file = self.write(copy_name, &copy)?;
@@ -332,3 +336,23 @@ fn issuance(serial: u8) -> Result<Issuance, Failure> {
 }
 
 const NOT_AFTER: &str = "2056-01-01T00:00:00.000Z";
+
+/// A fragment as CMAF has it, as far as a working copy needs that, with noise for samples: `FRAGMENT_BYTES` in all.
+fn media(noise: &mut Noise, segment: u64, index: u32) -> Result<Vec<u8>, Failure> {
+    let decode_time = segment * SEGMENT_MS + u64::from(index) * SEGMENT_MS / u64::from(FRAGMENTS);
+    let mut media = Vec::with_capacity(FRAGMENT_BYTES);
+    if index == 0 {
+        let mdhd = mp4_box(b"mdhd", &[&[0; 12][..], &1_000u32.to_be_bytes(), &[0; 8]].concat())?;
+        media.extend(mp4_box(b"ftyp", b"cmfc")?);
+        media.extend(mp4_box(b"moov", &mp4_box(b"trak", &mp4_box(b"mdia", &mdhd)?)?)?);
+    }
+    let tfdt = mp4_box(b"tfdt", &[&[1, 0, 0, 0][..], &decode_time.to_be_bytes()].concat())?;
+    media.extend(mp4_box(b"moof", &[mp4_box(b"mfhd", &[0; 8])?, mp4_box(b"traf", &tfdt)?].concat())?);
+    let samples = FRAGMENT_BYTES - media.len() - 8;
+    media.extend(mp4_box(b"mdat", &noise.bytes(samples))?);
+    Ok(media)
+}
+
+fn mp4_box(kind: &[u8; 4], content: &[u8]) -> Result<Vec<u8>, Failure> {
+    Ok([&u32::try_from(content.len() + 8)?.to_be_bytes()[..], kind, content].concat())
+}

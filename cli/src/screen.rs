@@ -1,0 +1,38 @@
+//! What the program says: lines for people, and JSON for programs. It is the only place that prints.
+//!
+//! Names out of a bundle and answers of an appliance are strangers' text, so every line is made safe to show here, whatever it is made of.
+
+use std::fmt::Display;
+
+use exhibit_evidence::shown::{printable, printable_json};
+
+use crate::failure::Failure;
+
+/// A line on standard output.
+pub fn say(line: impl Display) {
+    println!("{}", printable(&line.to_string()));
+}
+
+/// A line on standard error, for what goes on and what went wrong.
+pub fn tell(line: impl Display) {
+    eprintln!("exhibit: {}", printable(&line.to_string()));
+}
+
+/// JSON on standard output.
+pub fn print_json(value: impl Display) {
+    println!("{}", printable_json(&value.to_string()));
+}
+
+/// A result in lines, whole before any of it is printed. That a reader has seen enough (`| head`) is no failure; that it can not be written is.
+pub fn say_result(lines: &[String]) -> Result<(), Failure> {
+    write(&lines.iter().map(|line| format!("{}\n", printable(line))).collect::<String>())
+}
+
+/// The same in JSON.
+pub fn print_json_result(value: impl Display) -> Result<(), Failure> {
+    write(&format!("{}\n", printable_json(&value.to_string())))
+}
+
+fn write(text: &str) -> Result<(), Failure> {
+    exhibit_program::print(text).map_err(|error| Failure::Cannot(format!("the result can not be written: {error}")))
+}
