@@ -136,6 +136,9 @@ async fn prove(
     }
     let (signed, index) = export;
     let receipt = receipts.of(&mut session.appliance, *index, &signed.leaf_hash()).await?;
+    for (path, proof) in proofs_of(session, &mut receipts, *index, signed).await? {
+        bundle_folder::write(out, &path, proof.as_bytes())?;
+    }
     bundle_folder::write(out, bundle::EXPORT_ENTRY, signed.der())?;
     bundle_folder::write(out, bundle::EXPORT_RECEIPT, receipt.as_bytes())
 }

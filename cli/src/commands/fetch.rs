@@ -26,6 +26,9 @@ use crate::session::Session;
 /// Terms are small: a few ranges and a purpose.
 const TERMS_BYTES_MAX: u64 = 1 << 20;
 
+/// A camera's recipients change a few times a year: so many sets are more than it lives to see, and a bound on an answer that never ends.
+const RECIPIENT_SETS_MAX: usize = 1_000;
+
 /// So many statements at the end of a chain reach back to a segment: a close follows one, and perhaps a gap.
 const LAST_STATEMENTS: u64 = 8;
 
@@ -278,12 +281,34 @@ async fn keep_epoch(
     let epoch = session.epoch(stream).await?;
     let mut continued = None;
     if let Body::Epoch(stated) = &epoch.signed.statement().body {
-        let (signed, receipt) = session.appliance.entry(&stated.recipients).await?;
-        keep(case, kept, Found { signed, receipt })?;
+        keep_recipients(session, case, kept, stated.recipients).await?;
         continued.clone_from(&stated.continues.previous);
     }
     keep(case, kept, epoch)?;
     Ok(continued)
+}
+
+/// Keeps a set of recipients and those that it replaced, back to the first: who decided on it is judged from there.
+async fn keep_recipients(
+    session: &mut Session,
+    case: &mut CaseFolder,
+    kept: &mut Vec<SignedStatement>,
+    newest: Hash,
+) -> Result<(), Failure> {
+    let mut next = Some(newest);
+    for _ in 0..RECIPIENT_SETS_MAX {
+        let Some(leaf) = next else { return Ok(()) };
+        let (signed, receipt) = session.appliance.entry(&leaf).await?;
+        next = match &signed.statement().body {
+            Body::Recipients(set) => set.replaces,
+            _ => None,
+        };
+        if !case.keep(&Found { signed: signed.clone(), receipt })? {
+            return Ok(());
+        }
+        kept.push(signed);
+    }
+    Err(Failure::Untrustworthy("the recipients of a camera replace each other without end".to_owned()))
 }
 
 fn keep(case: &mut CaseFolder, kept: &mut Vec<SignedStatement>, found: Found) -> Result<(), Failure> {
