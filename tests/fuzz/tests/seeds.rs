@@ -243,6 +243,10 @@ fn edits() {
         seed("bundle-edited", &format!("flips-{number}"), edits);
     }
     seed("bundle-edited", "removed", [3, 0, 0, 0]);
+    // Once taken for a change that goes unnoticed: a space between two words of a disclosure, which is no change of what it says.
+    let disclosure =
+        bundle::WHOLE.0.keys().filter(|path| *path != bundle::ANCHOR).position(|path| path.ends_with("/disclosure.json")).unwrap();
+    seed("bundle-edited", "space-in-a-disclosure", [u8::try_from(disclosure).unwrap(), 0, 32, 2]);
     seed("bundle-edited", "exchanged", [3, 0, 9, 3]);
     seed("bundle-resigned", "none", b"");
     for (name, edit) in [

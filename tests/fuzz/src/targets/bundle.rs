@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use exhibit_evidence::Anchor;
-use exhibit_evidence::bundle::{BundleSource, SourceError};
-use exhibit_evidence::verdict::{Grade, Verdict};
+use exhibit_evidence::bundle::{BundleSource, Disclosure, SourceError};
+use exhibit_evidence::verdict::{FindingKind, Grade, Verdict};
 use exhibit_evidence::verify::verify;
 use exhibit_pki::RustCrypto;
 use exhibit_tlog::Hash;
@@ -71,6 +71,10 @@ pub static WHOLE: LazyLock<Files> = LazyLock::new(|| Files::parse(include_bytes!
 /// Its anchor.
 pub static WHOLE_ANCHOR: LazyLock<Anchor> = LazyLock::new(|| WHOLE.anchor().expect("the corpus has an anchor"));
 
+/// The verdict on it.
+static WHOLE_VERDICT: LazyLock<Verdict> =
+    LazyLock::new(|| verify(&*WHOLE, &WHOLE_ANCHOR, &RustCrypto).expect("the bundle of the corpus is one"));
+
 /// What every verdict keeps, whatever it is on.
 pub fn assert_sound(verdict: &Verdict) {
     let worst = verdict.findings.iter().map(|finding| finding.grade).max();
@@ -92,7 +96,7 @@ pub fn bundle(input: &[u8]) -> bool {
     verdict.grade <= Grade::NotDemanded
 }
 
-/// `[file: 1][at: 2][operation: 1]…`: changes to the bundle of the corpus. Not one of them goes unnoticed.
+/// `[file: 1][at: 2][operation: 1]…`: changes to the bundle of the corpus. Not one of them that changes what it says goes unnoticed.
 pub fn bundle_edited(input: &[u8]) -> bool {
     let mut files = WHOLE.clone();
     files.0.remove(ANCHOR);
@@ -114,18 +118,41 @@ pub fn bundle_edited(input: &[u8]) -> bool {
             _ => {}
         }
     }
+    let (sealed, disclosed) = (sealed(&files) == sealed(&untouched), disclosed(&files) == disclosed(&untouched));
     match verify(&files, &WHOLE_ANCHOR, &RustCrypto) {
         Ok(verdict) => {
             assert_sound(&verdict);
             let faultless = verdict.grade <= Grade::NotDemanded;
-            let withheld = verdict.findings.iter().any(|finding| finding.kind == exhibit_evidence::verdict::FindingKind::Withheld);
-            // What leaves a fragment out of a disclosure hides it and changes nothing; the verdict says so.
-            assert!(faultless == (files == untouched) || withheld, "a change of the bundle went unnoticed");
+            if sealed && disclosed {
+                assert!(faultless, "a bundle that says the same has a fault");
+            } else if faultless {
+                assert!(sealed, "a change of what is hashed or signed went unnoticed");
+                // What leaves a fragment out of a disclosure hides it and changes nothing; the verdict says so.
+                assert!(withheld(&verdict) > withheld(&WHOLE_VERDICT), "a change of a disclosure went unnoticed");
+            }
             faultless
         }
         Err(_) => {
-            assert_ne!(files, untouched, "the bundle of the corpus could not be judged");
+            assert!(!(sealed && disclosed), "the bundle of the corpus could not be judged");
             false
         }
     }
 }
+
+/// The files that a hash or a signature binds whatever else is in the bundle.
+fn sealed(files: &Files) -> BTreeMap<&String, &Vec<u8>> {
+    files.0.iter().filter(|(path, _)| !path.starts_with(DISCLOSED)).collect()
+}
+
+/// What is disclosed: the bytes of the fragments, and what the disclosures say. Nothing binds how these are written, so spaces between the
+/// words of their JSON are no change.
+fn disclosed(files: &Files) -> BTreeMap<&String, Result<Disclosure, &Vec<u8>>> {
+    let disclosed = files.0.iter().filter(|(path, _)| path.starts_with(DISCLOSED));
+    disclosed.map(|(path, bytes)| (path, Disclosure::parse(bytes).map_err(|_| bytes))).collect()
+}
+
+fn withheld(verdict: &Verdict) -> usize {
+    verdict.findings.iter().filter(|finding| finding.kind == FindingKind::Withheld).count()
+}
+
+const DISCLOSED: &str = "disclosed/";
