@@ -154,10 +154,17 @@ class Verdict:
     def _bad(self, axis, kind, place, sentence):
         self._find(axis, kind, BAD, place, sentence)
 
+    def is_here(self, path):
+        """Whether it is a plain file in the folder, to which no symbolic link leads."""
+        try:
+            return path.is_file() and path.resolve() == path
+        except (OSError, RuntimeError, ValueError):
+            return False
+
     def _read(self, path, axis):
         """A file of the bundle, or None and a finding."""
         file = self.folder / path
-        if file.is_symlink() or not file.is_file() or self.folder not in file.resolve().parents:
+        if not self.is_here(file):
             return self._bad(axis, "file-missing", path, "is not there")
         if file.stat().st_size > FILE_LIMIT_BYTES:
             return self._bad(axis, "file-altered", path, "is too long")
@@ -178,6 +185,7 @@ class Verdict:
 
     def _manifest(self):
         try:
+            need(self.is_here(self.folder / "manifest.json"), "no manifest.json")
             self.manifest_bytes = (self.folder / "manifest.json").read_bytes()
             self.manifest = strict_json(self.manifest_bytes, FILE_LIMIT_BYTES)
             MANIFEST(self.manifest)
@@ -418,7 +426,7 @@ class Verdict:
     def _files(self):
         for file in self.manifest["files"]:
             path = self.folder / file["path"]
-            if path.is_symlink() or not path.is_file() or self.folder not in path.resolve().parents:
+            if not self.is_here(path):
                 self._bad("payload", "file-missing", file["path"], "is not there")
                 continue
             digest, length = hashlib.sha256(), 0
@@ -429,6 +437,9 @@ class Verdict:
             if (digest.hexdigest(), length) != (file["sha256"], file["length"]):
                 self._bad("payload", "file-altered", file["path"], "is not what the manifest says")
         named = {file["path"] for file in self.manifest["files"]}
+        if (self.folder / "working").is_symlink():
+            self._bad("payload", "file-unlisted", "working/", "is a link in the place of the playable copies")
+            return
         for path in (self.folder / "working").rglob("*"):
             name = path.relative_to(self.folder).as_posix()
             if (path.is_symlink() or not path.is_dir()) and name not in named:
