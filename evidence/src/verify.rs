@@ -203,14 +203,19 @@ impl<'a> Judgement<'a> {
                 self.lacking(*axis, FindingKind::NoEvidence, Place::default(), *sentence);
             }
         }
+        let payload = match self.counts.fragments {
+            0 => (Grade::NotDemanded, FindingKind::NoEvidence, "No content is disclosed that was judged.".to_owned()),
+            count => (Grade::Good, FindingKind::Holds, format!("All {count} disclosed fragments are what the camera sealed.")),
+        };
+        let good = |sentence: String| (Grade::Good, FindingKind::Holds, sentence);
         let holds = [
-            (Axis::Signature, format!("All {} entries are on the ledger and signed by whom they name.", self.counts.entries)),
-            (Axis::Continuity, "The chain has no hole, and the interval asked for is accounted for.".to_owned()),
-            (Axis::Payload, format!("All {} disclosed fragments are what the camera sealed.", self.counts.fragments)),
+            (Axis::Signature, good(format!("All {} entries are on the ledger and signed by whom they name.", self.counts.entries))),
+            (Axis::Continuity, good("The chain has no hole, and the interval asked for is accounted for.".to_owned())),
+            (Axis::Payload, payload),
         ];
-        for (axis, sentence) in holds {
+        for (axis, (grade, kind, sentence)) in holds {
             if head.is_some() && !self.findings.iter().any(|finding| finding.axis == axis && finding.grade > Grade::NotDemanded) {
-                self.findings.push(Finding::new(axis, Grade::Good, FindingKind::Holds, sentence));
+                self.findings.push(Finding::new(axis, grade, kind, sentence));
             } else if !self.findings.iter().any(|finding| finding.axis == axis) {
                 let sentence = "It could not be judged, since the entries could not be proven.";
                 self.findings.push(Finding::new(axis, Grade::Undecided, FindingKind::NoEvidence, sentence));

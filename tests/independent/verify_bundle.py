@@ -138,7 +138,9 @@ class Verdict:
                 self._find(axis, "no-evidence", UNDECIDED if demanded else NOT_DEMANDED, "", "nothing in the bundle speaks to this")
         for axis in ("signature", "continuity", "payload"):
             grades = [finding[2] for finding in self.findings if finding[0] == axis]
-            if self.checkpoint and max(grades, default=GOOD) <= NOT_DEMANDED:
+            if axis == "payload" and self.checkpoint and not self.fragments and max(grades, default=GOOD) <= NOT_DEMANDED:
+                self._find(axis, "no-evidence", NOT_DEMANDED, "", "no content is disclosed")
+            elif self.checkpoint and max(grades, default=GOOD) <= NOT_DEMANDED:
                 self._find(axis, "holds", GOOD, "", "this holds")
             elif not grades:
                 self._find(axis, "no-evidence", UNDECIDED, "", "could not be judged, since the entries could not be proven")

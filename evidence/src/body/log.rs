@@ -145,6 +145,9 @@ impl BodyForm for Genesis {
             None => None,
             Some(mut log) => {
                 let id = log.hash("log")?;
+                if id == Hash::default() {
+                    return Err(log.error("log", "is of no log"));
+                }
                 // A log that was succeeded had a genesis at least.
                 let head = Head { size: log.integer("size", 1, json::INTEGER_MAX)?, root: log.hash("root")? };
                 log.finish()?;

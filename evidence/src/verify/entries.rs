@@ -172,7 +172,10 @@ fn proven_entry(
         judgement.bad(Axis::Signature, FindingKind::OtherLog, Place::entry(index), sentence);
         return Ok(None);
     }
-    if let Body::Genesis(genesis) = &statement.body {
+    // A genesis that somebody logged later declares nothing.
+    if index == 0
+        && let Body::Genesis(genesis) = &statement.body
+    {
         judgement.predecessor.clone_from(&genesis.predecessor);
     }
     judge_observed(judgement, index, statement);

@@ -13,14 +13,17 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, checkpoint: &BundleCheckpoint
     let Some(witnesses) = &judgement.anchor.policy.witnesses else { return };
     let place = Place::file(CHECKPOINT);
     match cosigners(witnesses, &judgement.anchor.verifier, &checkpoint.note) {
-        Ok(Cosigned { cosigners, quorum: true }) => {
-            let sentence = match listed(&cosigners) {
-                Some(names) => format!("The log as it is proven here was seen by {names}: as many as the anchor's policy asks for."),
-                None => "The anchor's policy asks for no witness.".to_owned(),
-            };
-            let grade = if cosigners.is_empty() { Grade::NotDemanded } else { Grade::Good };
-            judgement.find(Axis::Witness, grade, FindingKind::Holds, place, sentence);
-        }
+        Ok(Cosigned { cosigners, quorum: true }) => match listed(&cosigners) {
+            Some(names) => {
+                let sentence = format!("The log as it is proven here was seen by {names}: as many as the anchor's policy asks for.");
+                judgement.find(Axis::Witness, Grade::Good, FindingKind::Holds, place, sentence);
+            }
+            // A quorum of none is met by nobody, and a demand is not met by that.
+            None => {
+                let sentence = "The anchor's policy asks for no witness, and none was heard.";
+                judgement.lacking(Axis::Witness, FindingKind::NoEvidence, place, sentence);
+            }
+        },
         Ok(Cosigned { cosigners, quorum: false }) => {
             let by = listed(&cosigners).map_or("by no witness of the anchor's policy".to_owned(), |names| format!("only by {names}"));
             let sentence = format!(

@@ -94,12 +94,23 @@ fn nothing_is_sealed_after_the_certificate_expired_whatever_the_camera_claims() 
     assert_eq!(recorded(|log, number| crate::dated::by_notary_at(log, number, 500)), []);
 }
 
+#[test]
+fn where_no_content_is_disclosed_none_is_good() {
+    let mut case = Case::new();
+    case.manifest.segments.clear();
+    case.export();
+    let verdict = case.judge().unwrap();
+    assert!(verdict.on(Axis::Payload).all(|finding| finding.grade == Grade::NotDemanded), "{:#?}", verdict.findings);
+    assert_eq!(verdict.on(Axis::Payload).filter(|finding| finding.kind == FindingKind::Withheld).count(), 3);
+}
+
 /// For the verifier in Python, which judges the same bundles.
 pub const TESTS: &[fn()] = &[
     a_segment_outside_of_the_interval_is_not_shown_by_the_other_axes,
     what_a_segment_needs_to_be_decoded_belongs_to_it,
     segments_of_another_camera_are_bad,
     an_interval_without_a_segment_is_never_accounted_for,
+    where_no_content_is_disclosed_none_is_good,
     what_is_asked_for_is_a_series_of_a_camera,
     cameras_name_their_streams_with_three_to_six_components,
     nothing_is_sealed_after_the_certificate_expired_whatever_the_camera_claims,

@@ -68,7 +68,9 @@ pub fn witness(number: u8) -> Ed25519Cosigner {
 /// `threshold` of three witnesses.
 pub fn witness_policy(threshold: u8, log: &LogVerifier) -> WitnessPolicy {
     let line = |number: u8| format!("witness w{number} {}\n", witness(number).verifier_key());
-    let text = format!("{}{}{}group all-three {threshold} w1 w2 w3\nquorum all-three\n", line(1), line(2), line(3));
+    let quorum =
+        if threshold == 0 { "quorum none\n".to_owned() } else { format!("group all-three {threshold} w1 w2 w3\nquorum all-three\n") };
+    let text = format!("{}{}{}{quorum}", line(1), line(2), line(3));
     WitnessPolicy::parse(&text, log).unwrap()
 }
 

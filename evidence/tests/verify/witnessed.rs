@@ -44,6 +44,16 @@ fn as_many_witnesses_as_the_policy_asks_for_are_good() {
 }
 
 #[test]
+fn a_quorum_of_none_does_not_meet_a_demand() {
+    let mut case = Case::new();
+    let log = case.log.anchor().verifier;
+    case.log.policy = AnchorPolicy { witnesses: Some(witness_policy(0, &log)), demands: vec![Axis::Witness], ..AnchorPolicy::default() };
+    assert_eq!(worst(&case.judge().unwrap(), Axis::Witness), (Grade::Undecided, FindingKind::NoEvidence));
+    case.cosign(&[1], WITNESSED_S);
+    assert_eq!(worst(&case.judge().unwrap(), Axis::Witness), (Grade::Good, FindingKind::Holds));
+}
+
+#[test]
 fn the_witnesses_are_named_with_their_times() {
     let verdict = witnessed_by(&[1, 3], &[]).judge().unwrap();
     let sentence = &verdict.on(Axis::Witness).next().unwrap().sentence;
@@ -182,6 +192,7 @@ fn an_axis_that_is_demanded_without_evidence_is_undecided() {
 /// For the verifier in Python, which judges the same bundles.
 pub const TESTS: &[fn()] = &[
     as_many_witnesses_as_the_policy_asks_for_are_good,
+    a_quorum_of_none_does_not_meet_a_demand,
     the_witnesses_are_named_with_their_times,
     a_line_in_the_name_of_a_witness_that_is_not_its_signature_is_bad,
     without_a_policy_no_witness_is_demanded,
