@@ -98,6 +98,8 @@ fn nothing_is_sealed_after_the_certificate_expired_whatever_the_camera_claims() 
 fn where_no_content_is_disclosed_none_is_good() {
     let mut case = Case::new();
     case.manifest.segments.clear();
+    case.manifest.files.clear();
+    case.files.0.retain(|path, _| !path.starts_with("working/"));
     case.export();
     let verdict = case.judge().unwrap();
     assert!(verdict.on(Axis::Payload).all(|finding| finding.grade == Grade::NotDemanded), "{:#?}", verdict.findings);

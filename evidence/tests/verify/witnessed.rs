@@ -48,6 +48,7 @@ fn a_quorum_of_none_does_not_meet_a_demand() {
     let mut case = Case::new();
     let log = case.log.anchor().verifier;
     case.log.policy = AnchorPolicy { witnesses: Some(witness_policy(0, &log)), demands: vec![Axis::Witness], ..AnchorPolicy::default() };
+    case.prove_heads();
     assert_eq!(worst(&case.judge().unwrap(), Axis::Witness), (Grade::Undecided, FindingKind::NoEvidence));
     case.cosign(&[1], WITNESSED_S);
     assert_eq!(worst(&case.judge().unwrap(), Axis::Witness), (Grade::Good, FindingKind::Holds));
