@@ -24,7 +24,9 @@ use x509_cert::{
     time::Time,
 };
 
-use crate::{BadSignature, Certificate, Signer, SignerError, Timestamp, Verifier, certificate::is_serial, issue::ecdsa_with_sha384};
+use crate::{
+    BadSignature, Certificate, Signer, SignerError, Timestamp, TrustDomain, Verifier, certificate::is_serial, issue::ecdsa_with_sha384,
+};
 
 /// A list whose form is that of docs/formats/crl.md. Nothing in it is believed until `verify`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +45,11 @@ pub struct RevocationList {
 
 /// Holding one is the proof that the authority signed the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedRevocationList(RevocationList);
+pub struct VerifiedRevocationList {
+    list: RevocationList,
+    /// Of the authority that signed it. Another domain's may have its name and key identifier: who makes a certificate chooses both.
+    issuer_domain: TrustDomain,
+}
 
 /// One revoked certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +194,7 @@ impl RevocationList {
             return Err(RevocationListError::NotAnIssuer);
         }
         verifier.verify(issuer.public_key(), &self.tbs, &self.signature)?;
-        Ok(VerifiedRevocationList(self))
+        Ok(VerifiedRevocationList { list: self, issuer_domain: issuer.trust_domain().clone() })
     }
 
     /// The bytes as they came.
@@ -201,8 +207,9 @@ impl VerifiedRevocationList {
     /// What the list says of `certificate` at `at`. A certificate on it is told as revoked at any moment: what `at` is worth against the
     /// moment of the revocation is for the caller to judge.
     pub fn status_at(&self, certificate: &Certificate, at: Timestamp) -> ListedStatus<'_> {
-        let list = &self.0;
-        let of_issuer = certificate.issuer_der() == list.issuer_der
+        let list = &self.list;
+        let of_issuer = *certificate.trust_domain() == self.issuer_domain
+            && certificate.issuer_der() == list.issuer_der
             && certificate.authority_key_identifier() == Some(list.authority_key_identifier.as_slice());
         let current = (list.this_update.unix_s()..=list.next_update.unix_s()).contains(&at.unix_s());
         match list.revocations.get(certificate.serial()) {
@@ -215,27 +222,27 @@ impl VerifiedRevocationList {
 
     /// The number of the list; of two lists of an authority the one with the larger number is newer.
     pub fn number(&self) -> u128 {
-        self.0.number
+        self.list.number
     }
 
     /// When it was made.
     pub fn this_update(&self) -> Timestamp {
-        self.0.this_update
+        self.list.this_update
     }
 
     /// The last second at which it is current.
     pub fn next_update(&self) -> Timestamp {
-        self.0.next_update
+        self.list.next_update
     }
 
     /// All revocations, by serial number.
     pub fn revocations(&self) -> impl Iterator<Item = &Revocation> {
-        self.0.revocations.values()
+        self.list.revocations.values()
     }
 
     /// The bytes as they came.
     pub fn der(&self) -> &[u8] {
-        self.0.der()
+        self.list.der()
     }
 }
 

@@ -261,16 +261,17 @@ fn a_list_says_what_it_knows_of_a_certificate_at_a_moment() {
         assert_eq!(with.status_at(&camera, at(moment)), ListedStatus::Revoked(&revoked[0]), "{moment}: an old list was forgotten");
     }
     assert_eq!(with.status_at(&city.issuing, at(NOON)), ListedStatus::OtherIssuer, "a list judges the certificates of others");
-    // Each half of who issued it, alone.
+    // Each part of who issued it, alone.
     let mut renamed = Forgery::camera(&city);
     renamed.issuer = common_name("Other");
     let rekeyed = Forgery::camera(&city).replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"other"])]));
-    for (half, forgery) in [("name", renamed), ("key", rekeyed)] {
+    let moved = Forgery::camera(&city).replace(ALTERNATIVE_NAME, uris(&["spiffe://other.example/camera/102"]));
+    for (part, forgery) in [("name", renamed), ("key", rekeyed), ("trust domain", moved)] {
         let certificate = Certificate::from_der(&forgery.sign(&city.issuing_key)).unwrap();
         assert_eq!(
             with.status_at(&certificate, at(NOON)),
             ListedStatus::OtherIssuer,
-            "a list judges by serial number what is of another {half}"
+            "a list judges by serial number what is of another {part}"
         );
     }
     // The same name and serial number under another key of an authority is another certificate.

@@ -472,11 +472,12 @@ fn a_response_is_asked_at_a_moment() {
     let (mut renamed, rekeyed) =
         (Forgery::camera(&city), Forgery::camera(&city).replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"other"])])));
     renamed.issuer = common_name("Other");
-    for (half, mut forgery) in [("name", renamed), ("key", rekeyed)] {
+    let moved = Forgery::camera(&city).replace(ALTERNATIVE_NAME, uris(&["spiffe://other.example/camera/102"]));
+    for (part, mut forgery) in [("name", renamed), ("key", rekeyed), ("trust domain", moved)] {
         forgery.serial = tlv(2, &[camera.serial()]);
         let certificate = Certificate::from_der(&forgery.sign(&city.issuing_key)).unwrap();
         assert_eq!(certificate.serial(), camera.serial());
-        assert_eq!(good.status_at(&certificate, at(NOON)), OcspStatus::NotAnswered, "a certificate of an issuer of another {half}");
+        assert_eq!(good.status_at(&certificate, at(NOON)), OcspStatus::NotAnswered, "a certificate of an issuer of another {part}");
     }
 }
 

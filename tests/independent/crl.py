@@ -34,6 +34,7 @@ class RevocationList:
         parts = elements(only(data, SEQUENCE))
         need([tag for tag, _, _ in parts] == [SEQUENCE, SEQUENCE, BIT_STRING] and parts[1][2] == ECDSA_WITH_SHA384, "not a list")
         need(parts[2][1][:1] == b"\0", "a signature of odd bits")
+        self.domain = None
         self.signed_bytes, self.signature = parts[0][2], parts[2][1][1:]
         fields = elements(parts[0][1])
         need(len(fields) >= 6 and fields[0][2] == der(INTEGER, b"\1") and fields[1][2] == ECDSA_WITH_SHA384, "not version 2, or another suite")
@@ -83,7 +84,8 @@ class RevocationList:
         need(self.is_of(authority), "another authority's list")
         need(authority.is_authority and authority.signs_lists, "who may not sign lists")
         need(authority.key.verifies(self.signature, self.signed_bytes, low_s=False), "the signature does not verify")
+        self.domain = authority.domain
 
     def speaks_of(self, certificate):
-        """Whether a certificate is of this list's authority."""
-        return self.issuer == certificate.issuer and self.key_identifier == certificate.authority_key_identifier
+        """Whether a certificate is of this list's authority, who was judged."""
+        return self.domain == certificate.domain and self.issuer == certificate.issuer and self.key_identifier == certificate.authority_key_identifier

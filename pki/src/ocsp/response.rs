@@ -11,7 +11,7 @@ use super::{
     canonical, check_extensions, read_nonce,
 };
 use crate::{
-    BadSignature, Certificate, KeyPurpose, Timestamp, Verifier,
+    BadSignature, Certificate, KeyPurpose, Timestamp, TrustDomain, Verifier,
     crl::{Revocation, RevocationReason},
 };
 
@@ -33,6 +33,8 @@ pub struct OcspResponse {
 pub struct VerifiedOcspResponse {
     der: Vec<u8>,
     produced: Timestamp,
+    /// Another domain's authority may have the same name and key identifier: who makes a certificate chooses both.
+    issuer_domain: TrustDomain,
     issuer_der: Vec<u8>,
     issuer_key_identifier: Vec<u8>,
     /// By serial number.
@@ -175,6 +177,7 @@ impl OcspResponse {
         Ok(VerifiedOcspResponse {
             der: self.der,
             produced: self.produced,
+            issuer_domain: issuer.trust_domain().clone(),
             issuer_der: issuer.subject_der().to_vec(),
             issuer_key_identifier: issuer.subject_key_identifier().to_vec(),
             answers,
@@ -204,7 +207,8 @@ impl VerifiedOcspResponse {
     /// What the response says of `certificate` at `at`. One that is revoked is told as revoked at any moment: what `at` is worth against the
     /// moment of the revocation is for the caller to judge.
     pub fn status_at(&self, certificate: &Certificate, at: Timestamp) -> OcspStatus<'_> {
-        let of_issuer = certificate.issuer_der() == self.issuer_der
+        let of_issuer = *certificate.trust_domain() == self.issuer_domain
+            && certificate.issuer_der() == self.issuer_der
             && certificate.authority_key_identifier() == Some(self.issuer_key_identifier.as_slice());
         let Some(answer) = self.answers.get(certificate.serial()).filter(|_| of_issuer) else { return OcspStatus::NotAnswered };
         let current = (answer.this_update.unix_s()..=answer.next_update.unix_s()).contains(&at.unix_s());
