@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
-use exhibit_evidence::bundle::{BundleSource, SourceError};
+use exhibit_evidence::bundle::{BundleSource, FileBeside, SourceError};
 use exhibit_tlog::Hash;
 use sha2::{Digest, Sha256};
 
@@ -83,6 +83,27 @@ impl BundleFolder {
     }
 }
 
+/// A file of the bundle that is read while others are.
+struct OpenFile {
+    path: String,
+    file: File,
+}
+
+impl FileBeside for OpenFile {
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.file.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(SourceError { path: self.path.clone(), reason: error.to_string() }),
+            }
+        }
+        Ok(filled)
+    }
+}
+
 /// No file has such a name, or is there. Whatever else keeps a file from being read is no word about the bundle.
 fn is_nowhere(kind: ErrorKind) -> bool {
     use ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
@@ -122,6 +143,11 @@ impl BundleSource for BundleFolder {
             hasher.update(&buffer[..count]);
             total += count as u64;
         }
+    }
+
+    fn beside(&self, path: &str) -> Result<Option<Box<dyn FileBeside + '_>>, SourceError> {
+        let found = self.file(path)?;
+        Ok(found.map(|(file, _)| Box::new(OpenFile { path: path.to_owned(), file }) as Box<dyn FileBeside>))
     }
 
     /// Symbolic links are listed and not followed: a bundle comes from anybody. One to a folder has a slash at its end: who opens

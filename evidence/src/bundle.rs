@@ -139,6 +139,17 @@ pub trait BundleSource {
     fn hash(&self, path: &str, limit_bytes: u64) -> Result<Option<(Hash, u64)>, SourceError>;
     /// The names of all files, in order. More than `files_max` are an error.
     fn list(&self, files_max: usize) -> Result<Vec<String>, SourceError>;
+    /// A file to be read beside others, for a comparison with what is made out of them; `None` if there is no such file, or where a source
+    /// gives one file at a time. What can not be compared in passing is hashed, so this saves time and decides nothing.
+    fn beside(&self, _path: &str) -> Result<Option<Box<dyn FileBeside + '_>>, SourceError> {
+        Ok(None)
+    }
+}
+
+/// A file that is read from its beginning while others are.
+pub trait FileBeside {
+    /// Puts the next bytes into `buffer` and says how many: fewer than it holds only at the end of the file.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError>;
 }
 
 /// A file could not be read.

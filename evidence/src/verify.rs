@@ -21,10 +21,10 @@ mod second;
 mod time;
 mod witness;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use exhibit_pki::{Timestamp, Verifier};
-use exhibit_tlog::Checkpoint;
+use exhibit_tlog::{Checkpoint, Hash};
 
 use crate::body::{ATTACHMENT_BYTES_MAX, Predecessor, Segment};
 use crate::bundle::{BundleSource, CHECKPOINT, MANIFEST, MANIFEST_BYTES_MAX, Manifest, SMALL_FILE_BYTES_MAX, SourceError, attachment_path};
@@ -102,6 +102,8 @@ struct Judgement<'a> {
     predecessor: Option<Predecessor>,
     /// Files that a statement, a disclosure or this format names.
     named: BTreeSet<String>,
+    /// SHA-256 and length of files that were compared with what has them.
+    hashed: HashMap<String, (Hash, u64)>,
     suites: BTreeSet<String>,
     findings: Vec<Finding>,
     counts: Counts,
@@ -124,6 +126,7 @@ impl<'a> Judgement<'a> {
             interval,
             predecessor: None,
             named: BTreeSet::from([MANIFEST.to_owned()]),
+            hashed: HashMap::new(),
             suites: BTreeSet::new(),
             findings: Vec::new(),
             counts: Counts::default(),

@@ -204,7 +204,16 @@ impl World {
     }
 
     async fn restarted(mut self, more: &str, change: impl FnOnce(&Path)) -> Self {
+        let held = std::sync::Arc::downgrade(&self.running.appliance);
         self.running.stop(std::time::Duration::from_secs(5)).await;
+        // Work on blocking threads ends after the task that asked for it. The program waits for it when its runtime ends; here the
+        // runtime is the test's own, and what is still being written must not meet the change.
+        let unused = async {
+            while held.strong_count() > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), unused).await.expect("nobody uses the appliance that was stopped");
         change(self.folder.path());
         self.running = start(self.folder.path(), &self.ahead_ms, &self.fatal, more).await;
         self

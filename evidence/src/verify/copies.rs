@@ -9,31 +9,57 @@ use sha2::{Digest, Sha256};
 
 use super::Judgement;
 use crate::body::Segment;
-use crate::bundle::{FileRecord, WORKING_FOLDER};
+use crate::bundle::{BundleSource, FileBeside, FileRecord, WORKING_FOLDER};
 use crate::verdict::{Axis, FindingKind, Grade, Place};
 use crate::working_copy::{CopyError, WorkingCopies};
 
 /// The copies that the disclosed fragments make, while these come by.
 pub(super) struct Copies<'a> {
+    source: &'a dyn BundleSource,
     /// The files that claim to be such copies.
     claimed: Vec<&'a FileRecord>,
+    /// The one that should be what is being made, as far as it was.
+    beside: Option<Beside<'a>>,
     maker: WorkingCopies,
-    made: Vec<Made>,
+    made: Vec<Made<'a>>,
     /// Why they could not all be made.
     broken: Option<String>,
 }
 
 /// A copy made here.
-struct Made {
+struct Made<'a> {
     hasher: Sha256,
     length: u64,
     from: Timestamp,
+    /// The file that was found to be this copy, byte for byte.
+    found_in: Option<&'a str>,
+}
+
+/// A claimed copy that goes by beside the one being made, so that it is hashed once for both.
+struct Beside<'a> {
+    path: &'a str,
+    file: Box<dyn FileBeside + 'a>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Beside<'a> {
+    /// The same file further on, if it goes on with these bytes.
+    fn goes_on(mut self, bytes: &[u8]) -> Option<Self> {
+        self.buffer.resize(bytes.len(), 0);
+        let count = self.file.fill(&mut self.buffer).ok()?;
+        (count == bytes.len() && self.buffer == bytes).then_some(self)
+    }
+
+    /// Its name, if it ends here.
+    fn ends(mut self) -> Option<&'a str> {
+        (self.file.fill(&mut [0]).ok()? == 0).then_some(self.path)
+    }
 }
 
 impl<'a> Copies<'a> {
     pub fn new(judgement: &Judgement<'a>) -> Self {
         let claimed = judgement.manifest.files.iter().filter(|file| file.path.starts_with(WORKING_FOLDER)).collect();
-        Self { claimed, maker: WorkingCopies::default(), made: Vec::new(), broken: None }
+        Self { source: judgement.source, claimed, beside: None, maker: WorkingCopies::default(), made: Vec::new(), broken: None }
     }
 
     /// Adds a fragment that is what the camera sealed.
@@ -58,20 +84,42 @@ impl<'a> Copies<'a> {
             _ => self.maker.next_fragment(plaintext)?,
         };
         if piece.begins_file {
-            self.made.push(Made { hasher: Sha256::new(), length: 0, from: segment.start });
+            self.end_file();
+            // Exporters name the copies in the order in which they are made. Where one does not, or it can not be read, it is hashed later.
+            let claimed = self.claimed.get(self.made.len());
+            self.beside = claimed.and_then(|claimed| {
+                let file = self.source.beside(&claimed.path).ok()??;
+                Some(Beside { path: &claimed.path, file, buffer: Vec::new() })
+            });
+            self.made.push(Made { hasher: Sha256::new(), length: 0, from: segment.start, found_in: None });
         }
+        self.beside = self.beside.take().and_then(|beside| beside.goes_on(&piece.bytes));
         let made = self.made.last_mut().expect("the first fragment begins a file");
         made.hasher.update(&piece.bytes);
         made.length += piece.bytes.len() as u64;
         Ok(())
     }
 
-    pub fn judge(self, judgement: &mut Judgement<'_>) {
-        let made: Vec<(String, u64, Timestamp)> =
-            self.made.into_iter().map(|made| (Hash(made.hasher.finalize().into()).to_string(), made.length, made.from)).collect();
+    /// Nothing is added to the file that is being made.
+    fn end_file(&mut self) {
+        if let (Some(beside), Some(made)) = (self.beside.take(), self.made.last_mut()) {
+            made.found_in = beside.ends();
+        }
+    }
+
+    pub fn judge(mut self, judgement: &mut Judgement<'_>) {
+        self.end_file();
+        let mut copies = Vec::new();
+        for made in self.made {
+            let sha256 = Hash(made.hasher.finalize().into());
+            if let Some(path) = made.found_in {
+                judgement.hashed.insert(path.to_owned(), (sha256, made.length));
+            }
+            copies.push((sha256.to_string(), made.length, made.from));
+        }
         for file in self.claimed {
             let path = &file.path;
-            let same = made.iter().find(|(sha256, length, _)| *sha256 == file.sha256 && *length == file.length);
+            let same = copies.iter().find(|(sha256, length, _)| *sha256 == file.sha256 && *length == file.length);
             let (grade, sentence) = match (same, &self.broken) {
                 (Some((_, _, from)), None) => (
                     Grade::Good,

@@ -29,7 +29,11 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<
 }
 
 fn judge_file(judgement: &mut Judgement<'_>, file: &FileRecord) -> Result<(), SourceError> {
-    match judgement.source.hash(&file.path, WORKING_COPY_BYTES_MAX)? {
+    let found = match judgement.hashed.get(&file.path) {
+        Some(hashed) => Some(*hashed),
+        None => judgement.source.hash(&file.path, WORKING_COPY_BYTES_MAX)?,
+    };
+    match found {
         None => {
             let sentence = format!("The file {} is missing from the bundle.", file.path);
             judgement.bad(Axis::Payload, FindingKind::FileMissing, Place::file(&file.path), sentence);

@@ -1,10 +1,15 @@
 //! Working copies: what is played is what the disclosed fragments make, to the byte, or the verdict says that it is not.
 
-use exhibit_evidence::bundle::{Disclosure, disclosure_path};
+use std::cell::Cell;
+
+use exhibit_evidence::bundle::{BundleSource, Disclosure, FileBeside, SourceError, disclosure_path};
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade, NOT_PROVEN};
+use exhibit_evidence::verify::verify;
+use exhibit_pki::signature::RustCrypto;
+use exhibit_tlog::Hash;
 
 use crate::media::mp4_box;
-use crate::synthetic::{CAMERA_STREAM, Case, WORKING_COPY, recorded};
+use crate::synthetic::{CAMERA_STREAM, Case, Files, WORKING_COPY, recorded};
 
 /// A way in which an exporter makes a copy show something else, and names it in the manifest.
 pub type Trick = (&'static str, fn(&mut Vec<u8>));
@@ -97,6 +102,62 @@ fn a_copy_that_can_show_something_else_is_bad() {
         assert_ne!(case.files.0[WORKING_COPY], Case::new().files.0[WORKING_COPY], "{trick}: nothing was done");
         assert_eq!(case.faults(), [FindingKind::WorkingCopy], "{trick}");
         assert_eq!(case.judge().unwrap().grade, Grade::Bad, "{trick}");
+    }
+}
+
+/// Files in memory that are given one at a time, and how often one was hashed.
+struct OneAtATime<'a>(&'a Files, Cell<usize>);
+
+impl BundleSource for OneAtATime<'_> {
+    fn read(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
+        self.0.read(path, limit_bytes)
+    }
+
+    fn hash(&self, path: &str, limit_bytes: u64) -> Result<Option<(Hash, u64)>, SourceError> {
+        self.1.set(self.1.get() + 1);
+        self.0.hash(path, limit_bytes)
+    }
+
+    fn list(&self, files_max: usize) -> Result<Vec<String>, SourceError> {
+        self.0.list(files_max)
+    }
+}
+
+/// The same, and files beside others too.
+struct Beside<'a>(OneAtATime<'a>);
+
+impl BundleSource for Beside<'_> {
+    fn read(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
+        self.0.read(path, limit_bytes)
+    }
+
+    fn hash(&self, path: &str, limit_bytes: u64) -> Result<Option<(Hash, u64)>, SourceError> {
+        self.0.hash(path, limit_bytes)
+    }
+
+    fn list(&self, files_max: usize) -> Result<Vec<String>, SourceError> {
+        self.0.list(files_max)
+    }
+
+    fn beside(&self, path: &str) -> Result<Option<Box<dyn FileBeside + '_>>, SourceError> {
+        self.0.0.beside(path)
+    }
+}
+
+/// Somebody changed the copy, and not the exporter's manifest. The copy is compared in passing, or hashed: that changes nothing.
+#[test]
+fn a_copy_that_was_changed_since_is_found_however_it_is_read() {
+    let none: Trick = ("nothing was done", |_| ());
+    for (trick, how) in TRICKS.iter().chain([&none]) {
+        let mut case = Case::new();
+        how(case.file(WORKING_COPY));
+        let (one, beside) = (OneAtATime(&case.files, Cell::new(0)), Beside(OneAtATime(&case.files, Cell::new(0))));
+        let judged = |source: &dyn BundleSource| verify(source, &case.log.anchor(), &RustCrypto).unwrap();
+        let (verdict, other) = (judged(&one), judged(&beside));
+        assert_eq!(verdict.findings, other.findings, "{trick}");
+        let altered = verdict.findings.iter().any(|finding| finding.kind == FindingKind::FileAltered && finding.grade == Grade::Bad);
+        assert_eq!(altered, *trick != none.0, "{trick}");
+        assert_eq!((one.1.get(), beside.0.1.get()), (1, usize::from(altered)), "{trick}: hashed again what had gone by");
     }
 }
 

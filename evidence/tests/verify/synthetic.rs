@@ -10,8 +10,8 @@ use exhibit_evidence::body::{
     Recipients, Segment, SeqRange, StreamPosition,
 };
 use exhibit_evidence::bundle::{
-    BundleSource, DISCLOSURE_TYPE, DisclosedFragment, DisclosedSegment, Disclosure, FileRecord, MANIFEST_TYPE, Manifest, Question,
-    SourceError, disclosure_path, entry_path, fragment_path, observed_proof_path, receipt_path, timestamp_proof_path,
+    BundleSource, DISCLOSURE_TYPE, DisclosedFragment, DisclosedSegment, Disclosure, FileBeside, FileRecord, MANIFEST_TYPE, Manifest,
+    Question, SourceError, disclosure_path, entry_path, fragment_path, observed_proof_path, receipt_path, timestamp_proof_path,
 };
 use exhibit_evidence::keytree::KeyTree;
 use exhibit_evidence::segment::{SegmentOpener, SegmentSealer};
@@ -78,6 +78,22 @@ impl BundleSource for Files {
 
     fn list(&self, _files_max: usize) -> Result<Vec<String>, SourceError> {
         Ok(self.0.keys().cloned().collect())
+    }
+
+    fn beside(&self, path: &str) -> Result<Option<Box<dyn FileBeside + '_>>, SourceError> {
+        Ok(self.0.get(path).map(|bytes| Box::new(Rest(bytes)) as Box<dyn FileBeside>))
+    }
+}
+
+/// What is left of a file.
+struct Rest<'a>(&'a [u8]);
+
+impl FileBeside for Rest<'_> {
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        let (now, later) = self.0.split_at(buffer.len().min(self.0.len()));
+        buffer[..now.len()].copy_from_slice(now);
+        self.0 = later;
+        Ok(now.len())
     }
 }
 
