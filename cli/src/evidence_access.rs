@@ -80,7 +80,10 @@ impl Session {
     /// The segments of a series that overlap an interval by the camera's clock, in order of (stream, seq).
     pub async fn segments(&mut self, series: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Found>, Failure> {
         let query = format!("/v1/segments?series={series}&from={from}&to={to}");
-        self.pages(&query).await
+        let mut found = self.pages(&query).await?;
+        // The appliance gives those that only touch it as well; in a bundle they would be what nobody asked for.
+        found.retain(|found| found.segment().is_some_and(|segment| segment.overlaps(from, to)));
+        Ok(found)
     }
 
     /// The entries of a stream from `first` to `last`, both included, as far as there are any.

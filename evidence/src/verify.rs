@@ -282,8 +282,7 @@ struct Interval {
 impl Interval {
     /// Whether some of the segment lies within, by the camera's clock.
     fn overlaps(self, segment: &Segment) -> bool {
-        let starts_ms = segment.start.unix_ms();
-        starts_ms < self.to.unix_ms() && starts_ms.saturating_add(segment.duration_ms) > self.from.unix_ms()
+        segment.overlaps(self.from, self.to)
     }
 }
 

@@ -245,6 +245,12 @@ impl Segment {
     pub fn ciphertext_length(&self) -> u64 {
         self.fragment_lengths.iter().map(|length| u64::from(*length)).sum()
     }
+
+    /// Whether some of it lies between two moments, by the camera's clock. What only touches them does not.
+    pub fn overlaps(&self, from: Timestamp, to: Timestamp) -> bool {
+        let starts_ms = self.start.unix_ms();
+        starts_ms < to.unix_ms() && starts_ms.saturating_add(self.duration_ms) > from.unix_ms()
+    }
 }
 
 impl BodyForm for Gap {
