@@ -19,6 +19,7 @@ fn the_verifier_in_python_agrees_on_every_vector() {
         certificate::keys_that_no_endorsement_key_has,
         certificate::no_challenge_is_made_for_a_point_off_the_curve,
         golden::a_certified_key_is_the_one_that_was_asked_about,
+        #[cfg(feature = "aws-lc")]
         golden::the_fast_verifier_believes_the_same,
         golden::a_quote_over_the_expected_values_is_believed,
         golden::two_readings_of_the_clock_tell_the_time_between_them,
