@@ -344,6 +344,7 @@ pub const NOT_PROVEN: &[&str] = &[
     "anything that happened before the encoder",
     "that no copies were made outside of the system",
     "what the exporter wrote beside the evidence, such as README.md",
+    "that the log holds no certificate of these names but those in the bundle: an audit of the whole log tells",
 ];
 
 impl Axis {

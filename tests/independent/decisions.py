@@ -20,7 +20,8 @@ class Decisions:
             if approved and body["statement"] == hashlib.sha256(approved.statement_bytes).hexdigest() \
                     and "custodian" in signed.certificate.roles:
                 self.approvals.setdefault(approved.leaf, []).append(signed)
-        self.custodians = {certificate.fingerprint for certificate in self.pinned}
+        # From which entry on who is custodian.
+        self.custodians = [(0, {certificate.fingerprint for certificate in self.pinned})]
         self.states = self._follow() if self.pinned else None
         for signed in verdict.held:
             if signed.statement["type"] == "epoch/v1" and signed.statement["stream"].rsplit("/", 1)[0] == verdict.series:
@@ -40,7 +41,7 @@ class Decisions:
     def _follow(self):
         """Each set of the camera as (state, from which entry on, number)."""
         states = {}
-        leaf, number, since, custodians, threshold = None, 0, 0, set(self.custodians), self.verdict.anchor.threshold
+        leaf, number, since, custodians, threshold = None, 0, 0, self.custodians[0][1], self.verdict.anchor.threshold
         for signed in self.verdict.held:
             body = signed.statement["body"]
             if signed.statement["type"] != "recipients/v1" or body["scope"] != "/".join(self.verdict.series.split("/")[:2]):
@@ -55,8 +56,12 @@ class Decisions:
             since = max(reached, since)
             states[signed.leaf] = ("decided", since)
             leaf, number, custodians, threshold = signed.leaf, body["number"], set(body["custodians"]), body["threshold"]
-            self.custodians |= custodians
+            self.custodians.append((since, custodians))
         return states
+
+    def _in_force(self, index):
+        """The custodians where an entry stands."""
+        return [custodians for since, custodians in self.custodians if since <= index][-1]
 
     def _obeyed(self, signed):
         """The set that an epoch obeyed, or None."""
@@ -86,18 +91,20 @@ class Decisions:
             verdict._bad("signature", "recipients-threshold", signed.stem, f"{state} from {since}")
 
     def _second_certificates(self):
-        first_use, live, revoked = {}, {}, set()
+        first_use, last_use, live, revoked = {}, {}, {}, set()
         for signed in [*self.verdict.held, *([self.verdict.export] if self.verdict.export else [])]:
             fingerprint = signed.certificate.fingerprint
             first_use[fingerprint] = min(signed.index, first_use.get(fingerprint, signed.index))
+            last_use[fingerprint] = max(signed.index, last_use.get(fingerprint, signed.index))
         for signed in self.verdict.held:
             statement, own = signed.statement, signed.introduces
-            if statement["type"] == "certificate-revocation/v1":
+            if statement["type"] == "certificate-revocation/v1" and milliseconds(statement["body"]["since"]) <= signed.issued_ms:
                 revoked.add(statement["body"]["fingerprint"])
             if own is None or own.owner is None:
                 continue
             others = [other for other in live.get((own.identity, own.for_signing), [])
-                      if other.fingerprint not in revoked and milliseconds(statement["issued"]) < (other.last_second + 1) * 1000]
+                      if other.fingerprint not in revoked and signed.issued_ms < (other.last_second + 1) * 1000
+                      or last_use.get(other.fingerprint, 0) > signed.index]
             live[own.identity, own.for_signing] = others
             if own.fingerprint in [other.fingerprint for other in others]:
                 continue
@@ -111,6 +118,6 @@ class Decisions:
     def _approved(self, signed, own, others, used):
         if signed.statement["body"].get("replaces") not in [other.fingerprint for other in others]:
             return False
-        return any((not self.pinned or approval.certificate.fingerprint in self.custodians)
+        return any((not self.pinned or approval.certificate.fingerprint in self._in_force(approval.index))
                    and approval.certificate.fingerprint != own.fingerprint and (used is None or approval.index < used)
                    for approval in self.approvals.get(signed.leaf, []))

@@ -14,8 +14,8 @@ use crate::Body;
 use crate::body::{Epoch, Recipients};
 use crate::verdict::{Axis, FindingKind, Grade};
 
-/// Judges the recipients that each epoch of the series obeyed, and gives all custodians that were ever decided on.
-pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries, approvals: &Approvals<'_>) -> Option<HashSet<Fingerprint>> {
+/// Judges the recipients that each epoch of the series obeyed, and gives who was custodian when; `None` where none are pinned.
+pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries, approvals: &Approvals<'_>) -> Option<Custodians> {
     // Sets are of a camera, however its streams go on: `camera/102` of `camera/102/main`.
     let series = &judgement.manifest.question.series;
     let scope = series.match_indices('/').nth(1).map_or(series.as_str(), |(end, _)| &series[..end]);
@@ -43,7 +43,18 @@ enum State {
 /// The sets of a camera, by leaf hash.
 struct Sets {
     by_leaf: HashMap<Hash, State>,
-    custodians: HashSet<Fingerprint>,
+    custodians: Custodians,
+}
+
+/// Who the custodians are: of each set the entry from which on it is in force, rising. The pinned ones are from 0 on.
+pub(super) struct Custodians(Vec<(u64, HashSet<Fingerprint>)>);
+
+impl Custodians {
+    /// Whether a certificate is a custodian's where an entry stands. Who was dismissed is none any more.
+    pub fn hold(&self, index: u64, certificate: &Fingerprint) -> bool {
+        let in_force = self.0.partition_point(|(from, _)| *from <= index);
+        in_force.checked_sub(1).is_some_and(|last| self.0[last].1.contains(certificate))
+    }
 }
 
 /// The set that is in force, and who decides on the next.
@@ -60,7 +71,7 @@ impl Sets {
     fn decide(judgement: &Judgement<'_>, scope: &str, entries: &Entries, approvals: &Approvals<'_>) -> Self {
         let pinned = judgement.anchor.policy.custodians.as_ref().expect("it is only asked where custodians are pinned");
         let custodians: HashSet<Fingerprint> = pinned.certificates.iter().map(|certificate| *certificate.fingerprint()).collect();
-        let mut sets = Self { by_leaf: HashMap::new(), custodians: custodians.clone() };
+        let mut sets = Self { by_leaf: HashMap::new(), custodians: Custodians(vec![(0, custodians.clone())]) };
         let mut current = InForce { leaf: None, number: 0, from: 0, custodians, threshold: pinned.threshold };
         for entry in &entries.held {
             let Body::Recipients(set) = &entry.statement().body else { continue };
@@ -69,8 +80,8 @@ impl Sets {
             }
             let state = sets.state(&current, entry, set, approvals);
             if let State::Decided { number, from } = state {
-                sets.custodians.extend(&set.custodians);
-                let custodians = set.custodians.iter().copied().collect();
+                let custodians: HashSet<Fingerprint> = set.custodians.iter().copied().collect();
+                sets.custodians.0.push((from, custodians.clone()));
                 current = InForce { leaf: Some(entry.leaf), number, from, custodians, threshold: set.threshold };
             }
             sets.by_leaf.insert(entry.leaf, state);

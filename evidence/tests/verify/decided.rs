@@ -1,10 +1,10 @@
 //! Who decided: the recipients that a camera obeyed, by thresholds from the pinned custodians, and second certificates of one name.
 
 use exhibit_evidence::anchor::{AnchorPolicy, PinnedCustodians};
-use exhibit_evidence::body::{Approve, CertificateBody, Continues, EpochReason, Recipients, StreamPosition};
+use exhibit_evidence::body::{Approve, CertificateBody, CertificateRevocation, Continues, EpochReason, Recipients, StreamPosition};
 use exhibit_evidence::verdict::{FindingKind, Grade};
 use exhibit_evidence::{Body, SignedStatement};
-use exhibit_pki::{Fingerprint, KeyPurpose, Role};
+use exhibit_pki::{Fingerprint, KeyPurpose, Role, Timestamp};
 use exhibit_tlog::Hash;
 
 use crate::common::{NOT_AFTER, Party, stream, time};
@@ -337,6 +337,75 @@ fn only_custodians_whom_the_pinned_ones_decided_on_approve_of_second_certificate
     assert_eq!(case.faults(), [FindingKind::SecondCertificate], "an authority made its own custodian");
 }
 
+#[test]
+fn a_custodian_who_was_dismissed_approves_of_nothing() {
+    let dismissed: Extra = |log| {
+        introduce(log, 1..=1);
+        let body = set(log, 1, None, &[1], 1);
+        append(log, body);
+        let index = second_camera(log, true);
+        let body = approval(log, index);
+        append(log, body);
+    };
+    let successor: Extra = |log| {
+        introduce(log, 1..=1);
+        let body = set(log, 1, None, &[1], 1);
+        append(log, body);
+        let index = second_camera(log, true);
+        approve(log, 1, index);
+    };
+    assert_eq!(judged(dismissed, &[0], 1).0, [FindingKind::SecondCertificate]);
+    assert_eq!(judged(successor, &[0], 1).0, []);
+}
+
+fn revoke_camera(log: &mut Log, since_ms: u64) {
+    let fingerprint = *log.camera.party.certificate.fingerprint();
+    let since = Timestamp::from_unix_ms(since_ms).unwrap();
+    let body = CertificateRevocation { fingerprint, since, reason: None, attachments: vec![] };
+    log.append(|log| &mut log.authority, STARTED_MS - 9_500, Body::CertificateRevocation(body));
+}
+
+/// A hostile authority says that the first is not live, and lets it go on.
+#[test]
+fn a_certificate_is_taken_back_at_once_and_signs_no_more_or_is_live() {
+    let cases: [(&str, Extra, &[FindingKind]); 3] = [
+        (
+            "it was taken back",
+            |log| {
+                revoke_camera(log, STARTED_MS - 9_600);
+                second_camera(log, false);
+            },
+            &[],
+        ),
+        (
+            "it is to be taken back one day",
+            |log| {
+                revoke_camera(log, STARTED_MS + 1_000_000_000);
+                second_camera(log, false);
+            },
+            &[FindingKind::SecondCertificate],
+        ),
+        (
+            "it goes on",
+            |log| {
+                let first = log.pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing, 13);
+                revoke_camera(log, STARTED_MS - 9_600);
+                second_camera(log, false);
+                let second = std::mem::replace(&mut log.camera.party, first);
+                let mut gap = log.draft(|log| &mut log.camera, STARTED_MS - 8_000, crate::common::gap());
+                gap.stream = stream("camera/102/events/20261120T115000Z");
+                log.append_as_drafted(|log| &mut log.camera, &gap);
+                (log.camera.party, log.camera.next_seq, log.camera.prev) = (second, 0, Hash::default());
+            },
+            &[FindingKind::SecondCertificate, FindingKind::RevocationUndecided],
+        ),
+    ];
+    for (how, before, expected) in cases {
+        let faults = Case::recorded(Recording { before: Some(before), ..Recording::default() }).faults();
+        assert_eq!(faults, expected, "{how}");
+    }
+}
+
 /// Whoever holds the camera's key sets it back to a set from before a custodian was dismissed.
 #[test]
 fn a_camera_that_was_set_back_to_older_recipients_is_bad() {
@@ -366,5 +435,7 @@ pub const TESTS: &[fn()] = &[
     stale_recipients_are_told_and_nothing_more,
     a_second_certificate_needs_to_replace_the_first_and_a_custodians_approval,
     only_custodians_whom_the_pinned_ones_decided_on_approve_of_second_certificates,
+    a_custodian_who_was_dismissed_approves_of_nothing,
+    a_certificate_is_taken_back_at_once_and_signs_no_more_or_is_live,
     a_camera_that_was_set_back_to_older_recipients_is_bad,
 ];
