@@ -17,7 +17,7 @@ use const_oid::db::{rfc5753, rfc5911, rfc5912};
 use der::asn1::{Any, BitString, OctetString, SetOfVec};
 use der::{Decode, Encode, Tag};
 use envelope_support::{CONTENT, assert_agrees_on, entropy, ephemeral, judged, kari, key, open, parse, recipient, sealed_for_two, write};
-use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, UnwrappingKey, recipient_count, seal};
+use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, RECIPIENTS_MAX, UnwrappingKey, recipient_count, seal};
 use exhibit_pki::Signer;
 use proptest::prelude::*;
 use spki::AlgorithmIdentifierOwned;
@@ -323,15 +323,46 @@ fn recipient_named_twice() {
     assert_malformed(&envelope, "names a recipient twice");
 }
 
+/// The same with its recipients, each encoded, in another order.
+fn reordered(envelope: &[u8], order: impl FnOnce(&mut Vec<Vec<u8>>)) -> Vec<u8> {
+    let mut infos: Vec<Vec<u8>> = parse(envelope).recip_infos.0.iter().map(|info| info.to_der().unwrap()).collect();
+    infos.sort();
+    let sorted = infos.concat();
+    let start = envelope.windows(sorted.len()).position(|window| window == sorted).expect("they are written as a set in DER");
+    order(&mut infos);
+    [&envelope[..start], &infos.concat(), &envelope[start + sorted.len()..]].concat()
+}
+
 #[test]
 fn recipients_out_of_order() {
-    let envelope = sealed_for_two();
-    let infos: Vec<Vec<u8>> = parse(&envelope).recip_infos.0.iter().map(|info| info.to_der().unwrap()).collect();
-    let (sorted, swapped) = (infos.concat(), [infos[1].as_slice(), &infos[0]].concat());
-    let start = envelope.windows(sorted.len()).position(|window| window == sorted).unwrap();
-    let envelope = [&envelope[..start], &swapped, &envelope[start + sorted.len()..]].concat();
-    let refused = open(&envelope, &recipient(10), &key(10)).map(|_| ());
-    assert!(matches!(refused, Err(EnvelopeError::Malformed(_))), "{refused:?}");
+    assert_malformed(&reordered(&sealed_for_two(), |infos| infos.swap(0, 1)), ONE_FORM);
+}
+
+/// The library whose types we use sorts them as lists of INTEGERs, which are signed: another order than that of DER, once there are some.
+#[test]
+fn recipients_in_the_order_of_signed_octets() {
+    let recipients: Vec<_> = (3..3 + RECIPIENTS_MAX as u8).map(recipient).collect();
+    let envelope = seal(CONTENT, &recipients, &mut entropy(1)).unwrap();
+    let by_library: Vec<Vec<u8>> = parse(&envelope).recip_infos.0.iter().map(|info| info.to_der().unwrap()).collect();
+    let disordered = reordered(&envelope, |infos| *infos = by_library);
+    assert_ne!(disordered, envelope, "the library sorts as DER does: the form can be simpler");
+    assert_malformed(&disordered, ONE_FORM);
+}
+
+#[test]
+fn recipient_told_twice_in_the_same_bytes() {
+    let mut added = 0;
+    let mut envelope = reordered(&sealed_for_two(), |infos| {
+        infos.insert(0, infos[0].clone());
+        added = infos[0].len() as u16;
+    });
+    // Longer by it are ContentInfo, [0], AuthEnvelopedData and the set.
+    for at in [0, 17, 21, 28] {
+        assert_eq!(envelope[at + 1], 0x82);
+        let length = u16::from_be_bytes([envelope[at + 2], envelope[at + 3]]) + added;
+        envelope[at + 2..at + 4].copy_from_slice(&length.to_be_bytes());
+    }
+    assert_malformed(&envelope, "names a recipient twice");
 }
 
 #[test]
@@ -420,7 +451,7 @@ proptest! {
 
 #[test]
 fn the_verifier_in_python_agrees_on_every_vector() {
-    let tests: [fn(); 24] = [
+    let tests: [fn(); 26] = [
         an_envelope_that_is_only_read_and_written_again_opens,
         flipped_tag_ciphertext_nonce_or_wrapped_key,
         content_cut_or_lengthened,
@@ -441,6 +472,8 @@ fn the_verifier_in_python_agrees_on_every_vector() {
         no_recipients_or_too_many,
         recipient_named_twice,
         recipients_out_of_order,
+        recipients_in_the_order_of_signed_octets,
+        recipient_told_twice_in_the_same_bytes,
         parts_that_we_never_write,
         trailing_bytes_or_another_encoding_of_a_length,
         truncated_anywhere,

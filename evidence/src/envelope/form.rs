@@ -3,14 +3,13 @@
 //! It does not know any key; cms is used for its types only.
 
 use cms::{
-    authenveloped_data::AuthEnvelopedData,
     content_info::{CmsVersion, ContentInfo},
-    enveloped_data::{EncryptedContentInfo, RecipientInfos},
+    enveloped_data::{EncryptedContentInfo, RecipientInfo},
 };
 use const_oid::db::rfc5911;
 use der::{
     Any, AnyRef, Decode, Encode, Header, Reader, Sequence, SliceReader, Tag, Tagged,
-    asn1::{ObjectIdentifier, OctetString},
+    asn1::{ObjectIdentifier, OctetString, SetOfVec},
 };
 use spki::AlgorithmIdentifierOwned;
 
@@ -36,6 +35,16 @@ struct GcmParameters {
     tag_bytes: u8,
 }
 
+/// RFC 5083 section 2.1, without what is absent from ours. The recipients are kept encoded, since DER orders a set by the octets of its
+/// elements (X.690 section 11.6), and cms by their fields.
+#[derive(Sequence)]
+struct AuthEnveloped {
+    version: CmsVersion,
+    recipients: SetOfVec<Any>,
+    content: EncryptedContentInfo,
+    tag: OctetString,
+}
+
 impl Form {
     /// Strict: what is not exactly as `to_der` writes it is refused. Works in memory of the order of the input, which is bounded first.
     pub fn parse(der: &[u8]) -> Result<Self, EnvelopeError> {
@@ -46,12 +55,16 @@ impl Form {
         if layout.recipients.value().len() > RECIPIENTS_BYTES_MAX {
             return Err(EnvelopeError::Malformed("its recipients take too much room"));
         }
-        let recipients: RecipientInfos =
-            layout.recipients.decode_as().map_err(|_| EnvelopeError::Malformed("its recipients are not DER"))?;
-        if recipients.0.is_empty() || recipients.0.len() > RECIPIENTS_MAX {
+        let not_der = |_| EnvelopeError::Malformed("its recipients are not DER");
+        let encoded: SetOfVec<Any> = layout.recipients.decode_as().map_err(not_der)?;
+        if encoded.is_empty() || encoded.len() > RECIPIENTS_MAX {
             return Err(EnvelopeError::Malformed("it does not have 1 to 64 recipients"));
         }
-        let recipients = recipients.0.iter().map(Recipient::read).collect::<Result<Vec<_>, _>>()?;
+        let mut recipients = Vec::with_capacity(encoded.len());
+        for info in encoded.iter() {
+            let info = info.to_der().and_then(|der| RecipientInfo::from_der(&der)).map_err(not_der)?;
+            recipients.push(Recipient::read(&info)?);
+        }
         for (position, recipient) in recipients.iter().enumerate() {
             if recipients[..position].iter().any(|before| before.name == recipient.name) {
                 return Err(EnvelopeError::Malformed("it names a recipient twice"));
@@ -79,13 +92,13 @@ impl Form {
     }
 
     fn try_to_der(&self) -> der::Result<Vec<u8>> {
-        let recipients = self.recipients.iter().map(Recipient::to_info).collect::<der::Result<Vec<_>>>()?;
+        let encode = |recipient: &Recipient| Any::from_der(&recipient.to_info()?.to_der()?);
+        let recipients = self.recipients.iter().map(encode).collect::<der::Result<Vec<_>>>()?;
         let parameters = GcmParameters { nonce: OctetString::new(self.nonce)?, tag_bytes: TAG_BYTES as u8 };
-        let enveloped = AuthEnvelopedData {
+        let enveloped = AuthEnveloped {
             version: CmsVersion::V0,
-            originator_info: None,
-            recip_infos: RecipientInfos::try_from(recipients)?,
-            auth_encrypted_content_info: EncryptedContentInfo {
+            recipients: SetOfVec::try_from(recipients)?,
+            content: EncryptedContentInfo {
                 content_type: rfc5911::ID_DATA,
                 content_enc_alg: AlgorithmIdentifierOwned {
                     oid: rfc5911::ID_AES_256_GCM,
@@ -93,9 +106,7 @@ impl Form {
                 },
                 encrypted_content: Some(OctetString::new(self.ciphertext.as_slice())?),
             },
-            auth_attrs: None,
-            mac: OctetString::new(self.tag)?,
-            unauth_attrs: None,
+            tag: OctetString::new(self.tag)?,
         };
         ContentInfo { content_type: rfc5911::ID_CT_AUTH_ENVELOPED_DATA, content: Any::encode_from(&enveloped)? }.to_der()
     }
