@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use exhibit_evidence::anchor::{AnchorPolicy, WitnessPolicy};
+use exhibit_evidence::anchor::{AnchorPolicy, WitnessPolicy, check_roots};
 use exhibit_evidence::{Anchor, AnchorError, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body, body::Predecessor};
 use exhibit_ledger::{AwsLcMlDsa44NoteSigner, HeadSeal, Ledger, LedgerError, Options, SealedFile};
 use exhibit_pki::{
@@ -75,6 +75,14 @@ pub enum SetupError {
         path: PathBuf,
         /// What is wrong.
         source: CertificateError,
+    },
+    /// The roots are not those of one log.
+    #[error("{path}: the roots {reason}; give those of the trust domain that the log is for")]
+    Roots {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
     },
     /// The appliance's certificate is not one to serve with.
     #[error("{CERTIFICATE} {0}")]
@@ -220,8 +228,9 @@ impl Folder {
     pub fn create_log(&self, new: &NewLog<'_>) -> Result<Anchor, SetupError> {
         self.refuse_existing(&[LEDGER, ANCHOR])?;
         for (name, pem) in [(CHAIN, new.chain_pem), (ROOT, new.root_pem)] {
-            let parsed = Certificate::all_from_pem(pem);
-            parsed.map_err(|source| SetupError::Certificate { path: self.path.join(name), source })?;
+            self.certificates(name, pem)?;
+        }
+        for (name, pem) in [(CHAIN, new.chain_pem), (ROOT, new.root_pem)] {
             if fs::read(self.path.join(name)).ok().as_deref() != Some(pem.as_bytes()) {
                 self.write_new(name, pem.as_bytes())?;
             }
@@ -262,10 +271,7 @@ impl Folder {
 
     /// Certificate and key, checked against each other and the roots at `now`.
     pub fn credentials(&self, now: Timestamp) -> Result<Credentials, SetupError> {
-        let certificates = |name: &str| {
-            let text = self.read_text(name)?;
-            Certificate::all_from_pem(&text).map_err(|source| SetupError::Certificate { path: self.path.join(name), source })
-        };
+        let certificates = |name: &str| self.certificates(name, &self.read_text(name)?);
         let (mut own, chain, roots) = (certificates(CERTIFICATE)?, certificates(CHAIN)?, certificates(ROOT)?);
         // The authority may have put the chain behind the certificate.
         let certificate = own.swap_remove(0);
@@ -283,6 +289,16 @@ impl Folder {
         }
         validate_path(&certificate, &chain, &roots, now, &AwsLc)?;
         Ok(Credentials { certificate, chain, roots, key_pem })
+    }
+
+    /// The certificates of a file, which for roots must be such as an anchor can have.
+    fn certificates(&self, name: &str, pem: &str) -> Result<Vec<Certificate>, SetupError> {
+        let path = self.path.join(name);
+        let certificates = Certificate::all_from_pem(pem).map_err(|source| SetupError::Certificate { path: path.clone(), source })?;
+        if name == ROOT {
+            check_roots(&certificates).map_err(|reason| SetupError::Roots { path, reason })?;
+        }
+        Ok(certificates)
     }
 
     /// The witness policy that is configured.

@@ -121,6 +121,31 @@ fn certificates_that_an_appliance_can_not_serve_with_are_refused() {
     assert!(other_root.contains("no path"), "{other_root}");
 }
 
+/// What is begun with them nobody could judge: no anchor with such roots is read.
+#[test]
+fn a_log_is_not_begun_with_roots_that_no_anchor_may_have() {
+    let pki = Pki::new(1 << 40);
+    let many: String = (1..=17).map(|number| Pki::new(number << 42).root.to_pem()).collect();
+    for (roots, expected) in [
+        (pki.root_of_other_domain().to_pem(), "several trust domains"),
+        (pki.root.to_pem(), "not all different"),
+        (
+            pki.party("appliance/1", &[Role::Appliance], exhibit_pki::KeyPurpose::Signing).certificate.to_pem(),
+            "not all certificates of authorities",
+        ),
+        (many, "more than 16"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let state = certified(folder.path(), &pki);
+        let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem() + &roots);
+        let new = NewLog { origin: ORIGIN, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() };
+        let refusal = state.create_log(&new).unwrap_err();
+        assert!(matches!(refusal, SetupError::Roots { .. }) && refusal.to_string().contains(expected), "{refusal}");
+        assert!(!folder.path().join("ledger").exists() && !folder.path().join("root.pem").exists(), "something was written");
+        create(&state, &pki).unwrap();
+    }
+}
+
 #[test]
 fn a_folder_that_was_mixed_up_is_not_served() {
     let pki = Pki::new(1 << 40);

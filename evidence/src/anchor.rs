@@ -81,10 +81,7 @@ impl Anchor {
             return Err(members.error("keys", "names one twice"));
         }
         let roots = certificates(&mut members, "roots", ROOTS_MAX, |certificate| certificate.purpose() == KeyPurpose::Authority)?;
-        // The names of streams do not say the domain: the authority of another one could certify a second owner of each stream.
-        if roots.iter().any(|root| root.trust_domain() != roots[0].trust_domain()) {
-            return Err(members.error("roots", "are of several trust domains"));
-        }
+        check_roots(&roots).map_err(|reason| members.error("roots", reason))?;
         let verifier = LogVerifier { origin, keys };
         let policy = AnchorPolicy::read(&mut members, &verifier)?;
         members.finish()?;
@@ -122,6 +119,25 @@ impl Pin {
             .finish();
         format!("{json}\n")
     }
+}
+
+/// What the roots of an anchor must be, told as what they "are" if not: at least one and at most 16, authorities, each once, and of one trust
+/// domain. Whoever makes a log or an anchor asks first, since nothing would read it afterwards.
+pub fn check_roots(roots: &[Certificate]) -> Result<(), &'static str> {
+    if !(1..=ROOTS_MAX).contains(&roots.len()) {
+        return Err("are none, or more than 16");
+    }
+    if roots.iter().any(|root| root.purpose() != KeyPurpose::Authority) {
+        return Err("are not all certificates of authorities");
+    }
+    if has_twice(roots) {
+        return Err("are not all different");
+    }
+    // The names of streams do not say the domain: the authority of another one could certify a second owner of each stream.
+    if roots.iter().any(|root| root.trust_domain() != roots[0].trust_domain()) {
+        return Err("are of several trust domains");
+    }
+    Ok(())
 }
 
 fn outermost(json: &[u8]) -> Result<Object, JsonError> {

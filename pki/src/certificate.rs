@@ -291,9 +291,14 @@ fn canonical_tbs(certificate: &x509_cert::Certificate, der: &[u8]) -> Option<Ran
     if certificate.to_der().ok()? != der {
         return None;
     }
+    signed_part(der, certificate.tbs_certificate(), certificate.signature_algorithm(), certificate.signature())
+}
+
+/// Where `tbs` stands in `der`, which is the encoding of a sequence of these three and nothing else.
+pub(crate) fn signed_part(der: &[u8], tbs: &impl Encode, algorithm: &impl Encode, signature: &impl Encode) -> Option<Range<usize>> {
     let length = |part: der::Result<der::Length>| usize::try_from(part.ok()?).ok();
-    let tbs = length(certificate.tbs_certificate().encoded_len())?;
-    let after = length(certificate.signature_algorithm().encoded_len())? + length(certificate.signature().encoded_len())?;
+    let tbs = length(tbs.encoded_len())?;
+    let after = length(algorithm.encoded_len())? + length(signature.encoded_len())?;
     let end = der.len().checked_sub(after)?;
     Some(end.checked_sub(tbs)?..end)
 }

@@ -2,7 +2,7 @@
 //!
 //! It knows no clock and no ledger: what a revocation means for evidence that is older is judged elsewhere.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use const_oid::{
     AssociatedOid,
@@ -25,14 +25,19 @@ use x509_cert::{
 };
 
 use crate::{
-    BadSignature, Certificate, Signer, SignerError, Timestamp, TrustDomain, Verifier, certificate::is_serial, issue::ecdsa_with_sha384,
+    BadSignature, Certificate, Signer, SignerError, Timestamp, Verifier,
+    certificate::{is_serial, signed_part},
+    issue::ecdsa_with_sha384,
+    path::{IssuedCertificate, Issuer},
 };
 
 /// A list whose form is that of docs/formats/crl.md. Nothing in it is believed until `verify`.
+///
+/// To clone one costs nothing, however long it is, so that several authorities can be tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationList {
-    der: Vec<u8>,
-    tbs: Vec<u8>,
+    der: Arc<[u8]>,
+    tbs: Range<usize>,
     signature: Vec<u8>,
     issuer_der: Vec<u8>,
     authority_key_identifier: Vec<u8>,
@@ -40,15 +45,14 @@ pub struct RevocationList {
     this_update: Timestamp,
     next_update: Timestamp,
     /// By serial number.
-    revocations: BTreeMap<Vec<u8>, Revocation>,
+    revocations: Arc<BTreeMap<Vec<u8>, Revocation>>,
 }
 
 /// Holding one is the proof that the authority signed the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedRevocationList {
     list: RevocationList,
-    /// Of the authority that signed it. Another domain's may have its name and key identifier: who makes a certificate chooses both.
-    issuer_domain: TrustDomain,
+    issuer: Issuer,
 }
 
 /// One revoked certificate.
@@ -137,7 +141,7 @@ pub enum ListedStatus<'a> {
     Revoked(&'a Revocation),
     /// The certificate is not on the list, and the list was not yet or no longer current.
     NotCurrent,
-    /// The certificate is of another issuer than the list.
+    /// The certificate is of another issuer than the list, or of another key of the issuer.
     OtherIssuer,
 }
 
@@ -168,15 +172,15 @@ impl RevocationList {
         let extensions = tbs.crl_extensions.as_deref().unwrap_or_default();
         let (authority_key_identifier, number) = list_extensions(extensions)?;
         Ok(Self {
-            der: der.to_vec(),
-            tbs: tbs.to_der().map_err(|_| Malformed)?,
+            der: der.into(),
+            tbs: signed_part(der, tbs, algorithm, &list.signature).ok_or(Malformed)?,
             signature: list.signature.as_bytes().ok_or(Malformed)?.to_vec(),
             issuer_der: tbs.issuer.to_der().map_err(|_| Malformed)?,
             authority_key_identifier,
             number,
             this_update,
             next_update,
-            revocations: revocations(tbs.revoked_certificates.as_deref(), this_update)?,
+            revocations: Arc::new(revocations(tbs.revoked_certificates.as_deref(), this_update)?),
         })
     }
 
@@ -193,8 +197,8 @@ impl RevocationList {
         if !may_sign_lists(issuer) {
             return Err(RevocationListError::NotAnIssuer);
         }
-        verifier.verify(issuer.public_key(), &self.tbs, &self.signature)?;
-        Ok(VerifiedRevocationList { list: self, issuer_domain: issuer.trust_domain().clone() })
+        verifier.verify(issuer.public_key(), &self.der[self.tbs.clone()], &self.signature)?;
+        Ok(VerifiedRevocationList { list: self, issuer: Issuer::of(issuer) })
     }
 
     /// The bytes as they came.
@@ -206,14 +210,14 @@ impl RevocationList {
 impl VerifiedRevocationList {
     /// What the list says of `certificate` at `at`. A certificate on it is told as revoked at any moment: what `at` is worth against the
     /// moment of the revocation is for the caller to judge.
-    pub fn status_at(&self, certificate: &Certificate, at: Timestamp) -> ListedStatus<'_> {
+    ///
+    /// It speaks of the certificates that the key which signed it has signed, and of no other: an authority that takes a new key goes on
+    /// signing lists with the old one, until the last certificate of that has ended.
+    pub fn status_at(&self, certificate: IssuedCertificate<'_>, at: Timestamp) -> ListedStatus<'_> {
         let list = &self.list;
-        let of_issuer = *certificate.trust_domain() == self.issuer_domain
-            && certificate.issuer_der() == list.issuer_der
-            && certificate.authority_key_identifier() == Some(list.authority_key_identifier.as_slice());
         let current = (list.this_update.unix_s()..=list.next_update.unix_s()).contains(&at.unix_s());
-        match list.revocations.get(certificate.serial()) {
-            _ if !of_issuer => ListedStatus::OtherIssuer,
+        match list.revocations.get(certificate.certificate().serial()) {
+            _ if !self.issuer.issued(certificate) => ListedStatus::OtherIssuer,
             Some(revocation) => ListedStatus::Revoked(revocation),
             None if current => ListedStatus::NotRevoked,
             None => ListedStatus::NotCurrent,

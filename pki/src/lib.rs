@@ -25,7 +25,7 @@ pub use foreign::{ChainCertificate, ChainCertificateError, ChainError, DigestAlg
 pub use identity::{Identity, IdentityError, Role, Subject, TrustDomain};
 pub use issue::{EndEntity, Issuance, IssueError, issue_end_entity, issue_issuing_ca, issue_root};
 pub use ocsp::{OcspRequest, OcspResponder, OcspResponse, VerifiedOcspResponse};
-pub use path::{PathError, ValidatedPath, validate_path};
+pub use path::{IssuedCertificate, PathError, ValidatedPath, validate_path};
 pub use request::{CertificateRequest, RequestError, build_request_pem};
 #[cfg(feature = "aws-lc")]
 pub use signature::AwsLc;

@@ -2,7 +2,7 @@
 //!
 //! It knows no clock (the moment comes in), no revocation and no ledger.
 
-use crate::{Certificate, Fingerprint, KeyPurpose, Role, Timestamp, Verifier};
+use crate::{Certificate, Fingerprint, KeyPurpose, PublicKey, Role, Timestamp, TrustDomain, Verifier};
 
 /// Holding one is the proof that a chain led from a leaf to a trusted root at a moment, with its roles along the whole chain.
 #[derive(Clone, Debug)]
@@ -10,6 +10,23 @@ pub struct ValidatedPath {
     /// Leaf first, root last.
     certificates: Vec<Certificate>,
     at: Timestamp,
+}
+
+/// A certificate on a path, and the authority above it, whose key was found to have signed it: for this its status is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct IssuedCertificate<'a> {
+    certificate: &'a Certificate,
+    issuer: &'a Certificate,
+}
+
+/// The authority that is behind a list or a response which was verified. Whoever makes a certificate chooses its name, its key identifier and
+/// its trust domain, and other authorities may have the same: the key is what they do not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Issuer {
+    domain: TrustDomain,
+    name_der: Vec<u8>,
+    key_identifier: Vec<u8>,
+    key: PublicKey,
 }
 
 /// Why there is no valid path.
@@ -75,9 +92,46 @@ impl ValidatedPath {
         &self.certificates
     }
 
+    /// Each certificate below the root with the one that issued it; the leaf first.
+    pub fn issued(&self) -> impl Iterator<Item = IssuedCertificate<'_>> {
+        self.certificates.windows(2).map(|link| IssuedCertificate { certificate: &link[0], issuer: &link[1] })
+    }
+
     /// The moment at which it holds.
     pub fn at(&self) -> Timestamp {
         self.at
+    }
+}
+
+impl<'a> IssuedCertificate<'a> {
+    /// The certificate.
+    pub fn certificate(self) -> &'a Certificate {
+        self.certificate
+    }
+
+    /// Whose key signed it.
+    pub fn issuer(self) -> &'a Certificate {
+        self.issuer
+    }
+}
+
+impl Issuer {
+    pub(crate) fn of(certificate: &Certificate) -> Self {
+        Self {
+            domain: certificate.trust_domain().clone(),
+            name_der: certificate.subject_der().to_vec(),
+            key_identifier: certificate.subject_key_identifier().to_vec(),
+            key: certificate.public_key().clone(),
+        }
+    }
+
+    /// True if the certificate was issued by this authority, with this key.
+    pub(crate) fn issued(&self, certificate: IssuedCertificate<'_>) -> bool {
+        let issuer = certificate.issuer;
+        self.key == *issuer.public_key()
+            && self.domain == *issuer.trust_domain()
+            && self.name_der == issuer.subject_der()
+            && self.key_identifier == issuer.subject_key_identifier()
     }
 }
 

@@ -10,6 +10,7 @@ use exhibit_pki::{
     build_request_pem,
     crl::{NewRevocationList, Revocation, RevocationReason},
     make_revocation_list,
+    oid::TIMESTAMP_POLICY,
 };
 use support::*;
 
@@ -103,12 +104,11 @@ fn tokens(city: &City) {
     seed("chain-certificate", "timestamping", certificate.der());
     let others = [ChainCertificate::from_der(city.issuing.der()).unwrap()];
     let signer = key(8);
-    let policy = const_oid::ObjectIdentifier::new_unwrap("1.2.3.4.9");
-    let authority = TimestampAuthority::new(&certificate, &others, &signer, policy, 250).unwrap();
+    let authority = TimestampAuthority::new(&certificate, &others, &signer, 250).unwrap();
     for (name, algorithm, nonce) in [("sha-384", DigestAlgorithm::Sha384, Nonce::new(&[7, 1])), ("sha-256", DigestAlgorithm::Sha256, None)]
     {
         let imprint = Imprint::of(algorithm, b"a checkpoint");
-        let request = TimestampRequest { imprint, policy: Some(policy), nonce, with_certificates: true }.to_der();
+        let request = TimestampRequest { imprint, policy: Some(TIMESTAMP_POLICY), nonce, with_certificates: true }.to_der();
         let response = authority.respond(&request, at(NOON), [7; 16]).unwrap();
         seed("timestamp-exchange", &format!("request-{name}"), &request);
         seed("timestamp-exchange", &format!("response-{name}"), &response);

@@ -90,7 +90,7 @@ impl Examples {
 
     fn timestamp_response(&self) -> Vec<u8> {
         let (certificate, signer) = (chain(&self.time), key(7));
-        let authority = TimestampAuthority::new(&certificate, &[], &signer, TIMESTAMP_POLICY, 1500).unwrap();
+        let authority = TimestampAuthority::new(&certificate, &[], &signer, 1500).unwrap();
         authority.respond(&Self::timestamp_request().to_der(), at("2026-11-20T12:00:00.340Z"), [7; 16]).unwrap()
     }
 
@@ -144,11 +144,11 @@ fn the_examples_are_believed() {
     assert_eq!((asked.identity(), asked.public_key(), camera.roles()), (camera.identity(), camera.public_key(), &[Role::Camera][..]));
     let revocation = examples.revocation();
     let list = examples.list().verify(issuing, &RustCrypto).unwrap();
-    assert_eq!(list.status_at(camera, at(NOON)), ListedStatus::Revoked(&revocation));
-    assert_eq!(list.status_at(&examples.time, at(NOON)), ListedStatus::NotRevoked);
+    assert_eq!(list.status_at(issued(&examples.city.path(camera)), at(NOON)), ListedStatus::Revoked(&revocation));
+    assert_eq!(list.status_at(issued(&examples.city.path(&examples.time)), at(NOON)), ListedStatus::NotRevoked);
     let response = OcspResponse::from_der(&examples.ocsp_response()).unwrap();
     let verified = response.verify(issuing, Some(&Examples::nonce()), &RustCrypto).unwrap();
-    assert_eq!(verified.status_at(camera, at(NOON)), OcspStatus::Revoked(&revocation));
+    assert_eq!(verified.status_at(issued(&examples.city.path(camera)), at(NOON)), OcspStatus::Revoked(&revocation));
     let token = token_of_response(&examples.timestamp_response()).unwrap();
     let (anchors, certificates) = ([chain(&examples.city.root)], [chain(issuing)]);
     let trust = TimestampTrust { anchors: &anchors, certificates: &certificates, accuracy_unstated_ms: 0 };

@@ -9,7 +9,6 @@ use exhibit_pki::{
     TimestampTrust, TrustDomain,
     attestation::{EndorsementCertificate, EndorsementCertificateError},
     ocsp::{OcspResponse, OcspResponseError},
-    oid::TIMESTAMP_POLICY,
     timestamp_token::{Imprint, RequestRefusal, token_of_response},
     validate_path,
 };
@@ -125,7 +124,7 @@ fn foreign_path(chain: &[Vec<u8>], level: u8) -> Result<(), TimestampTokenError>
     let chain: Vec<ChainCertificate> = chain.iter().map(|der| ChainCertificate::from_der(der).unwrap()).collect();
     let (leaf, authorities) = chain.split_last().unwrap();
     let signer = key(level + 1);
-    let authority = TimestampAuthority::new(leaf, &[], &signer, TIMESTAMP_POLICY, 1000).unwrap();
+    let authority = TimestampAuthority::new(leaf, &[], &signer, 1000).unwrap();
     let imprint = Imprint::of(DigestAlgorithm::Sha256, b"a checkpoint");
     let request = TimestampRequest { imprint: imprint.clone(), policy: None, nonce: None, with_certificates: true };
     let response = authority.respond(&request.to_der(), at(NOON), [1; 16]).unwrap();

@@ -64,7 +64,7 @@ fn respond(request: &[u8]) -> Vec<u8> {
     let (city, signer) = (City::new(), key(7));
     let certificate = city.issue("authority/time", &[], KeyPurpose::Timestamping, &[], &signer);
     let certificate = ChainCertificate::from_der(certificate.der()).unwrap();
-    let authority = TimestampAuthority::new(&certificate, &[], &signer, TIMESTAMP_POLICY, 1000).unwrap();
+    let authority = TimestampAuthority::new(&certificate, &[], &signer, 1000).unwrap();
     authority.respond(request, at(NOON), [1; 16]).unwrap()
 }
 

@@ -11,6 +11,7 @@ use const_oid::ObjectIdentifier;
 use exhibit_pki::{
     ChainCertificate, ChainError, DigestAlgorithm, KeyPurpose, Signer, TimestampAuthority, TimestampRequest, TimestampToken,
     TimestampTokenError, TimestampTrust,
+    oid::TIMESTAMP_POLICY,
     timestamp_token::{AuthorityError, Imprint, Nonce, RequestRefusal, ResponseError, token_of_response},
 };
 use support::*;
@@ -608,12 +609,12 @@ fn openssl_verifies_the_tokens_that_we_make_for_it() {
     let city = City::new();
     let folder = city_folder(&city);
     let (signer, certificate, others) = (key(8), chain(&read(&folder, "authority.der")), [chain(city.issuing.der())]);
-    let authority = TimestampAuthority::new(&certificate, &others, &signer, POLICY, 61_001).unwrap();
+    let authority = TimestampAuthority::new(&certificate, &others, &signer, 61_001).unwrap();
     let verify = "ts -verify -queryfile request -CAfile root.pem -attime 1795176000";
     for (query, untrusted) in [
         ("-sha384 -cert", ""),
         ("-sha256 -cert -no_nonce", ""),
-        ("-sha512 -cert -tspolicy 1.2.3.4.9", ""),
+        ("-sha512 -cert -tspolicy 2.25.1586047359.3.1", ""),
         ("-sha384", " -untrusted both.pem"),
     ] {
         openssl(folder.path(), &format!("ts -query -data message {query} -out request")).unwrap();
@@ -623,7 +624,7 @@ fn openssl_verifies_the_tokens_that_we_make_for_it() {
         let text = openssl(folder.path(), "ts -reply -in response -text").unwrap();
         for line in [
             "Status: Granted.",
-            "Policy OID: 1.2.3.4.9",
+            "Policy OID: 2.25.1586047359.3.1",
             "Time stamp: Nov 20 12:00:00.34 2026 GMT",
             "0x3D seconds, 0x01 millis",
             "Serial number: 0x85858585",
@@ -640,7 +641,10 @@ fn openssl_verifies_the_tokens_that_we_make_for_it() {
             (verified.earliest().to_string(), verified.latest().to_string()),
             ("2026-11-20T11:58:59.339Z".to_owned(), "2026-11-20T12:01:01.341Z".to_owned())
         );
-        assert_eq!((verified.authority(), verified.policy(), verified.serial()), (certificate.fingerprint(), POLICY, &[0x85; 16][..]));
+        assert_eq!(
+            (verified.authority(), verified.policy(), verified.serial()),
+            (certificate.fingerprint(), TIMESTAMP_POLICY, &[0x85; 16][..])
+        );
         assert_eq!(TimestampToken::from_der(token.der()), Ok(token));
     }
     write(&folder, "message", "another");
@@ -656,7 +660,7 @@ fn openssl_reads_our_requests_and_refusals() {
     let city = City::new();
     let folder = city_folder(&city);
     let (signer, certificate) = (key(8), chain(&read(&folder, "authority.der")));
-    let authority = TimestampAuthority::new(&certificate, &[], &signer, POLICY, 1000).unwrap();
+    let authority = TimestampAuthority::new(&certificate, &[], &signer, 1000).unwrap();
     let good = TimestampRequest {
         imprint: Imprint::of(DigestAlgorithm::Sha384, MESSAGE),
         policy: None,
@@ -754,7 +758,7 @@ fn an_authority_has_its_own_key_and_a_certificate_for_it() {
     let good = authority_certificate(&city);
     let certificate = |forgery: &Forgery| chain(&forgery.sign(&city.issuing_key));
     let new = |certificate: &ChainCertificate, signer: &exhibit_pki::SoftwareSigner, accuracy_ms| {
-        TimestampAuthority::new(certificate, &[], signer, POLICY, accuracy_ms).err()
+        TimestampAuthority::new(certificate, &[], signer, accuracy_ms).err()
     };
     assert_eq!(new(&certificate(&good), &signer, 1), None);
     assert_eq!(new(&certificate(&good), &other, 1), Some(AuthorityError::Key));

@@ -367,14 +367,14 @@ class Axes:
                 since.setdefault(body["fingerprint"], []).append(milliseconds(body["since"]))
         said, used, unshown = bool(lists or since), {}, []
         for signed in self.all:
-            for certificate in signed.path[:-1]:
-                used.setdefault(certificate.fingerprint, (certificate, []))[1].append(signed)
-        for fingerprint, (certificate, statements) in used.items():
+            for certificate, issuer in zip(signed.path, signed.path[1:]):
+                used.setdefault(certificate.fingerprint, (certificate, issuer, []))[2].append(signed)
+        for fingerprint, (certificate, issuer, statements) in used.items():
             moments = since.get(fingerprint, []) + [found.since_s[certificate.serial] * 1000 for found in lists
-                                                    if found.speaks_of(certificate) and certificate.serial in found.since_s]
+                                                    if found.speaks_of(issuer) and certificate.serial in found.since_s]
             if moments:
                 self._revoked(certificate, statements, min(moments))
-            elif not self._shown(certificate, statements, lists):
+            elif not self._shown(certificate, issuer, statements, lists):
                 unshown.append(certificate)
         if said and unshown:
             self._lacking("revocation", "revocation-unshown", "", f"not shown of {len(unshown)} certificates")
@@ -419,10 +419,10 @@ class Axes:
         for kind, grade in kinds:
             self.verdict._find("revocation", kind, grade, certificate.fingerprint, f"revoked since {since} ms")
 
-    def _shown(self, certificate, statements, lists):
+    def _shown(self, certificate, issuer, statements, lists):
         sealed = [self.bounds[signed.index].high[EXTERNAL] for signed in statements]
         last = None if None in sealed else max(sealed)
-        return last is not None and any(found.speaks_of(certificate) and certificate.valid_at(found.this_update_s * 1000) and found.this_update_s * 1000 >= last
+        return last is not None and any(found.speaks_of(issuer) and certificate.valid_at(found.this_update_s * 1000) and found.this_update_s * 1000 >= last
                    for found in lists)
 
 

@@ -132,6 +132,28 @@ def revocation_list_by(data, issuer):
     RevocationList(data).judge(Certificate(issuer))
 
 
+def good_by(word, moment, leaf, count, certificates):
+    """That a list or response of this authority's says that a certificate is good, which leads to one of the first, which are roots, by the others."""
+    certificate, found = Certificate(leaf), [Certificate(one) for one in certificates]
+    path = certificate.path_to(found[:int(count)], found[int(count):], int(moment))
+    need(path, "no path")
+    need(word.status(certificate, path[1], int(moment)) == "good", "not said to be good")
+
+
+def good_by_list(data, issuer, moment, leaf, count, *certificates):
+    """By a revocation list."""
+    word = RevocationList(data)
+    word.judge(Certificate(issuer))
+    good_by(word, moment, leaf, count, certificates)
+
+
+def good_by_ocsp(data, issuer, moment, leaf, count, *certificates):
+    """By a response."""
+    word = OcspResponse(data)
+    word.judge(Certificate(issuer), b"")
+    good_by(word, moment, leaf, count, certificates)
+
+
 def ocsp_response_by(data, issuer, nonce):
     """A response of a responder of this authority's."""
     OcspResponse(data).judge(Certificate(issuer), nonce)
@@ -196,6 +218,8 @@ KINDS = {
     "timestamp-token-by": timestamp_token_by,
     "revocation-list": RevocationList,
     "revocation-list-by": revocation_list_by,
+    "good-by-list": good_by_list,
+    "good-by-ocsp": good_by_ocsp,
     "ocsp-request": OcspRequest,
     "ocsp-response-by": ocsp_response_by,
     "envelope": Envelope,

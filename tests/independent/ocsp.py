@@ -3,9 +3,9 @@
 import hashlib
 import re
 
-from crl import ECDSA_WITH_SHA384, REASONS
-from signed import (BIT_STRING, BOOLEAN, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, Certificate, certificate_seconds, der, elements,
-                    expect, oid, only, positive)
+from crl import ECDSA_WITH_SHA384, REASONS, few_extensions
+from signed import (BIT_STRING, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, Certificate, certificate_seconds, der, elements, expect, oid, only,
+                    positive)
 from statements import Malformed, need
 from tokens import DIGESTS, digest_of
 
@@ -14,23 +14,7 @@ NONCE = oid("1.3.6.1.5.5.7.48.1.2")
 INVALIDITY_DATE = oid("2.5.29.24")
 BASIC = oid("1.3.6.1.5.5.7.48.1.1")
 ENUMERATED = 0x0A
-
-
-def _extensions(content, may_be_critical=()):
-    """Extensions by their DER name: at most 16, each once, those that are critical among the known."""
-    found = {}
-    parts = elements(content)
-    need(1 <= len(parts) <= 16, "no extensions, or too many")
-    for tag, extension, _ in parts:
-        need(tag == SEQUENCE, "not an extension")
-        inner = elements(extension)
-        critical = len(inner) == 3
-        need([tag for tag, _, _ in inner] == [OID, BOOLEAN, OCTET_STRING][::1 if critical else 2], "not an extension")
-        need(not critical or inner[1][1] == b"\xff", "a flag that DER has not")
-        need(inner[0][2] not in found, "an extension stands twice")
-        need(not critical or inner[0][2] in may_be_critical, "a critical extension")
-        found[inner[0][2]] = inner[-1][1]
-    return found
+CURRENT_LIMIT_S = 10 * 24 * 3600
 
 
 def _nonce(found):
@@ -82,9 +66,9 @@ class Request:
             content, rest = expect(single if tag == SEQUENCE else b"", SEQUENCE)
             self.ids.append(CertificateId(content))
             if rest:
-                _extensions(only(only(rest, 0xA0), SEQUENCE))
+                few_extensions(only(only(rest, 0xA0), SEQUENCE))
         need(len({one.key_of for one in self.ids}) == len(self.ids), "one is asked twice")
-        found = _extensions(only(fields[1][1], SEQUENCE), may_be_critical=(NONCE,)) if len(fields) == 2 else {}
+        found = few_extensions(only(fields[1][1], SEQUENCE), may_be_critical=(NONCE,)) if len(fields) == 2 else {}
         self.nonce = _nonce(found)
 
 
@@ -117,9 +101,10 @@ class Response:
         answers = elements(fields[2][1])
         need(1 <= len(answers) <= 64, "no answers, or too many")
         self.answers = [self._answer(elements(content)) for tag, content, _ in answers]
-        self.nonce = _nonce(_extensions(only(fields[3][1], SEQUENCE), may_be_critical=(NONCE,)) if len(fields) == 4 else {})
+        self.nonce = _nonce(few_extensions(only(fields[3][1], SEQUENCE), may_be_critical=(NONCE,)) if len(fields) == 4 else {})
 
     def _answer(self, fields):
+        """Who is answered for, the status, and from when to when it holds."""
         need(len(fields) >= 3 and fields[0][0] == SEQUENCE and fields[2][0] == GENERALIZED_TIME, "not an answer")
         named = CertificateId(fields[0][1])
         tag, status, whole = fields[1]
@@ -127,14 +112,15 @@ class Response:
         need(this_s <= self.produced_s, "thisUpdate is after producedAt")
         rest = fields[3:]
         need(rest and rest[0][0] == 0xA0, "no nextUpdate")
-        need(this_s <= _seconds(only(rest.pop(0)[1], GENERALIZED_TIME)), "nextUpdate is before thisUpdate")
+        next_s = _seconds(only(rest.pop(0)[1], GENERALIZED_TIME))
+        need(0 <= next_s - this_s <= CURRENT_LIMIT_S, "nextUpdate is before thisUpdate, or more than ten days after it")
         found = {}
         if rest and rest[0][0] == 0xA1:
-            found = _extensions(only(rest.pop(0)[1], SEQUENCE))
+            found = few_extensions(only(rest.pop(0)[1], SEQUENCE))
         need(not rest, "fields that an answer has not")
         invalid_s = _seconds(only(found[INVALIDITY_DATE], GENERALIZED_TIME)) if INVALIDITY_DATE in found else None
         if whole in (b"\x80\0", b"\x82\0"):
-            return named
+            return named, "good" if tag == 0x80 else "unknown", this_s, next_s
         need(tag == 0xA1, "not a status")
         time, reason = expect(status, GENERALIZED_TIME)
         revoked_s = _seconds(time)
@@ -143,7 +129,7 @@ class Response:
             reason = only(only(reason, 0xA0), ENUMERATED)
             need(len(reason) == 1 and reason[0] in REASONS, "not a reason")
         need(invalid_s is None or invalid_s <= revoked_s, "invalid after it was revoked")
-        return named
+        return named, "revoked", this_s, next_s
 
     def judge(self, issuer, nonce):
         """Refuses what is not the word of a responder of the authority. An empty nonce is none."""
@@ -151,9 +137,20 @@ class Response:
         need(issuer.is_authority, "not an authority")
         responders = [certificate for certificate in self.certificates if certificate.subject == self.responder and self._answers_for(certificate, issuer)]
         need(responders, "no responder of the authority")
-        need(any(responder.key.verifies(self.signature, self.signed_bytes, low_s=False) for responder in responders), "the signature does not verify")
-        own = [answer.serial for answer in self.answers if answer.is_of(issuer)]
-        need(len(set(own)) == len(own), "one is answered for twice")
+        signers = [responder for responder in responders if responder.key.verifies(self.signature, self.signed_bytes, low_s=False)]
+        need(signers, "the signature does not verify")
+        own = [answer for answer in self.answers if answer[0].is_of(issuer)]
+        self.own = {named.serial: answer for named, *answer in own}
+        need(len(self.own) == len(own), "one is answered for twice")
+        self.authority, self.responder_last_s = issuer, signers[0].last_second
+
+    def status(self, certificate, issuer, moment_ms):
+        """What it says of a certificate that this authority, who was judged, issued."""
+        if not self.authority.is_same_authority_as(issuer) or certificate.serial not in self.own:
+            return "nothing"
+        status, this_s, next_s = self.own[certificate.serial]
+        current = this_s * 1000 <= moment_ms < (min(next_s, self.responder_last_s) + 1) * 1000
+        return "nothing" if status == "good" and not current else status
 
     def _answers_for(self, certificate, issuer):
         return (certificate.service == "ocsp" and certificate.issuer == issuer.subject

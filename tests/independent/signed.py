@@ -191,16 +191,8 @@ class Certificate:
         self._extensions(only(fields[7][1], SEQUENCE))
 
     def _extensions(self, content):
-        found = {}
-        for tag, extension, _ in elements(content):
-            need(tag == SEQUENCE, "not an extension")
-            parts = elements(extension)
-            critical = len(parts) == 3
-            need([part[0] for part in parts] == [OID, BOOLEAN, OCTET_STRING][::1 if critical else 2], "not an extension")
-            need(not critical or parts[1][1] == b"\xff", "a flag that DER has not")
-            need(parts[0][2] not in found, "an extension stands twice")
-            found[parts[0][2]] = (critical, parts[-1][1])
-        known = {}
+        found = extensions_of(content)
+        count, known = len(found), {}
         found_critical = found.get(oid("2.5.29.37"), (False, None))[0]
         for number, name, must_be_critical in ((14, "ski", False), (35, "aki", False), (19, "basic", True), (15, "usage", True),
                                                (37, "extended", None), (17, "names", None), (32, "policies", False)):
@@ -211,7 +203,7 @@ class Certificate:
             need(oid(f"2.5.29.{number}") not in found, "an extension that is refused either way")
         no_check = found.pop(NO_CHECK, None)
         need(no_check in (None, (False, b"\5\0")), "nocheck of another form")
-        need(len(elements(content)) <= 32, "too many extensions")
+        need(count <= 32, "too many extensions")
         need(not any(critical for critical, _ in found.values()), "an unknown critical extension")
         need(known["ski"] is not None, "no key identifier")
         self.key_identifier = only(known["ski"], OCTET_STRING)
@@ -283,6 +275,10 @@ class Certificate:
         need(self.key.suite == "P-384" or kind in {"P-256": ("camera", "user"), "RSA": ("user",)}[self.key.suite],
              "a key that this kind may not have")
 
+    def is_same_authority_as(self, other):
+        """Whether they are one authority: by trust domain, name and key identifier, which others may bear too, and by its key."""
+        return (self.domain, self.subject, self.key_identifier, self.spki) == (other.domain, other.subject, other.key_identifier, other.spki)
+
     def signed_by(self, issuer):
         """Whether the issuer's key made this certificate."""
         return issuer.key.verifies(self.signature, self.signed_bytes, low_s=False)
@@ -313,6 +309,20 @@ class Certificate:
                 if found:
                     return found
         return None
+
+
+def extensions_of(content):
+    """Extensions by the DER of their names: whether each is critical, and its value."""
+    found = {}
+    for tag, extension, _ in elements(content):
+        need(tag == SEQUENCE, "not an extension")
+        parts = elements(extension)
+        critical = len(parts) == 3
+        need([part[0] for part in parts] == [OID, BOOLEAN, OCTET_STRING][::1 if critical else 2], "not an extension")
+        need(not critical or parts[1][1] == b"\xff", "a flag that DER has not")
+        need(parts[0][2] not in found, "an extension stands twice")
+        found[parts[0][2]] = (critical, parts[-1][1])
+    return found
 
 
 def attributes_of_name(whole):

@@ -67,6 +67,12 @@ impl Pki {
         Self { root, issuing, root_key, issuing_key, serial }
     }
 
+    /// A root of another trust domain, by the same key.
+    pub fn root_of_other_domain(&self) -> Certificate {
+        let domain = TrustDomain::parse("other.example").unwrap();
+        issue_root("Other root", &domain, &self.root_key, &issuance(&self.serial, 0, 3650)).unwrap()
+    }
+
     pub fn party(&self, subject: &str, roles: &[Role], purpose: KeyPurpose) -> Party {
         self.party_for(subject, roles, purpose, 0, 365)
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use exhibit_pki::crl::ListedStatus;
-use exhibit_pki::{Certificate, Fingerprint, RevocationList, Timestamp, VerifiedRevocationList};
+use exhibit_pki::{Certificate, Fingerprint, IssuedCertificate, RevocationList, Timestamp, VerifiedRevocationList};
 
 use super::Judgement;
 use super::entries::{Entries, Entry};
@@ -19,7 +19,8 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries, times: &Ti
     let on_ledger = on_ledger(entries);
     let mut tally = Tally::default();
     for used in used_certificates(entries).values() {
-        let since = lists.iter().filter_map(|list| listed_since(list, used.certificate)).chain(on_ledger.get(used.fingerprint()).copied());
+        let since =
+            lists.iter().filter_map(|list| listed_since(list, used.issued)).chain(on_ledger.get(used.certificate().fingerprint()).copied());
         match since.min() {
             Some(since) => judge_revoked(judgement, used, since, times),
             None => tally.count(used, times, &lists),
@@ -33,13 +34,13 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries, times: &Ti
 
 /// A certificate on the path of some signer, and what hangs on it.
 struct Used<'a> {
-    certificate: &'a Certificate,
+    issued: IssuedCertificate<'a>,
     entries: Vec<&'a Entry>,
 }
 
-impl Used<'_> {
-    fn fingerprint(&self) -> &Fingerprint {
-        self.certificate.fingerprint()
+impl<'a> Used<'a> {
+    fn certificate(&self) -> &'a Certificate {
+        self.issued.certificate()
     }
 }
 
@@ -47,10 +48,9 @@ impl Used<'_> {
 fn used_certificates(entries: &Entries) -> BTreeMap<Fingerprint, Used<'_>> {
     let mut used: BTreeMap<Fingerprint, Used<'_>> = BTreeMap::new();
     for entry in entries.all() {
-        let path = entry.path.certificates();
-        for certificate in &path[..path.len() - 1] {
-            let fresh = || Used { certificate, entries: Vec::new() };
-            used.entry(*certificate.fingerprint()).or_insert_with(fresh).entries.push(entry);
+        for issued in entry.path.issued() {
+            let fresh = || Used { issued, entries: Vec::new() };
+            used.entry(*issued.certificate().fingerprint()).or_insert_with(fresh).entries.push(entry);
         }
     }
     used
@@ -77,7 +77,6 @@ fn lists(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<Vec<Verifie
 fn verified(judgement: &Judgement<'_>, entries: &Entries, der: &[u8]) -> Result<VerifiedRevocationList, String> {
     let list = RevocationList::from_der(der).map_err(|error| error.to_string())?;
     let mut refusal = "its authority is not here".to_owned();
-    // A list may be long: it is copied only for whoever it names.
     for issuer in entries.certificates.issuers().iter().chain(&judgement.anchor.roots).filter(|issuer| list.is_of(issuer)) {
         match list.clone().verify(issuer, judgement.verifier) {
             Ok(list) => match entries.certificates.leads_to_root(judgement, issuer, list.this_update()) {
@@ -91,7 +90,7 @@ fn verified(judgement: &Judgement<'_>, entries: &Entries, der: &[u8]) -> Result<
 }
 
 /// From when a list says that the certificate's key is not to be believed.
-fn listed_since(list: &VerifiedRevocationList, certificate: &Certificate) -> Option<Timestamp> {
+fn listed_since(list: &VerifiedRevocationList, certificate: IssuedCertificate<'_>) -> Option<Timestamp> {
     match list.status_at(certificate, list.this_update()) {
         ListedStatus::Revoked(revocation) => Some(revocation.invalid_since.unwrap_or(revocation.revoked)),
         _ => None,
@@ -123,7 +122,7 @@ fn judge_revoked(judgement: &mut Judgement<'_>, used: &Used<'_>, since: Timestam
             between.push(entry);
         }
     }
-    let name = used.certificate.common_name();
+    let name = used.certificate().common_name();
     let told = [
         (after, Grade::Bad, FindingKind::Revoked, "were sealed after that"),
         (between, Grade::Undecided, FindingKind::RevocationUndecided, "were sealed before or after that: it is not shown"),
@@ -153,8 +152,8 @@ impl Tally {
         let last = sealed.and_then(|sealed| sealed.into_iter().max());
         let shown = lists.iter().filter(|list| {
             let made = list.this_update();
-            matches!(list.status_at(used.certificate, made), ListedStatus::NotRevoked)
-                && used.certificate.is_valid_at(made)
+            matches!(list.status_at(used.issued, made), ListedStatus::NotRevoked)
+                && used.certificate().is_valid_at(made)
                 && last.is_some_and(|last| made >= last)
         });
         match shown.map(VerifiedRevocationList::this_update).max() {
@@ -162,7 +161,7 @@ impl Tally {
                 self.shown += 1;
                 self.as_of = Some(self.as_of.map_or(made, |as_of| as_of.min(made)));
             }
-            None => self.unshown.push(format!("\"{}\"", used.certificate.common_name())),
+            None => self.unshown.push(format!("\"{}\"", used.certificate().common_name())),
         }
     }
 

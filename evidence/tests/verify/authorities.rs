@@ -11,7 +11,6 @@ use crate::common::key;
 
 /// What the clock of our timestamping authorities may be off by.
 pub const ACCURACY_MS: u32 = 500;
-const POLICY: &str = "1.2.3.4.9";
 
 /// A timestamping authority that is its own root.
 pub struct Tsa {
@@ -27,8 +26,7 @@ impl Tsa {
 
     /// A token over the text of a note, or over any other text.
     pub fn token(&self, text: &str, at_ms: u64) -> Vec<u8> {
-        let policy = const_oid::ObjectIdentifier::new_unwrap(POLICY);
-        let authority = TimestampAuthority::new(&self.certificate, &[], &self.key, policy, ACCURACY_MS).unwrap();
+        let authority = TimestampAuthority::new(&self.certificate, &[], &self.key, ACCURACY_MS).unwrap();
         let imprint = Imprint::of(DigestAlgorithm::Sha256, text.as_bytes());
         let request = TimestampRequest { imprint, policy: None, nonce: None, with_certificates: true };
         let response = authority.respond(&request.to_der(), Timestamp::from_unix_ms(at_ms).unwrap(), [7; 16]).unwrap();

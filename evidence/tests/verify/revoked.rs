@@ -6,11 +6,11 @@ use exhibit_evidence::body::{CertificateRevocation, TimestampBody};
 use exhibit_evidence::bundle::{FileRecord, checkpoint_token_path};
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
 use exhibit_pki::crl::{NewRevocationList, Revocation, RevocationReason, make_revocation_list};
-use exhibit_pki::{Certificate, SoftwareSigner, Timestamp};
+use exhibit_pki::{Certificate, Signer, SoftwareSigner, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::authorities::{believing_time, city_time, notary, note_text};
-use crate::common::key;
+use crate::common::{der::Node, key};
 use crate::synthetic::{Case, Extra, Log, Recording, STARTED_MS};
 use crate::witnessed::worst;
 
@@ -90,14 +90,21 @@ fn list(made_ms: u64, revocations: &[Revocation], issuer: &Certificate, key: &So
 
 /// All that is in the bundle was sealed before a token over its checkpoint.
 fn with_lists(lists: impl Fn(&Log) -> Vec<Vec<u8>>) -> Case {
-    let mut case = undated_with_lists(lists);
+    dated(undated_with_lists(lists))
+}
+
+fn dated(mut case: Case) -> Case {
     let text = note_text(&String::from_utf8(case.file("checkpoint").clone()).unwrap());
     case.files.0.insert(checkpoint_token_path(0), notary().token(&text, STARTED_MS + 100_000));
     case
 }
 
 fn undated_with_lists(lists: impl Fn(&Log) -> Vec<Vec<u8>>) -> Case {
-    let mut case = revoked(|log| timestamp(log, false, STARTED_MS + 30_000));
+    on_log_with_lists(|log| timestamp(log, false, STARTED_MS + 30_000), lists)
+}
+
+fn on_log_with_lists(after: Extra, lists: impl Fn(&Log) -> Vec<Vec<u8>>) -> Case {
+    let mut case = revoked(after);
     for (number, der) in lists(&case.log).into_iter().enumerate() {
         let path = format!("crls/{number}.crl");
         case.manifest.files.push(FileRecord { path: path.clone(), sha256: hex::encode(Sha256::digest(&der)), length: der.len() as u64 });
@@ -166,6 +173,36 @@ fn lists_that_do_not_count_are_told() {
     assert_eq!(kinds(&forged)[0], bad);
 }
 
+/// The issuing authority with another key: the root has certified that too, with the same name and the same key identifier, which are but bytes.
+fn namesake(log: &Log) -> Certificate {
+    let point = |number| key(number).public_key().as_bytes().to_vec();
+    let (old, new) = (point(2), point(41));
+    let mut tbs = log.pki.issuing.tbs_der().to_vec();
+    let position = tbs.windows(old.len()).position(|window| window == old).unwrap();
+    tbs[position..position + new.len()].copy_from_slice(&new);
+    let mut certificate = Node::parse(log.pki.issuing.der());
+    certificate.children[0] = Node::parse(&tbs);
+    certificate.children[2].bytes = [&[0], key(1).sign(&tbs).unwrap().as_slice()].concat();
+    Certificate::from_der(&certificate.to_der()).unwrap()
+}
+
+#[test]
+fn a_list_of_the_authoritys_namesake_neither_clears_nor_revokes() {
+    let root = |log: &Log| list(LONG_AFTER_MS, &[], &log.pki.root, &key(1));
+    let after: Extra = |log| {
+        log.certify(&namesake(log), &[]);
+        timestamp(log, false, STARTED_MS + 30_000);
+    };
+    let judged = |lists: &dyn Fn(&Log) -> Vec<Vec<u8>>| kinds(&dated(on_log_with_lists(after, lists)));
+    let own = |log: &Log| vec![list(LONG_AFTER_MS, &[], &log.pki.issuing, &key(2)), root(log)];
+    assert_eq!(judged(&own), [(Grade::Good, FindingKind::Holds)], "the authority's own list was lost among its namesakes");
+    let clean = |log: &Log| vec![list(LONG_AFTER_MS, &[], &namesake(log), &key(41)), root(log)];
+    let unshown = [(Grade::NotDemanded, FindingKind::RevocationUnshown)];
+    assert_eq!(judged(&clean), unshown, "a list of another key cleared what it never signed");
+    let revoking = |log: &Log| vec![list(LONG_AFTER_MS, &[of_camera(log, BEFORE_MS, None)], &namesake(log), &key(41)), root(log)];
+    assert_eq!(judged(&revoking), unshown, "a list of another key revoked what it never signed");
+}
+
 #[test]
 fn revocation_that_is_demanded_and_not_shown_is_undecided() {
     let mut case = with_lists(|log| vec![list(LONG_AFTER_MS, &[], &log.pki.issuing, &key(2))]);
@@ -179,6 +216,7 @@ pub const TESTS: &[fn()] = &[
     the_operators_own_word_does_not_place_a_statement_before_a_revocation,
     lists_say_who_was_not_revoked_and_who_was,
     a_clean_list_shows_nothing_of_what_is_dated_by_its_signer_alone,
+    a_list_of_the_authoritys_namesake_neither_clears_nor_revokes,
     lists_that_do_not_count_are_told,
     revocation_that_is_demanded_and_not_shown_is_undecided,
 ];

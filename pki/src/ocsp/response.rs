@@ -11,8 +11,9 @@ use super::{
     canonical, check_extensions, read_nonce,
 };
 use crate::{
-    BadSignature, Certificate, KeyPurpose, Timestamp, TrustDomain, Verifier,
+    BadSignature, Certificate, KeyPurpose, Timestamp, Verifier,
     crl::{Revocation, RevocationReason},
+    path::{IssuedCertificate, Issuer},
 };
 
 /// A response whose form is that of docs/formats/ocsp.md. Nothing in it is believed until `verify`.
@@ -33,10 +34,9 @@ pub struct OcspResponse {
 pub struct VerifiedOcspResponse {
     der: Vec<u8>,
     produced: Timestamp,
-    /// Another domain's authority may have the same name and key identifier: who makes a certificate chooses both.
-    issuer_domain: TrustDomain,
-    issuer_der: Vec<u8>,
-    issuer_key_identifier: Vec<u8>,
+    /// The last second of the certificate of whoever signed it.
+    responder_not_after: Timestamp,
+    issuer: Issuer,
     /// By serial number.
     answers: BTreeMap<Vec<u8>, Answer>,
 }
@@ -52,7 +52,7 @@ pub enum OcspStatus<'a> {
     Unknown,
     /// Good, but not yet or no longer at that moment.
     NotCurrent,
-    /// The response is not about this certificate.
+    /// The response is not about this certificate, or of another authority or another key of it.
     NotAnswered,
 }
 
@@ -167,6 +167,7 @@ impl OcspResponse {
         }
         let responder = self.responder(issuer, verifier)?;
         verifier.verify(responder.public_key(), &self.data, &self.signature)?;
+        let responder_not_after = responder.not_after();
         let mut answers = BTreeMap::new();
         // A responder speaks for the authority that named it, and for no other.
         for (id, answer) in self.answers.into_iter().filter(|(id, _)| id.is_of(issuer)) {
@@ -174,14 +175,7 @@ impl OcspResponse {
                 return Err(Profile("it answers twice for a certificate"));
             }
         }
-        Ok(VerifiedOcspResponse {
-            der: self.der,
-            produced: self.produced,
-            issuer_domain: issuer.trust_domain().clone(),
-            issuer_der: issuer.subject_der().to_vec(),
-            issuer_key_identifier: issuer.subject_key_identifier().to_vec(),
-            answers,
-        })
+        Ok(VerifiedOcspResponse { der: self.der, produced: self.produced, responder_not_after, issuer: Issuer::of(issuer), answers })
     }
 
     /// The bytes as they came.
@@ -206,12 +200,13 @@ impl OcspResponse {
 impl VerifiedOcspResponse {
     /// What the response says of `certificate` at `at`. One that is revoked is told as revoked at any moment: what `at` is worth against the
     /// moment of the revocation is for the caller to judge.
-    pub fn status_at(&self, certificate: &Certificate, at: Timestamp) -> OcspStatus<'_> {
-        let of_issuer = *certificate.trust_domain() == self.issuer_domain
-            && certificate.issuer_der() == self.issuer_der
-            && certificate.authority_key_identifier() == Some(self.issuer_key_identifier.as_slice());
-        let Some(answer) = self.answers.get(certificate.serial()).filter(|_| of_issuer) else { return OcspStatus::NotAnswered };
-        let current = (answer.this_update.unix_s()..=answer.next_update.unix_s()).contains(&at.unix_s());
+    ///
+    /// Good ends with the certificate of the responder: a key that is no longer looked after says when it signed, and nobody else does.
+    pub fn status_at(&self, certificate: IssuedCertificate<'_>, at: Timestamp) -> OcspStatus<'_> {
+        let answer = self.answers.get(certificate.certificate().serial()).filter(|_| self.issuer.issued(certificate));
+        let Some(answer) = answer else { return OcspStatus::NotAnswered };
+        let last = answer.next_update.min(self.responder_not_after);
+        let current = (answer.this_update.unix_s()..=last.unix_s()).contains(&at.unix_s());
         match &answer.status {
             Status::Revoked(revocation) => OcspStatus::Revoked(revocation),
             Status::Unknown => OcspStatus::Unknown,
@@ -285,6 +280,9 @@ fn answer(response: &SingleResponse, produced: Timestamp) -> Result<(Certificate
     if this_update > next_update {
         return Err(Profile("the next one comes before it"));
     }
+    if next_update.unix_s() - this_update.unix_s() > CURRENT_S_MAX {
+        return Err(Profile("it would be current for more than ten days"));
+    }
     if this_update > produced {
         return Err(Profile("it is of a time after it was made"));
     }
@@ -337,5 +335,8 @@ use OcspResponseError::{Malformed, Profile};
 const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 /// Those of a request at most, and as many again for a responder that says more than it was asked.
 const ANSWERS_MAX: usize = 64;
+/// As long as the CA/Browser Forum lets answers hold (Baseline Requirements, section 4.9.10). Else a key that was stolen from a responder could
+/// say once that a certificate is good, and that would hold as long as the thief likes.
+const CURRENT_S_MAX: u64 = 10 * 24 * 3600;
 /// The responder's; others send the authority's along. Each may cost a signature.
 const CERTIFICATES_MAX: usize = 4;

@@ -7,12 +7,9 @@ use cms::{
     content_info::{CmsVersion, ContentInfo},
     signed_data::{EncapsulatedContentInfo, SignerIdentifier, SignerInfo},
 };
-use const_oid::{
-    ObjectIdentifier,
-    db::{
-        rfc3161::ID_CT_TST_INFO,
-        rfc5911::{ID_AA_SIGNING_CERTIFICATE_V_2, ID_CONTENT_TYPE, ID_MESSAGE_DIGEST, ID_SIGNED_DATA},
-    },
+use const_oid::db::{
+    rfc3161::ID_CT_TST_INFO,
+    rfc5911::{ID_AA_SIGNING_CERTIFICATE_V_2, ID_CONTENT_TYPE, ID_MESSAGE_DIGEST, ID_SIGNED_DATA},
 };
 use der::{
     Any, Decode, Encode, Tag,
@@ -30,6 +27,7 @@ use crate::{
     PublicKey, Signer, SignerError, Timestamp,
     foreign::{ChainCertificate, DigestAlgorithm, Key},
     issue::ecdsa_with_sha384,
+    oid::TIMESTAMP_POLICY,
 };
 
 /// A timestamping authority of ours: P-384 with SHA-384.
@@ -37,7 +35,6 @@ pub struct TimestampAuthority<'a> {
     certificate: &'a ChainCertificate,
     others: &'a [ChainCertificate],
     signer: &'a dyn Signer,
-    policy: ObjectIdentifier,
     accuracy_ms: u32,
 }
 
@@ -56,12 +53,12 @@ pub enum AuthorityError {
 }
 
 impl<'a> TimestampAuthority<'a> {
-    /// With the certificate of `signer`'s key, those between it and the root, a policy, and how far its clock may be wrong (at least 1 ms).
+    /// With the certificate of `signer`'s key, those between it and the root, and how far its clock may be wrong (at least 1 ms). Its policy is
+    /// [`TIMESTAMP_POLICY`], which says just that of it.
     pub fn new(
         certificate: &'a ChainCertificate,
         others: &'a [ChainCertificate],
         signer: &'a dyn Signer,
-        policy: ObjectIdentifier,
         accuracy_ms: u32,
     ) -> Result<Self, AuthorityError> {
         check_timestamping(certificate.body()).map_err(AuthorityError::Certificate)?;
@@ -71,7 +68,7 @@ impl<'a> TimestampAuthority<'a> {
         if accuracy_ms == 0 {
             return Err(AuthorityError::Accuracy);
         }
-        Ok(Self { certificate, others, signer, policy, accuracy_ms })
+        Ok(Self { certificate, others, signer, accuracy_ms })
     }
 
     /// The response to the bytes of a request at `at`: a token, or a refusal that says why. `serial` is 16 random bytes.
@@ -95,7 +92,7 @@ impl<'a> TimestampAuthority<'a> {
     }
 
     fn accept(&self, request: TimestampRequest, at: Timestamp) -> Result<TimestampRequest, RequestRefusal> {
-        if request.policy.is_some_and(|policy| policy != self.policy) {
+        if request.policy.is_some_and(|policy| policy != TIMESTAMP_POLICY) {
             return Err(RequestRefusal::Policy);
         }
         if !self.certificate.is_valid_at(at) {
@@ -114,7 +111,7 @@ impl<'a> TimestampAuthority<'a> {
     fn info(&self, request: &TimestampRequest, at: Timestamp, serial: [u8; 16]) -> der::Result<Vec<u8>> {
         let info = TstInfo {
             version: 1,
-            policy: self.policy,
+            policy: TIMESTAMP_POLICY,
             message_imprint: request.imprint.to_asn1()?,
             serial_number: Uint::new(&serial)?,
             gen_time: write_gen_time(at)?,

@@ -7,7 +7,8 @@ use exhibit_pki::{
     RevocationListError, RustCrypto, Timestamp, TimestampToken, TimestampTokenError, TimestampTrust, ValidatedPath, VerifiedOcspResponse,
     VerifiedRevocationList, VerifiedTimestamp,
     attestation::{EndorsementCertificate, EndorsementChainError, VendorTrust, VerifiedEndorsement},
-    ocsp::{OcspNonce, OcspResponseError},
+    crl::ListedStatus,
+    ocsp::{OcspNonce, OcspResponseError, OcspStatus},
     timestamp_token::{Imprint, Nonce},
     validate_path,
 };
@@ -59,6 +60,27 @@ pub fn read_list(der: &[u8]) -> Result<RevocationList, RevocationListError> {
 pub fn verify_list(list: RevocationList, issuer: &Certificate) -> Result<VerifiedRevocationList, RevocationListError> {
     let der = list.der().to_vec();
     judged("revocation-list-by", &[&der, issuer.der()], list.verify(issuer, &RustCrypto))
+}
+
+/// Whether a list says at `at` that the leaf of a path is good. The list is `issuer`'s.
+pub fn is_good_by_list(list: &VerifiedRevocationList, issuer: &Certificate, path: &ValidatedPath, at: Timestamp) -> bool {
+    let good = list.status_at(path.issued().next().unwrap(), at) == ListedStatus::NotRevoked;
+    is_good("good-by-list", list.der(), issuer, path, at, good)
+}
+
+/// The same of a response.
+pub fn is_good_by_ocsp(response: &VerifiedOcspResponse, issuer: &Certificate, path: &ValidatedPath, at: Timestamp) -> bool {
+    let good = response.status_at(path.issued().next().unwrap(), at) == OcspStatus::Good;
+    is_good("good-by-ocsp", response.der(), issuer, path, at, good)
+}
+
+fn is_good(kind: &'static str, der: &[u8], issuer: &Certificate, path: &ValidatedPath, at: Timestamp, good: bool) -> bool {
+    let moment = at.unix_ms().to_string();
+    let certificates = path.certificates();
+    let [leaf, between @ .., root] = certificates else { panic!("a path has a leaf and a root") };
+    let mut with = vec![der, issuer.der(), moment.as_bytes(), leaf.der(), b"1", root.der()];
+    with.extend(between.iter().map(Certificate::der));
+    judged(kind, &with, good.then_some(()).ok_or(())).is_ok()
 }
 
 pub fn read_ocsp_request(der: &[u8]) -> Option<OcspRequest> {

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 use exhibit_pki::{
-    Certificate, EndEntity, Identity, Issuance, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp, TrustDomain, issue_end_entity,
-    issue_issuing_ca, issue_root,
+    Certificate, EndEntity, Identity, Issuance, IssuedCertificate, KeyPurpose, Role, RustCrypto, Signer, SoftwareSigner, Timestamp,
+    TrustDomain, ValidatedPath, issue_end_entity, issue_issuing_ca, issue_root, validate_path,
 };
 use zeroize::Zeroizing;
 
@@ -63,6 +63,67 @@ impl City {
 
     pub fn camera(&self) -> Certificate {
         self.issue("camera/102", &[Role::Camera], KeyPurpose::Signing, &[], &key(3))
+    }
+
+    /// The path of a certificate of the city's.
+    pub fn path(&self, certificate: &Certificate) -> ValidatedPath {
+        validate_path(certificate, self.chain(), self.roots(), at(NOON), &RustCrypto).unwrap()
+    }
+}
+
+/// The leaf of a path, with who issued it.
+pub fn issued(path: &ValidatedPath) -> IssuedCertificate<'_> {
+    path.issued().next().unwrap()
+}
+
+/// An authority that is like the city's issuing one but for one thing, above a camera with the serial number of the city's.
+pub struct Namesake {
+    pub other: &'static str,
+    pub root: Certificate,
+    pub authority: Certificate,
+    pub camera: Certificate,
+}
+
+impl Namesake {
+    pub fn path(&self) -> ValidatedPath {
+        let (authorities, roots) = (std::slice::from_ref(&self.authority), std::slice::from_ref(&self.root));
+        validate_path(&self.camera, authorities, roots, at(NOON), &RustCrypto).unwrap()
+    }
+
+    /// First the authority with a new certificate for its key, which is the same authority; then those that are another.
+    pub fn all(city: &City) -> Vec<Self> {
+        let key_identifier = |value: &[u8]| tlv(4, &[value]);
+        let named = |value: &[u8]| tlv(0x30, &[&tlv(0x80, &[value])]);
+        let (authority, mut camera) = (Forgery::authority(city), Forgery::camera(city));
+        camera.serial = tlv(2, &[city.camera().serial()]);
+        let with_key = |mut forgery: Forgery| {
+            forgery.public_key = key(21).public_key().to_spki_der();
+            forgery
+        };
+        let other_key = with_key(authority.clone());
+        let identified = authority.clone().replace(SUBJECT_KEY, key_identifier(b"other"));
+        let rolled = with_key(identified.clone());
+        let of_identified = camera.clone().replace(AUTHORITY_KEY, named(b"other"));
+        let (mut renamed, mut of_renamed) = (authority.clone(), camera.clone());
+        (renamed.subject, of_renamed.issuer) = (common_name("Other"), common_name("Other"));
+        let moved = authority.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://other.example"]));
+        let of_moved = camera.clone().replace(ALTERNATIVE_NAME, uris(&["spiffe://other.example/camera/102"]));
+        let other_root = issue_root("City root", &TrustDomain::parse("other.example").unwrap(), &city.root_key, &issuance(1)).unwrap();
+        [
+            ("certificate", &city.root, authority.clone(), camera.clone(), 2),
+            ("key", &city.root, other_key, camera, 21),
+            ("key and key identifier", &city.root, rolled, of_identified.clone(), 21),
+            ("key identifier", &city.root, identified, of_identified, 2),
+            ("name", &city.root, renamed, of_renamed, 2),
+            ("trust domain", &other_root, moved, of_moved, 2),
+        ]
+        .map(|(other, root, authority, camera, signer)| Self {
+            other,
+            root: root.clone(),
+            authority: Certificate::from_der(&authority.sign(&city.root_key)).unwrap(),
+            camera: Certificate::from_der(&camera.sign(&key(signer))).unwrap(),
+        })
+        .into()
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::sync::LazyLock;
 
-use const_oid::ObjectIdentifier;
 use exhibit_pki::crl::ListedStatus;
 use exhibit_pki::ocsp::{CertificateStatus, OcspStatus};
 use exhibit_pki::timestamp_token::{Imprint, token_of_response};
 use exhibit_pki::{
-    BadSignature, Certificate, CertificateRequest, ChainCertificate, DigestAlgorithm, EndEntity, Identity, Issuance, KeyPurpose,
-    OcspRequest, OcspResponder, OcspResponse, PublicKey, RevocationList, Role, RustCrypto, Signer, SoftwareSigner, Subject, Timestamp,
-    TimestampAuthority, TimestampRequest, TimestampToken, TimestampTrust, TrustDomain, Verifier, issue_end_entity, issue_issuing_ca,
-    issue_root, validate_path,
+    BadSignature, Certificate, CertificateRequest, ChainCertificate, DigestAlgorithm, EndEntity, Identity, Issuance, IssuedCertificate,
+    KeyPurpose, OcspRequest, OcspResponder, OcspResponse, PublicKey, RevocationList, Role, RustCrypto, Signer, SoftwareSigner, Subject,
+    Timestamp, TimestampAuthority, TimestampRequest, TimestampToken, TimestampTrust, TrustDomain, ValidatedPath, Verifier,
+    issue_end_entity, issue_issuing_ca, issue_root, validate_path,
 };
 use zeroize::Zeroizing;
 
@@ -70,6 +69,19 @@ pub fn issue(subject: &str, role: Role, purpose: KeyPurpose, holder: u8) -> Cert
 /// The camera of the corpus.
 pub static CAMERA: LazyLock<Certificate> = LazyLock::new(|| issue("camera/102", Role::Camera, KeyPurpose::Signing, 3));
 
+static CAMERA_PATH: LazyLock<ValidatedPath> = LazyLock::new(|| path(&CAMERA));
+static ISSUING_PATH: LazyLock<ValidatedPath> = LazyLock::new(|| path(&CITY.issuing));
+
+fn path(certificate: &Certificate) -> ValidatedPath {
+    let (authorities, roots) = (std::slice::from_ref(&CITY.issuing), std::slice::from_ref(&CITY.root));
+    validate_path(certificate, authorities, roots, at(NOON), &RustCrypto).expect("it leads to the root")
+}
+
+/// The leaf of a path, with who issued it.
+fn issued(path: &ValidatedPath) -> IssuedCertificate<'_> {
+    path.issued().next().expect("a path has a leaf and a root")
+}
+
 /// Certificates of our profiles, and their paths.
 pub fn certificate(input: &[u8]) -> bool {
     let Ok(certificate) = Certificate::from_der(input) else { return false };
@@ -125,7 +137,7 @@ pub fn revocation_list(input: &[u8]) -> bool {
     for revocation in list.revocations() {
         assert!(revocation.revoked <= list.this_update(), "a revocation that is yet to come");
     }
-    let status = list.status_at(&CAMERA, list.this_update());
+    let status = list.status_at(issued(&CAMERA_PATH), list.this_update());
     let listed = list.revocations().any(|revocation| revocation.serial == CAMERA.serial());
     assert_eq!(matches!(status, ListedStatus::Revoked(_)), listed, "a revoked certificate is not told, or one that is not");
     genuine
@@ -169,10 +181,10 @@ pub fn ocsp_response(input: &[u8]) -> bool {
     let believed = response.verify(&CITY.issuing, None, &Credulous).ok();
     assert!(believed.is_some() || verified.is_none(), "a response was refused although its signatures were believed");
     for response in believed.iter().chain(&verified) {
-        let status = response.status_at(&CITY.root, response.produced());
+        let status = response.status_at(issued(&ISSUING_PATH), response.produced());
         assert!(matches!(status, OcspStatus::NotAnswered), "a responder speaks of a certificate that its authority never issued");
     }
-    verified.is_some_and(|verified| !matches!(verified.status_at(&CAMERA, verified.produced()), OcspStatus::NotAnswered))
+    verified.is_some_and(|verified| !matches!(verified.status_at(issued(&CAMERA_PATH), verified.produced()), OcspStatus::NotAnswered))
 }
 
 fn trust() -> TimestampTrust<'static> {
@@ -212,7 +224,7 @@ pub fn timestamp_exchange(input: &[u8]) -> bool {
         let certificate = service("authority/time", KeyPurpose::Timestamping);
         (ChainCertificate::from_der(certificate.der()).expect("it is a certificate"), key(8))
     });
-    let authority = TimestampAuthority::new(&SERVICE.0, &[], &SERVICE.1, TIME_POLICY, 250).expect("it is certified for that");
+    let authority = TimestampAuthority::new(&SERVICE.0, &[], &SERVICE.1, 250).expect("it is certified for that");
     let answer = authority.respond(input, at(NOON), [7; 16]).expect("a question is answered");
     if let Ok(token) = token_of_response(&answer) {
         assert_eq!(token.imprint(), &request.imprint, "a token is over something else");
@@ -220,7 +232,6 @@ pub fn timestamp_exchange(input: &[u8]) -> bool {
     true
 }
 
-const TIME_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.3.4.9");
 const NOON: &str = "2026-11-20T12:00:00.000Z";
 const TOMORROW: &str = "2026-11-21T12:00:00.000Z";
 
