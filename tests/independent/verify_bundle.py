@@ -262,6 +262,9 @@ class Verdict:
         if statement["type"] not in ("certificate/v1", "genesis/v1"):
             return
         for name, attachment in attachments_of(statement).items():
+            # A statement may attach more than its type asks for.
+            if name != "certificate" and not re.fullmatch("issuer-[0-9]+", name):
+                continue
             path = f"attachments/{attachment['sha256']}"
             data = self._read(path, "signature")
             if data is None:

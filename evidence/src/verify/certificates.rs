@@ -38,7 +38,7 @@ impl LedgerCertificates {
             if !matches!(entry.statement().body, Body::Certificate(_) | Body::Genesis(_)) {
                 continue;
             }
-            for attachment in entry.statement().body.attachments() {
+            for attachment in entry.statement().body.attachments().iter().filter(|attachment| is_certificate(&attachment.name)) {
                 let path = attachment_path(&attachment.sha256);
                 let Some(stored) = judgement.required(Axis::Signature, &path, SMALL_FILE_BYTES_MAX)? else { continue };
                 let certificate = attachment.open(&stored).and_then(|der| Certificate::from_der(der).ok());
@@ -97,8 +97,11 @@ impl LedgerCertificates {
         &self.issuers
     }
 
-    /// Whether an authority leads to a root of the anchor at a moment.
+    /// Whether an authority leads to a root of the anchor at a moment, or is one: an issuing authority may be pinned itself.
     pub fn leads_to_root(&self, judgement: &Judgement<'_>, authority: &Certificate, at: Timestamp) -> Result<(), PathError> {
+        if judgement.anchor.roots.iter().any(|root| root.fingerprint() == authority.fingerprint() && root.is_valid_at(at)) {
+            return Ok(());
+        }
         validate_path(authority, &self.issuers, &judgement.anchor.roots, at, judgement.verifier).map(drop)
     }
 
@@ -124,8 +127,16 @@ impl LedgerCertificates {
 /// So many authorities' certificates are kept for paths: a root, a few that issue, and some that they succeeded.
 const ISSUERS_MAX: usize = 64;
 
-/// The attachment that an entry introduces; the others are issuers, from which paths are built.
+/// The attachment that an entry introduces.
 const INTRODUCED: &str = "certificate";
+/// `issuer-0` and so on: authorities, from which paths are built.
+const ISSUER: &str = "issuer-";
+
+/// Whether an attachment of `certificate/v1` or `genesis/v1` is a certificate. A statement may attach more than its type asks for.
+fn is_certificate(name: &str) -> bool {
+    let number = name.strip_prefix(ISSUER);
+    name == INTRODUCED || number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
 
 /// True unless the statement names another certificate than the one that is attached to be introduced.
 fn is_named(body: &Body, attachment: &str, certificate: &Certificate) -> bool {

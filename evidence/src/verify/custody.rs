@@ -40,10 +40,12 @@ fn export_fits(export: &Export, entry: &Entry, manifest: &Manifest, manifest_byt
     }
     covers(&fetch.ranges, manifest).map_err(|segment| format!("the fetch did not ask for {segment}"))?;
     let Some(grant) = &fetch.grant else { return Ok(()) };
-    match entries.by_leaf(grant).map(|granted| &granted.statement().body) {
-        Some(Body::Grant(grant)) if format!("{}/", manifest.question.series).starts_with(&format!("{}/", grant.scope)) => Ok(()),
-        Some(_) => Err("what the fetch names as its grant is none for this camera".to_owned()),
-        None => Err("the grant that the fetch names is not in the bundle".to_owned()),
+    let granted = entries.by_leaf(grant).ok_or("the grant that the fetch names is not in the bundle")?;
+    let is_of_camera = |scope: &str| format!("{}/", manifest.question.series).starts_with(&format!("{scope}/"));
+    match &granted.statement().body {
+        Body::Grant(_) if granted.index >= fetch_entry.index => Err("the grant that the fetch names came after it".to_owned()),
+        Body::Grant(grant) if is_of_camera(&grant.scope) => Ok(()),
+        _ => Err("what the fetch names as its grant is none for this camera".to_owned()),
     }
 }
 

@@ -178,8 +178,7 @@ fn proven_entry(
     {
         judgement.predecessor.clone_from(&genesis.predecessor);
     }
-    judge_observed(judgement, index, statement);
-    Ok(Some(Proven { index, leaf, signed }))
+    Ok(judge_observed(judgement, index, statement).then_some(Proven { index, leaf, signed }))
 }
 
 /// Genesis is the entry whose leaf hash is the log's id; all others name that, or the log before it that genesis declares.
@@ -195,8 +194,8 @@ pub(super) fn is_of_predecessor(judgement: &Judgement<'_>, statement: &Statement
     judgement.predecessor.as_ref().is_some_and(|predecessor| predecessor.log == statement.log)
 }
 
-/// Nobody observes what comes after. Of the log before this one, what was observed beyond its end is known to be lost.
-fn judge_observed(judgement: &mut Judgement<'_>, index: u64, statement: &Statement) {
+/// Nobody observes what comes after: false for such an entry. Of the log before this one, what was observed beyond its end is known to be lost.
+fn judge_observed(judgement: &mut Judgement<'_>, index: u64, statement: &Statement) -> bool {
     let size = statement.observed.size;
     if let Some(predecessor) = judgement.predecessor.as_ref().filter(|predecessor| predecessor.log == statement.log) {
         if let Some(lost) = size.checked_sub(predecessor.head.size).filter(|lost| *lost > 0) {
@@ -208,8 +207,10 @@ fn judge_observed(judgement: &mut Judgement<'_>, index: u64, statement: &Stateme
         }
     } else if size > index {
         let sentence = format!("Entry {index} says that it observed a log of {size} entries, which came after it.");
-        judgement.bad(Axis::Continuity, FindingKind::Observed, Place::entry(index), sentence);
+        judgement.bad(Axis::Signature, FindingKind::Observed, Place::entry(index), sentence);
+        return false;
     }
+    true
 }
 
 fn receipt_holds(leaf: &Hash, index: u64, receipt: &[u8], checkpoint: &BundleCheckpoint) -> Result<(), String> {

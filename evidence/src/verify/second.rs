@@ -49,8 +49,9 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries, approvals:
     }
 }
 
+/// A certificate lives to the end of the second in which it expires (docs/formats/certificates.md).
 fn is_live(certificate: &Certificate, revoked: &HashSet<Fingerprint>, at: Timestamp) -> bool {
-    !revoked.contains(certificate.fingerprint()) && certificate.not_after() >= at
+    !revoked.contains(certificate.fingerprint()) && certificate.not_after().unix_s() >= at.unix_s()
 }
 
 /// The indexes of the first and the last entry that each certificate signed.

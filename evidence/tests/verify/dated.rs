@@ -1,7 +1,7 @@
 //! Times that stand in entries of the log: what they bound, what the camera's TPM carries on, and how they are forged.
 
 use exhibit_evidence::body::{DevicePolicy, TimestampBody};
-use exhibit_evidence::bundle::{observed_proof_path, timestamp_proof_path};
+use exhibit_evidence::bundle::{checkpoint_token_path, observed_proof_path, timestamp_proof_path};
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade, SegmentTime};
 use exhibit_evidence::{Body, Head};
 use exhibit_pki::Timestamp;
@@ -172,6 +172,21 @@ fn timestamps_that_do_not_count_are_told() {
     }
 }
 
+/// Which of two believed authorities is asked first makes no difference to a token that was altered.
+#[test]
+fn an_altered_token_of_a_believed_authority_is_no_strangers_whoever_else_is_believed() {
+    let (one, other) = (notary().trust("Notary", true), city_time().trust("City", true));
+    for believed in [vec![one.clone()], vec![one.clone(), other.clone()], vec![other, one]] {
+        let mut case = dated(|_, _| ());
+        let text = note_text(&String::from_utf8(case.file("checkpoint").clone()).unwrap());
+        let mut token = notary().token(&text, end_ms(9));
+        *token.last_mut().unwrap() ^= 1;
+        case.files.0.insert(checkpoint_token_path(0), token);
+        case.log.policy.timestamp_authorities = believed;
+        assert_eq!(worst(&case.judge().unwrap(), Axis::Time), (Grade::Bad, FindingKind::Timestamp));
+    }
+}
+
 /// A hostile appliance shows the camera a log of its own, and the court another.
 #[test]
 fn a_camera_that_was_shown_another_log_tells_it() {
@@ -293,6 +308,7 @@ pub const TESTS: &[fn()] = &[
     a_timestamp_that_is_not_proven_to_be_of_this_log_bounds_nothing_from_above,
     proofs_that_lead_nowhere_are_told,
     timestamps_that_do_not_count_are_told,
+    an_altered_token_of_a_believed_authority_is_no_strangers_whoever_else_is_believed,
     a_camera_that_was_shown_another_log_tells_it,
     clocks_that_exclude_each_other_are_told,
     a_camera_whose_clock_is_behind_is_contradicted,

@@ -268,12 +268,28 @@ fn stale_recipients_are_told_and_nothing_more() {
 
 /// A hostile authority makes a second camera 102, whose key records; the first is live.
 fn second_camera(log: &mut Log, replaces: bool) -> u64 {
+    second_camera_at(log, replaces, STARTED_MS - 9_000)
+}
+
+fn second_camera_at(log: &mut Log, replaces: bool, issued_ms: u64) -> u64 {
     let first = *log.camera.party.certificate.fingerprint();
     log.camera.party = log.pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing, 91);
     let certificate = log.camera.party.certificate.clone();
     let attachments = vec![log.keep("certificate", certificate.der())];
     let body = CertificateBody { fingerprint: *certificate.fingerprint(), replaces: replaces.then_some(first), attachments };
-    log.append(|log| &mut log.authority, STARTED_MS - 9_000, Body::Certificate(body))
+    log.append(|log| &mut log.authority, issued_ms, Body::Certificate(body))
+}
+
+#[test]
+fn a_certificate_lives_to_the_end_of_its_last_second() {
+    let cases: [(Extra, &[FindingKind]); 2] = [
+        (|log| drop_index(second_camera_at(log, false, STARTED_MS - 8_001)), &[FindingKind::SecondCertificate]),
+        (|log| drop_index(second_camera_at(log, false, STARTED_MS - 8_000)), &[]),
+    ];
+    for (before, expected) in cases {
+        let how = Recording { expires_ms: Some(STARTED_MS - 9_000), before: Some(before), ..Recording::default() };
+        assert_eq!(Case::recorded(how).faults(), expected);
+    }
 }
 
 #[test]
@@ -438,4 +454,5 @@ pub const TESTS: &[fn()] = &[
     a_custodian_who_was_dismissed_approves_of_nothing,
     a_certificate_is_taken_back_at_once_and_signs_no_more_or_is_live,
     a_camera_that_was_set_back_to_older_recipients_is_bad,
+    a_certificate_lives_to_the_end_of_its_last_second,
 ];

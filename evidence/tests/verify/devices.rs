@@ -3,6 +3,7 @@
 use exhibit_evidence::Body;
 use exhibit_evidence::anchor::{AnchorPolicy, DeviceLevel};
 use exhibit_evidence::body::{DevicePolicy, Enrolment};
+use exhibit_evidence::bundle::attachment_path;
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
 
 use exhibit_pki::ChainCertificate;
@@ -121,6 +122,19 @@ fn enrolments_that_do_not_hold_are_bad() {
     }
 }
 
+/// Else whoever hands over the bundle makes an attested device a listed one.
+#[test]
+fn an_attested_enrolment_without_its_endorsement_certificate_does_not_hold() {
+    let mut case = Case::recorded(Recording { before: Some(attested), ..Recording::default() });
+    let entry = case.log.entries.iter().find(|entry| matches!(entry.statement().body, Body::Enrolment(_))).unwrap();
+    let named = entry.statement().body.attachments().iter().find(|attachment| attachment.name == "ek-certificate").unwrap();
+    case.files.0.remove(&attachment_path(&named.sha256)).unwrap();
+    case.log.policy = AnchorPolicy { device: Some(DeviceLevel::AllowListed), ..AnchorPolicy::default() };
+    let verdict = case.judge().unwrap();
+    let kinds: Vec<_> = verdict.on(Axis::Device).map(|finding| finding.kind).collect();
+    assert!(kinds.contains(&FindingKind::Enrolment) && !kinds.contains(&FindingKind::Holds), "{kinds:?}");
+}
+
 fn enrolment(log: &Log) -> exhibit_tlog::Hash {
     log.entries.iter().find(|entry| matches!(entry.statement().body, Body::Enrolment(_))).unwrap().leaf_hash()
 }
@@ -177,5 +191,6 @@ pub const TESTS: &[fn()] = &[
     a_device_is_told_by_its_level_and_held_against_what_the_anchor_accepts,
     a_vendor_of_the_anchor_stands_behind_a_device,
     enrolments_that_do_not_hold_are_bad,
+    an_attested_enrolment_without_its_endorsement_certificate_does_not_hold,
     what_a_tpm_attests_is_judged_in_its_place,
 ];

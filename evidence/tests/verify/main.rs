@@ -16,6 +16,7 @@ mod devices;
 mod growth;
 mod hostile_names;
 mod independent;
+mod introduced;
 mod media;
 mod revoked;
 mod soft_tpm;

@@ -203,6 +203,14 @@ fn a_list_of_the_authoritys_namesake_neither_clears_nor_revokes() {
     assert_eq!(judged(&revoking), unshown, "a list of another key revoked what it never signed");
 }
 
+/// An issuing authority may be pinned in the place of its root.
+#[test]
+fn the_list_of_an_authority_that_is_a_root_of_the_anchor_counts() {
+    let mut case = with_lists(|log| vec![list(LONG_AFTER_MS, &[], &log.pki.issuing, &key(2))]);
+    case.log.roots = vec![case.log.pki.issuing.clone()];
+    assert_eq!(kinds(&case), [(Grade::Good, FindingKind::Holds)]);
+}
+
 #[test]
 fn revocation_that_is_demanded_and_not_shown_is_undecided() {
     let mut case = with_lists(|log| vec![list(LONG_AFTER_MS, &[], &log.pki.issuing, &key(2))]);
@@ -218,5 +226,6 @@ pub const TESTS: &[fn()] = &[
     a_clean_list_shows_nothing_of_what_is_dated_by_its_signer_alone,
     a_list_of_the_authoritys_namesake_neither_clears_nor_revokes,
     lists_that_do_not_count_are_told,
+    the_list_of_an_authority_that_is_a_root_of_the_anchor_counts,
     revocation_that_is_demanded_and_not_shown_is_undecided,
 ];

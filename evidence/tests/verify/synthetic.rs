@@ -116,6 +116,8 @@ pub struct Log {
     pub camera: Issuer,
     pub custodian: Issuer,
     pub investigator: Issuer,
+    /// The roots that the log's anchor trusts.
+    pub roots: Vec<Certificate>,
     /// What the log's anchor demands beyond the log.
     pub policy: AnchorPolicy,
 }
@@ -146,6 +148,7 @@ impl Log {
             camera: issuer("camera/102", Role::Camera, 13, CAMERA_STREAM),
             custodian: issuer("user/aa", Role::Custodian, 14, "user/aa/20261120T110000Z"),
             investigator: issuer("user/bb", Role::Investigator, 15, "user/bb/20261120T110000Z"),
+            roots: vec![pki.root.clone()],
             pki,
             id: Hash::default(),
             policy: AnchorPolicy::default(),
@@ -244,7 +247,7 @@ impl Log {
         Anchor {
             log: self.id,
             verifier: LogVerifier { origin: ORIGIN.to_owned(), keys: vec![note_signer().verifier_key().clone()] },
-            roots: vec![self.pki.root.clone()],
+            roots: self.roots.clone(),
             policy: self.policy.clone(),
         }
     }
@@ -296,6 +299,8 @@ pub struct Recording {
     pub fetch_less: bool,
     /// The fetch was made by the custodian.
     pub fetch_by_other: bool,
+    /// The grant that the fetch names is logged after it.
+    pub grant_late: bool,
     /// The camera's certificate is signed by a CA that nobody trusts.
     pub foreign_certificate: bool,
     /// The camera's certificate is valid up to this moment alone.
@@ -357,18 +362,26 @@ impl Case {
             scope: "camera/102".to_owned(),
             attachments: vec![AttachmentRef::of("terms", &[1; 40], true), AttachmentRef::of("wraps", &[2; 40], true)],
         };
-        let grant = log.append(|log| &mut log.custodian, STARTED_MS + 60_000, Body::Grant(grant));
+        let grant = log.draft(|log| &mut log.custodian, STARTED_MS + 60_000, Body::Grant(grant));
+        let granted = sign(&grant, &log.custodian.party.certificate, &log.custodian.party.key).unwrap().leaf_hash();
+        if !how.grant_late {
+            log.append_as_drafted(|log| &mut log.custodian, &grant);
+        }
         let ranges = vec![SeqRange {
             stream: stream(name),
             first: disclosed[0].seq,
             last: if how.fetch_less { disclosed[0].seq } else { disclosed[disclosed.len() - 1].seq },
         }];
-        let fetch = Body::Fetch(Fetch { grant: Some(log.leaf(grant)), ranges, attachments: vec![] });
+        let fetch = Body::Fetch(Fetch { grant: Some(granted), ranges, attachments: vec![] });
         let fetch_index = if how.fetch_by_other {
             log.append(|log| &mut log.custodian, STARTED_MS + 61_000, fetch)
         } else {
             log.append(|log| &mut log.investigator, STARTED_MS + 61_000, fetch)
         };
+        if how.grant_late {
+            log.append_as_drafted(|log| &mut log.custodian, &grant);
+        }
+        assert!(log.entries.iter().any(|entry| entry.leaf_hash() == granted), "the fetch names no grant of the log");
         for disclosure in disclosures {
             files.0.insert(disclosure_path(name, disclosure.seq), serde_json::to_vec(&disclosure).unwrap());
         }
@@ -545,7 +558,7 @@ fn begin_log(log: &mut Log, how: Recording) {
     let genesis = Genesis {
         origin: ORIGIN.to_owned(),
         keys: vec![note_signer().verifier_key().to_string()],
-        roots: vec![*log.pki.root.fingerprint()],
+        roots: [&log.pki.root, &log.pki.issuing].map(|root| *root.fingerprint()).to_vec(),
         witness_policy: String::new(),
         predecessor: how
             .successor

@@ -89,6 +89,7 @@ impl Trials {
             crate::dated::TESTS,
             crate::decided::TESTS,
             crate::devices::TESTS,
+            crate::introduced::TESTS,
             crate::revoked::TESTS,
             crate::witnessed::TESTS,
         ]

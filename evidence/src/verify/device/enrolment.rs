@@ -82,6 +82,9 @@ fn judge_one(
         parts.push(part);
     }
     let endorsement_certificate = judgement.attachment(Axis::Device, entry, "ek-certificate")?;
+    if body.policy == DevicePolicy::Attested && endorsement_certificate.is_none() {
+        return Ok(Err("ek-certificate is not here".to_owned()));
+    }
     let Some(certificate) = entries.certificates.introduced(&body.fingerprint) else {
         return Ok(Err("the device's certificate is not in the bundle".to_owned()));
     };

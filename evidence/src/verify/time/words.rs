@@ -151,7 +151,9 @@ pub(super) fn token(judgement: &mut Judgement<'_>, der: &[u8], note: &str, place
             let trust = TimestampTrust { anchors, certificates: &[], accuracy_unstated_ms: ACCURACY_UNSTATED_MS };
             match token.verify(&imprint, None, &trust) {
                 Ok(verified) => return Ok((authority, verified)),
-                Err(error) => refusal = error,
+                // What one believed authority's token fails by is not undone by another's that does not know it.
+                Err(error) if is_foreign(&refusal) => refusal = error,
+                Err(_) => {}
             }
         }
         Err(refusal)
@@ -166,11 +168,15 @@ pub(super) fn token(judgement: &mut Judgement<'_>, der: &[u8], note: &str, place
             covers: None,
         }),
         Err(error) => {
-            let foreign = matches!(error, TimestampTokenError::NoCertificate | TimestampTokenError::Path(_));
-            let grade = if foreign { Grade::NotDemanded } else { Grade::Bad };
+            let grade = if is_foreign(&error) { Grade::NotDemanded } else { Grade::Bad };
             let sentence = format!("A timestamp token does not count: {error}.");
             judgement.find(Axis::Time, grade, FindingKind::Timestamp, place, sentence);
             None
         }
     }
+}
+
+/// Whether a token is refused for being a stranger's: nobody of the anchor has said what it says.
+fn is_foreign(error: &TimestampTokenError) -> bool {
+    matches!(error, TimestampTokenError::NoCertificate | TimestampTokenError::Path(_))
 }
