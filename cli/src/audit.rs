@@ -4,6 +4,7 @@
 
 pub mod certificates;
 pub mod finding;
+pub mod heads;
 pub mod judge;
 pub mod lateness;
 pub mod proven;

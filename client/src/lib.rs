@@ -15,5 +15,5 @@ pub mod web;
 pub use appliance::{Appliance, ClientError, Receipt, open_record};
 pub use issuer::{Issuer, IssuerError};
 pub use receipts::Receipts;
-pub use tls::{ClientIdentity, anonymous_config, client_config, crypto_provider};
+pub use tls::{ClientIdentity, anonymous_config, client_config, config_trusting, crypto_provider, trusted};
 pub use web::{Web, WebError};

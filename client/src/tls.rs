@@ -32,34 +32,39 @@ impl std::fmt::Debug for ClientIdentity {
 
 /// The client's side of the connection: trusts `roots` only, presents `identity`.
 pub fn client_config(identity: &ClientIdentity, roots: &[Certificate]) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let mut trusted = RootCertStore::empty();
-    for root in roots {
-        trusted.add(CertificateDer::from(root.der().to_vec()))?;
-    }
-    let key = CertifiedKey::new(presented_chain(identity), Arc::new(HandshakeKey::of(identity)?));
-    let mut config = ClientConfig::builder_with_provider(Arc::new(crypto_provider()))
+    config_trusting(Some(identity), trusted(roots)?)
+}
+
+/// The side of a client that presents nothing: for what anyone may have.
+pub fn anonymous_config(roots: &[Certificate]) -> Result<Arc<ClientConfig>, rustls::Error> {
+    config_trusting(None, trusted(roots)?)
+}
+
+/// The same with whatever roots: servers of other parties, which prove who they are by certificates that are none of ours.
+pub fn config_trusting(identity: Option<&ClientIdentity>, trusted: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(crypto_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(trusted)
-        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+        .with_root_certificates(trusted);
+    let mut config = match identity {
+        Some(identity) => {
+            let key = CertifiedKey::new(presented_chain(identity), Arc::new(HandshakeKey::of(identity)?));
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
+        }
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Every connection proves possession of the key anew: a stolen ticket is worth nothing where there are none.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
 
-/// The side of a client that presents nothing: for what anyone may have.
-pub fn anonymous_config(roots: &[Certificate]) -> Result<Arc<ClientConfig>, rustls::Error> {
+/// Roots of the project's own kind, as a connection trusts them.
+pub fn trusted(roots: &[Certificate]) -> Result<RootCertStore, rustls::Error> {
     let mut trusted = RootCertStore::empty();
     for root in roots {
         trusted.add(CertificateDer::from(root.der().to_vec()))?;
     }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(crypto_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(trusted)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.resumption = Resumption::disabled();
-    Ok(Arc::new(config))
+    Ok(trusted)
 }
 
 /// One suite, three groups, best first: what both sides of every connection of this project speak.

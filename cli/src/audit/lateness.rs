@@ -21,7 +21,7 @@ pub struct Pace {
     pub now_ms: u64,
     /// When it was seen to grow last, by the same clock; at first, the newest time that an issuer claims.
     pub grown_ms: u64,
-    /// The newest cosignature on the checkpoint, where the anchor names witnesses.
+    /// The newest cosignature, where the anchor names witnesses.
     pub witnessed_ms: Option<u64>,
     /// Timestamps are expected, since the anchor names who gives them.
     pub expects_timestamps: bool,
@@ -42,7 +42,7 @@ pub fn judge(pace: &Pace, memory: &Memory, patience: &Patience) -> Vec<Finding> 
     };
     late(pace.grown_ms, "The log has not grown");
     if let Some(witnessed_ms) = pace.witnessed_ms {
-        late(witnessed_ms, "No witness has cosigned the newest checkpoint");
+        late(witnessed_ms, "No witness has cosigned the log");
     }
     if pace.expects_timestamps && memory.timestamp_ms > 0 {
         late(memory.timestamp_ms, "No timestamp was put on the log");

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use exhibit_client::WebError;
 use exhibit_evidence::Anchor;
 use exhibit_tlog::tile::{BundleId, TILE_WIDTH, TileId, decode_bundle};
-use exhibit_tlog::{Checkpoint, CheckpointError, Hash, WitnessError, prove_consistency, root_at, root_of, verify_consistency};
-use serde_json::json;
+use exhibit_tlog::{Checkpoint, Hash, root_of};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::finding::{Finding, Kind};
+use super::heads::Shown;
 use super::judge::{Judge, Observation, Parsed, parse, wanted};
 use super::lateness::{self, Pace, Patience};
 use super::proven::{ProvenTiles, Unproven, of_resource};
-use super::source::{PARALLEL, Source};
+use super::source::{CERTIFICATE_BYTES_MAX, PARALLEL, Source};
 use super::state::State;
 use crate::failure::Failure;
 
@@ -33,8 +33,10 @@ const STREAMS_PER_SAVED_BUNDLE: u64 = 64;
 pub struct Audit {
     /// What is trusted.
     pub anchor: Anchor,
-    /// Where the log is.
+    /// Where the log's tiles and entries come from.
     pub source: Arc<Source>,
+    /// Where what stands beside a log comes from: attachments, and what witnesses have seen. The same, unless the log is read from a mirror.
+    pub beside: Arc<Source>,
     /// Only its hashes are to be had.
     pub hashes_only: bool,
     /// How long what may take.
@@ -55,11 +57,11 @@ pub struct Outcome {
     /// Entries that were judged in it.
     pub judged: u64,
     /// Findings about the log as a whole, which are kept at the end.
-    of_log: Vec<Finding>,
+    pub(super) of_log: Vec<Finding>,
 }
 
 /// Why a round ends early.
-enum Stop {
+pub(super) enum Stop {
     Finding(Finding),
     Unavailable(String),
     Failure(Failure),
@@ -104,25 +106,16 @@ impl Audit {
     }
 
     async fn judge(&self, state: &mut State, now_ms: u64, outcome: &mut Outcome, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Stop> {
-        let note = self.source.checkpoint().await.map_err(|error| Stop::from(of_resource("the checkpoint", error)))?;
-        let head = self.anchor.verifier.verify(&note).map_err(|error| Stop::Finding(unsigned(&error)))?;
-        outcome.size = head.size;
-        let witnessed_ms = self.witnesses(&note, outcome);
-        let before = self.known_checkpoint(state)?;
-        if let Some((earlier_note, earlier)) = &before
-            && let Some(stop) = self.went_back(state, (earlier_note, earlier), (&note, &head)).await?
-        {
-            return Err(stop);
-        }
+        let Shown { newest, witnessed_ms } = self.shown(state, outcome).await?;
+        let head = newest.head.clone();
+        self.went_back(state, &newest)?;
+        let before = self.proven(state)?;
         let mut tiles = ProvenTiles::new(&self.source, &head).await?;
-        if let Some((earlier_note, earlier)) = &before {
-            self.extends(state, &mut tiles, (earlier_note, earlier), (&note, &head)).await?;
-        }
+        self.extends(state, &mut tiles, &newest, outcome).await?;
         // From here on the log is held to this checkpoint, however far its entries are judged.
-        if before.is_none_or(|(_, earlier)| earlier.size < head.size) {
+        if before.is_none_or(|before| before.head.size < head.size) {
             state.grown_ms = now_ms;
         }
-        state.checkpoint = Some(note);
         let is_first = state.tree.size() == 0;
         state.save(&[])?;
         self.entries(state, &mut tiles, &head, outcome, progress).await?;
@@ -140,94 +133,9 @@ impl Audit {
         Ok(())
     }
 
-    /// The checkpoint that was verified before, if there is one.
-    fn known_checkpoint(&self, state: &State) -> Result<Option<(String, Checkpoint)>, Failure> {
-        let Some(note) = &state.checkpoint else { return Ok(None) };
-        let head = self.anchor.verifier.verify(note);
-        let head =
-            head.map_err(|error| Failure::Cannot(format!("the checkpoint in the state folder does not verify any more: {error}")))?;
-        Ok(Some((note.clone(), head)))
-    }
-
-    /// Whether as many witnesses as the anchor demands have seen the checkpoint, and when the last of them did (unix ms).
-    fn witnesses(&self, note: &str, outcome: &mut Outcome) -> Option<u64> {
-        let witnesses = self.anchor.policy.witnesses.as_ref()?;
-        let (cosigners, problem) = match witnesses.policy().verify_of(&self.anchor.verifier, note) {
-            Ok(witnessed) => (witnessed.cosigners().to_vec(), None),
-            Err(WitnessError::Quorum(cosigners)) => {
-                let problem =
-                    format!("Only {} witnesses of the anchor's policy have seen the checkpoint, and it asks for more.", cosigners.len());
-                (cosigners, Some(problem))
-            }
-            Err(error) => (Vec::new(), Some(format!("A line of a witness under the checkpoint does not hold: {error}."))),
-        };
-        outcome.of_log.extend(problem.map(|problem| Finding::new(Kind::Witness, problem)));
-        cosigners.iter().filter_map(|cosigner| cosigner.unix_s).max().map(|unix_s| unix_s.saturating_mul(1000))
-    }
-
-    /// A checkpoint that is not beyond the one before: the same, an older one of the same log, or a fork.
-    async fn went_back(
-        &self,
-        state: &mut State,
-        (earlier_note, earlier): (&str, &Checkpoint),
-        (note, head): (&str, &Checkpoint),
-    ) -> Result<Option<Stop>, Stop> {
-        if head.size > earlier.size || (head.size == earlier.size && head.root == earlier.root) {
-            return Ok(None);
-        }
-        let known = if head.size <= state.tree.size() { Some(self.root_at(state, head.size).await?) } else { None };
-        let is_fork = head.size == earlier.size || known.is_some_and(|root| root != head.root);
-        let proof = json!({
-            "type": "exhibit-audit-proof/v1",
-            "kind": if is_fork { "forked" } else { "rewound" },
-            "earlier": { "size": earlier.size, "root": earlier.root.to_string() },
-            "later": { "size": head.size, "root": head.root.to_string() },
-            "earlier_root_at_later_size": known.map(|root| root.to_string()),
-        });
-        let folder = state.keep_proof(earlier_note, note, &proof)?;
-        let kept = format!("Both signed checkpoints are in {}.", folder.display());
-        Ok(Some(Stop::Finding(if is_fork {
-            Finding::new(
-                Kind::Forked,
-                format!("The log has signed two trees of {} entries, or of one a part that is none. {kept}", head.size),
-            )
-        } else {
-            Finding::new(Kind::Rewound, format!("The log shows {} entries, and has shown {}. {kept}", head.size, earlier.size))
-        })))
-    }
-
-    /// The newer tree has to extend the one before. All hashes are of tiles that the newer root covers, so what does not fit is the log's doing.
-    async fn extends(
-        &self,
-        state: &State,
-        tiles: &mut ProvenTiles<'_>,
-        (earlier_note, earlier): (&str, &Checkpoint),
-        (note, head): (&str, &Checkpoint),
-    ) -> Result<(), Stop> {
-        if earlier.size == head.size || earlier.size == 0 {
-            return Ok(());
-        }
-        let path = tiles.compute(|reader| prove_consistency(reader, earlier.size, head.size)).await?;
-        if verify_consistency(earlier.size, &earlier.root, head.size, &head.root, &path).is_ok() {
-            return Ok(());
-        }
-        let other = tiles.compute(|reader| root_at(reader, earlier.size)).await?;
-        let proof = json!({
-            "type": "exhibit-audit-proof/v1",
-            "kind": "forked",
-            "earlier": { "size": earlier.size, "root": earlier.root.to_string() },
-            "later": { "size": head.size, "root": head.root.to_string() },
-            "later_root_at_earlier_size": other.to_string(),
-            "consistency": path.iter().map(Hash::to_base64).collect::<Vec<_>>(),
-        });
-        let folder = state.keep_proof(earlier_note, note, &proof)?;
-        let sentence = format!(
-            "The log of {} entries does not extend that of {}, which was signed before. Both signed checkpoints are in {}.",
-            head.size,
-            earlier.size,
-            folder.display()
-        );
-        Err(Stop::Finding(Finding::new(Kind::Forked, sentence)))
+    /// True where tiles and entries come from somebody else than what stands beside the log.
+    pub(super) fn is_mirror(&self) -> bool {
+        !Arc::ptr_eq(&self.source, &self.beside)
     }
 
     /// Every entry that was not judged yet, in the order of the log.
@@ -320,7 +228,7 @@ impl Audit {
         let first = state.tree.size();
         let new: Vec<Vec<u8>> = entries.into_iter().skip(known).collect();
         let parsed = spawn_blocking(move || parse(&new)).await.expect("parsing does not panic");
-        let stored = match self.certificates(&parsed).await {
+        let stored = match self.certificates(&parsed, first == 0).await {
             Ok(stored) => stored,
             Err(stop) => return (judge, Err(stop)),
         };
@@ -334,10 +242,9 @@ impl Audit {
         findings.extend(found);
         leaves[known..].iter().for_each(|leaf| state.tree.push(*leaf));
         for observation in observations {
-            match self.observed(state, &observation).await {
-                Ok(None) => {}
-                Ok(Some(finding)) => findings.push(finding),
-                Err(stop) => return (judge, Err(stop)),
+            match Self::observed(state, &observation) {
+                Ok(found) => findings.extend(found),
+                Err(failure) => return (judge, Err(failure.into())),
             }
         }
         (judge, Ok(()))
@@ -393,15 +300,20 @@ impl Audit {
     }
 
     /// The certificates that entries attach. One that is not served is the entry's finding; a server that does not answer ends the round.
-    async fn certificates(&self, parsed: &[Parsed]) -> Result<HashMap<Hash, Vec<u8>>, Stop> {
+    async fn certificates(&self, parsed: &[Parsed], is_first: bool) -> Result<HashMap<Hash, Vec<u8>>, Stop> {
         let mut stored = HashMap::new();
+        // Genesis' own is the first of all: where not even that is, nothing is.
         for sha256 in wanted(parsed) {
             if stored.contains_key(&sha256) {
                 continue;
             }
-            match self.source.certificate(&sha256).await {
+            match self.beside.attachment(&sha256, CERTIFICATE_BYTES_MAX).await {
                 Ok(bytes) => {
                     stored.insert(sha256, bytes);
+                }
+                Err(WebError::Absent) if is_first && stored.is_empty() => {
+                    let hint = "a mirror has none: name the log itself with --mirror-of";
+                    return Err(Stop::Unavailable(format!("no certificate is served beside this log ({hint})")));
                 }
                 // Not passed over: without it nothing that it signed can be judged, and it may be served again tomorrow.
                 Err(error) => return Err(Stop::from(of_resource(&format!("certificate {sha256}"), error))),
@@ -411,30 +323,13 @@ impl Audit {
     }
 
     /// What an issuer has seen has to be a part of this log.
-    async fn observed(&self, state: &mut State, observation: &Observation) -> Result<Option<Finding>, Stop> {
-        let root = self.root_at(state, observation.head.size).await?;
+    fn observed(state: &State, observation: &Observation) -> Result<Option<Finding>, Failure> {
+        let root = state.root_at(observation.head.size)?;
         let sentence = || {
             let size = observation.head.size;
             format!("The issuer has seen a log of {size} entries that is not this one: two logs were shown.")
         };
         Ok((root != observation.head.root).then(|| Finding::of(Kind::Observed, observation.index, sentence())))
-    }
-
-    /// The root at an earlier size, with the leaves that it takes, which are got once more and compared to what was judged.
-    async fn root_at(&self, state: &mut State, size: u64) -> Result<Hash, Stop> {
-        loop {
-            match state.tree.root_at(size) {
-                Ok(root) => return Ok(root),
-                Err(missing) => {
-                    let id = TileId { level: 0, index: missing.0, width: TILE_WIDTH };
-                    let leaves =
-                        self.source.tile(id).await.map_err(|error| Stop::from(of_resource(&format!("tile {}", id.path()), error)))?;
-                    if !state.tree.remember(missing.0, leaves) {
-                        return Err(altered(format!("Tile {} is not the one that was judged.", id.path())));
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -453,8 +348,4 @@ fn keep(state: &mut State, judge: &mut Judge, unsaved: &mut Vec<Finding>, outcom
 
 fn altered(sentence: String) -> Stop {
     Stop::Finding(Finding::new(Kind::Altered, sentence))
-}
-
-fn unsigned(error: &CheckpointError) -> Finding {
-    Finding::new(Kind::Unsigned, format!("What is served as the checkpoint is not signed by the log of the anchor: {error}."))
 }

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use exhibit_client::{ClientIdentity, Web, WebError, anonymous_config, client_config};
-use exhibit_evidence::Anchor;
+use exhibit_client::{ClientIdentity, Web, WebError, config_trusting};
 use exhibit_tlog::Hash;
 use exhibit_tlog::tile::{BundleId, TILE_WIDTH, TileId, decode_tile};
-use rustls::ClientConfig;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 
 /// A signed note (docs/formats/log.md).
@@ -21,7 +20,7 @@ const BUNDLE_BYTES_MAX: u64 = 256 * 65_537;
 /// 256 hashes.
 const TILE_BYTES_MAX: u64 = 256 * 32;
 /// A certificate.
-const CERTIFICATE_BYTES_MAX: u64 = 16 << 10;
+pub const CERTIFICATE_BYTES_MAX: u64 = 16 << 10;
 /// Requests at a time: enough to fill a line whose round trip is long, too few to hurt a server.
 pub const PARALLEL: usize = 8;
 
@@ -38,14 +37,10 @@ enum Place {
 }
 
 impl Source {
-    /// `log` is a URL, or a folder. TLS trusts the roots of the anchor, and shows `identity` where there is one.
-    pub fn new(log: &str, identity: Option<&ClientIdentity>, anchor: &Anchor, answer_max: Duration) -> Result<Self, WebError> {
+    /// `log` is a URL, or a folder. TLS trusts `roots`, and shows `identity` where there is one.
+    pub fn new(log: &str, identity: Option<&ClientIdentity>, roots: RootCertStore, answer_max: Duration) -> Result<Self, WebError> {
         let place = if log.contains("://") {
-            let tls = match identity {
-                Some(identity) => client_config(identity, &anchor.roots),
-                None => anonymous_config(&anchor.roots),
-            };
-            let tls = tls.map_err(|error| WebError::Local(error.to_string()))?;
+            let tls = config_trusting(identity, roots).map_err(|error| WebError::Local(error.to_string()))?;
             Web::new(log, tls.clone(), answer_max)?;
             Place::Server { url: log.to_owned(), tls, answer_max }
         } else {
@@ -56,8 +51,12 @@ impl Source {
 
     /// The newest checkpoint, as text.
     pub async fn checkpoint(&self) -> Result<String, WebError> {
-        let bytes = self.get("checkpoint", CHECKPOINT_BYTES_MAX).await?;
-        String::from_utf8(bytes).map_err(|_| WebError::Unfit("it is not text".to_owned()))
+        text(self.get("checkpoint", CHECKPOINT_BYTES_MAX).await?)
+    }
+
+    /// The newest checkpoint that has the cosignatures which the log's witness policy asks for; where the server knows of that.
+    pub async fn witnessed(&self) -> Result<String, WebError> {
+        text(self.get("witnessed", CHECKPOINT_BYTES_MAX).await?)
     }
 
     /// The hashes of a tile: as many as it is wide.
@@ -86,11 +85,16 @@ impl Source {
         }
     }
 
-    /// A certificate, by the SHA-256 of its DER: beside the log on the appliance, in `attachments` in a folder. Its hash is the caller's to compare.
-    pub async fn certificate(&self, sha256: &Hash) -> Result<Vec<u8>, WebError> {
+    /// What an entry attaches, by the SHA-256 of what is stored: beside the log on the appliance; in a folder in `attachments`, as a mirror or as
+    /// the appliance's vault has it. Its hash is the caller's to compare.
+    pub async fn attachment(&self, sha256: &Hash, limit: u64) -> Result<Vec<u8>, WebError> {
+        let name = sha256.to_string();
         match &self.place {
-            Place::Folder(_) => self.get(&format!("attachments/{sha256}"), CERTIFICATE_BYTES_MAX).await,
-            Place::Server { .. } => self.get(&format!("../v1/attachments/{sha256}"), CERTIFICATE_BYTES_MAX).await,
+            Place::Folder(_) => match self.get(&format!("attachments/{name}"), limit).await {
+                Err(WebError::Absent) => self.get(&format!("attachments/{}/{name}", &name[..2]), limit).await,
+                got => got,
+            },
+            Place::Server { .. } => self.get(&format!("../v1/attachments/{name}"), limit).await,
         }
     }
 
@@ -114,6 +118,10 @@ impl Source {
             }
         }
     }
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, WebError> {
+    String::from_utf8(bytes).map_err(|_| WebError::Unfit("it is not text".to_owned()))
 }
 
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, WebError> {

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use exhibit_evidence::Anchor;
 use exhibit_pki::Certificate;
 use exhibit_tlog::Hash;
+use exhibit_tlog::tile::TILE_WIDTH;
 use serde::{Deserialize, Serialize};
 
 use super::certificates::Certificates;
@@ -19,14 +20,29 @@ use super::judge::Memory;
 use super::tree::Tree;
 use crate::failure::Failure;
 
+/// Entries of a bundle.
+const WIDTH: u64 = TILE_WIDTH as u64;
 const STATE: &str = "state.json";
 const BUNDLES: &str = "bundles";
+const LEAVES: &str = "leaves";
 const CERTIFICATES: &str = "certificates";
 const FINDINGS: &str = "findings.jsonl";
 const LOCK: &str = "lock";
-const STATE_TYPE: &str = "exhibit-audit/v1";
+const STATE_TYPE: &str = "exhibit-audit/v2";
 /// Open alarms that are kept to be told again; all are in `findings.jsonl`.
 pub const OPEN_MAX: usize = 1000;
+/// Signed checkpoints that are kept beside the one that is proven. A log that signs more without showing their trees is told at each.
+const SEEN_MAX: usize = 16;
+
+/// A checkpoint that the log has signed, and whose tree was not proven yet: the log is held to it all the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// Verbatim.
+    pub note: String,
+    /// It was got elsewhere than where tiles and entries come from, which may be behind.
+    pub elsewhere: bool,
+}
 
 /// What was judged, and how far.
 pub struct State {
@@ -38,8 +54,10 @@ pub struct State {
     pub memory: Memory,
     /// Certificates on the log.
     pub certificates: Certificates,
-    /// The newest checkpoint that was verified, verbatim; it may be ahead of what is judged.
+    /// The newest checkpoint whose tree was proven, verbatim; it may be ahead of what is judged.
     pub checkpoint: Option<String>,
+    /// Others that the log has signed; oldest first.
+    pub seen: Vec<Seen>,
     /// When the log was seen to grow last (unix ms).
     pub grown_ms: u64,
     /// Alarms that nobody has acknowledged.
@@ -60,8 +78,8 @@ struct Stored {
     log: String,
     hashes_only: bool,
     checkpoint: Option<String>,
-    bundles: usize,
-    leaves: Vec<String>,
+    seen: Vec<Seen>,
+    size: u64,
     grown_ms: u64,
     introduced: Vec<(u64, String)>,
     issuers: Vec<String>,
@@ -83,6 +101,7 @@ impl State {
             memory: Memory::default(),
             certificates: Certificates::default(),
             checkpoint: None,
+            seen: Vec::new(),
             grown_ms: 0,
             open: Vec::new(),
             alarms: Vec::new(),
@@ -118,10 +137,10 @@ impl State {
         if stored.hashes_only != self.hashes_only {
             return Err(Failure::content(path, "it was begun with the other choice of --hashes-only: give this audit a folder of its own"));
         }
-        let bundles = self.read_bundles(stored.bundles)?;
-        let leaves = stored.leaves.iter().map(|leaf| Hash::from_hex(leaf)).collect::<Option<Vec<_>>>();
-        let tree = leaves.and_then(|leaves| Tree::restore(&bundles, leaves));
-        self.tree = tree.ok_or_else(|| damaged("its hashes are malformed".to_owned()))?;
+        let full = usize::try_from(stored.size / WIDTH).map_err(|error| damaged(error.to_string()))?;
+        let bundles = self.read_hashes(BUNDLES, 0, full)?;
+        let open = self.read_hashes(LEAVES, full as u64 * WIDTH, usize::try_from(stored.size % WIDTH).expect("below 256"))?;
+        self.tree = Tree::restore(&bundles, open).expect("fewer leaves than a bundle has");
         let mut known = HashMap::new();
         for name in stored.introduced.iter().map(|(_, name)| name).chain(&stored.issuers) {
             known.insert(name.clone(), self.read_certificate(name)?);
@@ -131,26 +150,63 @@ impl State {
         }
         let issuers: Vec<Certificate> = stored.issuers.iter().map(|name| known[name].clone()).collect();
         self.certificates.know_issuers(&issuers);
-        self.bundles_kept = stored.bundles;
+        self.bundles_kept = full;
         self.certificates_kept = stored.introduced.len() + stored.issuers.len();
-        (self.checkpoint, self.grown_ms, self.memory, self.open) = (stored.checkpoint, stored.grown_ms, stored.memory, stored.open);
+        (self.checkpoint, self.seen, self.grown_ms) = (stored.checkpoint, stored.seen, stored.grown_ms);
+        (self.memory, self.open) = (stored.memory, stored.open);
         Ok(())
     }
 
-    /// The roots of full bundles: as many as the state counts. What lies behind them was written and not counted before a crash.
-    fn read_bundles(&self, count: usize) -> Result<Vec<Hash>, Failure> {
-        let path = self.folder.join(BUNDLES);
+    /// Nothing was ever seen of the log.
+    pub fn is_new(&self) -> bool {
+        self.checkpoint.is_none() && self.seen.is_empty()
+    }
+
+    /// What a checkpoint was kept for has come about.
+    pub fn unsee(&mut self, note: &str) {
+        self.seen.retain(|seen| seen.note != note);
+    }
+
+    /// So many hashes of a file from one on. What lies behind those that the state counts was written and not counted before a crash.
+    fn read_hashes(&self, name: &str, first: u64, count: usize) -> Result<Vec<Hash>, Failure> {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let mut bytes = Vec::new();
-        let file = File::open(&path).map_err(Failure::file("read", &path))?;
-        file.take(count as u64 * 32).read_to_end(&mut bytes).map_err(Failure::file("read", &path))?;
+        let path = self.folder.join(name);
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start(first * 32))?;
+            file.take(count as u64 * 32).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().map_err(Failure::file("read", &path))?;
         let (hashes, rest) = bytes.as_chunks::<32>();
         if hashes.len() != count || !rest.is_empty() {
             return Err(Failure::content(&path, "it is shorter than the state says: move the folder away, and a new audit begins"));
         }
         Ok(hashes.iter().map(|hash| Hash(*hash)).collect())
+    }
+
+    /// The root that the judged log had at a size, which is not beyond it.
+    pub fn root_at(&self, size: u64) -> Result<Hash, Failure> {
+        let read = |first: u64, count: usize| self.read_hashes(LEAVES, first, count);
+        let other = || {
+            let reason = "its hashes are not those that were judged: move the folder away, and a new audit begins at the first entry";
+            Failure::content(&self.folder.join(LEAVES), reason)
+        };
+        self.tree.root_at(size, &read, &other)
+    }
+
+    /// Holds the log to a checkpoint that it has signed, whatever comes of its tree. What is known is not kept twice.
+    pub fn see(&mut self, note: &str, elsewhere: bool) {
+        let text = |note: &str| note.split_once("\n\n").map(|(text, _)| text.to_owned());
+        if self.seen.iter().map(|seen| &seen.note).chain(&self.checkpoint).any(|known| text(known) == text(note)) {
+            return;
+        }
+        // The first ones bind, and the newest: a log that floods the list is not let go by that.
+        self.seen.truncate(SEEN_MAX - 1);
+        self.seen.push(Seen { note: note.to_owned(), elsewhere });
     }
 
     fn read_certificate(&self, name: &str) -> Result<Certificate, Failure> {
@@ -192,16 +248,17 @@ impl State {
             }
         }
         let new = self.tree.bundles_from(self.bundles_kept);
-        let bytes: Vec<u8> = new.iter().flat_map(|root| root.0).collect();
-        self.append(BUNDLES, &bytes, Some(self.bundles_kept as u64 * 32))?;
+        let kept = self.tree.size() - self.tree.unsaved().len() as u64;
+        self.append(LEAVES, &bytes_of(self.tree.unsaved()), Some(kept * 32))?;
+        self.append(BUNDLES, &bytes_of(new), Some(self.bundles_kept as u64 * 32))?;
         let name = |certificate: &Certificate| hex::encode(certificate.fingerprint());
         let stored = Stored {
             type_name: STATE_TYPE.to_owned(),
             log: self.log.clone(),
             hashes_only: self.hashes_only,
             checkpoint: self.checkpoint.clone(),
-            bundles: self.bundles_kept + new.len(),
-            leaves: self.tree.open().iter().map(ToString::to_string).collect(),
+            seen: self.seen.clone(),
+            size: self.tree.size(),
             grown_ms: self.grown_ms,
             introduced: introduced.iter().map(|(index, certificate)| (*index, name(certificate))).collect(),
             issuers: issuers.iter().map(|certificate| name(certificate)).collect(),
@@ -209,8 +266,9 @@ impl State {
             open: self.open.clone(),
         };
         write_synced(&self.folder, STATE, json(&stored).as_bytes())?;
-        self.bundles_kept = stored.bundles;
+        self.bundles_kept += new.len();
         self.certificates_kept = stored.introduced.len() + stored.issuers.len();
+        self.tree.saved();
         Ok(())
     }
 
@@ -237,12 +295,16 @@ impl State {
             if let Some(from) = from {
                 file.set_len(from)?;
             }
-            std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))?;
+            file.seek(SeekFrom::End(0))?;
             file.write_all(bytes)?;
             file.sync_all()
         };
         written().map_err(Failure::file("write", &path))
     }
+}
+
+fn bytes_of(hashes: &[Hash]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| hash.0).collect()
 }
 
 fn json(value: &impl Serialize) -> String {

@@ -1,12 +1,15 @@
 //! `exhibit audit`: follows a log, once or for ever, and ends with a code that cron and systemd understand.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use exhibit_client::WebError;
+use exhibit_client::{ClientIdentity, WebError, trusted};
+use exhibit_evidence::Anchor;
 use exhibit_program::{EXIT_CANNOT, EXIT_NO, EXIT_OK};
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
@@ -34,6 +37,13 @@ does not hold, or another alarm, now or not acknowledged since; 2 it could not b
 pub struct Command {
     /// The log: https://host:port/log, http://host:port/log, or a folder in the layout of C2SP tlog-tiles.
     log: String,
+    /// LOG is somebody's mirror of this log: attachments and what witnesses have seen come from here, tiles and entries from the mirror.
+    #[arg(long, value_name = "LOG")]
+    mirror_of: Option<String>,
+    /// A PEM file with roots that an https server may have beside those of the anchor: for mirrors of other parties, as
+    /// /etc/ssl/certs/ca-certificates.crt. It says nothing of the log, whose keys are the anchor's.
+    #[arg(long, value_name = "FILE")]
+    tls_roots: Option<PathBuf>,
     /// The log's anchor file: got from the operator once, over a way that can be trusted.
     #[arg(long, env = "EXHIBIT_ANCHOR")]
     anchor: PathBuf,
@@ -78,10 +88,21 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let anchor = read_anchor(&command.anchor)?;
     let identity = command.identity.as_deref().map(read_identity).transpose()?;
     let answer_max = Duration::from_secs(command.answer_max_s);
-    let source = Source::new(&command.log, identity.as_ref(), &anchor, answer_max).map_err(|error| match error {
-        WebError::Local(reason) => Failure::Usage(reason),
-        other => Failure::Cannot(other.to_string()),
-    })?;
+    let open = |log: &str, identity: Option<&ClientIdentity>| {
+        let source = Source::new(log, identity, roots(&anchor, command.tls_roots.as_deref())?, answer_max);
+        source.map(Arc::new).map_err(|error| match error {
+            WebError::Local(reason) => Failure::Usage(reason),
+            other => Failure::Cannot(other.to_string()),
+        })
+    };
+    let (source, beside) = match &command.mirror_of {
+        // A mirror is for anybody, and need not know who reads it.
+        Some(log) => (open(&command.log, None)?, open(log, identity.as_ref())?),
+        None => {
+            let source = open(&command.log, identity.as_ref())?;
+            (source.clone(), source)
+        }
+    };
     let mut state = State::open(&command.state, &anchor, command.hashes_only)?;
     state.alarms.clone_from(&command.alarm);
     if command.acknowledge {
@@ -89,8 +110,21 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
         state.save(&[])?;
     }
     let patience = Patience { late_ms: command.late_s.saturating_mul(1000), silent_ms: command.silent_s.saturating_mul(1000) };
-    let audit = Audit { anchor, source: Arc::new(source), hashes_only: command.hashes_only, patience };
+    let audit = Audit { anchor, source, beside, hashes_only: command.hashes_only, patience };
     if command.follow { follow(&audit, &mut state, &command, json).await } else { once(&audit, &mut state, json).await }
+}
+
+/// What a TLS connection trusts: the anchor's roots, and those that this auditor adds.
+fn roots(anchor: &Anchor, more: Option<&Path>) -> Result<RootCertStore, Failure> {
+    let mut roots =
+        trusted(&anchor.roots).map_err(|error| Failure::Cannot(format!("a root of the anchor is of no use for TLS: {error}")))?;
+    let Some(path) = more else { return Ok(roots) };
+    let pem = std::fs::read(path).map_err(Failure::file("read", path))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates.map_err(|error| Failure::content(path, error))?;
+    // A system's list may hold what this library knows no algorithm for.
+    let (added, _) = roots.add_parsable_certificates(certificates);
+    if added == 0 { Err(Failure::content(path, "it holds no certificate that can be trusted")) } else { Ok(roots) }
 }
 
 async fn once(audit: &Audit, state: &mut State, json: bool) -> Result<u8, Failure> {

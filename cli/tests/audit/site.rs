@@ -197,9 +197,7 @@ impl Site {
 
     pub fn checkpoint(&self) -> String {
         let note = checkpoint(self.head());
-        let Some(unix_s) = self.cosigned_unix_s else { return note };
-        let text = note.split_once("\n\n").unwrap().0;
-        format!("{note}{}", NoteSignature::sign(&format!("{text}\n"), &witness(), unix_s).unwrap())
+        self.cosigned_unix_s.map_or(note.clone(), |unix_s| cosigned(&note, unix_s))
     }
 
     pub fn anchor(&self) -> Anchor {
@@ -252,6 +250,12 @@ pub fn checkpoint(head: Head) -> String {
     let ((ed25519, ml_dsa), _) = keys();
     let signers: [&dyn NoteSigner; 2] = [&ed25519, &ml_dsa];
     Checkpoint { origin: ORIGIN.into(), size: head.size, root: head.root }.sign(&signers, 1_790_000_000).unwrap()
+}
+
+/// A checkpoint with the witness's line.
+pub fn cosigned(note: &str, unix_s: u64) -> String {
+    let text = note.split_once("\n\n").unwrap().0;
+    format!("{note}{}", NoteSignature::sign(&format!("{text}\n"), &witness(), unix_s).unwrap())
 }
 
 /// A desk with an anchor, a state folder and a mirror.
