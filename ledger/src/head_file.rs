@@ -30,13 +30,7 @@ impl HeadFile {
         }
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
         let mut newest: Option<(u64, u64, String)> = None;
-        for slot in 0..SLOTS {
-            let mut bytes = vec![0; SLOT_BYTES];
-            // A file cut short has no whole slot behind the cut.
-            let whole = file.read_exact_at(&mut bytes, slot * SLOT_BYTES as u64).is_ok();
-            let Some((size, note)) = decode(&bytes).filter(|_| whole) else {
-                continue;
-            };
+        for (slot, size, note) in slots(&file) {
             if newest.as_ref().is_none_or(|(newest_size, ..)| size > *newest_size) {
                 newest = Some((size, slot, note));
             }
@@ -54,6 +48,21 @@ impl HeadFile {
         self.next_slot = (self.next_slot + 1) % SLOTS;
         Ok(())
     }
+}
+
+/// The notes in the whole slots, without making or changing anything; none where there is no such file.
+pub(crate) fn noted(folder: &Path) -> Vec<String> {
+    File::open(folder.join(FILE_NAME)).map_or_else(|_| Vec::new(), |file| slots(&file).map(|(.., note)| note).collect())
+}
+
+/// Number, size and note of each whole slot.
+fn slots(file: &File) -> impl Iterator<Item = (u64, u64, String)> {
+    (0..SLOTS).filter_map(|slot| {
+        let mut bytes = vec![0; SLOT_BYTES];
+        // A file cut short has no whole slot behind the cut.
+        file.read_exact_at(&mut bytes, slot * SLOT_BYTES as u64).ok()?;
+        decode(&bytes).map(|(size, note)| (slot, size, note))
+    })
 }
 
 fn make(folder: &Path, path: &Path) -> std::io::Result<()> {

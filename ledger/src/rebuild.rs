@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use exhibit_tlog::Checkpoint;
+use exhibit_tlog::{Checkpoint, Hash};
 
 use crate::checkpoint::Signing;
 use crate::proven::ProvenTiles;
@@ -63,6 +63,46 @@ pub enum RebuildError {
     },
 }
 
+/// A tree that the log has signed, as the sources together have it.
+pub struct SignedTree<'a> {
+    tiles: ProvenTiles<'a>,
+}
+
+impl<'a> SignedTree<'a> {
+    /// The tree of a head that was verified; fails if the sources do not have its edge.
+    pub fn prove(head: &Checkpoint, sources: &'a [&'a dyn Source]) -> Result<Self, RebuildError> {
+        ProvenTiles::new(head.clone(), sources).map(|tiles| Self { tiles }).ok_or(RebuildError::Tree(head.size))
+    }
+
+    /// Root of the first `size` entries; `None` where no source has a tile for it.
+    #[must_use]
+    pub fn root_at(&self, size: u64) -> Option<Hash> {
+        self.tiles.root_at(size)
+    }
+
+    /// Shows every entry from `first` on that some source has right; fails in the end if one was missing.
+    pub fn each_entry(&self, first: u64, mut visit: impl FnMut(u64, &[u8])) -> Result<(), RebuildError> {
+        let (mut missing, mut count) = (Vec::new(), 0);
+        let size = self.tiles.head().size;
+        for bundle in first / BUNDLE_ENTRIES..size.div_ceil(BUNDLE_ENTRIES) {
+            let indexes = bundle * BUNDLE_ENTRIES..((bundle + 1) * BUNDLE_ENTRIES).min(size);
+            let entries = self.tiles.entries(bundle).unwrap_or_else(|| vec![None; (indexes.end - indexes.start) as usize]);
+            for (index, entry) in indexes.zip(entries).filter(|(index, _)| *index >= first) {
+                match entry {
+                    Some(entry) => visit(index, &entry),
+                    None => {
+                        count += 1;
+                        if missing.len() < MISSING_NAMED_MAX {
+                            missing.push(index);
+                        }
+                    }
+                }
+            }
+        }
+        if count == 0 { Ok(()) } else { Err(RebuildError::Missing { first: missing, count }) }
+    }
+}
+
 /// Brings the ledger in `folder`, which may be empty, an older copy or half made, to the tree that `note` signs. `options` are the log's; the
 /// seals among them are neither asked before, nor written until the tree is reached.
 ///
@@ -78,41 +118,21 @@ pub fn rebuild(
     let batch_entries_max = options.batch_entries_max;
     let signing = Signing::new(options)?;
     let head = signing.log.verify(note).map_err(RebuildError::Head)?;
-    let tiles = ProvenTiles::new(head.clone(), sources).ok_or(RebuildError::Tree(head.size))?;
+    let tree = SignedTree::prove(&head, sources)?;
     let ledger = Ledger::open(folder, signing.into_options(batch_entries_max))?;
     let have = ledger.size();
     // An empty tree is a part of every other.
-    if have > head.size || (have > 0 && ledger.root_at(have)? != tiles.root_at(have)) {
+    if have > head.size || (have > 0 && ledger.root_at(have)? != tree.root_at(have)) {
         return Err(RebuildError::Fork { have, signed: head.size });
     }
-    check_entries(&tiles, have)?;
-    append(&ledger, &tiles, have, owner)?;
+    // Before anything is written, every entry must be there.
+    tree.each_entry(have, |_, _| {})?;
+    append(&ledger, &tree.tiles, have, owner)?;
     for seal in seals {
         let (note, head) = ledger.checkpoint().ok_or(RebuildError::Tree(head.size))?;
         seal.write(&head, &note).map_err(LedgerError::from)?;
     }
     Ok(ledger)
-}
-
-/// Before anything is written, every entry must be there.
-fn check_entries(tiles: &ProvenTiles<'_>, from: u64) -> Result<(), RebuildError> {
-    let (mut first, mut count) = (Vec::new(), 0);
-    let mut note_missing = |index: u64| {
-        count += 1;
-        if first.len() < MISSING_NAMED_MAX {
-            first.push(index);
-        }
-    };
-    for bundle in from / BUNDLE_ENTRIES..tiles.head().size.div_ceil(BUNDLE_ENTRIES) {
-        let indexes = bundle * BUNDLE_ENTRIES..((bundle + 1) * BUNDLE_ENTRIES).min(tiles.head().size);
-        match tiles.entries(bundle) {
-            Some(entries) => {
-                indexes.zip(entries).filter(|(index, entry)| *index >= from && entry.is_none()).for_each(|(i, _)| note_missing(i))
-            }
-            None => indexes.filter(|index| *index >= from).for_each(&mut note_missing),
-        }
-    }
-    if count == 0 { Ok(()) } else { Err(RebuildError::Missing { first, count }) }
 }
 
 fn append(ledger: &Ledger, tiles: &ProvenTiles<'_>, from: u64, owner: &mut dyn Describe) -> Result<(), RebuildError> {

@@ -25,7 +25,7 @@ pub(crate) fn recover(
     disk: Arc<dyn Disk>,
     seals: &[Arc<dyn HeadSeal>],
 ) -> Result<(Store, Edge), LedgerError> {
-    let store = open_store(folder, signing, noted.as_deref(), disk)?;
+    let store = open_store(folder, signing, noted.as_deref(), disk, seals)?;
     let is_new = store.is_blank()?;
     if !is_new {
         check_stored_log(&store, &signing.log)?;
@@ -65,18 +65,35 @@ pub(crate) struct Edge {
 }
 
 /// A power cut can tear what was being written, and nobody was told of that; but a damaged record in the middle of the log looks the same to
-/// RocksDB. So the rest is proven without changing anything first: it must reach to the newest checkpoint.
-fn open_store(folder: &Path, signing: &Signing, noted: Option<&str>, disk: Arc<dyn Disk>) -> Result<Store, LedgerError> {
+/// RocksDB. So the rest is proven without changing anything first: it must reach to the newest checkpoint, and to what was sealed.
+fn open_store(
+    folder: &Path,
+    signing: &Signing,
+    noted: Option<&str>,
+    disk: Arc<dyn Disk>,
+    seals: &[Arc<dyn HeadSeal>],
+) -> Result<Store, LedgerError> {
     if let Some(store) = Store::open(folder, LogTail::MustBeWhole, disk.clone())? {
         return Ok(store);
     }
     let rest = Store::open_read_only(folder)?;
     let edge = prove_edge(&rest, signing, noted.map(str::to_owned))?;
+    for seal in seals {
+        check_seal(&rest, &**seal, false)?;
+    }
     drop(rest);
     let size = edge.tree.frontier().size();
     tracing::warn!(size, "the end of the write-ahead log is torn, as by a power cut: dropping what was never acknowledged");
     let store = Store::open(folder, LogTail::MayBeTorn, disk)?;
     Ok(store.expect("only a log that must be whole is not opened for its damage"))
+}
+
+/// The head that a start would go on from: the newest checkpoint, or a new one where the tree has grown beyond it. Changes nothing.
+pub(crate) fn starting_head(store: &Store, signing: &Signing, noted: Option<String>) -> Result<Option<Published>, LedgerError> {
+    let edge = prove_edge(store, signing, noted)?;
+    let tree = edge.tree.frontier();
+    let published = edge.published.filter(|published| published.head.size == tree.size());
+    published.map_or_else(|| (tree.size() > 0).then(|| signing.sign(tree)).transpose(), |published| Ok(Some(published)))
 }
 
 /// All checks, without writing.

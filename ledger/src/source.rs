@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use exhibit_tlog::tile::{BundleId, ENTRY_SIZE_BYTES_MAX, TILE_WIDTH, TileId, decode_bundle, decode_tile};
 use exhibit_tlog::{Checkpoint, Hash};
 
-use crate::LedgerError;
+use crate::checkpoint::Signing;
 use crate::database::LogTail;
+use crate::head_file;
 use crate::ledger::DATABASE_FOLDER;
+use crate::recover::starting_head;
 use crate::store::{META_CHECKPOINT, Store};
+use crate::{LedgerError, Options};
 
 /// Gives tiles, entries and a checkpoint, right or wrong. What it can not give, for whatever reason, is `None`.
 pub trait Source: Sync {
@@ -25,7 +28,8 @@ pub trait Source: Sync {
     fn entries(&self, bundle: BundleId) -> Vec<Option<Vec<u8>>>;
 }
 
-/// A mirror on a file system: `checkpoint`, `tile/<level>/<index>`, `tile/entries/<index>`.
+/// A mirror on a file system: `checkpoint`, `tile/<level>/<index>`, `tile/entries/<index>`. A witness that mirrors keeps the checkpoint of the
+/// folder `<name>.log` in the file `<name>` beside it.
 pub struct TileFolder {
     path: PathBuf,
 }
@@ -62,7 +66,8 @@ impl Source for TileFolder {
     }
 
     fn checkpoint(&self) -> Option<String> {
-        String::from_utf8(read_bounded(&self.path.join("checkpoint"))?).ok()
+        let of_witness = || (self.path.extension()? == MIRROR_SUFFIX).then(|| read_bounded(&self.path.with_extension("")))?;
+        String::from_utf8(read_bounded(&self.path.join("checkpoint")).or_else(of_witness)?).ok()
     }
 
     fn tile(&self, tile: TileId) -> Option<Vec<Hash>> {
@@ -83,23 +88,60 @@ fn read_bounded(path: &Path) -> Option<Vec<u8>> {
     if length > BUNDLE_BYTES_MAX { None } else { fs::read(path).ok() }
 }
 
+/// The checkpoints that are noted beside the database in a ledger's folder, whether it opens or not. They are not verified.
+#[must_use]
+pub fn noted_checkpoints(ledger: &Path) -> Vec<String> {
+    head_file::noted(ledger)
+}
+
 /// A ledger's folder as it is: closed, in use, or damaged. Nothing is changed in it.
 pub struct LedgerFolder {
     path: PathBuf,
+    /// Read before the database was opened: what is noted was in the database before.
+    noted: Vec<String>,
     store: Store,
+    is_whole: bool,
 }
 
 impl LedgerFolder {
     /// Opens the folder for reading.
     pub fn open(folder: &Path) -> Result<Self, LedgerError> {
-        let store = Store::open_beside(&folder.join(DATABASE_FOLDER), LogTail::MustBeWhole);
-        let store = store.or_else(|_| Store::open_beside(&folder.join(DATABASE_FOLDER), LogTail::MayBeTorn))?;
-        Ok(Self { path: folder.to_owned(), store })
+        let (noted, database) = (noted_checkpoints(folder), folder.join(DATABASE_FOLDER));
+        let whole = Store::open_beside(&database, LogTail::MustBeWhole);
+        let is_whole = whole.is_ok();
+        let store = whole.or_else(|_| Store::open_beside(&database, LogTail::MayBeTorn))?;
+        Ok(Self { path: folder.to_owned(), noted, store, is_whole })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How many entries it has, signed or not.
     pub fn size(&self) -> Result<u64, LedgerError> {
         Ok(self.store.tree()?.size())
+    }
+
+    /// Whether every record of its write-ahead log can be read. Else it may have lost what was synced.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// All checkpoints that are in the database or noted beside it, not verified.
+    #[must_use]
+    pub fn checkpoints(&self) -> Vec<String> {
+        let stored = self.store.meta(META_CHECKPOINT).ok().flatten();
+        self.noted.iter().cloned().chain(stored).collect()
+    }
+
+    /// The signed head that a start would go on from, seals aside: the newest checkpoint, or a new one of the tree where that was synced and
+    /// not signed yet. It is proven as at a start. `None` if the ledger is empty. `options` are the log's.
+    pub fn starting_head(&self, options: Options) -> Result<Option<(String, Checkpoint)>, LedgerError> {
+        let published = starting_head(&self.store, &Signing::new(options)?, newest(self.noted.iter().cloned()))?;
+        Ok(published.map(|published| (published.note.as_ref().to_owned(), published.head)))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -113,7 +155,7 @@ impl Source for LedgerFolder {
     }
 
     fn checkpoint(&self) -> Option<String> {
-        self.store.meta(META_CHECKPOINT).ok().flatten()
+        newest(self.checkpoints())
     }
 
     fn tile(&self, tile: TileId) -> Option<Vec<Hash>> {
@@ -130,6 +172,11 @@ impl Source for LedgerFolder {
     }
 }
 
+/// The one that says to have the most entries; the last of equal ones.
+fn newest(notes: impl IntoIterator<Item = String>) -> Option<String> {
+    notes.into_iter().max_by_key(|note| Checkpoint::parse_unverified(note).map_or(0, |head| head.size))
+}
+
 /// The newest of the sources' checkpoints that verify.
 pub fn newest_checkpoint(sources: &[&dyn Source], log: &exhibit_tlog::LogVerifier) -> Option<(String, Checkpoint)> {
     let notes = sources.iter().filter_map(|source| source.checkpoint());
@@ -137,5 +184,7 @@ pub fn newest_checkpoint(sources: &[&dyn Source], log: &exhibit_tlog::LogVerifie
     verified.max_by_key(|(_, head)| head.size)
 }
 
+/// Of the folder that `exhibit-witness` keeps a log's tiles in.
+const MIRROR_SUFFIX: &str = "log";
 /// A whole bundle of the longest entries; a tile and a checkpoint are shorter.
 const BUNDLE_BYTES_MAX: u64 = TILE_WIDTH as u64 * (ENTRY_SIZE_BYTES_MAX as u64 + 2);

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{Chain, FailingSigner, copy, open, options, signers, verify_all};
+use common::{Chain, FailingSigner, copy, open, options, sealed_options, signers, verify_all};
 use exhibit_ledger::{Admission, Ledger, LedgerError, Options};
 use exhibit_tlog::Hash;
 use tempfile::TempDir;
@@ -64,6 +64,32 @@ fn damage_to_what_was_acknowledged_is_refused() {
             // A log that is merely shorter is whole to RocksDB; any other is left as it is, for an investigation.
             assert!(name == CUT_OFF || fs::read(&log).unwrap() == before, "{name}: a refused start changed the log");
         }
+    }
+}
+
+/// Without the note beside the database, which is never synced, only the seal tells that the damage took what was acknowledged. It is asked
+/// before anything is dropped.
+#[test]
+fn the_seal_is_asked_before_the_end_of_a_torn_log_is_dropped() {
+    let root = exhibit_power_loss::scratch();
+    let (folder, seal) = (root.path().join("ledger"), root.path().join("seal"));
+    let ledger = Ledger::open(&folder, sealed_options(&seal)).unwrap();
+    let mut chain = Chain::new("a");
+    (0..20).for_each(|_| drop(ledger.append(chain.next(2000)).unwrap()));
+    let middle = fs::read(log_in(&folder)).unwrap().len();
+    (0..20).for_each(|_| drop(ledger.append(chain.next(2000)).unwrap()));
+    drop(ledger);
+    let (log, mut bytes) = (log_in(&folder), fs::read(log_in(&folder)).unwrap());
+    bytes[middle + 100] ^= 1;
+    fs::write(&log, &bytes).unwrap();
+    fs::remove_file(folder.join("head")).unwrap();
+    for _ in 0..2 {
+        let refused = Ledger::open(&folder, sealed_options(&seal)).err().expect("acknowledged entries are lost in silence");
+        assert!(
+            matches!(&refused, LedgerError::Behind(text) if text.contains("40 entries were sealed and only 20 are there")),
+            "{refused}"
+        );
+        assert!(fs::read(&log).unwrap() == bytes, "a refused start changed the log");
     }
 }
 
