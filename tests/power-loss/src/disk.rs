@@ -67,6 +67,14 @@ impl Naming {
             Self::Move { from, to, node } => {
                 names.remove(from);
                 names.insert(to.clone(), *node);
+                // What lies in a folder moves with it.
+                let below = format!("{from}/");
+                let inside: Vec<String> =
+                    names.range(below.clone()..).map(|(path, _)| path.clone()).take_while(|path| path.starts_with(&below)).collect();
+                for path in inside {
+                    let node = names.remove(&path).expect("it was just listed");
+                    names.insert(format!("{to}/{}", &path[below.len()..]), node);
+                }
             }
         }
     }
@@ -324,6 +332,21 @@ mod tests {
         disk.write_image(Cut::Strict, folder.path());
         assert_eq!(fs::read(folder.path().join("to/b")).unwrap(), b"one");
         assert!(!folder.path().join("a").exists(), "two names");
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_moves_with_it() {
+        let made = [Operation::Mkdir("from".into()), open(4, "", 0), open(5, "from", 0), open(3, "from/a", O_CREAT), write(3, 0, b"one")];
+        let moved =
+            [&made[..], &[Operation::Sync(3), Operation::Sync(5), Operation::Sync(4), Operation::Rename("from".into(), "to".into())]];
+        for (synced, name) in [(None, "from/a"), (Some(Operation::Sync(4)), "to/a")] {
+            let mut disk = Disk::default();
+            moved.concat().iter().chain(&synced).for_each(|operation| disk.apply(operation));
+            let folder = crate::scratch();
+            disk.write_image(Cut::Strict, folder.path());
+            assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"one");
+            assert!(folder.path().join("from").exists() != folder.path().join("to").exists());
+        }
     }
 
     #[test]

@@ -232,6 +232,20 @@ int linkat(int a, const char *from, int b, const char *to, int flags) {
   return two(LINK, from, to, do_link);
 }
 int unlink(const char *path) { return two(UNLINK, path, NULL, do_unlink); }
+// How a folder is removed with what is in it: names are told relative to an open folder.
+int unlinkat(int folder, const char *path, int flags) {
+  char link[64], full[2 * PATH_MAX];
+  const char *absolute = path;
+  if (trace >= 0 && path[0] != '/' && folder != AT_FDCWD) {
+    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    long length = syscall(SYS_readlinkat, AT_FDCWD, link, full, (size_t)PATH_MAX);
+    if (length < 0) _exit(93);
+    snprintf(full + length, sizeof full - (size_t)length, "/%s", path);
+    absolute = full;
+  }
+  if (!below(absolute)) return (int)syscall(SYS_unlinkat, folder, path, flags);
+  return two(UNLINK, absolute, NULL, flags & AT_REMOVEDIR ? do_rmdir : do_unlink);
+}
 int rmdir(const char *path) { return two(UNLINK, path, NULL, do_rmdir); }
 
 int mkdir(const char *path, mode_t mode) {
