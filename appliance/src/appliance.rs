@@ -12,7 +12,8 @@ use tokio::sync::Semaphore;
 use crate::chronicle::{Chronicle, ChronicleError, Clock};
 use crate::config::Config;
 use crate::registry::Registry;
-use crate::setup::{Credentials, Folder, SetupError};
+use crate::setup::{Credentials, SetupError};
+use crate::state_lock::LockedFolder;
 use crate::vault::{Vault, VaultError};
 use crate::witnessing::Witnessing;
 
@@ -44,11 +45,13 @@ pub struct Appliance {
     /// Held from the last look at the rules to the append, by statements whose rules look beyond their own stream.
     pub turn: Mutex<()>,
     fatal: Fatal,
+    /// Nobody else works in the folder meanwhile.
+    _folder: LockedFolder,
 }
 
 impl Appliance {
     /// Opens what `create_log` began, and checks that ledger, anchor and certificate belong together. Blocks.
-    pub fn open(folder: &Folder, config: &Config, clock: Clock, fatal: Fatal) -> Result<(Self, Credentials), SetupError> {
+    pub fn open(folder: &LockedFolder, config: &Config, clock: Clock, fatal: Fatal) -> Result<(Self, Credentials), SetupError> {
         let anchor = folder.anchor()?;
         let credentials = folder.credentials(clock())?;
         let ledger = folder.ledger(&anchor.verifier.origin, config)?;
@@ -92,6 +95,7 @@ impl Appliance {
             public_entries: config.public_entries,
             turn: Mutex::new(()),
             fatal,
+            _folder: folder.clone(),
         };
         Ok((appliance, credentials))
     }

@@ -14,6 +14,7 @@ pub mod rows;
 pub mod serve;
 pub mod setup;
 pub mod share;
+pub mod state_lock;
 pub mod tls;
 pub mod tpm_seal;
 pub mod vault;

@@ -134,7 +134,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
                 _ => None,
             };
             let new = NewLog { origin: &origin, chain_pem: &chain_pem, root_pem: &root_pem, predecessor, now: now() };
-            let anchor = Folder::new(&state).create_log(&new)?;
+            let anchor = Folder::new(&state).lock()?.create_log(&new)?;
             print(json, &serde_json::from_str(&anchor.to_json())?, anchor.to_json().trim_end())
         }
         Command::Anchor { state } => {

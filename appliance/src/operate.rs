@@ -13,6 +13,7 @@ use exhibit_appliance::chronicle::Clock;
 use exhibit_appliance::maintain::backup::{Backup, back_up};
 use exhibit_appliance::maintain::control;
 use exhibit_appliance::maintain::fsck::{CheckOptions, check};
+use exhibit_appliance::maintain::reseal;
 use exhibit_appliance::maintain::restore::restore;
 use exhibit_appliance::maintain::succeed::{When, succeed};
 use exhibit_appliance::setup::{Folder, now};
@@ -103,7 +104,8 @@ pub enum Operate {
         /// The folder that holds the appliance's state.
         #[arg(long)]
         state: PathBuf,
-        /// Seal the ledger's present head instead, on your word that it is the newest: when the seal was lost, or moves to another place.
+        /// Seal the ledger's present head where none is sealed, on your word that it is the newest: when the seal was lost, or moves to
+        /// another place. A seal that the ledger does not contain is never written over.
         #[arg(long)]
         accept_present_head: bool,
     },
@@ -142,7 +144,7 @@ pub fn operate(command: Operate, json: bool) -> Result<ExitCode, Failure> {
         Operate::Restore { state, from, checkpoint } => make_whole(&state, &from, &checkpoint, json),
         Operate::Succeed { state, by, origin, entries, days } => {
             let when = if entries.or(days).is_some() { When::Due { entries, days } } else { When::Now(SuccessionReason::Other) };
-            match succeed(&Folder::new(&state), &Folder::new(&by), &origin, when, &(Arc::new(now) as Clock))? {
+            match succeed(&Folder::new(&state).lock()?, &Folder::new(&by).lock()?, &origin, when, &(Arc::new(now) as Clock))? {
                 Some(anchor) => print(json, &serde_json::from_str(&anchor.to_json())?, anchor.to_json().trim_end())?,
                 None => print(json, &json!({ "event": "not-due" }), "the log is not due for a successor")?,
             }
@@ -157,17 +159,18 @@ fn backup(folder: &Folder, to: &Path) -> Result<Backup, Failure> {
     match control::ask_for_backup(folder, to)? {
         Some(done) => Ok(done?),
         None => {
+            let folder = folder.lock()?;
             let ledger = folder.ledger(&folder.anchor()?.verifier.origin, &folder.config()?)?;
-            Ok(back_up(folder, &ledger, to)?)
+            Ok(back_up(&folder, &ledger, to)?)
         }
     }
 }
 
 fn make_whole(state: &Path, from: &[PathBuf], checkpoints: &[PathBuf], json: bool) -> Result<ExitCode, Failure> {
-    let folder = Folder::new(state);
+    let folder = Folder::new(state).lock()?;
     let progress = |entries, entries_total| tell(Progress { entries, entries_total, bytes: 0 });
     let known = checkpoints.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-    let done = restore(&folder, &folder.config()?, from, &known, &progress)?;
+    let done = restore(&folder, from, &known, &progress)?;
     let aside = done.set_aside.as_ref().map(|path| format!("\nWhat was there is in {}", path.display())).unwrap_or_default();
     let left = if done.left.is_empty() { "nothing is damaged".to_owned() } else { format!("{} damaged", done.left.len()) };
     let text = format!("{}{} entries, {} objects put back: {left}{aside}", lines(&done.left), done.size, done.objects);
@@ -179,18 +182,12 @@ fn make_whole(state: &Path, from: &[PathBuf], checkpoints: &[PathBuf], json: boo
 }
 
 fn seal(folder: &Folder, accept_present_head: bool, json: bool) -> Result<ExitCode, Failure> {
-    let (anchor, config) = (folder.anchor()?, folder.config()?);
-    let seals = folder.head_seals(&config, &anchor.verifier);
     if accept_present_head {
-        let options = exhibit_ledger::Options { seals: Vec::new(), ..folder.options(&anchor.verifier.origin, &config)? };
-        let ledger = exhibit_ledger::Ledger::open(&folder.ledger_path(), options)?;
-        let (note, head) = ledger.checkpoint().ok_or("the ledger is empty")?;
-        for seal in &seals {
-            seal.write(&head, &note)?;
-        }
+        reseal::accept_present_head(&folder.lock()?)?;
     }
+    let (anchor, config) = (folder.anchor()?, folder.config()?);
     let mut sealed = Vec::new();
-    for seal in &seals {
+    for seal in &folder.head_seals(&config, &anchor.verifier) {
         sealed.extend(seal.read()?);
     }
     let head = sealed.into_iter().max_by_key(|head| head.size).ok_or("nothing is sealed")?;

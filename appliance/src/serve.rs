@@ -65,7 +65,7 @@ impl Running {
         let opened = spawn_blocking({
             let (config, opened_folder) = (config.clone(), folder.clone());
             move || -> Result<_, ServeError> {
-                let (appliance, credentials) = Appliance::open(&opened_folder, &config, clock, fatal)?;
+                let (appliance, credentials) = Appliance::open(&opened_folder.lock()?, &config, clock, fatal)?;
                 if appliance.ledger.is_ended().map_err(SetupError::from)? {
                     tracing::warn!("the log has ended: it is served for reading, and takes nothing");
                 } else {

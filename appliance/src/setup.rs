@@ -20,6 +20,8 @@ use zeroize::Zeroizing;
 
 use crate::chronicle::own_candidate;
 use crate::config::{Config, ConfigError, SAMPLE, TimestampAuthorityConfig};
+use crate::maintain::restore::{REBUILT, SET_ASIDE_FIRST};
+use crate::state_lock::LockedFolder;
 use crate::tpm_seal::TpmSeal;
 use crate::vault::{LocalVault, Object, Vault, VaultError};
 use crate::witnessing::{Witnessing, stamp::TimestampSource};
@@ -136,6 +138,9 @@ pub enum SetupError {
     /// The last checkpoint of a predecessor.
     #[error("the predecessor's last checkpoint: {0}")]
     Predecessor(CheckpointError),
+    /// Another program works in the folder.
+    #[error("{0} is in use: another program serves it or works in it. Stop that first")]
+    InUse(PathBuf),
     /// What is on the ledger does not fit the folder.
     #[error("the ledger does not fit this folder: {0}")]
     OtherLog(&'static str),
@@ -224,8 +229,7 @@ impl Folder {
         Ok(self.path.join(REQUEST))
     }
 
-    /// Begins a log: genesis as entry 0, and the anchor.
-    pub fn create_log(&self, new: &NewLog<'_>) -> Result<Anchor, SetupError> {
+    fn begin_log(&self, new: &NewLog<'_>) -> Result<Anchor, SetupError> {
         self.refuse_existing(&[LEDGER, ANCHOR])?;
         for (name, pem) in [(CHAIN, new.chain_pem), (ROOT, new.root_pem)] {
             self.certificates(name, pem)?;
@@ -344,7 +348,12 @@ impl Folder {
     /// The ledger that `create_log` began.
     pub fn ledger(&self, origin: &str, config: &Config) -> Result<Ledger, SetupError> {
         if !self.path.join(LEDGER).exists() {
-            return Err(SetupError::OtherLog("there is none: run `exhibit-appliance create-log` first"));
+            let is_half_way = [REBUILT, SET_ASIDE_FIRST].iter().any(|name| self.path.join(format!("{LEDGER}{name}")).exists());
+            return Err(SetupError::OtherLog(if is_half_way {
+                "a repair or restore of it has ended half-way: give the same command again"
+            } else {
+                "there is none: run `exhibit-appliance create-log` first"
+            }));
         }
         Ok(Ledger::open(&self.ledger_path(), self.options(origin, config)?)?)
     }
@@ -416,6 +425,13 @@ impl Folder {
     fn read_text(&self, name: &str) -> Result<String, SetupError> {
         let path = self.path.join(name);
         fs::read_to_string(&path).map_err(|source| SetupError::File { path, source })
+    }
+}
+
+impl LockedFolder {
+    /// Begins a log: genesis as entry 0, and the anchor.
+    pub fn create_log(&self, new: &NewLog<'_>) -> Result<Anchor, SetupError> {
+        self.begin_log(new)
     }
 }
 

@@ -64,6 +64,8 @@ fn create(state: &Path) {
     fs::write(state.join("appliance.pem"), pki.sign_request(&request, &[Role::Appliance], &["localhost"]).to_pem()).unwrap();
     let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
     folder
+        .lock()
+        .unwrap()
         .create_log(&NewLog { origin: "city.example/log/1", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() })
         .unwrap();
 }

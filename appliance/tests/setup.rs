@@ -33,12 +33,13 @@ fn certified(folder: &Path, pki: &Pki) -> Folder {
 
 fn create(state: &Folder, pki: &Pki) -> Result<Anchor, SetupError> {
     let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
-    state.create_log(&NewLog { origin: ORIGIN, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() })
+    state.lock()?.create_log(&NewLog { origin: ORIGIN, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() })
 }
 
 fn open(state: &Folder) -> Result<(), String> {
     let config = Config::parse("intake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n").unwrap();
-    let opened = Appliance::open(state, &config, Arc::new(now), Arc::new(|reason: &str| panic!("{reason}")));
+    let locked = state.lock().map_err(|error| error.to_string())?;
+    let opened = Appliance::open(&locked, &config, Arc::new(now), Arc::new(|reason: &str| panic!("{reason}")));
     opened.map(|_| ()).map_err(|error| error.to_string())
 }
 
@@ -92,7 +93,7 @@ fn a_successor_names_its_predecessor_and_the_last_head_that_is_known() {
     let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
     let new =
         NewLog { origin: "city.example/log/2", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(known.clone()), now: now() };
-    let second = state.create_log(&new).unwrap();
+    let second = state.lock().unwrap().create_log(&new).unwrap();
     assert_ne!(second.log, first.log);
     let genesis = LedgerFolder::open(&elsewhere.path().join("ledger")).unwrap().entries(BundleId { index: 0, width: 1 });
     let genesis = SignedStatement::parse(genesis[0].as_ref().unwrap()).unwrap();
@@ -139,7 +140,7 @@ fn a_log_is_not_begun_with_roots_that_no_anchor_may_have() {
         let state = certified(folder.path(), &pki);
         let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem() + &roots);
         let new = NewLog { origin: ORIGIN, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() };
-        let refusal = state.create_log(&new).unwrap_err();
+        let refusal = state.lock().unwrap().create_log(&new).unwrap_err();
         assert!(matches!(refusal, SetupError::Roots { .. }) && refusal.to_string().contains(expected), "{refusal}");
         assert!(!folder.path().join("ledger").exists() && !folder.path().join("root.pem").exists(), "something was written");
         create(&state, &pki).unwrap();

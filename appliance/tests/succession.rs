@@ -5,7 +5,6 @@ mod common;
 
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use common::*;
 use exhibit_appliance::chronicle::Clock;
@@ -31,7 +30,7 @@ fn certified(world: &std::path::Path, name: &str, pki: &Pki) -> Folder {
 }
 
 fn try_succeed(old: &Folder, new: &Folder, origin: &str, when: When) -> Result<Option<Anchor>, SucceedError> {
-    succeed(old, new, origin, when, &(Arc::new(now) as Clock))
+    succeed(&old.lock()?, &new.lock()?, origin, when, &(Arc::new(now) as Clock))
 }
 
 fn statement(folder: &Folder, index: u64) -> SignedStatement {
@@ -57,7 +56,7 @@ async fn a_log_ends_with_the_name_of_its_successor_and_takes_nothing_more() {
     let first = writer.next(Body::Recipients(world.recipients(1, None)));
     world.connect(&world.custodian).await.put(&first, &[], &[]).await.admitted(201, &world.anchor, &mut writer, &first);
     let later = writer.next(Body::Recipients(world.recipients(2, Some(first.leaf_hash()))));
-    world.running.stop(Duration::from_secs(5)).await;
+    stop(world.running).await;
     let root = world.folder.path();
     let (old, new) = (Folder::new(&root.join("state")), certified(root, "new", &world.pki));
     let before = size(&old);
@@ -91,19 +90,19 @@ async fn a_log_ends_with_the_name_of_its_successor_and_takes_nothing_more() {
     connection.put(&first, &[], &[]).await.admitted(200, &world.anchor, &mut writer, &first);
     let refused = connection.put(&later, &[], &[]).await;
     assert_eq!((refused.status, refused.kind()), (410, "ended".to_owned()));
-    running.stop(Duration::from_secs(5)).await;
+    stop(running).await;
     assert_eq!(size(&old), before + 1, "something came behind the last entry");
     // And the new one takes what comes.
     let running = run(&new).await;
     assert_eq!(running.appliance.ledger.size(), 2, "genesis and a start");
-    running.stop(Duration::from_secs(5)).await;
+    stop(running).await;
 }
 
 /// The power went, or the certificate was not there yet: nothing is lost, and nothing is forked by trying again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ended_half_way_goes_on() {
     let world = World::new().await;
-    world.running.stop(Duration::from_secs(5)).await;
+    stop(world.running).await;
     let root = world.folder.path();
     let (old, new) = (Folder::new(&root.join("state")), certified(root, "new", &world.pki));
     let (before, certificate) = (size(&old), fs::read(root.join("new/appliance.pem")).unwrap());
@@ -133,6 +132,6 @@ async fn what_ended_half_way_goes_on() {
         predecessor: None,
         now: now(),
     };
-    rival.create_log(&unrelated).unwrap();
+    rival.lock().unwrap().create_log(&unrelated).unwrap();
     assert!(matches!(try_succeed(&old, &rival, "city.example/log/2", NOW), Err(SucceedError::OtherLog(_))));
 }

@@ -126,20 +126,22 @@ impl Statements {
     }
 }
 
-enum Checker {
+/// Hashes an object as it is read.
+pub(super) enum Checker {
     Hash(Sha256, Hash),
     Ciphertext(Box<CiphertextChecker>),
 }
 
 impl Checker {
-    fn update(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Hash(hasher, _) => hasher.update(bytes),
             Self::Ciphertext(checker) => checker.update(bytes),
         }
     }
 
-    fn finish(self) -> bool {
+    /// Whether it was what was signed.
+    pub(super) fn finish(self) -> bool {
         match self {
             Self::Hash(hasher, expected) => hasher.finalize().as_slice() == expected.0,
             Self::Ciphertext(checker) => checker.finish().is_ok(),
@@ -154,4 +156,5 @@ pub const PAYLOAD: &str = "payload";
 /// Until all erasures are known, which may stand later in the log.
 const MISSING_ERASABLE: &str = "erasable attachment";
 const GONE: &str = "it is missing";
-const PIECE_BYTES: usize = 1024 * 1024;
+/// So much of an object is in memory at a time.
+pub(super) const PIECE_BYTES: usize = 1024 * 1024;

@@ -5,8 +5,11 @@
 pub mod backup;
 pub mod control;
 pub mod fsck;
+mod objects;
 pub mod replay;
+pub mod reseal;
 pub mod restore;
+pub mod sources;
 pub mod succeed;
 
 use std::fs::{self, File};

@@ -6,25 +6,23 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use exhibit_evidence::segment::CiphertextChecker;
-use exhibit_evidence::{Anchor, Body, SignedStatement};
 use exhibit_ledger::fsck::Damage;
-use exhibit_ledger::rebuild::{RebuildError, rebuild};
-use exhibit_ledger::source::{LedgerFolder, Source, TileFolder, newest_checkpoint};
-use exhibit_ledger::{HeadSeal, LedgerError, Options, SealError, SealedHead};
-use exhibit_tlog::tile::{BundleId, TILE_WIDTH};
+use exhibit_ledger::rebuild::{RebuildError, SignedTree, rebuild};
+use exhibit_ledger::source::{LedgerFolder, TileFolder};
+use exhibit_ledger::{Options, SealError};
 use exhibit_tlog::{CheckpointError, Hash};
-use sha2::{Digest, Sha256};
 
-use super::backup::{copy, copy_objects};
+use super::backup::copy;
 use super::fsck::{ATTACHMENT, CheckOptions, PAYLOAD, check};
+use super::objects::Objects;
 use super::replay::Replay;
-use super::{FileError, at, beside, sync_folder};
+use super::sources::{SignedHead, Sources};
+use super::{FileError, at, beside, remove_if_there, sync_folder};
 use crate::config::Config;
-use crate::setup::{Folder, LEDGER, PUBLIC_FILES, SetupError, VAULT};
-use crate::vault::{LocalVault, Object, Vault, VaultError};
+use crate::setup::{LEDGER, PUBLIC_FILES, SetupError, VAULT};
+use crate::state_lock::LockedFolder;
+use crate::vault::VaultError;
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,16 +52,27 @@ pub enum RestoreError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// A sealed head.
+    #[error("the sealed head: {0}. Where the seal itself is damaged, set it aside, and give a checkpoint of somebody else instead")]
+    Seal(SealError),
+    /// A mirror without a head tells nothing.
+    #[error("the mirror {name} has no checkpoint that verifies: {defect}. Give it with its checkpoint, or leave it out")]
+    Mirror {
+        /// Which.
+        name: String,
+        /// Why.
+        defect: String,
+    },
     /// None of the sources has a checkpoint that verifies.
     #[error("none of the sources has a checkpoint of this log that verifies")]
     NoCheckpoint,
-    /// A head that was sealed, or that somebody else holds, is newer.
+    /// A head that was signed or sealed is newer, or entries were stored beyond it.
     #[error(
-        "a head of {known} entries is known, and the newest of all sources has {newest}: the rest would be lost and the log forked. Add a \
-         mirror that has them, or go on in a successor (create-log --predecessor)"
+        "{known} entries are known to have been on the log, and the newest head that the sources have whole is of {newest}: the rest would be \
+         lost and the log forked. Add a mirror that has them, or go on in a successor (create-log --predecessor)"
     )]
     Behind {
-        /// Entries of the head that is known.
+        /// Entries that are known.
         known: u64,
         /// Entries of the newest head.
         newest: u64,
@@ -79,21 +88,61 @@ pub enum RestoreError {
     Known(CheckpointError),
     /// Nothing tells how far the log had come.
     #[error(
-        "nothing outside of the backup tells that it has the log's newest head: heads beyond it may have been signed, and going on would fork \
-         the log. Add a mirror, the sealed head or a witness's checkpoint, or go on in a successor (create-log --predecessor)"
+        "nothing tells that the {0} entries of the newest head that was found are all: heads beyond it may have been signed, and going on \
+         would fork the log. Add a mirror, the seal as it was at the log's last stop, or a witness's newest checkpoint (--checkpoint), or go on \
+         in a successor (create-log --predecessor)"
     )]
-    Unbounded,
+    Unbounded(u64),
 }
 
 /// Makes the appliance in `folder` whole. Each of `from` is a backup (it has `ledger/`) or a mirror (it has `tile/`); each of `known` is a
 /// signed checkpoint that somebody else holds, which the result has to contain.
-pub fn restore(
-    folder: &Folder,
-    config: &Config,
-    from: &[PathBuf],
-    known: &[String],
-    progress: &dyn Fn(u64, u64),
-) -> Result<Restored, RestoreError> {
+///
+/// Ended half-way, the same call goes on. Nothing is written but the public files before it is sure that it will not be refused.
+pub fn restore(folder: &LockedFolder, from: &[PathBuf], known: &[String], progress: &dyn Fn(u64, u64)) -> Result<Restored, RestoreError> {
+    bring_public_files(folder, from)?;
+    let (anchor, config) = (folder.anchor()?, folder.config()?);
+    let places = Places::of(&folder.ledger_path())?;
+    let seals = folder.head_seals(&config, &anchor.verifier);
+    let mut sources = Sources::new(anchor.verifier.clone());
+    add_ledgers(&mut sources, folder, &config, &places, from)?;
+    sources.add_seals(&seals)?;
+    known.iter().try_for_each(|note| sources.add_held(note))?;
+    let listed = sources.list();
+    let target = sources.target(&listed)?;
+    let tree = SignedTree::prove(&target.head, &listed)?;
+    for shown in sources.shown() {
+        if tree.root_at(shown.size).is_some_and(|root| root != shown.root) {
+            return Err(RestoreError::OtherTree(shown.size));
+        }
+    }
+    let mut objects = Objects::new(folder.vault()?, from.iter().map(|source| source.join(VAULT)).filter(|vault| vault.is_dir()));
+    tree.each_entry(0, |_, entry| objects.survey(entry))?;
+    // All that can refuse has been asked. Objects come before their entries, and a ledger's rows are made of them.
+    let mut outcome = Ok(());
+    tree.each_entry(0, |_, entry| {
+        if outcome.is_ok() {
+            outcome = objects.fill(entry);
+        }
+    })?;
+    outcome?;
+    let mut replay = Replay::new(folder.vault_as_it_is(), progress);
+    let ledger = rebuild(&places.rebuilt, unsealed(folder, &config)?, &target.note, &listed, &mut replay)?;
+    let (note, head) = ledger.checkpoint().ok_or(RestoreError::NoCheckpoint)?;
+    drop((ledger, replay, tree));
+    drop(listed);
+    drop(sources);
+    let set_aside = places.swap()?;
+    for seal in seals {
+        seal.write(&head, &note).map_err(RestoreError::Seal)?;
+    }
+    objects.erase(&folder.vault_path())?;
+    let left = mend_what_is_left(folder, &mut objects, &target)?;
+    Ok(Restored { size: head.size, set_aside, objects: objects.taken.len() as u64, left })
+}
+
+/// What is no secret and not there yet.
+fn bring_public_files(folder: &LockedFolder, from: &[PathBuf]) -> Result<(), FileError> {
     for source in from {
         for name in PUBLIC_FILES {
             let (there, here) = (source.join(name), folder.path().join(name));
@@ -102,186 +151,126 @@ pub fn restore(
             }
         }
     }
-    let anchor = folder.anchor()?;
-    let sources = Sources::open(&folder.ledger_path(), from)?;
-    let listed = sources.list();
-    let (note, head) = newest_checkpoint(&listed, &anchor.verifier).ok_or(RestoreError::NoCheckpoint)?;
-    let seals = folder.head_seals(config, &anchor.verifier);
-    let (sealed, held) = known_heads(&seals, &anchor, known)?;
-    let is_bounded = !sealed.is_empty() || !sources.mirrors.is_empty() || held.iter().any(|held| held.size == head.size);
-    let known = [sealed, held].concat();
-    match known.iter().map(|known| known.size).max() {
-        Some(known) if known > head.size => return Err(RestoreError::Behind { known, newest: head.size }),
-        // What others hold is the newest only if it is the head that is restored: an older one tells nothing of what came behind it.
-        _ if !is_bounded => return Err(RestoreError::Unbounded),
-        _ => {}
+    sync_folder(folder.path())
+}
+
+fn add_ledgers(
+    sources: &mut Sources,
+    folder: &LockedFolder,
+    config: &Config,
+    places: &Places,
+    from: &[PathBuf],
+) -> Result<(), RestoreError> {
+    if let Some(own) = &places.own {
+        sources.add_own(own, unsealed(folder, config)?);
     }
-    let mut objects = 0;
-    for source in from.iter().filter(|source| source.join(VAULT).is_dir()) {
-        objects += copy_objects(&source.join(VAULT), &folder.vault_path())?;
+    if let Some(earlier) = &places.earlier {
+        sources.add_copy(earlier, unsealed(folder, config)?);
     }
-    let rebuilt = beside(&folder.ledger_path(), ".rebuilt");
-    let mut replay = Replay::new(folder.vault_as_it_is(), progress);
-    // Sealed is only what has taken its place.
-    let options = Options { seals: Vec::new(), ..folder.options(&anchor.verifier.origin, config)? };
-    let ledger = rebuild(&rebuilt, options, &note, &listed, &mut replay)?;
-    let size = ledger.size();
-    for known in known {
-        if ledger.root_at(known.size).map_err(SetupError::from)? != Some(known.root) {
-            return Err(RestoreError::OtherTree(known.size));
+    for path in from {
+        if path.join(LEDGER).is_dir() {
+            sources.add_copy(&path.join(LEDGER), unsealed(folder, config)?);
+        } else if path.join("tile").is_dir() {
+            sources.add_mirror(Box::new(TileFolder::new(path)))?;
+        } else {
+            return Err(SetupError::NoSource(path.clone()).into());
         }
     }
-    drop((ledger, replay));
-    drop(listed);
-    drop(sources);
-    let set_aside = swap(&folder.ledger_path(), &rebuilt)?;
-    for seal in seals {
-        seal.write(&head, &note).map_err(sealing_failed)?;
-    }
-    erase_again(folder)?;
-    let mut left = damages(folder)?;
-    let mended = mend_objects(folder, from, &left)?;
-    if mended > 0 {
-        objects += mended;
-        left = damages(folder)?;
-    }
-    Ok(Restored { size, set_aside, objects, left })
+    Ok(())
 }
 
-/// Every head that something outside of the sources tells of: the sealed ones, and those that others hold.
-fn known_heads(seals: &[Arc<dyn HeadSeal>], anchor: &Anchor, notes: &[String]) -> Result<(Vec<SealedHead>, Vec<SealedHead>), RestoreError> {
-    let (mut sealed, mut held) = (Vec::new(), Vec::new());
-    for seal in seals {
-        sealed.extend(seal.read().map_err(sealing_failed)?);
-    }
-    for note in notes {
-        let head = anchor.verifier.verify(note).map_err(RestoreError::Known)?;
-        held.push(SealedHead { size: head.size, root: head.root });
-    }
-    Ok((sealed, held))
+/// The log's options. Sealed is only what has taken its place.
+fn unsealed(folder: &LockedFolder, config: &Config) -> Result<Options, SetupError> {
+    Ok(Options { seals: Vec::new(), ..folder.options(&folder.anchor()?.verifier.origin, config)? })
 }
 
-fn sealing_failed(error: SealError) -> RestoreError {
-    SetupError::Ledger(LedgerError::from(error)).into()
+/// Where ledgers are while one is made whole.
+struct Places {
+    /// Where it belongs.
+    ledger: PathBuf,
+    /// The one that is there, or that an earlier attempt had set aside when it ended.
+    own: Option<PathBuf>,
+    /// What an earlier attempt had rebuilt when it ended: a source like others.
+    earlier: Option<PathBuf>,
+    /// Where the new one is made.
+    rebuilt: PathBuf,
 }
 
-/// All that entries can be had from.
-struct Sources {
-    ledgers: Vec<LedgerFolder>,
-    mirrors: Vec<TileFolder>,
-}
-
-impl Sources {
-    fn open(own: &Path, from: &[PathBuf]) -> Result<Self, SetupError> {
-        let (mut ledgers, mut mirrors) = (Vec::new(), Vec::new());
-        if own.exists() {
-            // One that can not even be opened is no source, and no reason to give up.
-            ledgers.extend(LedgerFolder::open(own).inspect_err(|error| tracing::warn!(%error, "the ledger that is there can not be read")));
-        }
-        for path in from {
-            if path.join(LEDGER).is_dir() {
-                ledgers.push(LedgerFolder::open(&path.join(LEDGER))?);
-            } else if path.join("tile").is_dir() {
-                mirrors.push(TileFolder::new(path));
+impl Places {
+    fn of(ledger: &Path) -> Result<Self, FileError> {
+        let (rebuilt, earlier) = (beside(ledger, REBUILT), beside(ledger, EARLIER));
+        if rebuilt.exists() {
+            // The one with more in it is kept.
+            let size = |ledger: &Path| LedgerFolder::open(ledger).and_then(|ledger| ledger.size()).unwrap_or(0);
+            if earlier.exists() && size(&rebuilt) <= size(&earlier) {
+                remove_if_there(&rebuilt)?;
             } else {
-                return Err(SetupError::NoSource(path.clone()));
+                remove_if_there(&earlier)?;
+                rename(&rebuilt, &earlier)?;
             }
         }
-        Ok(Self { ledgers, mirrors })
+        let set_aside = (1..).map(|number| beside(ledger, &format!("{SET_ASIDE}{number}"))).take_while(|path| path.exists()).last();
+        let own = if ledger.exists() { Some(ledger.to_owned()) } else { set_aside };
+        let earlier = Some(earlier).filter(|earlier| earlier.exists());
+        Ok(Self { ledger: ledger.to_owned(), own, earlier, rebuilt })
     }
 
-    fn list(&self) -> Vec<&dyn Source> {
-        let ledgers = self.ledgers.iter().map(|ledger| ledger as &dyn Source);
-        ledgers.chain(self.mirrors.iter().map(|mirror| mirror as &dyn Source)).collect()
+    /// The rebuilt ledger takes the place of the one that is there, which is kept.
+    fn swap(self) -> Result<Option<PathBuf>, FileError> {
+        let mut set_aside = self.own;
+        if self.ledger.exists() {
+            let free = (1..).map(|number: u32| beside(&self.ledger, &format!("{SET_ASIDE}{number}"))).find(|path| !path.exists());
+            let aside = free.expect("some number is free");
+            rename(&self.ledger, &aside)?;
+            set_aside = Some(aside);
+        }
+        rename(&self.rebuilt, &self.ledger)?;
+        self.earlier.map_or(Ok(()), |earlier| remove_if_there(&earlier))?;
+        Ok(set_aside)
     }
 }
 
-/// The rebuilt ledger takes the place of the one that is there, which is kept.
-fn swap(ledger: &Path, rebuilt: &Path) -> Result<Option<PathBuf>, FileError> {
-    let mut set_aside = None;
-    if ledger.exists() {
-        let free = (1..).map(|number: u32| beside(ledger, &format!(".damaged-{number}"))).find(|path| !path.exists());
-        let aside = free.expect("some number is free");
-        fs::rename(ledger, &aside).map_err(at(ledger))?;
-        set_aside = Some(aside);
-    }
-    fs::rename(rebuilt, ledger).map_err(at(rebuilt))?;
-    sync_folder(ledger.parent().expect("the ledger lies in the state folder"))?;
-    Ok(set_aside)
+/// Durable when it returns.
+fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(at(from))?;
+    sync_folder(to.parent().expect("ledgers lie in the state folder"))
 }
 
-fn damages(folder: &Folder) -> Result<Vec<Damage>, SetupError> {
+/// Checks all, and puts back each damaged object that a source has right. Gives the damage that is left.
+fn mend_what_is_left(folder: &LockedFolder, objects: &mut Objects, target: &SignedHead) -> Result<Vec<Damage>, RestoreError> {
+    let mut left = damages(folder)?;
+    let is_object = |damage: &Damage| [ATTACHMENT, PAYLOAD].contains(&&*damage.part);
+    let damaged: HashSet<Hash> = left.iter().filter(|damage| is_object(damage)).filter_map(|damage| Hash::from_hex(&damage.name)).collect();
+    if damaged.is_empty() {
+        return Ok(left);
+    }
+    let ledger = LedgerFolder::open(&folder.ledger_path()).map_err(SetupError::from)?;
+    let ledgers: [&dyn exhibit_ledger::source::Source; 1] = [&ledger];
+    let before = objects.taken.clone();
+    let mut outcome = Ok(());
+    SignedTree::prove(&target.head, &ledgers)?.each_entry(0, |_, entry| {
+        if outcome.is_ok() {
+            outcome = objects.fill_wanted(entry, &damaged);
+        }
+    })?;
+    outcome?;
+    // What was fetched was hashed on its way.
+    left.retain(|damage| {
+        !is_object(damage) || !Hash::from_hex(&damage.name).is_some_and(|hash| objects.taken.contains(&hash) && !before.contains(&hash))
+    });
+    Ok(left)
+}
+
+fn damages(folder: &LockedFolder) -> Result<Vec<Damage>, SetupError> {
     let stop = std::sync::atomic::AtomicBool::new(false);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let options = CheckOptions { threads, bytes_per_s: None, state_file: None, progress: &|_| {}, stop: &stop };
     Ok(check(folder, &options)?.damages)
 }
 
-/// Puts back each damaged object that a source's vault has right.
-fn mend_objects(folder: &Folder, from: &[PathBuf], damages: &[Damage]) -> Result<u64, RestoreError> {
-    let damaged =
-        |part: &str| damages.iter().filter(|damage| damage.part == part).filter_map(|damage| Hash::from_hex(&damage.name)).collect();
-    let (attachments, payloads): (HashSet<Hash>, HashSet<Hash>) = (damaged(ATTACHMENT), damaged(PAYLOAD));
-    if attachments.is_empty() && payloads.is_empty() {
-        return Ok(0);
-    }
-    let vaults: Vec<Arc<dyn Vault>> =
-        from.iter().filter(|source| source.join(VAULT).is_dir()).map(|source| LocalVault::as_it_is(&source.join(VAULT))).collect();
-    let own = folder.vault()?;
-    let mut mended = 0;
-    let mut mend = |object: Object, is_right: &dyn Fn(&[u8]) -> bool| -> Result<(), RestoreError> {
-        for vault in &vaults {
-            if let Some(bytes) = vault.read(object, OBJECT_BYTES_MAX)?.filter(|bytes| is_right(bytes)) {
-                own.put(object, &bytes)?;
-                mended += 1;
-                break;
-            }
-        }
-        Ok(())
-    };
-    for hash in attachments {
-        mend(Object::Attachment(hash), &|bytes| Sha256::digest(bytes)[..] == hash.0)?;
-    }
-    let mut outcome = Ok(());
-    each_statement(folder, |signed| {
-        if let Body::Segment(segment) = &signed.statement().body
-            && payloads.contains(&signed.statement_hash())
-            && outcome.is_ok()
-        {
-            outcome = mend(Object::Payload(signed.statement_hash()), &|bytes| {
-                let mut checker = CiphertextChecker::new(segment);
-                checker.update(bytes);
-                checker.finish().is_ok()
-            });
-        }
-    })?;
-    outcome.map(|()| mended)
-}
-
-/// What was erased since a backup was taken does not come back with it.
-fn erase_again(folder: &Folder) -> Result<(), RestoreError> {
-    let mut erased = Vec::new();
-    each_statement(folder, |signed| {
-        if let Body::Erasure(erasure) = &signed.statement().body {
-            erased.extend(erasure.erased.iter().map(|erased| Object::Attachment(erased.sha256)));
-        }
-    })?;
-    for object in erased {
-        LocalVault::remove(&folder.vault_path(), object)?;
-    }
-    Ok(())
-}
-
-fn each_statement(folder: &Folder, mut visit: impl FnMut(&SignedStatement)) -> Result<(), RestoreError> {
-    let ledger = LedgerFolder::open(&folder.ledger_path()).map_err(SetupError::from)?;
-    let size = ledger.size().map_err(SetupError::from)?;
-    for index in 0..size.div_ceil(u64::from(TILE_WIDTH)) {
-        let width = (size - index * u64::from(TILE_WIDTH)).min(u64::from(TILE_WIDTH)) as u16;
-        let entries = ledger.entries(BundleId { index, width }).into_iter().flatten();
-        entries.filter_map(|entry| SignedStatement::parse(&entry).ok()).for_each(|signed| visit(&signed));
-    }
-    Ok(())
-}
-
-/// The largest ciphertext of a segment, with room.
-const OBJECT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Beside the ledger: what is being rebuilt, what an ended attempt had rebuilt, and ledgers that were replaced.
+pub(crate) const REBUILT: &str = ".rebuilt";
+const EARLIER: &str = ".earlier-attempt";
+const SET_ASIDE: &str = ".damaged-";
+/// The name of the first of them.
+pub(crate) const SET_ASIDE_FIRST: &str = ".damaged-1";

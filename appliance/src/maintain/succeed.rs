@@ -13,7 +13,8 @@ use super::{FileError, sync_folder};
 use crate::appliance::Appliance;
 use crate::chronicle::{ChronicleError, Clock};
 use crate::registry::RegistryError;
-use crate::setup::{Folder, NewLog, SIGNERS_FILES, SetupError, predecessor};
+use crate::setup::{NewLog, SIGNERS_FILES, SetupError, predecessor};
+use crate::state_lock::LockedFolder;
 
 /// When a log is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub enum SucceedError {
 
 /// Ends the log in `old` and begins its successor, named `origin`, in `new`, which `init` has made and whose certificate the authority has
 /// signed. `None` if it is not due. Ended half-way, the same call goes on: at no moment do both logs take entries.
-pub fn succeed(old: &Folder, new: &Folder, origin: &str, when: When, clock: &Clock) -> Result<Option<Anchor>, SucceedError> {
+pub fn succeed(old: &LockedFolder, new: &LockedFolder, origin: &str, when: When, clock: &Clock) -> Result<Option<Anchor>, SucceedError> {
     // Whatever the successor lacks is told before the log ends.
     for name in SIGNERS_FILES {
         let (here, there) = (old.path().join(name), new.path().join(name));
@@ -81,7 +82,7 @@ pub fn succeed(old: &Folder, new: &Folder, origin: &str, when: When, clock: &Clo
     }
     let (note, _) = appliance.ledger.checkpoint().expect("a log that has ended has entries, and its head is signed");
     let before = predecessor(&appliance.anchor, &note)?;
-    // The head is sealed, and the lock is free.
+    // The head is sealed.
     drop(appliance);
     if new.anchor().is_ok() {
         let (successor, _) = Appliance::open(new, &new.config()?, clock.clone(), Arc::new(|_: &str| {}))?;

@@ -139,7 +139,7 @@ impl World {
         std::fs::write(folder.path().join("state/appliance.pem"), certificate.to_pem()).unwrap();
         let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
         let new = NewLog { origin: "city.example/log/1", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() };
-        let anchor = state.create_log(&new).unwrap();
+        let anchor = state.lock().unwrap().create_log(&new).unwrap();
         let ahead_ms = Arc::new(AtomicU64::new(0));
         let fatal = Arc::default();
         let running = start(folder.path(), &ahead_ms, &fatal, "").await;
@@ -210,16 +210,7 @@ impl World {
     }
 
     async fn restarted(mut self, more: &str, change: impl FnOnce(&Path)) -> Self {
-        let held = std::sync::Arc::downgrade(&self.running.appliance);
-        self.running.stop(std::time::Duration::from_secs(5)).await;
-        // Work on blocking threads ends after the task that asked for it. The program waits for it when its runtime ends; here the
-        // runtime is the test's own, and what is still being written must not meet the change.
-        let unused = async {
-            while held.strong_count() > 0 {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(std::time::Duration::from_secs(10), unused).await.expect("nobody uses the appliance that was stopped");
+        stop(self.running).await;
         change(self.folder.path());
         self.running = start(self.folder.path(), &self.ahead_ms, &self.fatal, more).await;
         self
@@ -261,6 +252,20 @@ impl World {
     pub fn size(&self) -> u64 {
         self.running.appliance.ledger.size()
     }
+}
+
+/// Stops, and waits until nobody uses the appliance.
+pub async fn stop(running: Running) {
+    let held = Arc::downgrade(&running.appliance);
+    running.stop(std::time::Duration::from_secs(5)).await;
+    // Work on blocking threads ends after the task that asked for it. The program waits for it when its runtime ends; here the runtime is
+    // the test's own, and what is still being written must not meet what comes next.
+    let unused = async {
+        while held.strong_count() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), unused).await.expect("nobody uses the appliance that was stopped");
 }
 
 pub async fn start(folder: &Path, ahead_ms: &Arc<AtomicU64>, fatal: &Arc<Mutex<Vec<String>>>, more: &str) -> Running {

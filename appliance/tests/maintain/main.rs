@@ -1,174 +1,27 @@
 //! An operator's work on real state: what fsck finds, what a backup holds, what repair and restore bring back, and what they refuse.
 #![allow(clippy::unwrap_used)]
 
+mod bench;
+#[path = "../common/mod.rs"]
 mod common;
+mod crash;
+mod newest;
+mod objects;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::path::Path;
 
-use common::{World, segment};
-use exhibit_appliance::chronicle::own_candidate;
+use bench::{Bench, found};
 use exhibit_appliance::config::Config;
 use exhibit_appliance::maintain::control::ask_for_backup;
-use exhibit_appliance::maintain::fsck::{CheckOptions, check};
-use exhibit_appliance::maintain::restore::{RestoreError, Restored, restore};
-use exhibit_appliance::setup::{Folder, now};
+use exhibit_appliance::maintain::reseal::accept_present_head;
+use exhibit_appliance::maintain::restore::RestoreError;
+use exhibit_appliance::setup::{Folder, SetupError};
 use exhibit_appliance::tpm_seal::TpmSealConfig;
-use exhibit_evidence::{Body, Head, SignedStatement, Statement, StreamName, body};
-use exhibit_ledger::Candidate;
-use exhibit_ledger::source::LedgerFolder;
-use exhibit_pki::SoftwareSigner;
-use exhibit_tlog::tile::{BundleId, TileId, encode_bundle};
-use exhibit_tlog::{Checkpoint, Ed25519NoteSigner, Hash, MlDsa44NoteSigner};
-use zeroize::Zeroizing;
-
-/// A world with two segments and a grant's worth of statements, backed up while it ran; then one segment more, and stopped.
-struct Bench {
-    world: World,
-    payloads: Vec<Hash>,
-}
-
-impl Bench {
-    async fn new() -> Self {
-        let world = World::new().await;
-        let (_, recipients) = world.set_recipients().await;
-        let mut camera = world.begin_epoch("20261120T115958Z", recipients).await;
-        let mut payloads = Vec::new();
-        let mut bench = Self { world, payloads: Vec::new() };
-        for seq in 1..=3 {
-            if seq == 3 {
-                let folder = bench.folder();
-                let to = bench.path("backup");
-                let asked = tokio::task::spawn_blocking(move || ask_for_backup(&folder, &to)).await.unwrap();
-                asked.unwrap().expect("the appliance runs").unwrap();
-            }
-            let (body, ciphertext) = segment(&camera.stream, seq, seq as u32, b"some video, as it were");
-            let signed = camera.next(body);
-            let mut connection = bench.world.connect(&bench.world.camera).await;
-            let answer = connection.put(&signed, &[], &ciphertext).await;
-            answer.admitted(201, &bench.world.anchor, &mut camera, &signed);
-            payloads.push(signed.statement_hash());
-        }
-        bench.payloads = payloads;
-        bench.mirror();
-        bench
-    }
-
-    fn folder(&self) -> Folder {
-        Folder::new(&self.path("state"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.world.folder.path().join(name)
-    }
-
-    /// What a mirror would hold, from the running ledger.
-    fn mirror(&self) {
-        let ledger = &self.world.running.appliance.ledger;
-        let (note, head) = ledger.checkpoint().unwrap();
-        let write = |name: String, bytes: &[u8]| {
-            let path = self.path("mirror").join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, bytes).unwrap();
-        };
-        let width = u16::try_from(head.size).expect("one tile");
-        let entries: Vec<Vec<u8>> = (0..head.size).map(|index| ledger.entry(index).unwrap().unwrap()).collect();
-        let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
-        write(format!("tile/entries/{}", BundleId { index: 0, width }.path()), &encode_bundle(&entries).unwrap());
-        let tile = TileId { level: 0, index: 0, width };
-        write(format!("tile/{}", tile.path()), &ledger.tile(tile).unwrap().unwrap());
-        write("checkpoint".into(), note.as_bytes());
-    }
-
-    /// States an erasure, as the appliance will once it erases.
-    fn erase(&self, entry: Hash, name: &str, sha256: Hash) {
-        let appliance = &self.world.running.appliance;
-        let credentials = self.folder().credentials(now()).unwrap();
-        let end = appliance.ledger.heads("appliance/", None, 1).unwrap().remove(0);
-        let stream = StreamName::parse(&end.stream).unwrap();
-        let erased = vec![body::Erased { entry, name: name.to_owned(), sha256 }];
-        let body = body::Erasure { erased, reason: body::ErasureReason::Policy, order: None, attachments: vec![] };
-        let (_, head) = appliance.ledger.checkpoint().unwrap();
-        let statement = Statement {
-            log: appliance.anchor.log,
-            stream: stream.clone(),
-            seq: end.next_seq,
-            prev: end.leaf,
-            issued: now(),
-            observed: Head { size: head.size, root: head.root },
-            body: Body::Erasure(body),
-        };
-        let signer = SoftwareSigner::from_pkcs8_pem(&credentials.key_pem).unwrap();
-        let signed = exhibit_evidence::sign(&statement, &credentials.certificate, &signer).unwrap();
-        let before = appliance.registry.stream(&stream).unwrap();
-        appliance.ledger.append(own_candidate(&signed, before, None, vec![])).unwrap();
-    }
-
-    async fn stop(self) -> Stopped {
-        self.world.running.stop(std::time::Duration::from_secs(5)).await;
-        Stopped { folder: self.world.folder, payloads: self.payloads }
-    }
-}
-
-struct Stopped {
-    folder: tempfile::TempDir,
-    payloads: Vec<Hash>,
-}
-
-impl Stopped {
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn restore(&self, from: &[&str]) -> Result<Restored, RestoreError> {
-        self.restore_knowing(from, &[])
-    }
-
-    fn restore_knowing(&self, from: &[&str], known: &[String]) -> Result<Restored, RestoreError> {
-        let folder = Folder::new(&self.path("state"));
-        let from: Vec<PathBuf> = from.iter().map(|name| self.path(name)).collect();
-        restore(&folder, &folder.config().unwrap(), &from, known, &|_, _| {})
-    }
-
-    fn payload(&self, number: usize) -> PathBuf {
-        let hash = self.payloads[number].to_string();
-        self.path("state/vault/payloads").join(&hash[..2]).join(hash)
-    }
-
-    /// All rows of the appliance's indexes, for comparison.
-    fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let folder = Folder::new(&self.path("state"));
-        let ledger = folder.ledger(&folder.anchor().unwrap().verifier.origin, &folder.config().unwrap()).unwrap();
-        ledger.annotations(b"", b"", 100_000).unwrap()
-    }
-
-    /// A checkpoint by the log's own keys.
-    fn sign(&self, size: u64, root: Hash) -> String {
-        let seed = |name: &str| {
-            let mut seed = Zeroizing::new([0; 32]);
-            hex::decode_to_slice(fs::read_to_string(self.path("state").join(name)).unwrap().trim(), seed.as_mut_slice()).unwrap();
-            seed
-        };
-        let origin = "city.example/log/1";
-        let ed25519 = Ed25519NoteSigner::new(origin, &seed("note-ed25519.key")).unwrap();
-        let ml_dsa = MlDsa44NoteSigner::new(origin, &seed("note-ml-dsa-44.key")).unwrap();
-        Checkpoint { origin: origin.to_owned(), size, root }.sign(&[&ed25519, &ml_dsa], 1_795_132_800).unwrap()
-    }
-
-    fn size(&self) -> u64 {
-        LedgerFolder::open(&self.path("state/ledger")).unwrap().size().unwrap()
-    }
-}
-
-fn found(state: &Path) -> Vec<(String, String)> {
-    let stop = AtomicBool::new(false);
-    let options = CheckOptions { threads: 2, bytes_per_s: None, state_file: None, progress: &|_| {}, stop: &stop };
-    let report = check(&Folder::new(state), &options).unwrap();
-    assert!(report.is_complete);
-    report.damages.into_iter().map(|damage| (damage.part, damage.name)).collect()
-}
+use exhibit_evidence::SignedStatement;
+use exhibit_ledger::{Candidate, LedgerError};
+use exhibit_tlog::Hash;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_appliance_is_checked_and_backed_up_and_the_backup_is_whole() {
@@ -187,42 +40,6 @@ async fn a_running_appliance_is_checked_and_backed_up_and_the_backup_is_whole() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_and_missing_objects_are_named_and_brought_back_if_they_are_right() {
-    let stopped = Bench::new().await.stop().await;
-    let rows = stopped.rows();
-    let altered = fs::read(stopped.payload(0)).unwrap();
-    // Another file, not the one that the backup has a hard link to.
-    fs::remove_file(stopped.payload(0)).unwrap();
-    fs::write(stopped.payload(0), altered.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>()).unwrap();
-    fs::remove_file(stopped.payload(1)).unwrap();
-    fs::remove_file(stopped.payload(2)).unwrap();
-    let attachments =
-        fs::read_dir(stopped.path("state/vault/attachments")).unwrap().flat_map(|part| fs::read_dir(part.unwrap().path()).unwrap());
-    let attachment = attachments.map(|file| file.unwrap().path()).next().unwrap();
-    fs::remove_file(&attachment).unwrap();
-    let mut expected: Vec<(String, String)> = stopped.payloads.iter().map(|hash| ("payload".into(), hash.to_string())).collect();
-    expected.push(("attachment".into(), attachment.file_name().unwrap().to_str().unwrap().into()));
-    expected.sort();
-    let names = found(&stopped.path("state"));
-    let distinct: std::collections::BTreeSet<_> = names.into_iter().collect();
-    assert_eq!(distinct.into_iter().collect::<Vec<_>>(), expected);
-
-    // The backup has the first two. Its copy of the second is wrong, and is not taken.
-    let hash = stopped.payloads[1].to_string();
-    let wrong = stopped.path("backup/vault/payloads").join(&hash[..2]).join(&hash);
-    fs::remove_file(&wrong).unwrap();
-    fs::write(&wrong, altered.iter().map(|byte| byte ^ 2).collect::<Vec<u8>>()).unwrap();
-    let done = stopped.restore(&["backup"]).unwrap();
-    let left: Vec<&str> = done.left.iter().map(|damage| damage.name.as_str()).collect();
-    let mut lost = [hash.as_str(), &stopped.payloads[2].to_string()].map(str::to_owned);
-    lost.sort();
-    assert_eq!(left, lost, "{:?}", done.left);
-    assert_eq!(fs::read(stopped.payload(0)).unwrap(), altered);
-    assert!(attachment.exists());
-    assert_eq!(stopped.rows(), rows, "the rebuilt ledger has other index rows");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_appliance_is_restored_to_the_newest_head_that_is_known_and_never_behind_it() {
     let stopped = Bench::new().await.stop().await;
     let (size, rows) = (stopped.size(), stopped.rows());
@@ -233,7 +50,7 @@ async fn a_lost_appliance_is_restored_to_the_newest_head_that_is_known_and_never
     assert!(matches!(behind, RestoreError::Behind { known, newest } if known == size && newest < size), "{behind}");
     fs::remove_file(stopped.path("state/head.seal")).unwrap();
     let unbounded = stopped.restore(&["backup"]).unwrap_err();
-    assert!(matches!(unbounded, RestoreError::Unbounded), "{unbounded}");
+    assert!(matches!(unbounded, RestoreError::Unbounded(_)), "{unbounded}");
     assert!(!stopped.path("state/ledger").exists(), "a refused restore left a ledger that could be served");
 
     let done = stopped.restore(&["backup", "mirror"]).unwrap();
@@ -260,7 +77,7 @@ async fn a_checkpoint_that_somebody_else_holds_bounds_a_restore() {
     assert!(matches!(behind, RestoreError::Behind { known, newest } if known == size && newest < size), "{behind}");
     let RestoreError::Behind { newest: in_backup, .. } = behind else { unreachable!() };
     let older = stopped.restore_knowing(&["backup"], &[stopped.sign(in_backup - 1, Hash([7; 32]))]).unwrap_err();
-    assert!(matches!(older, RestoreError::Unbounded), "an old checkpoint made an old backup the newest: {older}");
+    assert!(matches!(older, RestoreError::Unbounded(_)), "an old checkpoint made an old backup the newest: {older}");
     let altered = newest.replacen(&size.to_string(), &(size - 1).to_string(), 1);
     assert!(matches!(stopped.restore_knowing(&["backup"], &[altered]), Err(RestoreError::Known(_))), "an altered checkpoint counted");
     let forked = stopped.sign(size - 2, Hash([7; 32]));
@@ -313,7 +130,7 @@ async fn a_tpm_tells_a_state_that_was_put_back_as_a_whole() {
     drop(folder.ledger(&origin, &Config { tpm_seal: None, ..with_tpm }).expect("the sealed file alone does not tell"));
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(file.file_name());
@@ -348,4 +165,27 @@ async fn what_was_erased_since_the_backup_does_not_come_back_and_is_not_called_l
     let done = stopped.restore(&["backup", "mirror"]).unwrap();
     assert_eq!(done.left, []);
     assert!(!path.exists(), "a backup brought back what was erased");
+}
+
+/// It is for a seal that was lost, and no way around one that refuses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_that_proves_a_rollback_is_not_written_over() {
+    let stopped = Bench::new().await.stop().await;
+    let (folder, size) = (Folder::new(&stopped.path("state")), stopped.size());
+    let seal = stopped.path("state/head.seal");
+    let good = fs::read_to_string(&seal).unwrap();
+    for (defect, sealed) in [("ahead", stopped.sign(size + 3, Hash([7; 32]))), ("another tree", stopped.sign(size - 1, Hash([7; 32])))] {
+        fs::write(&seal, &sealed).unwrap();
+        let refused = accept_present_head(&folder.lock().unwrap()).unwrap_err();
+        assert!(matches!(&refused, SetupError::Ledger(LedgerError::Behind(_))), "{defect}: {refused}");
+        assert_eq!(fs::read_to_string(&seal).unwrap(), sealed, "the proof of a rollback is gone: {defect}");
+    }
+    fs::write(&seal, "no checkpoint").unwrap();
+    assert!(matches!(accept_present_head(&folder.lock().unwrap()), Err(SetupError::Ledger(LedgerError::Seal(_)))));
+    fs::remove_file(&seal).unwrap();
+    accept_present_head(&folder.lock().unwrap()).unwrap();
+    let seals = folder.head_seals(&folder.config().unwrap(), &folder.anchor().unwrap().verifier);
+    assert_eq!(seals[0].read().unwrap().unwrap().size, size);
+    fs::write(&seal, good).unwrap();
+    accept_present_head(&folder.lock().unwrap()).unwrap();
 }
