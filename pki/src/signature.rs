@@ -10,7 +10,9 @@ mod verifiers;
 
 use sha2::{Digest, Sha256, Sha384};
 
+pub(crate) use key::parse_p256_point;
 pub use key::{KeyError, PublicKey};
+pub(crate) use rsa::encrypt_oaep_2048;
 pub use software::SoftwareSigner;
 #[cfg(feature = "aws-lc")]
 pub use verifiers::AwsLc;

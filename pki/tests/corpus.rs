@@ -85,11 +85,11 @@ fn answers(city: &City) {
         [("good", OcspNonce::new(&[7; 16]), CertificateStatus::Good), ("unknown", None, CertificateStatus::Unknown)]
     {
         let request = OcspRequest::new(ids.clone(), nonce).unwrap().to_der();
-        let response = responder.respond(&request, &|_| status.clone(), at(NOON), at(TO)).unwrap();
+        let response = responder.respond(&request, &|_| status.clone(), at(NOON), at("2026-11-21T12:00:00.000Z")).unwrap();
         seed("ocsp-request", name, &request);
         seed("ocsp-response", name, &response);
     }
-    let refusal = responder.respond(b"no request", &|_| CertificateStatus::Unknown, at(NOON), at(TO)).unwrap();
+    let refusal = responder.respond(b"no request", &|_| CertificateStatus::Unknown, at(NOON), at("2026-11-21T12:00:00.000Z")).unwrap();
     seed("ocsp-response", "refusal", &refusal);
 }
 

@@ -228,7 +228,7 @@ KINDS = {
     "fragment": fragment,
     "public-area": Public,
     "endorsement-certificate": endorsement_certificate_key,
-    "endorsement-key": endorsement_key,
+    "endorsement-key": lambda area, certificate=None: endorsement_key(area, certificate),
     "endorsement-chain": endorsement_chain,
     "attestation-key": attestation_key,
     "certify": certify,

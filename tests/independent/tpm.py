@@ -3,6 +3,7 @@
 import hashlib
 
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from signed import BIT_STRING, CURVES, INTEGER, SEQUENCE, elements, expect, is_ecdsa, oid, only, positive, read
@@ -12,6 +13,8 @@ HASHES = {0x000B: hashlib.sha256, 0x000C: hashlib.sha384, 0x000D: hashlib.sha512
 FIXED_TPM, FIXED_PARENT, SENSITIVE_DATA_ORIGIN, RESTRICTED, DECRYPT, SIGN = (1 << bit for bit in (1, 4, 5, 16, 17, 18))
 KNOWN_ATTRIBUTES = sum(1 << bit for bit in (1, 2, 4, 5, 6, 7, 10, 11, 16, 17, 18))
 RSA, ECC, P256, P384 = 0x0001, 0x0023, 0x0003, 0x0004
+SUITES = {(P384, 0x000C): ("P-384", ec.SECP384R1(), hashes.SHA384()), (P256, 0x000B): ("P-256", ec.SECP256R1(), hashes.SHA256())}
+ENDORSEMENT_SUITES = {(P384, 0x000C, 256), (P256, 0x000B, 128), (("RSA", 2048, 65537), 0x000B, 128)}
 CERTIFY, QUOTE, TIME = 0x8017, 0x8018, 0x8019
 ENDORSEMENT_LIMIT_BYTES = 4096
 
@@ -51,9 +54,11 @@ class Public:
         need(not self.attributes & ~KNOWN_ATTRIBUTES, "an attribute that is not known")
         self.data, self.digest = data, HASHES[self.name_algorithm]
         need(len(reader.sized()) in (0, self.digest().digest_size), "a policy of another length")
-        self.symmetric = reader.number(2)
+        self.symmetric, self.cipher_bits = reader.number(2), None
         if self.symmetric != 0x0010:
-            need(self.symmetric == 0x0006 and reader.number(2) in (128, 192, 256) and reader.number(2) == 0x0043, "a cipher that is not read")
+            need(self.symmetric == 0x0006, "a cipher that is not read")
+            self.cipher_bits = reader.number(2)
+            need(self.cipher_bits in (128, 192, 256) and reader.number(2) == 0x0043, "a cipher that is not read")
         self.scheme = reader.number(2)
         self.scheme_hash = None
         if self.scheme != 0x0010:
@@ -84,16 +89,21 @@ class Public:
         need(self.attributes & set_bits == set_bits and not self.attributes & clear_bits, "the key's attributes are not those that it needs")
 
     def need_signing_suite(self):
-        """ECDSA on P-384 with SHA-384, and nothing else."""
-        need(self.curve == P384 and self.scheme == 0x0018 and self.scheme_hash == 0x000C and self.symmetric == 0x0010, "not our suite")
-        need(on_curve(self.key[2]), "not a point on the curve")
+        """ECDSA on P-384 with SHA-384 or on P-256 with SHA-256, named by the same hash, and nothing else."""
+        need((self.curve, self.scheme_hash) in SUITES and self.symmetric == 0x0010, "of no suite")
+        need(self.name_algorithm == self.scheme_hash, "named by another hash than its suite's")
+        need(on_curve(SUITES[self.curve, self.scheme_hash][1], self.key[2]), "not a point on the curve")
+
+    def need_endorsement_suite(self):
+        """P-384 with SHA-384 and AES-256; P-256 or RSA-2048 with SHA-256 and AES-128."""
+        kind = ("RSA", self.key[1].bit_length(), self.key[2]) if self.key[0] == "RSA" else self.curve
+        need(self.scheme == 0x0010 and (kind, self.name_algorithm, self.cipher_bits) in ENDORSEMENT_SUITES, "of no suite of endorsement keys")
 
 
-def on_curve(point):
-    """Whether this is a point on P-384."""
-    from cryptography.hazmat.primitives.asymmetric import ec
+def on_curve(curve, point):
+    """Whether this is a point on the curve."""
     try:
-        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), point)
+        ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
     except ValueError:
         return False
     return True
@@ -129,6 +139,7 @@ def endorsement_key(public, certificate):
     area = Public(public)
     area.need_attributes(FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | RESTRICTED | DECRYPT, SIGN)
     need(area.symmetric == 0x0006, "an endorsement key without a cipher")
+    area.need_endorsement_suite()
     need(certificate is None or endorsement_certificate_key(certificate) == area.key, "the certificate is of another key")
     return area.name_of(bytes.fromhex("4000000b") + area.name)
 
@@ -144,13 +155,14 @@ class AttestationKey:
 
     def attested(self, kind, attest, signature, qualifying):
         """What follows the firmware version of a TPMS_ATTEST that this key signed."""
+        curve, _, hash_function = SUITES[self.area.curve, self.area.scheme_hash]
         reader = Reader(signature)
-        need(reader.number(2) == 0x0018 and reader.number(2) == 0x000C, "a signature of another suite")
+        need(reader.number(2) == 0x0018 and reader.number(2) == self.area.scheme_hash, "a signature of another suite")
         r, s = reader.sized(), reader.sized()
         reader.finish()
         need(1 <= len(r) <= 48 and 1 <= len(s) <= 48, "a signature of another length")
         r, s = int.from_bytes(r, "big"), int.from_bytes(s, "big")
-        need(r and s and is_ecdsa("P-384", self.area.key[2], hashes.SHA384(), encode_dss_signature(r, s), attest), "the signature does not verify")
+        need(r and s and is_ecdsa(curve, self.area.key[2], hash_function, encode_dss_signature(r, s), attest), "the signature does not verify")
         reader = Reader(attest)
         need(reader.take(4) == bytes.fromhex("ff544347") and reader.number(2) == kind, "not what a TPM attests, or another kind")
         need(reader.sized() == self.qualified_name, "another key signed it")
@@ -195,5 +207,5 @@ class AttestationKey:
             seen.add(algorithm)
             length += reader.number(3).bit_count() * HASHES[algorithm]().digest_size
         need(len(values) == length, "not as many values as registers")
-        need(reader.sized() == hashlib.sha384(values).digest(), "not the values that were quoted")
+        need(reader.sized() == HASHES[self.area.scheme_hash](values).digest(), "not the values that were quoted")
         reader.finish()

@@ -67,6 +67,7 @@ fn judge_levels(judgement: &mut Judgement<'_>, entries: &Entries, enrolments: &E
             (DeviceLevel::Software, _) => "The camera's key was enrolled without a TPM, and can be anywhere".to_owned(),
             _ => "The camera's key is in a TPM by its authority's word; no vendor of the anchor stands behind it".to_owned(),
         };
+        let what = device.suites.as_ref().map_or(what.clone(), |suites| format!("{what} ({suites})"));
         match judgement.anchor.policy.device {
             Some(least) if device.level < least => {
                 let sentence = format!("{what}: the anchor accepts no less than {}.", least.as_str());

@@ -70,6 +70,9 @@ fn a_vendor_of_the_anchor_stands_behind_a_device() {
     assert_eq!(verdict.basis.policy.endorsement_roots, [hex::encode(case.log.pki.root.fingerprint())]);
     let sentence = &verdict.on(Axis::Device).next().unwrap().sentence;
     assert!(sentence.contains("IFX, SLB 9670"), "the vendor is not named: {sentence}");
+    for suite in ["endorsement key is of P-384 with SHA-384 and AES-256", "attestation key of ECDSA P-384 with SHA-384"] {
+        assert!(sentence.contains(suite), "a suite is not named: {sentence}");
+    }
     let other = ChainCertificate::from_der(crate::synthetic::foreign_root().der()).unwrap();
     case.log.policy.endorsement_roots = vec![other];
     assert_eq!(worst(&case.judge().unwrap(), Axis::Device), (Grade::Bad, FindingKind::DeviceLevel), "any vendor was believed");

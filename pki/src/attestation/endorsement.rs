@@ -12,6 +12,7 @@ use x509_cert::spki::SubjectPublicKeyInfoRef;
 use super::{
     judge::KeyDefect,
     public::{Attributes, Curve, KeyParameters, Name, PublicArea, SEC1_UNCOMPRESSED},
+    suite::EndorsementSuite,
 };
 
 /// An endorsement certificate as far as it is read: its bytes, and the key that it is for.
@@ -83,10 +84,11 @@ impl EndorsementCertificate {
     }
 }
 
-/// An endorsement key whose attributes are as they must be, and which is that of a certificate.
+/// An endorsement key whose attributes and suite are as they must be, and which is that of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndorsementKey {
     public: PublicArea,
+    suite: EndorsementSuite,
 }
 
 /// Why a key is not the endorsement key of a certificate.
@@ -116,7 +118,7 @@ impl EndorsementKey {
         if same { Ok(key) } else { Err(EndorsementKeyError::OtherKey) }
     }
 
-    /// The same of a key that an authority knows by other means than a vendor's certificate, from a list: only its attributes are checked.
+    /// The same of a key that an authority knows by other means than a vendor's certificate, from a list: its attributes and its suite are checked.
     pub fn listed(public: PublicArea) -> Result<Self, KeyDefect> {
         KeyDefect::find_in_resident(&public)?;
         let has = |attribute| public.attributes().contains(attribute);
@@ -132,7 +134,13 @@ impl EndorsementKey {
         if public.storage_key_bits().is_none() {
             return Err(KeyDefect::NoStorageCipher);
         }
-        Ok(Self { public })
+        let suite = EndorsementSuite::of(&public).ok_or(KeyDefect::EndorsementSuite)?;
+        Ok(Self { public, suite })
+    }
+
+    /// Of what suite it is.
+    pub fn suite(&self) -> EndorsementSuite {
+        self.suite
     }
 
     /// Its public area.

@@ -10,9 +10,10 @@ use super::{
     pcr::PcrValues,
     public::{Attributes, Name, PublicArea},
     signature::EcdsaSignature,
+    suite::{hash_of, signing_key},
     wire::{FormatError, HashAlgorithm},
 };
-use crate::{PublicKey, Verifier};
+use crate::{PublicKey, Suite, Verifier};
 
 /// What is wrong with a key for its purpose; one for each thing that is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,9 +48,12 @@ pub enum KeyDefect {
     /// It has no cipher for what is under it.
     #[error("it has no cipher for what is wrapped to it")]
     NoStorageCipher,
-    /// It is not bound to ECDSA P-384 with SHA-384, or not on the curve.
-    #[error("it is not a key of ECDSA P-384 with SHA-384 alone")]
+    /// It is bound to no suite, is named by another hash than its suite's, or is not on the curve.
+    #[error("it is not a key of ECDSA P-384 with SHA-384, or P-256 with SHA-256, alone and by name")]
     Suite,
+    /// Key, hash of the name and cipher are not those of one suite of endorsement keys.
+    #[error("it is not an endorsement key on P-384 with SHA-384 and AES-256, or on P-256 or of RSA-2048 with SHA-256 and AES-128")]
+    EndorsementSuite,
 }
 
 impl KeyDefect {
@@ -76,7 +80,7 @@ impl KeyDefect {
         if public.attributes().contains(Attributes::DECRYPT) {
             return Err(Self::CanDecrypt);
         }
-        public.p384_signing_key().ok_or(Self::Suite)
+        signing_key(public).ok_or(Self::Suite)
     }
 }
 
@@ -110,7 +114,7 @@ pub enum AttestError {
     #[error("the attestation's signature is malformed: {0}")]
     SignatureFormat(FormatError),
     /// It is with another hash than the key's.
-    #[error("the attestation is not signed with SHA-384")]
+    #[error("the attestation is not signed with the hash of its key's suite")]
     SignatureHash,
     /// It was not signed by the attestation key, or altered since.
     #[error("the attestation was not signed by the attestation key")]
@@ -156,7 +160,7 @@ pub struct AttestationKey {
     qualified_name: Name,
 }
 
-/// A signing key that a TPM holds and made: not restricted, never to leave it, and of our suite.
+/// A signing key that a TPM holds and made: not restricted, never to leave it, and of one of the suites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertifiedKey {
     key: PublicKey,
@@ -209,6 +213,15 @@ impl AttestationKey {
         self.public.name()
     }
 
+    /// Of what suite it is, and so all that it signs.
+    pub fn suite(&self) -> Suite {
+        self.key.suite()
+    }
+
+    fn hash(&self) -> HashAlgorithm {
+        hash_of(self.suite())
+    }
+
     /// Judges a TPM2_Certify of `certified`: its answer as TPMS_ATTEST and TPMT_SIGNATURE, without the lengths of their TPM2Bs.
     pub fn verify_certify(
         &self,
@@ -249,7 +262,7 @@ impl AttestationKey {
         if *selection != values.selection() {
             return Err(AttestError::OtherPcrs);
         }
-        if *digest != values.digest(SIGNATURE_HASH) {
+        if *digest != values.digest(self.hash()) {
             return Err(AttestError::OtherPcrValues);
         }
         Ok(VerifiedQuote { clock: attest.clock, firmware_version: attest.firmware_version })
@@ -273,7 +286,7 @@ impl AttestationKey {
     /// What holds for every attestation. The signature comes first: nothing unsigned is parsed.
     fn verify(&self, verifier: &dyn Verifier, attest: &[u8], signature: &[u8], expected: &QualifyingData) -> Result<Attest, AttestError> {
         let signature = EcdsaSignature::from_bytes(signature).map_err(AttestError::SignatureFormat)?;
-        if signature.hash() != SIGNATURE_HASH {
+        if signature.hash() != self.hash() {
             return Err(AttestError::SignatureHash);
         }
         verifier.verify(&self.key, attest, &signature.to_der()).map_err(|_| AttestError::BadSignature)?;
@@ -340,6 +353,3 @@ impl VerifiedTime {
         self.time_ms.checked_sub(earlier.time_ms).ok_or(ClockError::Backwards)
     }
 }
-
-/// The hash of the one suite of attestation keys.
-const SIGNATURE_HASH: HashAlgorithm = HashAlgorithm::Sha384;

@@ -14,15 +14,17 @@ mod judge;
 mod pcr;
 mod public;
 mod signature;
+mod suite;
 mod vendor;
 mod wire;
 
 pub use attest::{Attest, AttestKind, Attested, ClockInfo};
-pub use challenge::{Challenge, ChallengeError};
+pub use challenge::{CHALLENGE_RANDOM_BYTES, Challenge, ChallengeError};
 pub use endorsement::{EndorsementCertificate, EndorsementCertificateError, EndorsementKey, EndorsementKeyError};
 pub use judge::{AttestError, AttestationKey, CertifiedKey, ClockError, KeyDefect, QualifyingData, VerifiedQuote, VerifiedTime};
 pub use pcr::{PcrSelection, PcrValues, PcrValuesError};
 pub use public::{Attributes, Curve, KeyParameters, Name, PublicArea};
 pub use signature::EcdsaSignature;
+pub use suite::EndorsementSuite;
 pub use vendor::{EndorsementChainError, VendorTrust, VerifiedEndorsement};
 pub use wire::{FormatError, HashAlgorithm, from_tpm2b};

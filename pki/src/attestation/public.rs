@@ -3,7 +3,6 @@
 //! It judges no attribute: what a key must be like depends on what it is for, and `judge` knows that.
 
 use super::wire::{ALGORITHM_ECDSA, ALGORITHM_NULL, DIGEST_BYTES_MAX, FormatError, HashAlgorithm, Reader};
-use crate::PublicKey;
 
 /// What a TPM would do with a key, and with no other than this one (TPMA_OBJECT).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -197,14 +196,6 @@ impl PublicArea {
     /// Its qualified name under the parent whose qualified name is given.
     pub fn qualified_name_under(&self, parent: &Name) -> Name {
         Name::of(self.name_algorithm, &[parent.as_bytes(), self.name().as_bytes()].concat())
-    }
-
-    /// The key of the suite ECDSA P-384 with SHA-384, if it is bound to that suite and its point is on the curve.
-    pub(super) fn p384_signing_key(&self) -> Option<PublicKey> {
-        match &self.parameters {
-            KeyParameters::Ecc { curve: Curve::P384, ecdsa: Some(HashAlgorithm::Sha384), point } => PublicKey::from_sec1(point).ok(),
-            _ => None,
-        }
     }
 }
 

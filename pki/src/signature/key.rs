@@ -114,7 +114,7 @@ pub(super) fn parse_p384_point(sec1: &[u8]) -> Option<p384::PublicKey> {
     if uncompressed { p384::PublicKey::from_sec1_bytes(sec1).ok() } else { None }
 }
 
-pub(super) fn parse_p256_point(sec1: &[u8]) -> Option<p256::PublicKey> {
+pub(crate) fn parse_p256_point(sec1: &[u8]) -> Option<p256::PublicKey> {
     let uncompressed = sec1.len() == P256_POINT_BYTES && sec1[0] == UNCOMPRESSED;
     if uncompressed { p256::PublicKey::from_sec1_bytes(sec1).ok() } else { None }
 }

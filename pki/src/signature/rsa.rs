@@ -64,6 +64,18 @@ impl RsaKey {
     }
 }
 
+/// RSAES-OAEP with SHA-256, MGF1 of SHA-256 and a label, to an odd modulus of 2048 bits (big-endian) and the exponent 65537: to a TPM's endorsement
+/// key, which is of no suite of ours. `None` if it is none, or the message has more than 64 bytes.
+pub(crate) fn encrypt_oaep_2048(modulus: &[u8], label: &[u8], message: &[u8], seed: &[u8; 32]) -> Option<Vec<u8>> {
+    let number = |bytes| BoxedUint::from_be_slice_vartime(bytes);
+    let bits = ENDORSEMENT_MODULUS_BITS..=ENDORSEMENT_MODULUS_BITS;
+    let key = RsaPublicKey::new_with_size_limits(number(modulus), number(&EXPONENT), bits).ok()?;
+    if message.len() > OAEP_MESSAGE_BYTES_MAX {
+        return None;
+    }
+    Oaep::<Sha256>::new_with_label(label).encrypt(&mut Seed(seed), &key, message).ok()
+}
+
 /// What the caller drew, for the one thing that OAEP draws.
 struct Seed<'a>(&'a [u8; 32]);
 
@@ -90,6 +102,8 @@ impl TryCryptoRng for Seed<'_> {}
 const MODULUS_BITS_MIN: usize = 3072;
 /// No card has longer ones, and the time of an operation grows faster than the length.
 const MODULUS_BITS_MAX: usize = 4096;
+/// What the TCG has TPMs begin with.
+const ENDORSEMENT_MODULUS_BITS: usize = 2048;
 /// 65537, which cards use; with 3, forgeries of carelessly checked paddings are easy, and others have no use.
 const EXPONENT: [u8; 3] = [1, 0, 1];
 /// Keys are wrapped, and nothing longer; the least modulus would take 318 bytes.

@@ -149,6 +149,6 @@ pub fn no_challenge_is_made_for_a_point_off_the_curve() {
     let nv = certificate(VERSION_3, &[1], &key(&[EC_PUBLIC_KEY, P384], &point));
     let certificate = read_nv(&nv).unwrap();
     let endorsement_key = endorse(read_area(&off_curve).unwrap(), &certificate).unwrap();
-    let refusal = endorsement_key.challenge(&attestation_key(), &[9; 32], &[7; 48].into());
-    assert_eq!(refusal, Err(ChallengeError::NotOnCurve));
+    let refusal = endorsement_key.challenge(&attestation_key(), &[9; 32], &[7; 64].into());
+    assert_eq!(refusal, Err(ChallengeError::NotAKey));
 }

@@ -7,6 +7,7 @@ mod golden;
 mod keys;
 mod properties;
 mod statements;
+mod suites;
 mod support;
 
 #[test]
@@ -38,7 +39,10 @@ fn the_verifier_in_python_agrees_on_every_vector() {
         keys::attestation_keys_with_a_defect,
         keys::endorsement_keys_with_a_defect,
         keys::an_endorsement_key_that_is_not_its_certificates,
-        keys::challenges_that_can_not_be_made,
+        suites::a_tpm_without_p384_is_believed,
+        suites::keys_of_no_suite_do_not_attest,
+        suites::endorsement_keys_of_no_suite,
+        suites::what_a_key_on_p256_signs_is_hashed_with_sha256,
         statements::what_every_attestation_must_have,
         statements::one_kind_is_not_taken_for_another,
         statements::certifications_with_a_defect,

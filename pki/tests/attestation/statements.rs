@@ -1,10 +1,7 @@
 //! Attestations with one defect each, signed again by a key that would sign anything; and recorded ones whose signature has one.
 
-use exhibit_pki::{
-    RustCrypto,
-    attestation::{
-        AttestError, AttestKind, ClockError, FormatError, HashAlgorithm, KeyDefect, PcrValues, PcrValuesError, PublicArea, VerifiedTime,
-    },
+use exhibit_pki::attestation::{
+    AttestError, AttestKind, ClockError, FormatError, HashAlgorithm, KeyDefect, PcrValues, PcrValuesError, PublicArea, VerifiedTime,
 };
 
 use crate::support::*;
@@ -18,10 +15,10 @@ fn judge(forger: &Forger, kind: AttestKind, attest: &[u8], signature: &[u8]) -> 
     match kind {
         AttestKind::Certify => {
             let device = public("device-key-public");
-            key.verify_certify(&RustCrypto, attest, signature, &qualifying_data("certify"), &device).map(drop)
+            key.certify(attest, signature, &device).map(drop)
         }
-        AttestKind::Quote => key.verify_quote(&RustCrypto, attest, signature, &qualifying_data("quote"), &pcr_values()).map(drop),
-        AttestKind::Time => key.verify_time(&RustCrypto, attest, signature, &qualifying_data("time 1")).map(drop),
+        AttestKind::Quote => key.quote(attest, signature, &vector("quote-values")).map(drop),
+        AttestKind::Time => key.time(attest, signature, "time 1").map(drop),
     }
 }
 
@@ -158,7 +155,7 @@ pub fn certified_keys_with_a_defect() {
         let certified = PublicArea::from_bytes(&bytes).unwrap();
         let attest = splice(&forger.attest("certify-attest"), SIZED_CERTIFIED_NAME, &sized(certified.name().as_bytes()));
         let signature = forger.sign(&attest);
-        let refusal = forger.key.verify_certify(&RustCrypto, &attest, &signature, &qualifying_data("certify"), &certified);
+        let refusal = forger.key.certify(&attest, &signature, &certified);
         assert_eq!(refusal, Err(AttestError::Key(expected)), "{defect}");
     }
 }
@@ -219,9 +216,7 @@ pub fn values_that_can_not_be_a_registers() {
 #[test]
 pub fn an_altered_recording_is_not_believed() {
     let (attest, signature, device) = (vector("certify-attest"), vector("certify-signature"), public("device-key-public"));
-    let judge = |attest: &[u8], signature: &[u8]| {
-        attestation_key().verify_certify(&RustCrypto, attest, signature, &qualifying_data("certify"), &device).map(drop)
-    };
+    let judge = |attest: &[u8], signature: &[u8]| attestation_key().certify(attest, signature, &device).map(drop);
     assert_eq!(judge(&attest, &signature), Ok(()));
     for position in 0..attest.len() {
         assert_eq!(judge(&flip(&attest, position, 1), &signature), Err(AttestError::BadSignature), "byte {position}");
@@ -260,11 +255,11 @@ pub fn signatures_with_a_defect() {
     ];
     let key = attestation_key();
     for (defect, signature, expected) in cases {
-        let refusal = key.verify_certify(&RustCrypto, &attest, &signature, &qualifying_data("certify"), &device);
+        let refusal = key.certify(&attest, &signature, &device);
         assert_eq!(refusal, Err(expected), "{defect}");
     }
     for end in 0..good.len() {
-        let refusal = key.verify_certify(&RustCrypto, &attest, &good[..end], &qualifying_data("certify"), &device).unwrap_err();
+        let refusal = key.certify(&attest, &good[..end], &device).unwrap_err();
         assert!(matches!(refusal, AttestError::SignatureFormat(FormatError::Truncated { .. })), "cut at {end}: {refusal}");
     }
 }
@@ -273,7 +268,7 @@ pub fn signatures_with_a_defect() {
 pub fn clock_readings_with_a_defect() {
     let forger = Forger::new();
     let good = forger.attest("time-1-attest");
-    let reading = |attest: &[u8]| forger.key.verify_time(&RustCrypto, attest, &forger.sign(attest), &qualifying_data("time 1"));
+    let reading = |attest: &[u8]| forger.key.time(attest, &forger.sign(attest), "time 1");
     let refusal = reading(&splice(&good, TIME_SAFE, &[0xff])).unwrap_err();
     assert_eq!(refusal, unsupported("safe", 0xff), "neither safe nor unsafe");
     assert!(!reading(&splice(&good, TIME_SAFE, &[0])).unwrap().clock().safe, "an unsafe clock is told as such");
@@ -285,8 +280,6 @@ pub fn clock_readings_with_a_defect() {
     assert_eq!(after(splice(&good, TIME, &(time - 1).to_be_bytes())), Err(ClockError::Backwards), "earlier than the earlier");
     assert_eq!(after(splice(&good, TIME_RESET_COUNT, &[0, 0, 0, 200])), Err(ClockError::Restarted), "reset between the readings");
     assert_eq!(after(splice(&good, TIME_RESTART_COUNT, &[0, 0, 0, 200])), Err(ClockError::Restarted), "restarted between the readings");
-    let other: VerifiedTime = attestation_key()
-        .verify_time(&RustCrypto, &vector("time-2-attest"), &vector("time-2-signature"), &qualifying_data("time 2"))
-        .unwrap();
+    let other: VerifiedTime = attestation_key().time(&vector("time-2-attest"), &vector("time-2-signature"), "time 2").unwrap();
     assert_eq!(other.elapsed_ms_since(&first), Err(ClockError::OtherSigner), "another TPM's clock");
 }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use exhibit_pki::{
-    Signer as _, SoftwareSigner, Verifier,
+    RustCrypto, Signer as _, SoftwareSigner,
     attestation::{
         AttestError, AttestationKey, CertifiedKey, EndorsementCertificate, EndorsementCertificateError, EndorsementKey,
         EndorsementKeyError, FormatError, HashAlgorithm, KeyDefect, PcrValues, PublicArea, QualifyingData, VerifiedQuote, VerifiedTime,
@@ -31,59 +31,51 @@ pub fn endorse(public: PublicArea, certificate: &EndorsementCertificate) -> Resu
     judged("endorsement-key", &[&area, certificate.der()], EndorsementKey::from_public(public, certificate))
 }
 
+pub fn list(public: PublicArea) -> Result<EndorsementKey, KeyDefect> {
+    let area = public.as_bytes().to_vec();
+    judged("endorsement-key", &[&area], EndorsementKey::listed(public))
+}
+
 pub fn attest_under(public: PublicArea, parent: &EndorsementKey) -> Result<AttestationKey, KeyDefect> {
     let area = public.as_bytes().to_vec();
     judged("attestation-key", &[&area, parent.public().as_bytes()], AttestationKey::from_public(public, parent))
 }
 
-/// An attestation key under the recorded endorsement key, and its public area.
+/// An attestation key under a recorded endorsement key, and their public areas. It judges what was recorded for it, or is said to have been.
 pub struct JudgedKey {
     key: AttestationKey,
     area: Vec<u8>,
+    endorsement: Vec<u8>,
 }
 
 impl JudgedKey {
-    fn new(area: Vec<u8>) -> Self {
-        let key = attest_under(PublicArea::from_bytes(&area).unwrap(), &endorsement_key()).unwrap();
-        Self { key, area }
+    pub fn under(endorsement: &EndorsementKey, area: Vec<u8>) -> Self {
+        let key = attest_under(PublicArea::from_bytes(&area).unwrap(), endorsement).unwrap();
+        Self { key, area, endorsement: endorsement.public().as_bytes().to_vec() }
     }
 
-    pub fn verify_certify(
-        &self,
-        verifier: &dyn Verifier,
-        attest: &[u8],
-        signature: &[u8],
-        expected: &QualifyingData,
-        certified: &PublicArea,
-    ) -> Result<CertifiedKey, AttestError> {
-        let with = [&self.area[..], &vector("ek-p384-public"), attest, signature, expected.as_bytes(), certified.as_bytes()];
-        judged("certify", &with, self.key.verify_certify(verifier, attest, signature, expected, certified))
+    pub fn certify(&self, attest: &[u8], signature: &[u8], certified: &PublicArea) -> Result<CertifiedKey, AttestError> {
+        let expected = qualifying_data("certify");
+        let ours = self.key.verify_certify(&RustCrypto, attest, signature, &expected, certified);
+        self.judged("certify", [attest, signature, expected.as_bytes()], &[certified.as_bytes()], ours)
     }
 
-    /// The values are the recorded ones, and so is their selection.
-    pub fn verify_quote(
-        &self,
-        verifier: &dyn Verifier,
-        attest: &[u8],
-        signature: &[u8],
-        expected: &QualifyingData,
-        values: &PcrValues,
-    ) -> Result<VerifiedQuote, AttestError> {
+    /// The values are those of registers that were recorded: a bank of SHA-256 and one of SHA-384.
+    pub fn quote(&self, attest: &[u8], signature: &[u8], values: &[u8]) -> Result<VerifiedQuote, AttestError> {
+        let expected = qualifying_data("quote");
         let selection = &vector("quote-attest")[BANKS_COUNT.start..SECOND_BANK.end];
-        let endorsement = vector("ek-p384-public");
-        let with = [&self.area[..], &endorsement, attest, signature, expected.as_bytes(), selection, &vector("quote-values")];
-        judged("quote", &with, self.key.verify_quote(verifier, attest, signature, expected, values))
+        let ours = self.key.verify_quote(&RustCrypto, attest, signature, &expected, &pcr_values(values));
+        self.judged("quote", [attest, signature, expected.as_bytes()], &[selection, values], ours)
     }
 
-    pub fn verify_time(
-        &self,
-        verifier: &dyn Verifier,
-        attest: &[u8],
-        signature: &[u8],
-        expected: &QualifyingData,
-    ) -> Result<VerifiedTime, AttestError> {
-        let with = [&self.area[..], &vector("ek-p384-public"), attest, signature, expected.as_bytes()];
-        judged("time", &with, self.key.verify_time(verifier, attest, signature, expected))
+    pub fn time(&self, attest: &[u8], signature: &[u8], context: &str) -> Result<VerifiedTime, AttestError> {
+        let expected = qualifying_data(context);
+        let ours = self.key.verify_time(&RustCrypto, attest, signature, &expected);
+        self.judged("time", [attest, signature, expected.as_bytes()], &[], ours)
+    }
+
+    fn judged<T>(&self, kind: &'static str, said: [&[u8]; 3], about: &[&[u8]], ours: Result<T, AttestError>) -> Result<T, AttestError> {
+        judged(kind, &[&[&self.area[..], &self.endorsement], &said[..], about].concat(), ours)
     }
 }
 
@@ -93,6 +85,10 @@ impl std::ops::Deref for JudgedKey {
     fn deref(&self) -> &AttestationKey {
         &self.key
     }
+}
+
+pub fn public_of(key: &JudgedKey) -> PublicArea {
+    PublicArea::from_bytes(&key.area).unwrap()
 }
 
 pub fn vector(name: &str) -> Vec<u8> {
@@ -128,11 +124,10 @@ pub fn endorsement_key() -> EndorsementKey {
 }
 
 pub fn attestation_key() -> JudgedKey {
-    JudgedKey::new(vector("ak-public"))
+    JudgedKey::under(&endorsement_key(), vector("ak-public"))
 }
 
-pub fn pcr_values() -> PcrValues {
-    let bytes = vector("quote-values");
+pub fn pcr_values(bytes: &[u8]) -> PcrValues {
     let mut values = PcrValues::new();
     values.add(HashAlgorithm::Sha256, 4, &bytes[..32]).unwrap();
     values.add(HashAlgorithm::Sha384, 0, &bytes[32..80]).unwrap();
@@ -154,7 +149,7 @@ impl Forger {
         let public = splice(&splice(&vector("ak-public"), 22..70, &point[1..49]), 72..120, &point[49..]);
         let area = PublicArea::from_bytes(&public).unwrap();
         let qualified_name = area.qualified_name_under(&endorsement_key().qualified_name()).as_bytes().to_vec();
-        Self { signer, key: JudgedKey::new(public), qualified_name }
+        Self { signer, key: JudgedKey::under(&endorsement_key(), public), qualified_name }
     }
 
     /// A recorded attestation with this key as its signer.

@@ -4,28 +4,33 @@
 //! without a TPM, and alter it.
 #![allow(clippy::unwrap_used)]
 
+#[path = "attestation/without_p384.rs"]
+mod without_p384;
+
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use exhibit_pki::{
     RustCrypto, Signer as _,
     attestation::{
-        AttestationKey, Challenge, EndorsementCertificate, EndorsementKey, HashAlgorithm, PcrValues, PublicArea, QualifyingData, from_tpm2b,
+        AttestationKey, Attributes, Challenge, EndorsementCertificate, EndorsementKey, HashAlgorithm, PcrValues, PublicArea,
+        QualifyingData, from_tpm2b,
     },
 };
 use exhibit_tpm::{Tpm, swtpm::Swtpm};
 use tss_esapi::{
     Context, TctiNameConf,
     abstraction::{AsymmetricAlgorithmSelection, ak, ek},
-    handles::{KeyHandle, ObjectHandle, PcrHandle, PersistentTpmHandle, TpmHandle},
+    constants::SessionType,
+    handles::{AuthHandle, KeyHandle, ObjectHandle, PcrHandle, PersistentTpmHandle, SessionHandle, TpmHandle},
     interface_types::{
         algorithm::{HashingAlgorithm, SignatureSchemeAlgorithm},
         ecc::EccCurve,
         key_bits::RsaKeyBits,
-        session_handles::AuthSession,
+        session_handles::{AuthSession, PolicySession},
     },
     structures::{
-        Attest, Data, Digest, DigestValues, EncryptedSecret, IdObject, PcrSelectionList, PcrSelectionListBuilder, PcrSlot, Signature,
-        SignatureScheme,
+        Attest, Data, Digest, DigestValues, EncryptedSecret, IdObject, Nonce, PcrSelectionList, PcrSelectionListBuilder, PcrSlot,
+        Signature, SignatureScheme, SymmetricDefinition,
     },
     traits::Marshall as _,
     tss2_esys::TPML_PCR_SELECTION,
@@ -37,7 +42,7 @@ const P256: AsymmetricAlgorithmSelection = AsymmetricAlgorithmSelection::Ecc(Ecc
 const P384: AsymmetricAlgorithmSelection = AsymmetricAlgorithmSelection::Ecc(EccCurve::NistP384);
 const RSA: AsymmetricAlgorithmSelection = AsymmetricAlgorithmSelection::Rsa(RsaKeyBits::Rsa2048);
 /// What a TPM said, by the names of the files.
-type Vectors = BTreeMap<&'static str, Vec<u8>>;
+type Vectors = BTreeMap<String, Vec<u8>>;
 
 #[test]
 fn a_tpm_attests_its_key_its_pcrs_and_its_clock() {
@@ -59,23 +64,23 @@ fn a_tpm_attests_its_key_its_pcrs_and_its_clock() {
             let nv = ek::retrieve_ek_pubcert(&mut context, algorithm).unwrap();
             let certificate = EndorsementCertificate::from_nv(&nv).unwrap();
             EndorsementKey::from_public(PublicArea::from_bytes(&public).unwrap(), &certificate).unwrap();
-            vectors.insert(certificate_name, nv);
+            vectors.insert(certificate_name.to_owned(), nv);
         }
-        vectors.insert(public_name, public);
+        vectors.insert(public_name.to_owned(), public);
     }
 
     let endorsement_handle = ek::create_ek_object_2(&mut context, P384, None).unwrap();
-    vectors.insert("ek-p384-public.bin", read_public(&mut context, endorsement_handle));
-    vectors.insert("ek-p384-certificate.bin", ek::retrieve_ek_pubcert(&mut context, P384).unwrap());
+    vectors.insert("ek-p384-public.bin".to_owned(), read_public(&mut context, endorsement_handle));
+    vectors.insert("ek-p384-certificate.bin".to_owned(), ek::retrieve_ek_pubcert(&mut context, P384).unwrap());
     let made =
         ak::create_ak_2(&mut context, endorsement_handle, HashingAlgorithm::Sha384, P384, SignatureSchemeAlgorithm::EcDsa, None, None)
             .unwrap();
     let attestation_handle = ak::load_ak(&mut context, endorsement_handle, None, made.out_private, made.out_public.clone()).unwrap();
-    vectors.insert("ak-public.bin", made.out_public.marshall().unwrap());
+    vectors.insert("ak-public.bin".to_owned(), made.out_public.marshall().unwrap());
 
     let persistent = TpmHandle::Persistent(PersistentTpmHandle::new(HANDLE).unwrap());
     let device_handle: ObjectHandle = context.execute_without_session(|context| context.tr_from_tpm_public(persistent)).unwrap();
-    vectors.insert("device-key-public.bin", read_public(&mut context, device_handle.into()));
+    vectors.insert("device-key-public.bin".to_owned(), read_public(&mut context, device_handle.into()));
 
     let certificate = EndorsementCertificate::from_nv(&vectors["ek-p384-certificate.bin"]).unwrap();
     let endorsement_key =
@@ -84,7 +89,9 @@ fn a_tpm_attests_its_key_its_pcrs_and_its_clock() {
         AttestationKey::from_public(PublicArea::from_bytes(&vectors["ak-public.bin"]).unwrap(), &endorsement_key).unwrap();
     let device_public = PublicArea::from_bytes(&vectors["device-key-public.bin"]).unwrap();
 
-    challenge(&mut context, attestation_handle, endorsement_handle, &attestation_key, &endorsement_key, &mut vectors);
+    let challenge = challenge(&mut context, attestation_handle, endorsement_handle, &vectors["ak-public.bin"], &endorsement_key);
+    vectors.insert("challenge-blob.bin".to_owned(), challenge.credential_blob);
+    vectors.insert("challenge-secret.bin".to_owned(), challenge.encrypted_secret);
 
     // Certify: the key of the camera's statements.
     let expected = qualifying_data("certify");
@@ -98,7 +105,8 @@ fn a_tpm_attests_its_key_its_pcrs_and_its_clock() {
     assert_eq!(certified.public_key(), &device_key, "another key was certified than the one that signs");
 
     // Quote: registers that something was measured into, in two banks.
-    let (selection, values) = measure(&mut context, &mut vectors);
+    let (selection, values, digests) = measure(&mut context);
+    vectors.insert("quote-values.bin".to_owned(), digests);
     let expected = qualifying_data("quote");
     let (attest, signature) = context
         .execute_with_session(PASSWORD, |context| {
@@ -107,7 +115,7 @@ fn a_tpm_attests_its_key_its_pcrs_and_its_clock() {
         .unwrap();
     let (attest, signature) = keep(&mut vectors, ["quote-attest.bin", "quote-signature.bin"], &attest, &signature);
     for (qualifying_data, believed) in [(expected, true), (qualifying_data("another quote"), false)] {
-        assert_eq!(tpm2_tools_believe(&vectors, folder.path(), &qualifying_data), believed);
+        assert_eq!(tpm2_tools_believe(&vectors, "", "sha384", folder.path(), &qualifying_data), believed);
         let ours = attestation_key.verify_quote(&RustCrypto, &attest, &signature, &qualifying_data, &values);
         assert_eq!(ours.is_ok(), believed, "exhibit-pki and tpm2-tools differ");
     }
@@ -136,34 +144,55 @@ fn challenge(
     context: &mut Context,
     attestation_handle: KeyHandle,
     endorsement_handle: KeyHandle,
-    attestation_key: &AttestationKey,
+    attestation_public: &[u8],
     endorsement_key: &EndorsementKey,
-    vectors: &mut Vectors,
-) {
+) -> Challenge {
     let secret = [9; 32];
+    let made = |public: &[u8]| {
+        let key = AttestationKey::from_public(PublicArea::from_bytes(public).unwrap(), endorsement_key).unwrap();
+        endorsement_key.challenge(&key, &secret, &[7; 64].into()).unwrap()
+    };
     let mut activate = |challenge: &Challenge| {
         let blob = IdObject::try_from(from_tpm2b(&challenge.credential_blob).unwrap().to_vec()).unwrap();
         let seed = EncryptedSecret::try_from(from_tpm2b(&challenge.encrypted_secret).unwrap().to_vec()).unwrap();
-        context.execute_with_sessions((PASSWORD, PASSWORD, None), |context| {
+        let endorsement_session = authorised(context, endorsement_key);
+        let opened = context.execute_with_sessions((PASSWORD, endorsement_session, None), |context| {
             context.activate_credential(attestation_handle, endorsement_handle, blob, seed)
-        })
+        });
+        // A session ends with the command that it authorised, unless that fails; a TPM has room for three.
+        if let (Err(_), Some(session @ AuthSession::PolicySession(_))) = (&opened, endorsement_session) {
+            context.flush_context(SessionHandle::from(session).into()).unwrap();
+        }
+        opened
     };
-    let ours = endorsement_key.challenge(attestation_key, &secret, &[7; 48].into()).unwrap();
+    let ours = made(attestation_public);
     let opened = activate(&ours).unwrap();
     assert_eq!(opened, Digest::try_from(secret.to_vec()).unwrap(), "the TPM found another secret");
 
-    vectors.insert("challenge-blob.bin", ours.credential_blob);
-    vectors.insert("challenge-secret.bin", ours.encrypted_secret);
-
-    let mut other = vectors["ak-public.bin"].clone();
+    let mut other = attestation_public.to_vec();
     other[6] ^= 0x04;
-    let other = AttestationKey::from_public(PublicArea::from_bytes(&other).unwrap(), endorsement_key).unwrap();
-    let refusal = activate(&endorsement_key.challenge(&other, &secret, &[7; 48].into()).unwrap()).unwrap_err();
+    let refusal = activate(&made(&other)).unwrap_err();
     assert!(refusal.to_string().contains("integrity"), "{refusal}");
+    ours
+}
+
+/// What an endorsement key is used with: a password where it may be, and in the TCG's older templates the policy that is the password of its hierarchy.
+fn authorised(context: &mut Context, key: &EndorsementKey) -> Option<AuthSession> {
+    if key.public().attributes().contains(Attributes::USER_WITH_AUTH) {
+        return PASSWORD;
+    }
+    let (cipher, hash) = (SymmetricDefinition::AES_128_CFB, HashingAlgorithm::Sha256);
+    let session = context.start_auth_session(None, None, None, SessionType::Policy, cipher, hash).unwrap().unwrap();
+    let policy = PolicySession::try_from(session).unwrap();
+    let asked = context.execute_with_session(PASSWORD, |context| {
+        context.policy_secret(policy, AuthHandle::Endorsement, Nonce::default(), Digest::default(), Nonce::default(), None)
+    });
+    asked.unwrap();
+    Some(session)
 }
 
 /// Extends three registers and reads them; the values are kept one after the other.
-fn measure(context: &mut Context, vectors: &mut Vectors) -> (PcrSelectionList, PcrValues) {
+fn measure(context: &mut Context) -> (PcrSelectionList, PcrValues, Vec<u8>) {
     for (register, byte) in [(PcrHandle::Pcr0, 1), (PcrHandle::Pcr4, 2), (PcrHandle::Pcr16, 3)] {
         let mut digests = DigestValues::new();
         digests.set(HashingAlgorithm::Sha256, Digest::try_from(vec![byte; 32]).unwrap());
@@ -187,17 +216,16 @@ fn measure(context: &mut Context, vectors: &mut Vectors) -> (PcrSelectionList, P
     for ((bank, register), value) in registers.into_iter().zip(&digests) {
         values.add(bank, register, value).unwrap();
     }
-    vectors.insert("quote-values.bin", digests.concat());
-    (selection, values)
+    (selection, values, digests.concat())
 }
 
 /// The second judge of a quote.
-fn tpm2_tools_believe(vectors: &Vectors, folder: &Path, expected: &QualifyingData) -> bool {
+fn tpm2_tools_believe(vectors: &Vectors, prefix: &str, hash: &str, folder: &Path, expected: &QualifyingData) -> bool {
     let mut command = Command::new("tpm2_checkquote");
-    command.args(["--hash-algorithm", "sha384", "--qualification"]);
+    command.args(["--hash-algorithm", hash, "--qualification"]);
     command.arg(expected.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     for (option, name) in [("--public", "ak-public.bin"), ("--message", "quote-attest.bin"), ("--signature", "quote-signature.bin")] {
-        fs::write(folder.join(name), &vectors[name]).unwrap();
+        fs::write(folder.join(name), &vectors[&format!("{prefix}{name}")]).unwrap();
         command.arg(option).arg(folder.join(name));
     }
     command.output().expect("tpm2_checkquote is installed (on Debian: apt-get install tpm2-tools)").status.success()
@@ -244,10 +272,10 @@ fn data(expected: &QualifyingData) -> Data {
     Data::try_from(expected.as_bytes().to_vec()).unwrap()
 }
 
-fn keep(vectors: &mut Vectors, names: [&'static str; 2], attest: &Attest, signature: &Signature) -> (Vec<u8>, Vec<u8>) {
+fn keep(vectors: &mut Vectors, names: [&str; 2], attest: &Attest, signature: &Signature) -> (Vec<u8>, Vec<u8>) {
     let (attest, signature) = (attest.marshall().unwrap(), signature.marshall().unwrap());
-    vectors.insert(names[0], attest.clone());
-    vectors.insert(names[1], signature.clone());
+    vectors.insert(names[0].to_owned(), attest.clone());
+    vectors.insert(names[1].to_owned(), signature.clone());
     (attest, signature)
 }
 
@@ -256,8 +284,9 @@ fn record(vectors: &Vectors) {
         return;
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/attestation");
-    fs::create_dir_all(&folder).unwrap();
     for (name, bytes) in vectors {
-        fs::write(folder.join(name), bytes).unwrap();
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
     }
 }

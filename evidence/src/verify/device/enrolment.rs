@@ -4,8 +4,10 @@
 
 use std::collections::HashMap;
 
-use exhibit_pki::attestation::{AttestationKey, EndorsementCertificate, EndorsementKey, PublicArea, QualifyingData, VendorTrust};
-use exhibit_pki::{ChainCertificate, Fingerprint};
+use exhibit_pki::attestation::{
+    AttestationKey, EndorsementCertificate, EndorsementKey, EndorsementSuite, PublicArea, QualifyingData, VendorTrust,
+};
+use exhibit_pki::{ChainCertificate, Fingerprint, Suite};
 use exhibit_tlog::Hash;
 
 use super::super::Judgement;
@@ -21,7 +23,23 @@ pub(super) struct Device {
     pub level: DeviceLevel,
     /// Who stands behind its endorsement key, by a root of the anchor.
     pub vendor: Option<String>,
+    /// Of which suites the keys of its TPM are.
+    pub suites: Option<Suites>,
     attestation_key: Option<AttestationKey>,
+}
+
+/// The suites that an enrolment with evidence hangs on: it shows as much as the weakest of them.
+pub(super) struct Suites {
+    endorsement: EndorsementSuite,
+    attestation: Suite,
+    device: Suite,
+}
+
+impl std::fmt::Display for Suites {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { endorsement, attestation, device } = self;
+        write!(f, "the TPM's endorsement key is of {endorsement}, its attestation key of {attestation}, the camera's of {device}")
+    }
 }
 
 /// The enrolments that hold.
@@ -74,7 +92,7 @@ fn judge_one(
     body: &Enrolment,
 ) -> Result<Result<Device, String>, SourceError> {
     let Some(nonce) = &body.nonce else {
-        return Ok(Ok(Device { level: DeviceLevel::Software, vendor: None, attestation_key: None }));
+        return Ok(Ok(Device { level: DeviceLevel::Software, vendor: None, suites: None, attestation_key: None }));
     };
     let mut parts = Vec::new();
     for name in ["ek-public", "ak-public", "certify", "certify-signature", "key-public"] {
@@ -107,7 +125,8 @@ fn judge_one(
         if certified.public_key() != certificate.public_key() {
             return Err("the key that the TPM certified is not that of the certificate".to_owned());
         }
-        Ok(key)
+        let suites = Suites { endorsement: endorsement_key.suite(), attestation: key.suite(), device: certified.public_key().suite() };
+        Ok((key, suites))
     });
     // An endorsement certificate that leads to no root of the anchor's vendors says no more than the authority's list.
     let vendor = match endorsement_certificate.filter(|_| body.policy == DevicePolicy::Attested) {
@@ -115,7 +134,7 @@ fn judge_one(
         None => None,
     };
     let level = if vendor.is_some() { DeviceLevel::Attested } else { DeviceLevel::AllowListed };
-    Ok(judged.map(|key| Device { level, vendor, attestation_key: Some(key) }))
+    Ok(judged.map(|(key, suites)| Device { level, vendor, suites: Some(suites), attestation_key: Some(key) }))
 }
 
 /// Manufacturer and model, if the endorsement certificate led to a root of the anchor when the device was enrolled.
