@@ -39,7 +39,7 @@ impl BundleFolder {
     /// what is no plain file in the folder itself is not in the bundle. A name that leads out of the folder is an error: a bundle comes
     /// from anybody.
     fn file(&self, path: &str) -> Result<Option<(File, u64)>, SourceError> {
-        let error = |reason: &str| SourceError { path: path.to_owned(), reason: reason.to_owned() };
+        let error = |reason: &str| SourceError::Unreadable { path: path.to_owned(), reason: reason.to_owned() };
         let relative = Path::new(path);
         if path.is_empty() || !relative.components().all(|component| matches!(component, Component::Normal(_))) {
             return Err(error("it leads out of the bundle"));
@@ -97,7 +97,7 @@ impl FileBeside for OpenFile {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(SourceError { path: self.path.clone(), reason: error.to_string() }),
+                Err(error) => return Err(SourceError::Unreadable { path: self.path.clone(), reason: error.to_string() }),
             }
         }
         Ok(filled)
@@ -113,16 +113,15 @@ fn is_nowhere(kind: ErrorKind) -> bool {
 impl BundleSource for BundleFolder {
     fn read(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
         let Some((file, length)) = self.file(path)? else { return Ok(None) };
-        let too_long = || SourceError { path: path.to_owned(), reason: format!("it is longer than {limit_bytes} bytes") };
         if length > limit_bytes {
-            return Err(too_long());
+            return Err(SourceError::TooLong { path: path.to_owned(), limit_bytes });
         }
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         file.take(limit_bytes + 1)
             .read_to_end(&mut bytes)
-            .map_err(|source| SourceError { path: path.to_owned(), reason: source.to_string() })?;
+            .map_err(|source| SourceError::Unreadable { path: path.to_owned(), reason: source.to_string() })?;
         if bytes.len() as u64 > limit_bytes {
-            return Err(too_long());
+            return Err(SourceError::TooLong { path: path.to_owned(), limit_bytes });
         }
         Ok(Some(bytes))
     }
@@ -130,13 +129,14 @@ impl BundleSource for BundleFolder {
     fn hash(&self, path: &str, limit_bytes: u64) -> Result<Option<(Hash, u64)>, SourceError> {
         let Some((mut file, length)) = self.file(path)? else { return Ok(None) };
         if length > limit_bytes {
-            return Err(SourceError { path: path.to_owned(), reason: format!("it is longer than {limit_bytes} bytes") });
+            return Err(SourceError::TooLong { path: path.to_owned(), limit_bytes });
         }
         let mut hasher = Sha256::new();
         let mut buffer = vec![0; HASH_BUFFER_BYTES];
         let mut total = 0;
         loop {
-            let count = file.read(&mut buffer).map_err(|source| SourceError { path: path.to_owned(), reason: source.to_string() })?;
+            let count =
+                file.read(&mut buffer).map_err(|source| SourceError::Unreadable { path: path.to_owned(), reason: source.to_string() })?;
             if count == 0 {
                 return Ok(Some((Hash(hasher.finalize().into()), total)));
             }
@@ -156,7 +156,7 @@ impl BundleSource for BundleFolder {
         let mut files = Vec::new();
         let mut folders = vec![(self.root.clone(), String::new())];
         while let Some((folder, prefix)) = folders.pop() {
-            let error = |reason: String| SourceError { path: prefix.clone(), reason };
+            let error = |reason: String| SourceError::Unreadable { path: prefix.clone(), reason };
             for entry in fs::read_dir(&folder).map_err(|source| error(source.to_string()))? {
                 let entry = entry.map_err(|source| error(source.to_string()))?;
                 let kind = entry.file_type().map_err(|source| error(source.to_string()))?;
@@ -167,7 +167,7 @@ impl BundleSource for BundleFolder {
                     let shows_folder = kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|shown| shown.is_dir());
                     files.push(if shows_folder { name + "/" } else { name });
                 } else {
-                    return Err(error(format!("there are more than {files_max} files")));
+                    return Err(SourceError::TooManyFiles { files_max });
                 }
             }
         }
@@ -288,7 +288,8 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), folder.path().join("link")).unwrap();
         let bundle = BundleFolder::open(folder.path()).unwrap();
         assert_eq!(bundle.list(3).unwrap(), ["link/", "manifest.json", "working/a.mp4"]);
-        assert!(bundle.list(2).is_err(), "a folder of endless files would be listed for ever");
+        let endless = Err(SourceError::TooManyFiles { files_max: 2 });
+        assert_eq!(bundle.list(2), endless, "a folder of endless files would be listed for ever");
     }
 
     /// A working copy may be as long as a day of video.
@@ -317,6 +318,8 @@ mod tests {
         write(folder.path(), "a/b", b"12345").unwrap();
         let bundle = BundleFolder::open(folder.path()).unwrap();
         assert_eq!(bundle.read("a/b", 5).unwrap().unwrap(), b"12345");
-        assert!(bundle.read("a/b", 4).is_err(), "a file longer than its limit was held in memory");
+        let too_long = SourceError::TooLong { path: "a/b".to_owned(), limit_bytes: 4 };
+        assert_eq!(bundle.read("a/b", 4), Err(too_long.clone()), "a file longer than its limit was held in memory");
+        assert_eq!(bundle.hash("a/b", 4), Err(too_long));
     }
 }

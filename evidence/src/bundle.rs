@@ -2,10 +2,12 @@
 //!
 //! It does not know whether the files lie in a folder or elsewhere, and judges nothing; `verify` does.
 
-use exhibit_tlog::Hash;
-use serde::{Deserialize, Serialize};
+mod manifest;
 
-use crate::objects::{object, objects};
+use exhibit_tlog::Hash;
+
+pub use manifest::{DisclosedFragment, DisclosedSegment, Disclosure, FileRecord, Manifest, Question};
+
 use crate::shown::printable;
 
 /// The manifest's name.
@@ -20,8 +22,14 @@ pub const EXPORT_RECEIPT: &str = "export.tlog-proof";
 pub const MANIFEST_TYPE: &str = "exhibit-bundle/v1";
 /// `type` of a disclosure.
 pub const DISCLOSURE_TYPE: &str = "exhibit-disclosure/v1";
-/// A manifest is at most this long: about a hundred thousand segments, a camera's week.
+/// A manifest is at most this long: some 400,000 segments, a camera's week of two seconds each.
 pub const MANIFEST_BYTES_MAX: u64 = 32 << 20;
+/// A manifest lists at most this many entries, and as many segments: more than it has room for, in either verifier's memory.
+pub const LISTED_MAX: usize = 1_000_000;
+/// A manifest lists at most this many other files: playable copies, of which a camera's hour makes one or two, and revocation lists.
+pub const RECORDS_MAX: usize = 100_000;
+/// The path of such a file is at most this long: what unpacks on every machine.
+pub const PATH_BYTES_MAX: usize = 1_024;
 /// A disclosure is at most this long: 256 fragments at about 160 bytes each, and room.
 pub const DISCLOSURE_BYTES_MAX: u64 = 128 << 10;
 /// A plaintext fragment is at most this long: the 8 MiB of a segment.
@@ -43,101 +51,13 @@ pub const REVOCATION_LIST_BYTES_MAX: u64 = 8 << 20;
 /// A small file (entry, receipt, checkpoint, certificate) is at most this long.
 pub const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// `manifest.json`: what the bundle answers and holds. Its SHA-256 stands in the exporter's statement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// `exhibit-bundle/v1`
-    #[serde(rename = "type")]
-    pub type_name: String,
-    /// The log, by the leaf hash of its genesis, hex.
-    pub log: String,
-    /// When it was made, by the exporter's clock.
-    pub created: String,
-    /// Program and version that made it.
-    pub software: String,
-    /// What was asked for.
-    #[serde(deserialize_with = "object")]
-    pub question: Question,
-    /// Indexes of the entries held, rising. Each is `entries/<index>.p7s` with its receipt.
-    pub entries: Vec<u64>,
-    /// Segments whose content is disclosed, in order.
-    #[serde(deserialize_with = "objects")]
-    pub segments: Vec<DisclosedSegment>,
-    /// Other files, by hash: working copies, the README.
-    #[serde(deserialize_with = "objects")]
-    pub files: Vec<FileRecord>,
-}
-
-/// What was asked for: a series of streams and an interval by the camera's clock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Question {
-    /// `camera/102/main`
-    pub series: String,
-    /// From.
-    pub from: String,
-    /// To.
-    pub to: String,
-}
-
-/// A segment whose content is disclosed, whole or in part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DisclosedSegment {
-    /// Its stream.
-    pub stream: String,
-    /// Its position there.
-    pub seq: u64,
-}
-
-/// A file by its hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileRecord {
-    /// Relative to the bundle, `/` between components.
-    pub path: String,
-    /// SHA-256, hex.
-    pub sha256: String,
-    /// Bytes.
-    pub length: u64,
-}
-
-/// `disclosed/<stream>/<seq>/disclosure.json`: the commitments of all fragments of a segment, and the keys of those disclosed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Disclosure {
-    /// `exhibit-disclosure/v1`
-    #[serde(rename = "type")]
-    pub type_name: String,
-    /// The stream.
-    pub stream: String,
-    /// The position.
-    pub seq: u64,
-    /// The commitment of every fragment of the segment, hex; their root is what the camera signed.
-    pub commitments: Vec<String>,
-    /// The fragments disclosed, rising.
-    #[serde(deserialize_with = "objects")]
-    pub fragments: Vec<DisclosedFragment>,
-}
-
-/// A disclosed fragment; its plaintext is `disclosed/<stream>/<seq>/<index>.bin`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DisclosedFragment {
-    /// Position in the segment.
-    pub index: u32,
-    /// The key of its commitment, hex. It opens nothing.
-    pub key: String,
-}
-
 /// Files of a bundle, wherever they are.
 pub trait BundleSource {
-    /// The bytes of a file; `None` if there is no such file. A file longer than `limit_bytes` is an error, not read.
+    /// The bytes of a file; `None` if there is no such file. One longer than `limit_bytes` is not read: `SourceError::TooLong`.
     fn read(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError>;
     /// SHA-256 and length of a file that may be too large to hold; `None` if there is no such file.
     fn hash(&self, path: &str, limit_bytes: u64) -> Result<Option<(Hash, u64)>, SourceError>;
-    /// The names of all files, in order. More than `files_max` are an error.
+    /// The names of all files, in order. More than `files_max` are not listed: `SourceError::TooManyFiles`.
     fn list(&self, files_max: usize) -> Result<Vec<String>, SourceError>;
     /// A file to be read beside others, for a comparison with what is made out of them; `None` if there is no such file, or where a source
     /// gives one file at a time. What can not be compared in passing is hashed, so this saves time and decides nothing.
@@ -152,14 +72,31 @@ pub trait FileBeside {
     fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError>;
 }
 
-/// A file could not be read.
+/// Why files of a bundle were not read. The first two are the bundle's fault, which a verdict tells; the last is the machine's, and there is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot read {}: {}", printable(path), printable(reason))]
-pub struct SourceError {
-    /// Which.
-    pub path: String,
-    /// Why.
-    pub reason: String,
+pub enum SourceError {
+    /// A file is longer than anything of its kind.
+    #[error("{} is longer than {limit_bytes} bytes", printable(path))]
+    TooLong {
+        /// Which.
+        path: String,
+        /// What is read at most.
+        limit_bytes: u64,
+    },
+    /// There are more files than any bundle has.
+    #[error("there are more than {files_max} files")]
+    TooManyFiles {
+        /// How many are listed at most.
+        files_max: usize,
+    },
+    /// A file is there, and this machine does not give it.
+    #[error("cannot read {}: {}", printable(path), printable(reason))]
+    Unreadable {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Where the signed statement of an entry is.
@@ -214,47 +151,4 @@ pub fn fragment_path(stream: &str, seq: u64, index: u32) -> String {
 /// The folder of a disclosed segment. `~` stands for the `/` of a stream's name and occurs in none.
 fn segment_folder(stream: &str, seq: u64) -> String {
     format!("disclosed/{}/{seq:010}", stream.replace('/', "~"))
-}
-
-impl Manifest {
-    /// Parses strictly: unknown and doubled members are refused, entries and segments must rise.
-    pub fn parse(json: &[u8]) -> Result<Self, String> {
-        let manifest: Self = parse(json)?;
-        if manifest.type_name != MANIFEST_TYPE {
-            return Err(format!("its type is {:?}, not {MANIFEST_TYPE}", manifest.type_name));
-        }
-        if !manifest.entries.is_sorted_by(|a, b| a < b) {
-            return Err("its entries are not in rising order".to_owned());
-        }
-        if !manifest.segments.is_sorted_by(|a, b| (&a.stream, a.seq) < (&b.stream, b.seq)) {
-            return Err("its segments are not in rising order".to_owned());
-        }
-        let mut paths: Vec<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
-        paths.sort_unstable();
-        if paths.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err("a file is listed twice".to_owned());
-        }
-        Ok(manifest)
-    }
-}
-
-impl Disclosure {
-    /// Parses strictly; the fragments must rise.
-    pub fn parse(json: &[u8]) -> Result<Self, String> {
-        let disclosure: Self = parse(json)?;
-        if disclosure.type_name != DISCLOSURE_TYPE {
-            return Err(format!("its type is {:?}, not {DISCLOSURE_TYPE}", disclosure.type_name));
-        }
-        if !disclosure.fragments.is_sorted_by(|a, b| a.index < b.index) {
-            return Err("its fragments are not in rising order".to_owned());
-        }
-        Ok(disclosure)
-    }
-}
-
-fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let parsed = object(&mut deserializer).map_err(|error| error.to_string())?;
-    deserializer.end().map_err(|error| error.to_string())?;
-    Ok(parsed)
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use exhibit_tlog::Hash;
+use hmac::digest::FixedOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -148,8 +149,10 @@ impl Node {
     }
 
     fn child(&self, side: u8) -> Self {
-        let mac = keyed(&self.key).chain_update(TREE_LABEL).chain_update([side]).finalize();
-        Self { depth: self.depth + 1, index: self.index << 1 | u32::from(side), key: Zeroizing::new(mac.into_bytes().into()) }
+        let mut key = Zeroizing::new([0; 32]);
+        // Where the key will lie: what is returned by value leaves a copy on the stack.
+        keyed(&self.key).chain_update(TREE_LABEL).chain_update([side]).finalize_into((&mut *key).into());
+        Self { depth: self.depth + 1, index: self.index << 1 | u32::from(side), key }
     }
 
     fn child_towards(&self, slot: u32) -> Self {

@@ -79,12 +79,12 @@ pub struct Place {
 }
 
 /// What exactly was found. Programs go by this; people read the sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
     /// A file that the manifest or a statement names is not there.
     FileMissing,
-    /// A file is not what the manifest says.
+    /// A file is not what the manifest or a statement says, or is longer than any of its kind.
     FileAltered,
     /// An entry is not a signed statement.
     EntryMalformed,

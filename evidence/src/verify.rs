@@ -21,16 +21,16 @@ mod second;
 mod time;
 mod witness;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use exhibit_pki::{Timestamp, Verifier};
 use exhibit_tlog::{Checkpoint, Hash};
 
-use crate::body::{ATTACHMENT_BYTES_MAX, Predecessor, Segment};
+use crate::Anchor;
+use crate::body::{Predecessor, Segment};
 use crate::bundle::{BundleSource, CHECKPOINT, MANIFEST, MANIFEST_BYTES_MAX, Manifest, SMALL_FILE_BYTES_MAX, SourceError, attachment_path};
 use crate::shown::printable;
 use crate::verdict::{Axis, Basis, BasisAuthority, BasisPolicy, Counts, Finding, FindingKind, Grade, Place, SegmentTime, Verdict};
-use crate::{Anchor, StreamName};
 
 /// Why there is no verdict at all (exit code 2).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,16 +53,16 @@ pub enum CannotJudge {
 
 /// Judges the bundle in `source` by `anchor`.
 ///
-/// Memory: the statements, and one fragment.
+/// Memory: the statements, the names of the files, and one fragment. Of what is found, `FINDINGS_OF_A_KIND_MAX` of each kind are told.
 pub fn verify(source: &dyn BundleSource, anchor: &Anchor, verifier: &dyn Verifier) -> Result<Verdict, CannotJudge> {
     let manifest_bytes =
         source.read(MANIFEST, MANIFEST_BYTES_MAX)?.ok_or_else(|| CannotJudge::NotABundle(format!("it holds no {MANIFEST}")))?;
     let manifest = Manifest::parse(&manifest_bytes).map_err(|reason| CannotJudge::NotABundle(format!("{MANIFEST}: {reason}")))?;
-    let interval = question_interval(&manifest)?;
+    let (from, to) = manifest.question.interval().map_err(|reason| CannotJudge::NotABundle(format!("{MANIFEST}: {reason}")))?;
     if manifest.log != anchor.log.to_string() {
         return Err(CannotJudge::OtherLog { bundle: manifest.log.clone(), anchor: anchor.log.to_string() });
     }
-    let mut judgement = Judgement::new(source, anchor, verifier, &manifest, interval);
+    let mut judgement = Judgement::new(source, anchor, verifier, &manifest, Interval { from, to });
     let Some(checkpoint) = judgement.checkpoint()? else {
         return Ok(judgement.conclude(None));
     };
@@ -100,12 +100,16 @@ struct Judgement<'a> {
     interval: Interval,
     /// The log before this one, once genesis is proven.
     predecessor: Option<Predecessor>,
-    /// Files that a statement, a disclosure or this format names.
+    /// Files that are here, and that a statement, a disclosure or this format names.
     named: BTreeSet<String>,
     /// SHA-256 and length of files that were compared with what has them.
     hashed: HashMap<String, (Hash, u64)>,
+    /// Attachments that were looked at, as their statements name them.
+    judged: HashSet<(Hash, u64)>,
     suites: BTreeSet<String>,
     findings: Vec<Finding>,
+    /// How many there were of each kind, told or not.
+    found: BTreeMap<(Axis, FindingKind, Grade), usize>,
     counts: Counts,
     times: Vec<SegmentTime>,
 }
@@ -129,13 +133,19 @@ impl<'a> Judgement<'a> {
             hashed: HashMap::new(),
             suites: BTreeSet::new(),
             findings: Vec::new(),
+            found: BTreeMap::new(),
+            judged: HashSet::new(),
             counts: Counts::default(),
             times: Vec::new(),
         }
     }
 
     fn find(&mut self, axis: Axis, grade: Grade, kind: FindingKind, place: Place, sentence: impl Into<String>) {
-        self.findings.push(Finding::new(axis, grade, kind, sentence).at(place));
+        let found = self.found.entry((axis, kind, grade)).or_default();
+        *found += 1;
+        if *found <= FINDINGS_OF_A_KIND_MAX {
+            self.findings.push(Finding::new(axis, grade, kind, sentence).at(place));
+        }
     }
 
     /// Something that is not shown: undecided where the anchor demands it, else only told.
@@ -146,35 +156,55 @@ impl<'a> Judgement<'a> {
         self.find(axis, grade, kind, place, sentence);
     }
 
-    /// A file that need not be there.
-    fn optional(&mut self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
-        self.named.insert(path.to_owned());
-        self.source.read(path, limit_bytes)
-    }
-
     fn bad(&mut self, axis: Axis, kind: FindingKind, place: Place, sentence: impl Into<String>) {
-        self.findings.push(Finding::new(axis, Grade::Bad, kind, sentence).at(place));
+        self.find(axis, Grade::Bad, kind, place, sentence);
     }
 
-    /// A small file that has to be there.
+    /// A file that need not be there. One that is longer than anything of its kind is altered, and not read.
+    fn optional(&mut self, axis: Axis, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
+        let read = self.read(axis, path, limit_bytes)?;
+        Ok(if let Held::Whole(bytes) = read { Some(bytes) } else { None })
+    }
+
+    /// A file that has to be there.
     fn required(&mut self, axis: Axis, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
-        let bytes = self.optional(path, limit_bytes)?;
-        if bytes.is_none() {
-            self.bad(axis, FindingKind::FileMissing, Place::file(path), format!("The file {path} is missing from the bundle."));
+        match self.read(axis, path, limit_bytes)? {
+            Held::Whole(bytes) => return Ok(Some(bytes)),
+            Held::Not => {
+                self.bad(axis, FindingKind::FileMissing, Place::file(path), format!("The file {path} is missing from the bundle."))
+            }
+            Held::TooLong => {}
         }
-        Ok(bytes)
+        Ok(None)
+    }
+
+    fn read(&mut self, axis: Axis, path: &str, limit_bytes: u64) -> Result<Held, SourceError> {
+        let held = match self.source.read(path, limit_bytes) {
+            Ok(Some(bytes)) => Held::Whole(bytes),
+            Ok(None) => return Ok(Held::Not),
+            Err(SourceError::TooLong { .. }) => {
+                let sentence = format!("The file {path} is longer than the {limit_bytes} bytes that one of its kind has at most.");
+                self.bad(axis, FindingKind::FileAltered, Place::file(path), sentence);
+                Held::TooLong
+            }
+            Err(error) => return Err(error),
+        };
+        self.named.insert(path.to_owned());
+        Ok(held)
     }
 
     /// What a statement has attached under a name, if it is here and what the statement says. What is wrong becomes a finding.
     fn attachment(&mut self, axis: Axis, entry: &Proven, name: &str) -> Result<Option<Vec<u8>>, SourceError> {
         let Some(attachment) = entry.statement().body.attachment(name) else { return Ok(None) };
         let path = attachment_path(&attachment.sha256);
+        self.judged.insert((attachment.sha256, attachment.length));
         if attachment.length > JUDGED_ATTACHMENT_BYTES_MAX {
             let sentence = format!("The attachment {name} of entry {} is longer than anything of its kind.", entry.index);
             self.bad(axis, FindingKind::FileAltered, entry.place(), sentence);
+            self.named.insert(path);
             return Ok(None);
         }
-        let Some(stored) = self.required(axis, &path, ATTACHMENT_BYTES_MAX)? else { return Ok(None) };
+        let Some(stored) = self.required(axis, &path, JUDGED_ATTACHMENT_BYTES_MAX)? else { return Ok(None) };
         let content = attachment.open(&stored).map(<[u8]>::to_vec);
         if content.is_none() {
             let place = Place { index: Some(entry.index), ..Place::file(&path) };
@@ -201,6 +231,12 @@ impl<'a> Judgement<'a> {
 
     /// Adds what the bundle has no evidence on, and what holds, so that every axis speaks.
     fn conclude(mut self, head: Option<&Checkpoint>) -> Verdict {
+        for ((axis, kind, grade), found) in std::mem::take(&mut self.found) {
+            if let Some(more) = found.checked_sub(FINDINGS_OF_A_KIND_MAX).filter(|more| *more > 0) {
+                let sentence = format!("The same was found {more} times more; the first {FINDINGS_OF_A_KIND_MAX} are told.");
+                self.findings.push(Finding::new(axis, grade, kind, sentence));
+            }
+        }
         for (axis, sentence) in NO_EVIDENCE {
             if !self.findings.iter().any(|finding| finding.axis == *axis && finding.speaks()) {
                 self.lacking(*axis, FindingKind::NoEvidence, Place::default(), *sentence);
@@ -260,6 +296,16 @@ impl<'a> Judgement<'a> {
     }
 }
 
+/// A file that a bundle is asked for.
+enum Held {
+    Whole(Vec<u8>),
+    TooLong,
+    Not,
+}
+
+/// So many findings of one kind are told one by one: a manifest can name a million files that are not there, and a verdict is for people.
+const FINDINGS_OF_A_KIND_MAX: usize = 1_000;
+
 /// Attachments that are judged are at most this long: checkpoints are, and tokens, statements and what a TPM says are shorter. Any number of
 /// entries may name the same ones, and each is read again.
 const JUDGED_ATTACHMENT_BYTES_MAX: u64 = 128 << 10;
@@ -284,18 +330,4 @@ impl Interval {
     fn overlaps(self, segment: &Segment) -> bool {
         segment.overlaps(self.from, self.to)
     }
-}
-
-fn question_interval(manifest: &Manifest) -> Result<Interval, CannotJudge> {
-    // What is disclosed, and all that is judged of cameras, is of one series: whoever makes the manifest must not make it of none.
-    let first_epoch = format!("{}/T", manifest.question.series);
-    if !first_epoch.starts_with("camera/") || StreamName::parse(&first_epoch).is_err() {
-        return Err(CannotJudge::NotABundle(format!("{MANIFEST}: what is asked for is no series of a camera's streams")));
-    }
-    let parse = |text: &str| Timestamp::parse(text).map_err(|error| CannotJudge::NotABundle(format!("{MANIFEST}: {text:?} is {error}")));
-    let interval = Interval { from: parse(&manifest.question.from)?, to: parse(&manifest.question.to)? };
-    if interval.from > interval.to {
-        return Err(CannotJudge::NotABundle(format!("{MANIFEST}: the interval asked for ends before it begins")));
-    }
-    Ok(interval)
 }

@@ -11,6 +11,8 @@ import { pathToFileURL } from "node:url";
 
 const ABSENT = -1n;
 const UNREADABLE = -2n;
+/** No file has such a name, or is there. Whatever else keeps a file from being read is no word about the bundle. */
+const NOWHERE = ["ENOENT", "ENOTDIR", "ENAMETOOLONG", "EINVAL", "ERR_INVALID_ARG_VALUE"];
 
 /** The module judges bundles; `files` has `open(path)` and `list()`, which answer a BigInt, and `read(Uint8Array)`, a number. */
 export class Verifier {
@@ -38,7 +40,10 @@ export class Verifier {
   }
 }
 
-/** The files of a bundle in a folder. A bundle comes from anybody: no name in it leads out, by itself or by a symbolic link. */
+/**
+ * The files of a bundle in a folder. A bundle comes from anybody: no name in it leads out, and what a symbolic link leads to, or is no plain
+ * file, is not in it.
+ */
 export class Folder {
   #root;
   #file = null;
@@ -51,17 +56,22 @@ export class Folder {
 
   open(name) {
     this.close();
-    if (name.split("/").some((part) => part === "" || part === "." || part === "..") || name.includes("\0")) return UNREADABLE;
+    const parts = name.split("/");
+    if (parts.some((part) => part === "" || part === "." || part === "..")) return UNREADABLE;
     try {
-      const resolved = fs.realpathSync(path.join(this.#root, name));
-      if (!resolved.startsWith(this.#root + path.sep)) return UNREADABLE;
+      let at = this.#root;
+      for (const folder of parts.slice(0, -1)) {
+        at = path.join(at, folder);
+        if (!fs.lstatSync(at).isDirectory()) return ABSENT;
+      }
+      at = path.join(at, parts.at(-1));
       // Asked before it is opened: opening a pipe would wait for somebody who writes into it.
-      const stat = fs.statSync(resolved, { bigint: true });
-      if (!stat.isFile()) return UNREADABLE;
-      this.#file = fs.openSync(resolved, "r");
+      const stat = fs.lstatSync(at, { bigint: true });
+      if (!stat.isFile()) return ABSENT;
+      this.#file = fs.openSync(at, "r");
       return stat.size;
     } catch (error) {
-      return error.code === "ENOENT" ? ABSENT : UNREADABLE;
+      return NOWHERE.includes(error.code) ? ABSENT : UNREADABLE;
     }
   }
 
@@ -70,7 +80,12 @@ export class Folder {
     try {
       const entries = fs.readdirSync(this.#root, { recursive: true, withFileTypes: true });
       const files = entries.filter((entry) => !entry.isDirectory());
-      const names = files.map((entry) => path.relative(this.#root, path.join(entry.parentPath ?? entry.path, entry.name)) + "\0");
+      const names = files.map((entry) => {
+        const file = path.join(entry.parentPath ?? entry.path, entry.name);
+        // Who opens a link to a folder sees a folder, and the files in it are none of the bundle's.
+        const showsFolder = entry.isSymbolicLink() && fs.statSync(file, { throwIfNoEntry: false })?.isDirectory();
+        return path.relative(this.#root, file) + (showsFolder ? "/\0" : "\0");
+      });
       this.#listing = Buffer.from(names.join(""));
       return BigInt(this.#listing.length);
     } catch {

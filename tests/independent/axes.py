@@ -16,6 +16,7 @@ LEVELS = ("software", "allow-listed", "attested")
 CLAIM_MS = 11_000
 EXTERNAL = "as it was given, and not carried on by a TPM"
 LISTS_MAX, TOKENS_MAX = 64, 8
+LIST_LIMIT_BYTES, SMALL_LIMIT_BYTES = 8 * 1024 * 1024, 1024 * 1024
 SAID_BY_A_TPM = ("ek-public", "ak-public", "certify", "certify-signature", "key-public")
 
 
@@ -171,13 +172,11 @@ class Axes:
         if size in self.proven and self.proven[size] != root:
             self.verdict._bad("witness", "fork", stem, "two logs were shown")
             return False
-        path = self.verdict.folder / proof_path if proof_path else None
-        if path is None or not self.verdict.is_here(path):
+        proof = self.verdict.read(proof_path, "signature", PROOF_LIMIT_BYTES, optional=True) if proof_path else None
+        if proof is None:
             return size in self.proven
         try:
-            need(path.stat().st_size <= PROOF_LIMIT_BYTES, "is not a proof")
-            newest = self.verdict.checkpoint
-            proof = consistency_proof(path.read_bytes())
+            newest, proof = self.verdict.checkpoint, consistency_proof(proof)
             need(consistency_holds(size, bytes.fromhex(root), newest.size, newest.root, proof), "does not lead to the checkpoint")
         except Malformed as error:
             self.verdict._bad("signature", "receipt", proof_path, error)
@@ -192,13 +191,15 @@ class Axes:
             self._head(observed["size"], observed["root"], signed.stem, f"entries/{signed.index:010}.observed")
         words = self._words_of_checkpoint() + [word for signed in self.entries if signed.statement["type"] == "timestamp/v1"
                                                for word in self._words_of(signed, signed.statement["body"])]
-        unproven = [signed for signed in own_log if signed.statement["observed"]["size"] not in (0, *self.proven)]
+        heads = ((signed, signed.statement["observed"]["size"]) for signed in own_log)
+        unproven = [signed for signed, size in heads if size and size not in self.proven]
         if unproven:
             self._lacking("witness", "head-unproven", unproven[0].stem, f"nothing shows for {len(unproven)} that what they observed is this log")
         self.bounds = {signed.index: Bounds() for signed in self.all}
         for signed in self.all:
             observed, bounds = signed.statement["observed"], self.bounds[signed.index]
-            seen = observed["size"] if signed in own_log and observed["size"] and self._head(
+            of_own_log = signed.statement["log"] != self.verdict.predecessor_log
+            seen = observed["size"] if of_own_log and observed["size"] and self._head(
                 observed["size"], observed["root"], signed.stem, None) else 0
             for word in words:
                 for independent in (False, True, EXTERNAL) if word.independent else (False,):
@@ -227,9 +228,10 @@ class Axes:
                 pass
         for number in range(TOKENS_MAX):
             path = f"checkpoint.token-{number}"
-            if not (self.verdict.folder / path).exists():
+            token = self.verdict.read(path, "time", SMALL_LIMIT_BYTES, optional=True)
+            if token is None:
                 break
-            words += self._token(self.verdict._read(path, "time"), checkpoint, path)
+            words += self._token(token, checkpoint, path)
         for word in words:
             word.covers = checkpoint.size
         return words
@@ -384,8 +386,10 @@ class Axes:
     def _lists(self):
         lists = []
         paths = [file["path"] for file in self.verdict.manifest["files"] if file["path"].startswith("crls/")]
+        if len(paths) > LISTS_MAX:
+            self._lacking("revocation", "revocation-list", "", f"{len(paths) - LISTS_MAX} lists were not looked at")
         for path in paths[:LISTS_MAX]:
-            data = self.verdict._read(path, "revocation")
+            data = self.verdict.read(path, "revocation", LIST_LIMIT_BYTES)
             if data is None:
                 continue
             try:

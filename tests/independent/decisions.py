@@ -46,6 +46,8 @@ class Decisions:
             body = signed.statement["body"]
             if signed.statement["type"] != "recipients/v1" or body["scope"] != "/".join(self.verdict.series.split("/")[:2]):
                 continue
+            if signed.leaf in states:
+                continue
             if body["replaces"] is not None and states.get(body["replaces"], ("unknown",))[0] == "unknown":
                 states[signed.leaf] = ("unknown", None)
                 continue

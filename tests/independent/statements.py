@@ -284,7 +284,7 @@ TYPES = {
         "(certify-signature)": False, "(key-public)": False}, _enrolment_rules),
     "genesis/v1": (*APPLIANCE, {
         "origin": ORIGIN, "keys": KEYS, "roots": array(HASH, 1, 16, distinct=True), "witness_policy": _policy,
-        "predecessor": nullable(record(log=HASH, size=integer(1), root=HASH))}, {"certificate": False}, None),
+        "predecessor": nullable(record(log=text_of(r"(?!0{64})[0-9a-f]{64}"), size=integer(1), root=HASH))}, {"certificate": False}, None),
     "succession/v1": (*APPLIANCE, {"successor": record(origin=ORIGIN, keys=KEYS), "reason": one_of("size", "year", "disaster", "other")},
                       {}, None),
     "start/v1": (*APPLIANCE, {"version": _text(1, 128)}, {}, None),

@@ -35,20 +35,38 @@ from working_copy import WorkingCopies
 GOOD, NOT_DEMANDED, UNDECIDED, BAD = range(4)
 GRADES = ("good", "not-demanded", "undecided", "bad")
 EXIT = {GOOD: 0, NOT_DEMANDED: 0, UNDECIDED: 2, BAD: 1}
-FILE_LIMIT_BYTES = 16 * 1024 * 1024
+MANIFEST_LIMIT_BYTES = 32 * 1024 * 1024
+ENTRY_LIMIT_BYTES = 65_535
+SMALL_LIMIT_BYTES = 1024 * 1024
+DISCLOSURE_LIMIT_BYTES = 128 * 1024
+FRAGMENT_LIMIT_BYTES = 8 * 1024 * 1024
 ATTACHMENT_LIMIT_BYTES = 128 * 1024
 ANCHOR_LIMIT_BYTES = 256 * 1024
 WITNESS_POLICY_LIMIT_BYTES = 64 * 1024
 TYPED = lambda name: lambda value: need(value == name, f"not of type {name}")
 TEXT = lambda value: need(isinstance(value, str), "not a text")
-SERIES = text_of(r"camera/[a-z0-9-]{1,64}(/[a-z0-9TZ-]+){0,3}")
-PATH = text_of(r"(?!.*(^|/)\.{1,2}(/|$))[^/\x00-\x1f\\]+(/[^/\x00-\x1f\\]+)*")
+_series = text_of(r"camera/[a-z0-9-]{1,64}(/[a-z0-9TZ-]+){0,3}")
+_path = text_of(r"(?!.*(^|/)\.{1,2}(/|$))[^/\x00-\x1f\\]+(/[^/\x00-\x1f\\]+)*")
+
+
+def series_name(value):
+    """A camera's series: a stream's name without its last component."""
+    _series(value)
+    need(len(value) <= 126, "a series whose streams' names are too long")
+
+
+def path_name(value):
+    """A path within a bundle."""
+    _path(value)
+    need(len(value.encode()) <= 1024, "a path that is too long")
+
+
 MANIFEST = record(
     type=TYPED("exhibit-bundle/v1"), log=HASH, created=milliseconds, software=TEXT,
-    question=record(series=SERIES, **{"from": milliseconds, "to": milliseconds}),
+    question=record(series=series_name, **{"from": milliseconds, "to": milliseconds}),
     entries=array(COUNT, 0, 1_000_000, distinct=True),
     segments=array(record(stream=stream_name, seq=COUNT), 0, 1_000_000),
-    files=array(record(path=PATH, sha256=HASH, length=COUNT), 0, 100_000))
+    files=array(record(path=path_name, sha256=HASH, length=COUNT), 0, 100_000))
 DISCLOSURE = record(
     type=TYPED("exhibit-disclosure/v1"), stream=stream_name, seq=COUNT, commitments=array(HASH, 1, 256),
     fragments=array(record(index=integer(0, 255), key=HASH), 0, 256))
@@ -121,6 +139,7 @@ class Verdict:
         if self.folder in anchor.path.parents:
             raise CannotJudge("the anchor came with the bundle")
         self.findings, self.held, self.signed, self.by_leaf, self.certificates, self.between = [], [], {}, {}, {}, []
+        self.looked_at = set()
         self.checkpoint, self.export, self.fragments = None, None, 0
         self.predecessor, self.predecessor_log = None, None
         self._manifest()
@@ -130,8 +149,8 @@ class Verdict:
             self.chains = Continuity(self).chains
             self._segments()
             self._export()
-            self._files()
             Axes(self)
+            self._files()
         for axis in AXES:
             if all(axis != on or grade == NOT_DEMANDED and kind in TOLD for on, kind, grade, *_ in self.findings):
                 demanded = axis in anchor.demands or axis == "device" and anchor.device
@@ -163,12 +182,12 @@ class Verdict:
         except (OSError, RuntimeError, ValueError):
             return False
 
-    def _read(self, path, axis):
-        """A file of the bundle, or None and a finding."""
+    def read(self, path, axis, limit_bytes, optional=False):
+        """A file of the bundle, or None and a finding; None alone where there is none of those that need not be there."""
         file = self.folder / path
         if not self.is_here(file):
-            return self._bad(axis, "file-missing", path, "is not there")
-        if file.stat().st_size > FILE_LIMIT_BYTES:
+            return None if optional else self._bad(axis, "file-missing", path, "is not there")
+        if file.stat().st_size > limit_bytes:
             return self._bad(axis, "file-altered", path, "is too long")
         return file.read_bytes()
 
@@ -178,9 +197,10 @@ class Verdict:
         if attachment is None:
             return None
         path = f"attachments/{attachment['sha256']}"
+        self.looked_at.add((attachment["sha256"], attachment["length"]))
         if attachment["length"] > ATTACHMENT_LIMIT_BYTES:
             return self._bad(axis, "file-altered", signed.stem, "names an attachment that is too long")
-        data = self._read(path, axis)
+        data = self.read(path, axis, ATTACHMENT_LIMIT_BYTES)
         if data is not None and (hashlib.sha256(data).hexdigest(), len(data)) != (attachment["sha256"], attachment["length"]):
             return self._bad(axis, "file-altered", path, "is not what the statement names")
         return data if data is None or not attachment["erasable"] else data[32:]
@@ -188,8 +208,9 @@ class Verdict:
     def _manifest(self):
         try:
             need(self.is_here(self.folder / "manifest.json"), "no manifest.json")
+            need((self.folder / "manifest.json").stat().st_size <= MANIFEST_LIMIT_BYTES, "manifest.json is too long")
             self.manifest_bytes = (self.folder / "manifest.json").read_bytes()
-            self.manifest = strict_json(self.manifest_bytes, FILE_LIMIT_BYTES)
+            self.manifest = strict_json(self.manifest_bytes, MANIFEST_LIMIT_BYTES)
             MANIFEST(self.manifest)
             need(rising(self.manifest["entries"]), "entries do not rise")
             self.disclosed = [(segment["stream"], segment["seq"]) for segment in self.manifest["segments"]]
@@ -205,7 +226,7 @@ class Verdict:
             raise CannotJudge("the bundle is of another log than the anchor")
 
     def _checkpoint(self):
-        self.checkpoint_bytes = self._read("checkpoint", "signature")
+        self.checkpoint_bytes = self.read("checkpoint", "signature", SMALL_LIMIT_BYTES)
         if self.checkpoint_bytes is None:
             return False
         try:
@@ -224,13 +245,14 @@ class Verdict:
             if self._holds(signed):
                 self.held.append(signed)
                 self.signed.setdefault((signed.statement["stream"], signed.statement["seq"]), signed)
-                self.by_leaf[signed.leaf] = signed
+                self.by_leaf.setdefault(signed.leaf, signed)
         export = self._proven("export", None)
         self.export = export if export is not None and self._holds(export) else None
 
     def _proven(self, stem, expected_index):
         """An entry that its receipt proves, and that is a statement of this log (step 3)."""
-        entry, receipt = self._read(stem + ".p7s", "signature"), self._read(stem + ".tlog-proof", "signature")
+        entry = self.read(stem + ".p7s", "signature", ENTRY_LIMIT_BYTES)
+        receipt = self.read(stem + ".tlog-proof", "signature", SMALL_LIMIT_BYTES)
         if entry is None or receipt is None:
             return None
         kind = "receipt"
@@ -266,7 +288,8 @@ class Verdict:
             if name != "certificate" and not re.fullmatch("issuer-[0-9]+", name):
                 continue
             path = f"attachments/{attachment['sha256']}"
-            data = self._read(path, "signature")
+            self.looked_at.add((attachment["sha256"], attachment["length"]))
+            data = self.read(path, "signature", SMALL_LIMIT_BYTES)
             if data is None:
                 continue
             try:
@@ -340,10 +363,11 @@ class Verdict:
             if not self._segment(stream, seq, signed.statement["body"]):
                 self.comparable = False
         self._copies()
+        disclosed = set(self.disclosed)
         deleted = [named for signed in self.held if signed.statement["type"] == "retention/v1" for named in signed.statement["body"]["ranges"]]
         for signed in [signed for chain in self.chains.values() for signed in chain]:
             body, stream, seq = signed.statement["body"], signed.statement["stream"], signed.statement["seq"]
-            if signed.statement["type"] != "segment/v1" or (stream, seq) in self.disclosed:
+            if signed.statement["type"] != "segment/v1" or (stream, seq) in disclosed:
                 continue
             if self.overlaps(milliseconds(body["start"]), milliseconds(body["start"]) + body["duration_ms"]):
                 erased = any(named["stream"] == stream and named["first"] <= seq <= named["last"] for named in deleted)
@@ -365,11 +389,11 @@ class Verdict:
     def _segment(self, stream, seq, body):
         """Judges a disclosed segment; whether all of it is here, and went into the copies."""
         folder = f"disclosed/{stream.replace('/', '~')}/{seq:010}"
-        data = self._read(folder + "/disclosure.json", "payload")
+        data = self.read(folder + "/disclosure.json", "payload", DISCLOSURE_LIMIT_BYTES)
         if data is None:
             return False
         try:
-            disclosure = strict_json(data, FILE_LIMIT_BYTES)
+            disclosure = strict_json(data, DISCLOSURE_LIMIT_BYTES)
             DISCLOSURE(disclosure)
             commitments, fragments = [bytes.fromhex(value) for value in disclosure["commitments"]], disclosure["fragments"]
             need((disclosure["stream"], disclosure["seq"]) == (stream, seq), "a disclosure of another segment")
@@ -386,7 +410,7 @@ class Verdict:
         for fragment in fragments:
             index = fragment["index"]
             path = f"{folder}/{index:03}.bin"
-            plaintext = self._read(path, "payload")
+            plaintext = self.read(path, "payload", FRAGMENT_LIMIT_BYTES)
             if plaintext is None:
                 whole = False
                 continue
@@ -428,18 +452,30 @@ class Verdict:
         except Malformed as error:
             self._bad("signature", "export", "export", error)
 
+    def _is_what_was_named(self, path, sha256, length):
+        """Whether a file has this hash and length; None if there is none."""
+        path = self.folder / path
+        if not self.is_here(path):
+            return None
+        digest, found = hashlib.sha256(), 0
+        with path.open("rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+                found += len(chunk)
+        return (digest.hexdigest(), found) == (sha256, length)
+
     def _files(self):
+        for signed in [*self.held, *([self.export] if self.export else [])]:
+            for attachment in attachments_of(signed.statement).values():
+                named = attachment["sha256"], attachment["length"]
+                if named not in self.looked_at and self._is_what_was_named(f"attachments/{named[0]}", *named) is False:
+                    self._bad("signature", "file-altered", signed.stem, "names an attachment that is another")
+                self.looked_at.add(named)
         for file in self.manifest["files"]:
-            path = self.folder / file["path"]
-            if not self.is_here(path):
+            holds = self._is_what_was_named(file["path"], file["sha256"], file["length"])
+            if holds is None:
                 self._bad("payload", "file-missing", file["path"], "is not there")
-                continue
-            digest, length = hashlib.sha256(), 0
-            with path.open("rb") as opened:
-                while chunk := opened.read(1 << 20):
-                    digest.update(chunk)
-                    length += len(chunk)
-            if (digest.hexdigest(), length) != (file["sha256"], file["length"]):
+            elif not holds:
                 self._bad("payload", "file-altered", file["path"], "is not what the manifest says")
         named = {file["path"] for file in self.manifest["files"]}
         if (self.folder / "working").is_symlink():
@@ -455,7 +491,7 @@ def judge(folder, anchor_path):
     """The verdict as what is printed as JSON; `exit` is the exit code."""
     try:
         verdict = Verdict(pathlib.Path(folder), Anchor(pathlib.Path(anchor_path)))
-    except CannotJudge as error:
+    except (CannotJudge, OSError) as error:
         return {"bundle": str(folder), "exit": 2, "grade": None, "error": str(error), "findings": []}
     findings = sorted(verdict.findings, key=lambda finding: -finding[2])
     return {

@@ -90,7 +90,7 @@ pub struct LogBatch {
     pub attachments: Vec<AttachmentRef>,
 }
 
-/// `timestamp/v1`: what others say of a checkpoint. The tokens are over SHA-256 of the text of the note in `checkpoint`.
+/// `timestamp/v1`: what others say of a checkpoint. The tokens are over a SHA-2 digest of the text of the note in `checkpoint`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimestampBody {
     /// The checkpoint that is witnessed, not beyond what the issuer observed.

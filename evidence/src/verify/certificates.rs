@@ -40,6 +40,7 @@ impl LedgerCertificates {
             }
             for attachment in entry.statement().body.attachments().iter().filter(|attachment| is_certificate(&attachment.name)) {
                 let path = attachment_path(&attachment.sha256);
+                judgement.judged.insert((attachment.sha256, attachment.length));
                 let Some(stored) = judgement.required(Axis::Signature, &path, SMALL_FILE_BYTES_MAX)? else { continue };
                 let certificate = attachment.open(&stored).and_then(|der| Certificate::from_der(der).ok());
                 let certificate = certificate.filter(|certificate| is_named(&entry.statement().body, &attachment.name, certificate));

@@ -8,7 +8,7 @@ use super::entries::{Entries, Entry, is_of_predecessor};
 use super::{Judgement, coverage};
 use crate::body::{Contradiction, Epoch, EpochReason, StreamPosition};
 use crate::bundle::SourceError;
-use crate::verdict::{Axis, Finding, FindingKind, Grade};
+use crate::verdict::{Axis, FindingKind, Grade};
 use crate::{Body, SignedStatement};
 
 /// The statements of one stream that the bundle holds, in order of seq.
@@ -162,8 +162,7 @@ fn report_unknown_types(judgement: &mut Judgement<'_>, entries: &[Entry]) {
     for entry in entries {
         if let Body::Unknown { type_name, .. } = &entry.statement().body {
             let sentence = format!("Entry {} is of type {type_name}, which this version does not judge.", entry.index);
-            let finding = Finding::new(Axis::Continuity, Grade::NotDemanded, FindingKind::NotJudged, sentence);
-            judgement.findings.push(finding.at(entry.place()));
+            judgement.find(Axis::Continuity, Grade::NotDemanded, FindingKind::NotJudged, entry.place(), sentence);
         }
     }
 }

@@ -67,16 +67,17 @@ pub(super) struct Entries {
 
 impl Entries {
     fn new(held: Vec<Entry>, export: Option<Entry>, certificates: LedgerCertificates) -> Self {
-        let by_leaf = held.iter().enumerate().map(|(position, entry)| (entry.leaf, position)).collect();
-        let mut by_position = HashMap::new();
+        let (mut by_leaf, mut by_position) = (HashMap::new(), HashMap::new());
         for (position, entry) in held.iter().enumerate() {
+            // Whoever keeps the log can put the same bytes on it again: what is later must not stand for what is earlier.
+            by_leaf.entry(entry.leaf).or_insert(position);
             let statement = entry.statement();
             by_position.entry((statement.stream.as_str().to_owned(), statement.seq)).or_insert(position);
         }
         Self { held, export, certificates, by_leaf, by_position }
     }
 
-    /// The entry with this leaf hash.
+    /// The first entry with this leaf hash.
     pub fn by_leaf(&self, leaf: &Hash) -> Option<&Entry> {
         self.by_leaf.get(leaf).map(|position| &self.held[*position])
     }
@@ -100,8 +101,8 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, checkpoint: &BundleCheckpoint
             proven.push(entry);
         }
     }
-    if proven.first().is_none_or(|entry| entry.index != 0) {
-        let sentence = "Entry 0, the log's genesis, is not in the bundle or not proven.";
+    if judgement.manifest.entries.first() != Some(&0) {
+        let sentence = "Entry 0, the log's genesis, is not in the bundle.";
         judgement.bad(Axis::Signature, FindingKind::FileMissing, Place::entry(0), sentence);
     }
     let mut certificates = LedgerCertificates::collect(judgement, &proven)?;

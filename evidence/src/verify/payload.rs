@@ -126,15 +126,23 @@ fn judge_segment(
             None => copies.lack("a disclosed fragment is not what the camera sealed"),
         }
     }
-    // A disclosure is bound to the segment, and not to its exporter: whoever has the bundle can leave fragments out, but not in silence.
-    let shown: HashSet<u32> = disclosure.fragments.iter().map(|fragment| fragment.index).collect();
-    for index in (0u32..).take(commitments.len()).filter(|index| !shown.contains(index)) {
-        let time = fragment_time(segment, index);
-        let place = Place::fragment(&named.stream, named.seq, index, time);
-        let sentence = format!("Fragment {index} of segment {} is not disclosed: its content is withheld.", named.seq);
-        judgement.find(Axis::Payload, Grade::NotDemanded, FindingKind::Withheld, place, sentence);
-    }
+    tell_withheld(judgement, named, segment, &disclosure);
     Ok(())
+}
+
+/// A disclosure is bound to the segment, and not to its exporter: whoever has the bundle can leave fragments out, but not in silence.
+fn tell_withheld(judgement: &mut Judgement<'_>, named: &DisclosedSegment, segment: &Segment, disclosure: &Disclosure) {
+    let of = disclosure.commitments.len();
+    let shown: HashSet<u32> = disclosure.fragments.iter().map(|fragment| fragment.index).collect();
+    let Some(first) = (0u32..).take(of).find(|index| !shown.contains(index)) else { return };
+    let time = fragment_time(segment, first);
+    let sentence = format!(
+        "Of segment {}, {} of {of} fragments are not disclosed, the first of them at {time} by the camera's clock: their content is withheld.",
+        named.seq,
+        of - shown.len()
+    );
+    let place = Place::fragment(&named.stream, named.seq, first, time);
+    judgement.find(Axis::Payload, Grade::NotDemanded, FindingKind::Withheld, place, sentence);
 }
 
 /// Parses a disclosure and checks the root of its commitments against the signed one.
@@ -143,8 +151,7 @@ fn parse_disclosure(json: &[u8], named: &DisclosedSegment, segment: &Segment) ->
     if disclosure.stream != named.stream || disclosure.seq != named.seq {
         return Err("they are of another segment".to_owned());
     }
-    let commitments: Option<Vec<Hash>> = disclosure.commitments.iter().map(|text| Hash::from_hex(text)).collect();
-    let commitments = commitments.ok_or_else(|| "one is not 64 lower-case hex digits".to_owned())?;
+    let commitments: Vec<Hash> = disclosure.commitments.iter().filter_map(|text| Hash::from_hex(text)).collect();
     if commitments.len() != segment.fragment_lengths.len() {
         return Err(format!("there are {}, and {} were signed", commitments.len(), segment.fragment_lengths.len()));
     }
@@ -154,7 +161,7 @@ fn parse_disclosure(json: &[u8], named: &DisclosedSegment, segment: &Segment) ->
     Ok((disclosure, commitments))
 }
 
-/// The content of a fragment, if it is what the camera sealed.
+/// The content of a fragment, for which there is a commitment, if it is what the camera sealed.
 fn judge_fragment(
     judgement: &mut Judgement<'_>,
     named: &DisclosedSegment,
@@ -165,11 +172,7 @@ fn judge_fragment(
     let path = fragment_path(&named.stream, named.seq, fragment.index);
     let time = fragment_time(segment, fragment.index);
     let place = Place { file: Some(path.clone()), ..Place::fragment(&named.stream, named.seq, fragment.index, time) };
-    let Some(expected) = commitments.get(fragment.index as usize) else {
-        let sentence = format!("Fragment {} does not exist in segment {}.", fragment.index, named.seq);
-        judgement.bad(Axis::Payload, FindingKind::FragmentAltered, place, sentence);
-        return Ok(None);
-    };
+    let expected = &commitments[fragment.index as usize];
     let Some(plaintext) = judgement.required(Axis::Payload, &path, FRAGMENT_BYTES_MAX)? else { return Ok(None) };
     let last = fragment.index as usize + 1 == commitments.len();
     let signed_length = segment.fragment_lengths[fragment.index as usize] as usize;

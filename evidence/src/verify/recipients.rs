@@ -75,7 +75,9 @@ impl Sets {
         let mut current = InForce { leaf: None, number: 0, from: 0, custodians, threshold: pinned.threshold };
         for entry in &entries.held {
             let Body::Recipients(set) = &entry.statement().body else { continue };
-            if set.scope != scope {
+            // Whoever keeps the log can repeat an entry: that decides nothing anew, and must not refuse what was decided.
+            let repeated = sets.by_leaf.contains_key(&entry.leaf);
+            if set.scope != scope || repeated {
                 continue;
             }
             let state = sets.state(&current, entry, set, approvals);

@@ -60,6 +60,10 @@ fn used_certificates(entries: &Entries) -> BTreeMap<Fingerprint, Used<'_>> {
 fn lists(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<Vec<VerifiedRevocationList>, SourceError> {
     let paths: Vec<&str> =
         judgement.manifest.files.iter().map(|file| file.path.as_str()).filter(|path| path.starts_with(REVOCATION_FOLDER)).collect();
+    if let Some(more) = paths.len().checked_sub(REVOCATION_LISTS_MAX).filter(|more| *more > 0) {
+        let sentence = format!("Of the revocation lists in the bundle, {more} were not looked at: {REVOCATION_LISTS_MAX} are.");
+        judgement.lacking(Axis::Revocation, FindingKind::RevocationList, Place::default(), sentence);
+    }
     let mut lists = Vec::new();
     for path in paths.into_iter().take(REVOCATION_LISTS_MAX) {
         let Some(der) = judgement.required(Axis::Revocation, path, REVOCATION_LIST_BYTES_MAX)? else { continue };

@@ -67,10 +67,10 @@ pub(super) fn judge(
 /// The proofs beside entries that the head which each observed is of this log. One shows it for all that observed the same.
 fn judge_proofs(judgement: &mut Judgement<'_>, entries: &Entries, heads: &mut Heads) -> Result<(), SourceError> {
     for entry in entries.all() {
-        let Some(proof) = judgement.optional(&observed_proof_path(entry.index), PROOF_BYTES_MAX)? else { continue };
         if is_of_predecessor(judgement, entry.statement()) {
             continue;
         }
+        let Some(proof) = judgement.optional(Axis::Signature, &observed_proof_path(entry.index), PROOF_BYTES_MAX)? else { continue };
         if let HeadState::Unproven(reason) = heads.judge(entry.statement().observed, Some(&proof)) {
             let place = Place { file: Some(observed_proof_path(entry.index)), ..entry.place() };
             let sentence = format!("The proof that entry {} observed this log does not show it: {reason}.", entry.index);

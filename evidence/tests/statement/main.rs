@@ -390,6 +390,7 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
     let predecessor_and_more = format!(r#"{{"log":"{LOG}","size":1,"root":"{LOG}","x":1}}"#);
     let position_and_more = format!(r#"{{"reason":"start","previous":{{"stream":"{CAMERA}","seq":1,"leaf":"{LOG}","x":1}}}}"#);
     let log_named = at_0(nothing_observed(genesis(key, "null"))).replacen(&zeros, LOG, 1);
+    let no_predecessor = format!(r#"{{"log":"{}","size":1,"root":"{LOG}"}}"#, "0".repeat(64));
     let empty_predecessor = format!(r#"{{"log":"{LOG}","size":0,"root":"{LOG}"}}"#);
     let cases = [
         ("epoch_in_mid_stream", epoch(first, &wraps), "seq is 0 in an epoch"),
@@ -416,6 +417,7 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
         ("genesis_of_a_log", log_named, "log is zeros in genesis"),
         ("genesis_without_keys", at_0(nothing_observed(genesis("", "null"))), "body.keys does not have 1 to 8 items"),
         ("genesis_with_a_key_twice", at_0(nothing_observed(genesis(&format!("{key},{key}"), "null"))), "body.keys names one twice"),
+        ("genesis_after_no_log", at_0(nothing_observed(genesis(key, &no_predecessor))), "body.predecessor.log is of no log"),
         ("genesis_after_nothing", at_0(nothing_observed(genesis(key, &empty_predecessor))), "body.predecessor.size is not in 1..="),
     ];
     for (defect, statement, expected) in cases {

@@ -67,6 +67,7 @@ fn segments_between_tokens_are_bounded_by_both() {
     let verdict = case.judge().unwrap();
     assert_eq!(worst(&verdict, Axis::Time), (Grade::Good, FindingKind::Holds), "{:#?}", verdict.findings);
     let accuracy_ms = u64::from(ACCURACY_MS);
+    assert_eq!(verdict.times.len(), 3, "not every segment of the interval has a time");
     for (time, number) in verdict.times.iter().zip(2..) {
         let (before, after) = (text(end_ms(number - 1) + 500 - accuracy_ms), text(end_ms(number) + 500 + accuracy_ms));
         assert_eq!(bounds(time), (Some(before.as_str()), Some(after.as_str())), "segment {number}");
@@ -80,6 +81,7 @@ fn the_operators_own_authority_is_labelled_and_does_not_meet_a_demand() {
     let mut case = dated(by_city);
     let verdict = case.judge().unwrap();
     assert_eq!(worst(&verdict, Axis::Time), (Grade::NotDemanded, FindingKind::TimeOperator));
+    assert_eq!(verdict.times.len(), 3, "not every segment of the interval has a time");
     assert!(verdict.times.iter().all(|time| !time.not_before[0].independent && !time.not_after[0].independent));
     case.log.policy.demands = vec![Axis::Time];
     assert_eq!(worst(&case.judge().unwrap(), Axis::Time), (Grade::Undecided, FindingKind::TimeOperator));
@@ -90,7 +92,9 @@ fn without_proof_that_what_was_observed_is_this_log_nothing_is_bounded_from_belo
     let mut case = dated(by_notary);
     let listed = case.manifest.entries.clone();
     listed.iter().for_each(|index| drop(case.files.0.remove(&observed_proof_path(*index))));
-    for time in &case.judge().unwrap().times {
+    let times = case.judge().unwrap().times;
+    assert_eq!(times.len(), 3, "not every segment of the interval has a time");
+    for time in &times {
         // The heads that were timestamped are proven still, and a camera observes them only by chance.
         assert_eq!(bounds(time).0, None, "a head that was not proven bounded a segment");
         assert!(bounds(time).1.is_some());
@@ -103,7 +107,9 @@ fn one_proven_head_bounds_what_follows_in_the_chain() {
     let first = case.camera_index[2];
     let listed = case.manifest.entries.clone();
     listed.iter().filter(|index| **index != first).for_each(|index| drop(case.files.0.remove(&observed_proof_path(*index))));
-    for time in &case.judge().unwrap().times {
+    let times = case.judge().unwrap().times;
+    assert_eq!(times.len(), 3, "not every segment of the interval has a time");
+    for time in &times {
         assert_eq!(bounds(time).0, Some(text(end_ms(1)).as_str()), "what follows a statement is not older than it");
     }
 }
@@ -114,7 +120,9 @@ fn a_timestamp_that_is_not_proven_to_be_of_this_log_bounds_nothing_from_above() 
     let listed = case.manifest.entries.clone();
     listed.iter().for_each(|index| drop(case.files.0.remove(&timestamp_proof_path(*index))));
     listed.iter().for_each(|index| drop(case.files.0.remove(&observed_proof_path(*index))));
-    assert!(case.judge().unwrap().times.iter().all(|time| time.not_after.is_empty() && time.not_before.is_empty()));
+    let times = case.judge().unwrap().times;
+    assert_eq!(times.len(), 3, "not every segment of the interval has a time");
+    assert!(times.iter().all(|time| time.not_after.is_empty() && time.not_before.is_empty()));
 }
 
 #[test]

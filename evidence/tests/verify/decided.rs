@@ -98,6 +98,18 @@ fn recipients_that_the_threshold_decided_hold() {
     assert_eq!(faults, [], "{:#?}", case.judge().unwrap().findings);
 }
 
+/// Whoever keeps the log can put the same bytes on it again.
+#[test]
+fn a_set_that_was_decided_is_not_refused_when_it_is_repeated() {
+    let decide: Extra = |log| {
+        two_of_three(log);
+        let set = log.entries.iter().rev().find(|entry| matches!(entry.statement().body, Body::Recipients(_))).unwrap().clone();
+        log.entries.push(set);
+    };
+    let (faults, case) = judged(decide, &[0, 1, 2], 2);
+    assert_eq!(faults, [FindingKind::ChainBroken], "{:#?}", case.judge().unwrap().findings);
+}
+
 #[test]
 fn without_pinned_custodians_nobodys_decision_is_judged() {
     let mut case = judged(|log| drop_index(set_and_append(log)), &[0, 1, 2], 2).1;
@@ -444,6 +456,7 @@ fn a_camera_that_was_set_back_to_older_recipients_is_bad() {
 /// What these tests judge is judged by the verifier in Python too.
 pub const TESTS: &[fn()] = &[
     recipients_that_the_threshold_decided_hold,
+    a_set_that_was_decided_is_not_refused_when_it_is_repeated,
     without_pinned_custodians_nobodys_decision_is_judged,
     recipients_that_the_threshold_did_not_decide_are_bad,
     approvals_that_come_after_the_camera_obeyed_do_not_count,

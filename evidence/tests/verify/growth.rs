@@ -64,10 +64,11 @@ fn a_hostile_bundle_takes_time_in_proportion_to_its_size() {
     let (large, large_ns) = timed(ROUNDS * TIMES);
     // It was all looked at.
     for (verdict, rounds) in [(&small, ROUNDS), (&large, ROUNDS * TIMES)] {
-        assert!(verdict.counts.entries > rounds * 9, "only {} entries", verdict.counts.entries);
+        assert!(verdict.counts.entries > rounds * 10, "only {} entries", verdict.counts.entries);
         let of = |kind| verdict.findings.iter().filter(|finding| finding.kind == kind).count() as u64;
         for kind in [FindingKind::Uncovered, FindingKind::FileMissing, FindingKind::RecipientsThreshold] {
-            assert!(of(kind) >= rounds - 1, "{kind:?}: {} of {rounds}", of(kind));
+            // A thousand of a kind are told, and how many more there are.
+            assert!(of(kind) >= (rounds - 1).min(1_001), "{kind:?}: {} of {rounds}", of(kind));
         }
     }
     let (Some(small_ns), Some(large_ns)) = (small_ns, large_ns) else { return };
@@ -92,8 +93,9 @@ fn thread_ns() -> Option<u64> {
 fn hostile(rounds: u64) -> (Files, Anchor) {
     let mut case = Case::new();
     let log = &mut case.log;
-    let custodian = log.custodian.party.certificate.clone();
-    let pinned = exhibit_evidence::anchor::PinnedCustodians { certificates: vec![custodian], threshold: 1 };
+    // Two have to decide, and one approves without end.
+    let certificates = vec![log.custodian.party.certificate.clone(), log.investigator.party.certificate.clone()];
+    let pinned = exhibit_evidence::anchor::PinnedCustodians { certificates, threshold: 2 };
     log.policy.custodians = Some(pinned);
     let note = log.checkpoint();
     let head = Head { size: log.entries.len() as u64, root: log.root() };
@@ -116,6 +118,8 @@ fn hostile(rounds: u64) -> (Files, Anchor) {
         let last = StreamPosition { stream: main.clone(), seq: log.camera.next_seq - 1, leaf: log.camera.prev };
         let approve = Approve { entry: set, statement: set_hash, attachments: vec![] };
         append(log, |log| &mut log.custodian, Body::Approve(approve));
+        let again = log.entries.iter().find(|entry| entry.leaf_hash() == set).unwrap().clone();
+        log.entries.push(again);
         let set_by_nobody = Body::Recipients(refused(log, round));
         append(log, |log| &mut log.custodian, set_by_nobody);
         let obeyed = log.custodian.prev;

@@ -25,9 +25,9 @@ fn the_independent_verifier_agrees_on_every_bundle() {
     }
     let trials = trials();
     let theirs = independent_verdicts(&trials.all);
-    let disagreements: Vec<_> = trials.all.iter().zip(&theirs).filter(|(trial, theirs)| ours(trial) != **theirs).collect();
-    for (trial, theirs) in &disagreements {
-        eprintln!("{}: ours {:?}, theirs {theirs:?}", trial.name, ours(trial));
+    let disagreements = compared(&trials.all, &theirs);
+    for disagreement in &disagreements {
+        eprintln!("{disagreement}");
     }
     assert!(disagreements.is_empty(), "the two verifiers disagree on {} of {} bundles", disagreements.len(), trials.all.len());
     let codes: BTreeSet<u64> = theirs.iter().map(|(code, _)| *code).collect();
@@ -39,6 +39,21 @@ fn the_independent_verifier_agrees_on_every_bundle() {
             assert!(found, "no bundle among them is {what} on the axis {axis}");
         }
     }
+}
+
+/// Where the verifier in Python says something else than ours, and what each says.
+pub fn disagreements(trials: &[Trial]) -> Vec<String> {
+    compared(trials, &independent_verdicts(trials))
+}
+
+fn compared(trials: &[Trial], theirs: &[Judged]) -> Vec<String> {
+    let differ = trials.iter().zip(theirs).filter(|(trial, theirs)| ours(trial) != **theirs);
+    let told = |(trial, theirs): (&Trial, &Judged)| {
+        let ours = ours(trial);
+        let (own, other) = (ours.1.difference(&theirs.1).collect::<Vec<_>>(), theirs.1.difference(&ours.1).collect::<Vec<_>>());
+        format!("{}: ours says {} and alone {own:?}, theirs {} and alone {other:?}", trial.name, ours.0, theirs.0)
+    };
+    differ.map(told).collect()
 }
 
 /// What ours says, as far as both must agree.
@@ -61,7 +76,7 @@ fn told(finding: &Finding) -> String {
 /// What names a file is a matter of many pages; the verifier in Python looks at `working/` alone.
 const UNLISTED: &str = "payload file-unlisted not-demanded";
 
-fn python_can() -> bool {
+pub fn python_can() -> bool {
     let asked = Command::new(PYTHON).args(["-c", "import cryptography"]).stderr(Stdio::null()).status();
     asked.is_ok_and(|status| status.success())
 }

@@ -211,6 +211,20 @@ fn the_list_of_an_authority_that_is_a_root_of_the_anchor_counts() {
     assert_eq!(kinds(&case), [(Grade::Good, FindingKind::Holds)]);
 }
 
+/// The one that names a stolen key could stand behind all that are looked at.
+#[test]
+fn lists_beyond_those_that_are_looked_at_leave_it_open() {
+    let clean = |log: &Log, count: usize| {
+        let (root, issuing) = (list(LONG_AFTER_MS, &[], &log.pki.root, &key(1)), list(LONG_AFTER_MS, &[], &log.pki.issuing, &key(2)));
+        [vec![root], vec![issuing; count - 1]].concat()
+    };
+    for (count, grade) in [(64, Grade::Good), (65, Grade::Undecided)] {
+        let mut case = with_lists(|log| clean(log, count));
+        case.log.policy.demands = vec![Axis::Revocation];
+        assert_eq!(worst(&case.judge().unwrap(), Axis::Revocation).0, grade, "{count} lists");
+    }
+}
+
 #[test]
 fn revocation_that_is_demanded_and_not_shown_is_undecided() {
     let mut case = with_lists(|log| vec![list(LONG_AFTER_MS, &[], &log.pki.issuing, &key(2))]);
@@ -227,5 +241,6 @@ pub const TESTS: &[fn()] = &[
     a_list_of_the_authoritys_namesake_neither_clears_nor_revokes,
     lists_that_do_not_count_are_told,
     the_list_of_an_authority_that_is_a_root_of_the_anchor_counts,
+    lists_beyond_those_that_are_looked_at_leave_it_open,
     revocation_that_is_demanded_and_not_shown_is_undecided,
 ];

@@ -30,7 +30,7 @@ pub struct Trials {
 
 /// Every synthetic bundle: each defect and each wrong, anchors that do not fit, what is no bundle, and what the tests of the axes judge.
 pub fn trials() -> Trials {
-    let mut trials = Trials { root: tempfile::tempdir().unwrap(), all: Vec::new() };
+    let mut trials = Trials::new();
     trials.add("untouched", &Case::new(), |_| ());
     for (defect, spoil, _) in DEFECTS {
         let mut case = Case::new();
@@ -74,6 +74,10 @@ pub fn trials() -> Trials {
 }
 
 impl Trials {
+    pub fn new() -> Self {
+        Self { root: tempfile::tempdir().unwrap(), all: Vec::new() }
+    }
+
     /// Adds a case, judged by its log's anchor as `change` leaves that.
     fn add(&mut self, name: &str, case: &Case, change: fn(&mut Anchor)) {
         let mut anchor = case.log.anchor();
@@ -90,6 +94,7 @@ impl Trials {
             crate::decided::TESTS,
             crate::devices::TESTS,
             crate::introduced::TESTS,
+            crate::limits::TESTS,
             crate::revoked::TESTS,
             crate::witnessed::TESTS,
         ]
@@ -103,7 +108,7 @@ impl Trials {
         }
     }
 
-    fn add_files(&mut self, name: &str, files: &Files, anchor: &Anchor) {
+    pub fn add_files(&mut self, name: &str, files: &Files, anchor: &Anchor) {
         let place = self.root.path().join(self.all.len().to_string());
         files.write_to(&place.join("bundle"));
         let json = anchor.to_json();

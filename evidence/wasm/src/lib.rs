@@ -68,7 +68,7 @@ impl<H: Host> HostFiles<'_, H> {
             length => {
                 let length = u64::try_from(length).map_err(|_| unreadable(path))?;
                 let fits = length <= limit_bytes;
-                fits.then_some(Some(length)).ok_or_else(|| error(path, format!("it is longer than {limit_bytes} bytes")))
+                fits.then_some(Some(length)).ok_or_else(|| SourceError::TooLong { path: path.to_owned(), limit_bytes })
             }
         }
     }
@@ -132,7 +132,7 @@ impl<H: Host> BundleSource for HostFiles<'_, H> {
         let names = String::from_utf8(self.whole(LISTING, length)?).map_err(|_| error(LISTING, "it is not text".to_owned()))?;
         let mut names: Vec<String> = names.split_terminator('\0').map(str::to_owned).collect();
         if names.len() > files_max {
-            return Err(error(LISTING, format!("there are more than {files_max} files")));
+            return Err(SourceError::TooManyFiles { files_max });
         }
         names.sort_unstable();
         Ok(names)
@@ -140,7 +140,7 @@ impl<H: Host> BundleSource for HostFiles<'_, H> {
 }
 
 fn error(path: &str, reason: String) -> SourceError {
-    SourceError { path: path.to_owned(), reason }
+    SourceError::Unreadable { path: path.to_owned(), reason }
 }
 
 fn unreadable(path: &str) -> SourceError {

@@ -36,3 +36,45 @@ fn the_module_asks_its_host_for_files_and_nothing_else() {
     say(&format!("WebAssembly: the verifier has {size} bytes, {gzip} with gzip"));
     assert!(size < SIZE_BYTES_MAX, "the verifier has grown to {size} bytes");
 }
+
+/// As the command line reads a folder (cli/src/bundle_folder.rs): two hosts must not differ in what a bundle holds.
+#[test]
+fn the_host_gives_plain_files_of_the_folder_and_nothing_else() {
+    if !can_run("the host of the WebAssembly verifier") {
+        return;
+    }
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().join("bundle");
+    std::fs::create_dir_all(folder.join("movies")).unwrap();
+    for file in ["bundle/movies/copy.mp4", "bundle/file", "secret"] {
+        std::fs::write(outside.path().join(file), b"1").unwrap();
+    }
+    for (target, link) in
+        [("../secret", "link"), ("..", "up"), ("file", "inside"), ("movies", "working"), ("loop", "loop"), ("nothing", "dangling")]
+    {
+        std::os::unix::fs::symlink(target, folder.join(link)).unwrap();
+    }
+    let long = "a".repeat(300);
+    let absent = [
+        "absent",
+        "link",
+        "up/secret",
+        "up/bundle/file",
+        "inside",
+        "working/copy.mp4",
+        "loop",
+        "loop/file",
+        "dangling",
+        "movies",
+        "file/x",
+        &long,
+    ];
+    let unreadable = ["../secret", "movies/../../secret", "/etc/passwd", "", "movies//copy.mp4"];
+    let names = ["file", "movies/copy.mp4"].iter().chain(&absent).chain(&unreadable);
+    let output = succeed(node("tests/folder.mjs").arg(&folder).args(names));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let expected = [vec![1; 2], vec![-1; absent.len()], vec![-2; unreadable.len()]].concat();
+    assert_eq!(told["opened"], serde_json::json!(expected), "{absent:?}, {unreadable:?}");
+    let files = ["dangling", "file", "inside", "link", "loop", "movies/copy.mp4", "up/", "working/"];
+    assert_eq!(told["files"], serde_json::json!(files));
+}

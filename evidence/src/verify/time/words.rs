@@ -44,7 +44,7 @@ pub(super) fn of_checkpoint(judgement: &mut Judgement<'_>, checkpoint: &BundleCh
     let mut words = cosigned(judgement, &checkpoint.note).unwrap_or_default();
     for number in 0..CHECKPOINT_TOKENS_MAX {
         let path = checkpoint_token_path(number);
-        let Some(der) = judgement.optional(&path, SMALL_FILE_BYTES_MAX)? else { break };
+        let Some(der) = judgement.optional(Axis::Time, &path, SMALL_FILE_BYTES_MAX)? else { break };
         words.extend(token(judgement, &der, &checkpoint.note, Place::file(&path)));
     }
     words.iter_mut().for_each(|word| word.covers = Some(checkpoint.head.size));
@@ -100,7 +100,7 @@ fn judge_note(judgement: &Judgement<'_>, entry: &Entry, body: &TimestampBody, no
 /// The size of the checkpoint, if it is proven to be of this log.
 fn covered(judgement: &mut Judgement<'_>, entry: &Entry, body: &TimestampBody, heads: &mut Heads) -> Result<Option<u64>, SourceError> {
     let path = timestamp_proof_path(entry.index);
-    let proof = judgement.optional(&path, PROOF_BYTES_MAX)?;
+    let proof = judgement.optional(Axis::Signature, &path, PROOF_BYTES_MAX)?;
     match heads.judge(body.head, proof.as_deref()) {
         HeadState::Proven => return Ok(Some(body.head.size)),
         HeadState::Unknown => {}

@@ -49,7 +49,7 @@ fn file(input: &[u8]) -> Option<(&str, &[u8], &[u8])> {
 impl BundleSource for Files {
     fn read(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
         match self.0.get(path) {
-            Some(bytes) if bytes.len() as u64 > limit_bytes => Err(SourceError { path: path.to_owned(), reason: "too long".to_owned() }),
+            Some(bytes) if bytes.len() as u64 > limit_bytes => Err(SourceError::TooLong { path: path.to_owned(), limit_bytes }),
             bytes => Ok(bytes.cloned()),
         }
     }
@@ -60,7 +60,7 @@ impl BundleSource for Files {
 
     fn list(&self, files_max: usize) -> Result<Vec<String>, SourceError> {
         if self.0.len() > files_max {
-            return Err(SourceError { path: ".".to_owned(), reason: "too many files".to_owned() });
+            return Err(SourceError::TooManyFiles { files_max });
         }
         Ok(self.0.keys().cloned().collect())
     }
