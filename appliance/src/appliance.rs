@@ -81,7 +81,7 @@ impl Appliance {
             vault.clone(),
             clock.clone(),
         );
-        let witnessing = folder.witnessing(config, &anchor.verifier, &ledger)?;
+        let witnessing = folder.witnessing(config, &anchor, &ledger)?;
         let appliance = Self {
             anchor,
             ledger,

@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod appliance;
+pub mod begin;
 pub mod chronicle;
 pub mod config;
 pub mod ingest;

@@ -1,4 +1,4 @@
-//! The state folder: `init` makes keys and a request, `create-log` begins a log with genesis, and `Folder` reads it all back.
+//! The state folder: `init` makes keys and a request, and `Folder` reads back all that lies in it.
 //!
 //! It serves nothing, and never writes over a key.
 
@@ -8,31 +8,32 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use exhibit_evidence::anchor::{AnchorPolicy, WitnessPolicy, check_roots};
-use exhibit_evidence::{Anchor, AnchorError, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body, body::Predecessor};
+use exhibit_evidence::anchor::{WitnessPolicy, check_roots};
+use exhibit_evidence::{Anchor, AnchorError, Head, body::Predecessor};
 use exhibit_ledger::{AwsLcMlDsa44NoteSigner, HeadSeal, Ledger, LedgerError, Options, SealedFile};
 use exhibit_pki::{
     AwsLc, Certificate, CertificateError, ChainCertificate, Identity, KeyPurpose, PathError, Role, Signer, SignerError, SoftwareSigner,
     Subject, Timestamp, build_request_pem, validate_path,
 };
-use exhibit_tlog::{CheckpointError, EMPTY_ROOT, Ed25519NoteSigner, Hash, LogVerifier, NoteError, NoteSigner};
+use exhibit_tlog::{CheckpointError, Ed25519NoteSigner, LogVerifier, NoteError, NoteSigner};
 use zeroize::Zeroizing;
 
-use crate::chronicle::own_candidate;
 use crate::config::{Config, ConfigError, SAMPLE, TimestampAuthorityConfig};
 use crate::maintain::restore::{REBUILT, SET_ASIDE_FIRST};
-use crate::state_lock::LockedFolder;
 use crate::tpm_seal::TpmSeal;
-use crate::vault::{LocalVault, Object, Vault, VaultError};
+use crate::vault::{LocalVault, Vault, VaultError};
 use crate::witnessing::{Witnessing, stamp::TimestampSource};
 
 const KEY: &str = "appliance.key";
 const REQUEST: &str = "appliance.csr";
 const CERTIFICATE: &str = "appliance.pem";
 const CONFIG: &str = "appliance.toml";
-const CHAIN: &str = "chain.pem";
-const ROOT: &str = "root.pem";
-const ANCHOR: &str = "anchor.json";
+/// The certificates of authorities between the root and the appliance.
+pub(crate) const CHAIN: &str = "chain.pem";
+/// The trusted roots.
+pub(crate) const ROOT: &str = "root.pem";
+/// What everybody else trusts.
+pub(crate) const ANCHOR: &str = "anchor.json";
 /// Seeds of the note keys, hex.
 const NOTE_KEYS: [&str; 2] = ["note-ed25519.key", "note-ml-dsa-44.key"];
 /// The ledger's folder.
@@ -135,6 +136,9 @@ pub enum SetupError {
     /// Neither a backup nor a mirror.
     #[error("{0} is neither a backup (with ledger/) nor a mirror (with tile/)")]
     NoSource(PathBuf),
+    /// The successor would be a second tree of its predecessor.
+    #[error("the new log has the {0} of its predecessor. Give it an origin of its own, and a folder whose keys `init` has made")]
+    SameLog(&'static str),
     /// The last checkpoint of a predecessor.
     #[error("the predecessor's last checkpoint: {0}")]
     Predecessor(CheckpointError),
@@ -160,16 +164,26 @@ pub struct NewLog<'a> {
     pub chain_pem: &'a str,
     /// The trusted roots, PEM.
     pub root_pem: &'a str,
-    /// The log that it goes on for, and its last head that is known.
-    pub predecessor: Option<Predecessor>,
+    /// The log that it goes on for.
+    pub predecessor: Option<EndedLog>,
     /// Now.
     pub now: Timestamp,
 }
 
+/// A log that another one goes on for.
+#[derive(Clone, Debug)]
+pub struct EndedLog {
+    /// What the genesis of the other one says of it: which log, and its last head that is known.
+    pub named: Predecessor,
+    /// Its origin and keys, which no other log may have.
+    pub verifier: LogVerifier,
+}
+
 /// The predecessor that an anchor and a signed checkpoint of its log describe.
-pub fn predecessor(anchor: &Anchor, last_checkpoint: &str) -> Result<Predecessor, SetupError> {
+pub fn predecessor(anchor: &Anchor, last_checkpoint: &str) -> Result<EndedLog, SetupError> {
     let head = anchor.verifier.verify(last_checkpoint).map_err(SetupError::Predecessor)?;
-    Ok(Predecessor { log: anchor.log, head: Head { size: head.size, root: head.root } })
+    let named = Predecessor { log: anchor.log, head: Head { size: head.size, root: head.root } };
+    Ok(EndedLog { named, verifier: anchor.verifier.clone() })
 }
 
 /// The appliance's certificate, its key and the certificates around it.
@@ -214,6 +228,7 @@ impl Folder {
         made.map_err(|source| SetupError::File { path: self.path.clone(), source })?;
         let mut wanted = vec![KEY, REQUEST];
         wanted.extend(NOTE_KEYS);
+        let _lock = self.lock()?;
         self.refuse_existing(&wanted)?;
         let signer = new_key()?;
         self.write_new(KEY, signer.to_pkcs8_pem().as_bytes())?;
@@ -227,38 +242,6 @@ impl Folder {
             self.write_new(CONFIG, SAMPLE.as_bytes())?;
         }
         Ok(self.path.join(REQUEST))
-    }
-
-    fn begin_log(&self, new: &NewLog<'_>) -> Result<Anchor, SetupError> {
-        self.refuse_existing(&[LEDGER, ANCHOR])?;
-        for (name, pem) in [(CHAIN, new.chain_pem), (ROOT, new.root_pem)] {
-            self.certificates(name, pem)?;
-        }
-        for (name, pem) in [(CHAIN, new.chain_pem), (ROOT, new.root_pem)] {
-            if fs::read(self.path.join(name)).ok().as_deref() != Some(pem.as_bytes()) {
-                self.write_new(name, pem.as_bytes())?;
-            }
-        }
-        let credentials = self.credentials(new.now)?;
-        let signers = self.note_signers(new.origin)?;
-        let verifier =
-            LogVerifier { origin: new.origin.to_owned(), keys: signers.iter().map(|signer| signer.verifier_key().clone()).collect() };
-        let config = self.config()?;
-        let witnesses = self.witness_policy(&config, &verifier)?;
-        let genesis = genesis(&credentials, &verifier, new, witnesses.as_ref().map_or("", WitnessPolicy::text))?;
-        let vault = self.vault()?;
-        let der = credentials.certificate.der();
-        vault.put(Object::Attachment(Hash(*credentials.certificate.fingerprint())), der)?;
-        let ledger = Ledger::open(&self.ledger_path(), self.options(new.origin, &config)?)?;
-        let admission = ledger.append(own_candidate(&genesis, None, Some(&credentials.certificate), Vec::new()))?;
-        let anchor = Anchor {
-            log: admission.place.leaf,
-            verifier,
-            roots: credentials.roots,
-            policy: AnchorPolicy { witnesses, ..AnchorPolicy::default() },
-        };
-        self.write_new(ANCHOR, anchor.to_json().as_bytes())?;
-        Ok(anchor)
     }
 
     /// The anchor that `create_log` wrote.
@@ -296,7 +279,7 @@ impl Folder {
     }
 
     /// The certificates of a file, which for roots must be such as an anchor can have.
-    fn certificates(&self, name: &str, pem: &str) -> Result<Vec<Certificate>, SetupError> {
+    pub(crate) fn certificates(&self, name: &str, pem: &str) -> Result<Vec<Certificate>, SetupError> {
         let path = self.path.join(name);
         let certificates = Certificate::all_from_pem(pem).map_err(|source| SetupError::Certificate { path: path.clone(), source })?;
         if name == ROOT {
@@ -313,10 +296,21 @@ impl Folder {
         WitnessPolicy::parse(&text, log).map(Some).map_err(|reason| SetupError::WitnessPolicy { path, reason })
     }
 
-    /// The witnessing of a log, going on from what was collected before.
-    pub fn witnessing(&self, config: &Config, log: &LogVerifier, ledger: &Ledger) -> Result<Witnessing, SetupError> {
-        let policy = self.witness_policy(config, log)?.map(|witnesses| witnesses.policy().clone());
-        Ok(Witnessing::open(policy, log.clone(), ledger, self.path.join(WITNESSED)))
+    /// The witnessing of a log, going on from what was collected before. What the anchor demands makes receipts final, whatever is configured:
+    /// everybody else goes by the anchor. A configured policy may say where the witnesses are now.
+    pub fn witnessing(&self, config: &Config, anchor: &Anchor, ledger: &Ledger) -> Result<Witnessing, SetupError> {
+        let configured = self.witness_policy(config, &anchor.verifier)?;
+        let policy = match (&configured, &anchor.policy.witnesses) {
+            (Some(configured), Some(demanded)) if without_urls(configured.text()) != without_urls(demanded.text()) => {
+                let path = self.path.join(config.witness_policy.as_deref().unwrap_or(Path::new(CONFIG)));
+                let reason = format!("is not the policy that {ANCHOR} demands: only the witnesses' URLs may differ");
+                return Err(SetupError::WitnessPolicy { path, reason });
+            }
+            (None, demanded) => demanded.as_ref(),
+            (configured, _) => configured.as_ref(),
+        };
+        let policy = policy.map(|witnesses| witnesses.policy().clone());
+        Ok(Witnessing::open(policy, anchor.verifier.clone(), ledger, self.path.join(WITNESSED)))
     }
 
     /// The timestamping authorities that are configured.
@@ -328,6 +322,13 @@ impl Folder {
             Ok(TimestampSource { url: authority.url.clone(), certificate })
         };
         config.timestamp_authorities.iter().map(source).collect()
+    }
+
+    /// The files beside it that a configuration names, where they lie in the state folder: no secrets, and needed to go on.
+    pub fn named_files(config: &Config) -> Vec<PathBuf> {
+        let certificates = config.timestamp_authorities.iter().map(|authority| &authority.certificate);
+        let named = config.witness_policy.iter().chain(certificates).chain([&config.server_roots]);
+        named.filter(|path| path.file_name() == Some(path.as_os_str())).cloned().collect()
     }
 
     /// The certificates that servers of others must lead to.
@@ -383,7 +384,7 @@ impl Folder {
         Ok(LogVerifier { origin: origin.to_owned(), keys })
     }
 
-    fn note_signers(&self, origin: &str) -> Result<Vec<Arc<dyn NoteSigner>>, SetupError> {
+    pub(crate) fn note_signers(&self, origin: &str) -> Result<Vec<Arc<dyn NoteSigner>>, SetupError> {
         let [ed25519, ml_dsa] = NOTE_KEYS.map(|name| self.seed(name));
         Ok(vec![Arc::new(Ed25519NoteSigner::new(origin, &ed25519?)?), Arc::new(AwsLcMlDsa44NoteSigner::new(origin, &ml_dsa?)?)])
     }
@@ -395,26 +396,26 @@ impl Folder {
         Ok(seed)
     }
 
-    fn refuse_existing(&self, names: &[&str]) -> Result<(), SetupError> {
+    pub(crate) fn refuse_existing(&self, names: &[&str]) -> Result<(), SetupError> {
         match names.iter().map(|name| self.path.join(name)).find(|path| path.exists()) {
             Some(path) => Err(SetupError::Exists(path)),
             None => Ok(()),
         }
     }
 
-    /// Writes a file that is not there yet, readable by nobody else, durable.
-    fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), SetupError> {
-        let path = self.path.join(name);
+    /// Writes a file that is not there yet, readable by nobody else, durable: beside, then under its name, so that a power cut leaves no part
+    /// of it. One program at a time does so.
+    pub(crate) fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), SetupError> {
+        let (path, beside) = (self.path.join(name), self.path.join(format!("{name}.new")));
+        self.refuse_existing(&[name])?;
         let written = || -> io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
             file.write_all(bytes)?;
             file.sync_all()?;
+            fs::rename(&beside, &path)?;
             File::open(&self.path)?.sync_all()
         };
-        written().map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => SetupError::Exists(path.clone()),
-            _ => SetupError::File { path: path.clone(), source },
-        })
+        written().map_err(|source| SetupError::File { path: path.clone(), source })
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, SetupError> {
@@ -428,40 +429,21 @@ impl Folder {
     }
 }
 
-impl LockedFolder {
-    /// Begins a log: genesis as entry 0, and the anchor.
-    pub fn create_log(&self, new: &NewLog<'_>) -> Result<Anchor, SetupError> {
-        self.begin_log(new)
-    }
-}
-
-fn genesis(
-    credentials: &Credentials,
-    verifier: &LogVerifier,
-    new: &NewLog<'_>,
-    witness_policy: &str,
-) -> Result<SignedStatement, SetupError> {
-    let certificate = &credentials.certificate;
-    let subject = &certificate.identity().expect("credentials are those of an appliance").subject;
-    let stream = StreamName::parse(&format!("{subject}/log/{}", new.now.compact()));
-    let statement = Statement {
-        log: Hash([0; 32]),
-        stream: stream.map_err(|_| SetupError::OwnCertificate("has an id that no stream can bear".to_owned()))?,
-        seq: 0,
-        prev: Hash([0; 32]),
-        issued: new.now,
-        observed: Head { size: 0, root: EMPTY_ROOT },
-        body: Body::Genesis(body::Genesis {
-            origin: verifier.origin.clone(),
-            keys: verifier.keys.iter().map(ToString::to_string).collect(),
-            roots: credentials.roots.iter().map(|root| *root.fingerprint()).collect(),
-            witness_policy: witness_policy.to_owned(),
-            predecessor: new.predecessor.clone(),
-            attachments: vec![AttachmentRef::of("certificate", certificate.der(), false)],
-        }),
-    };
-    let signer = SoftwareSigner::from_pkcs8_pem(&credentials.key_pem)?;
-    Ok(exhibit_evidence::sign(&statement, certificate, &signer)?)
+/// The lines of a policy, without comments and without where anybody is reached.
+fn without_urls(policy: &str) -> Vec<Vec<&str>> {
+    let lines = policy.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let lines = lines.filter(|words| words.first().is_some_and(|first| !first.starts_with('#')));
+    lines
+        .map(|mut words| {
+            let named = match words[0] {
+                "log" => 2,
+                "witness" => 3,
+                _ => words.len(),
+            };
+            words.truncate(named);
+            words
+        })
+        .collect()
 }
 
 fn new_key() -> Result<SoftwareSigner, SetupError> {

@@ -16,6 +16,8 @@ use exhibit_evidence::{Anchor, Body, SignedStatement};
 use exhibit_ledger::source::{LedgerFolder, Source};
 use exhibit_pki::{Identity, Role};
 use exhibit_tlog::tile::BundleId;
+use exhibit_tlog::{Ed25519Cosigner, NoteSigner};
+use zeroize::Zeroizing;
 
 const ORIGIN: &str = "city.example/log/1";
 
@@ -87,7 +89,7 @@ fn a_successor_names_its_predecessor_and_the_last_head_that_is_known() {
     let first = create(&certified(folder.path(), &pki), &pki).unwrap();
     let last = LedgerFolder::open(&folder.path().join("ledger")).unwrap().checkpoint().unwrap();
     let known = predecessor(&first, &last).unwrap();
-    assert_eq!((known.log, known.head.size), (first.log, 1));
+    assert_eq!((known.named.log, known.named.head.size), (first.log, 1));
 
     let state = certified(elsewhere.path(), &pki);
     let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
@@ -97,7 +99,7 @@ fn a_successor_names_its_predecessor_and_the_last_head_that_is_known() {
     assert_ne!(second.log, first.log);
     let genesis = LedgerFolder::open(&elsewhere.path().join("ledger")).unwrap().entries(BundleId { index: 0, width: 1 });
     let genesis = SignedStatement::parse(genesis[0].as_ref().unwrap()).unwrap();
-    assert!(matches!(&genesis.statement().body, Body::Genesis(genesis) if genesis.predecessor == Some(known)));
+    assert!(matches!(&genesis.statement().body, Body::Genesis(genesis) if genesis.predecessor == Some(known.named)));
     open(&state).unwrap();
     assert!(matches!(predecessor(&second, &last), Err(SetupError::Predecessor(_))), "a head of another log");
 }
@@ -176,4 +178,101 @@ fn a_folder_that_was_mixed_up_is_not_served() {
     assert!(with("note-ed25519.key", &foreign("note-ed25519.key")).contains("ledger"), "another note key");
     assert!(with("note-ed25519.key", b"00").contains("seed"));
     open(&state).unwrap();
+}
+
+/// As a crash between any two steps leaves it.
+#[test]
+fn a_log_that_was_begun_half_way_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::new(1 << 40);
+    let state = certified(folder.path(), &pki);
+    let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
+    let new = NewLog { origin: ORIGIN, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() };
+    // What was being written, and an empty ledger.
+    fs::write(folder.path().join("anchor.json.new"), "{").unwrap();
+    state.lock().unwrap().prepare_log(&new).unwrap();
+    assert!(open(&state).is_err());
+    let anchor = create(&state, &pki).unwrap();
+    // Genesis without its anchor.
+    fs::remove_file(folder.path().join("anchor.json")).unwrap();
+    assert_eq!(create(&state, &pki).unwrap(), anchor, "another genesis");
+    open(&state).unwrap();
+    // Another log, or one with more in it, is left alone.
+    fs::remove_file(folder.path().join("anchor.json")).unwrap();
+    let other = NewLog { origin: "city.example/log/2", ..new };
+    assert!(matches!(state.lock().unwrap().create_log(&other), Err(SetupError::Ledger(_))), "a log of another name was gone on with");
+    assert!(matches!(state.lock().unwrap().prepare_log(&NewLog { origin: ORIGIN, ..other }), Err(SetupError::Exists(_))));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let before = certified(elsewhere.path(), &pki);
+    let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
+    let before_anchor = before.lock().unwrap().create_log(&NewLog {
+        origin: "city.example/log/0",
+        chain_pem: &chain_pem,
+        root_pem: &root_pem,
+        predecessor: None,
+        now: now(),
+    });
+    let note = LedgerFolder::open(&before.ledger_path()).unwrap().checkpoint().unwrap();
+    let known = predecessor(&before_anchor.unwrap(), &note).unwrap();
+    let continued = NewLog { origin: ORIGIN, predecessor: Some(known), ..other };
+    assert!(
+        matches!(state.lock().unwrap().create_log(&continued), Err(SetupError::Exists(_))),
+        "a genesis that names no predecessor was taken"
+    );
+    assert_eq!(create(&state, &pki).unwrap(), anchor);
+}
+
+/// Two logs of one origin, or with one key, would be two trees of one log.
+#[test]
+fn a_successor_has_an_origin_and_keys_of_its_own() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pki = Pki::new(1 << 40);
+    let first = create(&certified(folder.path(), &pki), &pki).unwrap();
+    let known = predecessor(&first, &LedgerFolder::open(&folder.path().join("ledger")).unwrap().checkpoint().unwrap()).unwrap();
+    let state = certified(elsewhere.path(), &pki);
+    let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
+    let refused = |origin: &str| {
+        let new = NewLog { origin, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(known.clone()), now: now() };
+        state.lock().unwrap().create_log(&new)
+    };
+    assert!(matches!(refused(ORIGIN), Err(SetupError::SameLog("origin"))));
+    let name = "note-ml-dsa-44.key";
+    let own = fs::read(elsewhere.path().join(name)).unwrap();
+    fs::copy(folder.path().join(name), elsewhere.path().join(name)).unwrap();
+    assert!(matches!(refused("city.example/log/2"), Err(SetupError::SameLog("keys"))));
+    assert!(!elsewhere.path().join("ledger").exists());
+    fs::write(elsewhere.path().join(name), own).unwrap();
+    refused("city.example/log/2").unwrap();
+}
+
+/// Everybody else goes by the anchor: an appliance that forgot its policy would call receipts final that nobody takes for it.
+#[test]
+fn receipts_wait_for_the_witnesses_that_the_anchor_demands_whatever_is_configured() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::new(1 << 40);
+    let state = certified(folder.path(), &pki);
+    let key = |seed: u8| Ed25519Cosigner::new("witness.example/w1", &Zeroizing::new([seed; 32])).unwrap().verifier_key().to_string();
+    let policy = |seed: u8, url: &str, quorum: &str| format!("# our witness\nwitness w1 {} {url}\nquorum {quorum}\n", key(seed));
+    let write = |text: String| fs::write(folder.path().join("witness.policy"), text).unwrap();
+    write(policy(1, "https://one.example/", "w1"));
+    let config = folder.path().join("appliance.toml");
+    fs::write(&config, fs::read_to_string(&config).unwrap().replace("# witness_policy", "witness_policy")).unwrap();
+    assert!(create(&state, &pki).unwrap().policy.witnesses.is_some());
+    let is_gated = |more: &str| {
+        let config = Config::parse(&format!("intake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n{more}")).unwrap();
+        let opened = Appliance::open(&state.lock().unwrap(), &config, Arc::new(now), Arc::new(|reason: &str| panic!("{reason}")));
+        opened.map(|(appliance, _)| appliance.witnessing.status(&appliance.ledger).is_gated).map_err(|error| error.to_string())
+    };
+    assert_eq!(is_gated(""), Ok(true), "receipts without a witness are final");
+    let configured = "witness_policy = \"witness.policy\"\n";
+    assert_eq!(is_gated(configured), Ok(true));
+    write(policy(1, "https://moved.example/", "w1").replace("# our witness\n", ""));
+    assert_eq!(is_gated(configured), Ok(true), "a witness may move");
+    for (defect, text) in
+        [("another key", policy(2, "https://one.example/", "w1")), ("no quorum", policy(1, "https://one.example/", "none"))]
+    {
+        write(text);
+        let refused = is_gated(configured).unwrap_err();
+        assert!(refused.contains("is not the policy that anchor.json demands"), "{defect}: {refused}");
+    }
 }

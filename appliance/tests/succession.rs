@@ -11,7 +11,7 @@ use exhibit_appliance::chronicle::Clock;
 use exhibit_appliance::config::Config;
 use exhibit_appliance::maintain::succeed::{SucceedError, When, succeed};
 use exhibit_appliance::serve::Running;
-use exhibit_appliance::setup::{Folder, now};
+use exhibit_appliance::setup::{Folder, NewLog, SetupError, now};
 use exhibit_evidence::body::{Succession, SuccessionReason};
 use exhibit_evidence::{Anchor, Body, SignedStatement};
 use exhibit_ledger::source::{LedgerFolder, Source};
@@ -98,6 +98,49 @@ async fn a_log_ends_with_the_name_of_its_successor_and_takes_nothing_more() {
     stop(running).await;
 }
 
+/// Whatever the successor lacks is told before the old log ends, and mended without a new folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_does_not_end_for_a_successor_that_can_not_begin() {
+    let world = World::new().await;
+    stop(world.running).await;
+    let root = world.folder.path();
+    let (old, new) = (Folder::new(&root.join("state")), certified(root, "new", &world.pki));
+    let before = size(&old);
+    let refused = try_succeed(&old, &new, "city.example/log/1", NOW).unwrap_err();
+    assert!(matches!(refused, SucceedError::Setup(SetupError::SameLog("origin"))), "a second log of one origin: {refused}");
+    let config = fs::read_to_string(root.join("new/appliance.toml")).unwrap();
+    for (seal, defect) in
+        [(root.join("state/head.seal"), "another log's seal"), (root.join("nowhere/seal"), "a seal that can not be written")]
+    {
+        let named = config.replace("head_seal = \"head.seal\"", &format!("head_seal = {seal:?}"));
+        assert_ne!(named, config);
+        fs::write(root.join("new/appliance.toml"), named).unwrap();
+        let kept = fs::read(&seal).ok();
+        let refused = try_succeed(&old, &new, "city.example/log/2", NOW).unwrap_err();
+        assert!(matches!(refused, SucceedError::Setup(SetupError::Ledger(_))), "{defect}: {refused}");
+        assert_eq!((size(&old), fs::read(&seal).ok()), (before, kept), "the log ended for a successor that can not begin: {defect}");
+    }
+    fs::write(root.join("new/appliance.toml"), config).unwrap();
+    try_succeed(&old, &new, "city.example/log/2", NOW).unwrap().unwrap();
+    assert_eq!(size(&old), before + 1);
+}
+
+/// A folder that holds a log of its own is no successor, and nothing ends for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_does_not_end_for_another_log() {
+    let world = World::new().await;
+    stop(world.running).await;
+    let root = world.folder.path();
+    let (old, rival) = (Folder::new(&root.join("state")), certified(root, "rival", &world.pki));
+    let before = size(&old);
+    let (chain_pem, root_pem) = (world.pki.issuing.to_pem(), world.pki.root.to_pem());
+    let unrelated = NewLog { origin: "city.example/log/2", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() };
+    rival.lock().unwrap().create_log(&unrelated).unwrap();
+    let refused = try_succeed(&old, &rival, "city.example/log/2", NOW).unwrap_err();
+    assert!(matches!(refused, SucceedError::Setup(SetupError::Exists(_))), "{refused}");
+    assert_eq!(size(&old), before, "the log ended without a successor");
+}
+
 /// The power went, or the certificate was not there yet: nothing is lost, and nothing is forked by trying again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ended_half_way_goes_on() {
@@ -111,6 +154,9 @@ async fn what_ended_half_way_goes_on() {
     assert_eq!(size(&old), before, "the log ended without a successor that can be served");
     fs::write(root.join("new/appliance.pem"), certificate).unwrap();
     let anchor = try_succeed(&old, &new, "city.example/log/2", NOW).unwrap().unwrap();
+    // As after a crash between genesis and the anchor.
+    fs::remove_file(root.join("new/anchor.json")).unwrap();
+    assert_eq!(try_succeed(&old, &new, "city.example/log/2", NOW).unwrap(), Some(anchor.clone()), "another genesis");
     // As after a crash between the last entry and genesis.
     for gone in ["new/ledger", "new/vault"] {
         fs::remove_dir_all(root.join(gone)).unwrap();
@@ -125,13 +171,7 @@ async fn what_ended_half_way_goes_on() {
         fs::copy(root.join("new").join(name), root.join("rival").join(name)).unwrap();
     }
     let (chain_pem, root_pem) = (world.pki.issuing.to_pem(), world.pki.root.to_pem());
-    let unrelated = exhibit_appliance::setup::NewLog {
-        origin: "city.example/log/2",
-        chain_pem: &chain_pem,
-        root_pem: &root_pem,
-        predecessor: None,
-        now: now(),
-    };
+    let unrelated = NewLog { origin: "city.example/log/2", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() };
     rival.lock().unwrap().create_log(&unrelated).unwrap();
     assert!(matches!(try_succeed(&old, &rival, "city.example/log/2", NOW), Err(SucceedError::OtherLog(_))));
 }

@@ -50,6 +50,10 @@ pub fn back_up(folder: &Folder, ledger: &Ledger, to: &Path) -> Result<Backup, Ba
     for name in PUBLIC_FILES {
         copy_if_there(&folder.path().join(name), &partial.join(name))?;
     }
+    // A running appliance's file may have been changed to one that it would not start with: that is no reason to have no backup.
+    for name in folder.config().map_or_else(|_| Vec::new(), |config| Folder::named_files(&config)) {
+        copy_if_there(&folder.path().join(&name), &partial.join(&name))?;
+    }
     sync_folder(&partial)?;
     fs::rename(&partial, to).map_err(at(to))?;
     sync_folder(to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;

@@ -20,7 +20,7 @@ use super::replay::Replay;
 use super::sources::{SignedHead, Sources};
 use super::{FileError, at, beside, remove_if_there, sync_folder};
 use crate::config::Config;
-use crate::setup::{LEDGER, PUBLIC_FILES, SetupError, VAULT};
+use crate::setup::{Folder, LEDGER, PUBLIC_FILES, SetupError, VAULT};
 use crate::state_lock::LockedFolder;
 use crate::vault::VaultError;
 
@@ -100,8 +100,9 @@ pub enum RestoreError {
 ///
 /// Ended half-way, the same call goes on. Nothing is written but the public files before it is sure that it will not be refused.
 pub fn restore(folder: &LockedFolder, from: &[PathBuf], known: &[String], progress: &dyn Fn(u64, u64)) -> Result<Restored, RestoreError> {
-    bring_public_files(folder, from)?;
+    bring_files(folder, from, &PUBLIC_FILES.map(PathBuf::from))?;
     let (anchor, config) = (folder.anchor()?, folder.config()?);
+    bring_files(folder, from, &Folder::named_files(&config))?;
     let places = Places::of(&folder.ledger_path())?;
     let seals = folder.head_seals(&config, &anchor.verifier);
     let mut sources = Sources::new(anchor.verifier.clone());
@@ -142,9 +143,9 @@ pub fn restore(folder: &LockedFolder, from: &[PathBuf], known: &[String], progre
 }
 
 /// What is no secret and not there yet.
-fn bring_public_files(folder: &LockedFolder, from: &[PathBuf]) -> Result<(), FileError> {
+fn bring_files(folder: &LockedFolder, from: &[PathBuf], names: &[PathBuf]) -> Result<(), FileError> {
     for source in from {
-        for name in PUBLIC_FILES {
+        for name in names {
             let (there, here) = (source.join(name), folder.path().join(name));
             if there.exists() && !here.exists() {
                 copy(&there, &here)?;

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use exhibit_evidence::body::{Succession, SuccessionReason, Successor};
 use exhibit_evidence::{Anchor, Body};
+use exhibit_pki::Timestamp;
 
 use super::backup::copy;
 use super::{FileError, sync_folder};
 use crate::appliance::Appliance;
+use crate::begin::refuse_same;
 use crate::chronicle::{ChronicleError, Clock};
 use crate::registry::RegistryError;
-use crate::setup::{NewLog, SIGNERS_FILES, SetupError, predecessor};
+use crate::setup::{EndedLog, NewLog, SIGNERS_FILES, SetupError, predecessor};
 use crate::state_lock::LockedFolder;
 
 /// When a log is to end.
@@ -66,7 +68,10 @@ pub fn succeed(old: &LockedFolder, new: &LockedFolder, origin: &str, when: When,
     sync_folder(new.path())?;
     new.credentials(clock())?;
     new.config()?;
-    let keys = new.verifier(origin)?.keys.iter().map(ToString::to_string).collect();
+    let verifier = new.verifier(origin)?;
+    refuse_same(&verifier, &old.anchor()?.verifier)?;
+    let keys = verifier.keys.iter().map(ToString::to_string).collect();
+    let pems = Pems { chain: read(&new.path().join(SIGNERS_FILES[0]))?, root: read(&new.path().join(SIGNERS_FILES[1]))? };
     let successor = Successor { origin: origin.to_owned(), keys };
 
     let fatal = Arc::new(|reason: &str| tracing::error!(reason, "the log could not be ended"));
@@ -78,6 +83,8 @@ pub fn succeed(old: &LockedFolder, new: &LockedFolder, origin: &str, when: When,
         }
     } else {
         let Some(reason) = reason(&appliance, when, clock)? else { return Ok(None) };
+        // All of it is there before the old log ends, seals included: only genesis is missing, which names the last head.
+        new.prepare_log(&pems.new_log(origin, None, clock()))?;
         appliance.chronicle.succession(successor, reason)?;
     }
     let (note, _) = appliance.ledger.checkpoint().expect("a log that has ended has entries, and its head is signed");
@@ -88,16 +95,25 @@ pub fn succeed(old: &LockedFolder, new: &LockedFolder, origin: &str, when: When,
         let (successor, _) = Appliance::open(new, &new.config()?, clock.clone(), Arc::new(|_: &str| {}))?;
         let genesis = successor.registry.statement_at(0)?;
         return match &genesis.statement().body {
-            Body::Genesis(genesis) if genesis.predecessor.as_ref() == Some(&before) && genesis.origin == origin => {
+            Body::Genesis(genesis) if genesis.predecessor.as_ref() == Some(&before.named) && genesis.origin == origin => {
                 Ok(Some(successor.anchor))
             }
             _ => Err(SucceedError::OtherLog(new.path().display().to_string())),
         };
     }
-    let pem = |name: &str| read(&new.path().join(name));
-    let [chain_pem, root_pem] = [pem(SIGNERS_FILES[0])?, pem(SIGNERS_FILES[1])?];
-    let log = NewLog { origin, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(before), now: clock() };
-    Ok(Some(new.create_log(&log)?))
+    Ok(Some(new.create_log(&pems.new_log(origin, Some(before), clock()))?))
+}
+
+/// The certificates above the successor's.
+struct Pems {
+    chain: String,
+    root: String,
+}
+
+impl Pems {
+    fn new_log<'a>(&'a self, origin: &'a str, predecessor: Option<EndedLog>, now: Timestamp) -> NewLog<'a> {
+        NewLog { origin, chain_pem: &self.chain, root_pem: &self.root, predecessor, now }
+    }
 }
 
 fn reason(appliance: &Appliance, when: When, clock: &Clock) -> Result<Option<SuccessionReason>, SucceedError> {

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use bench::{Bench, found};
 use exhibit_appliance::config::Config;
+use exhibit_appliance::maintain::backup::back_up;
 use exhibit_appliance::maintain::control::ask_for_backup;
 use exhibit_appliance::maintain::reseal::accept_present_head;
 use exhibit_appliance::maintain::restore::RestoreError;
@@ -188,4 +189,25 @@ async fn a_seal_that_proves_a_rollback_is_not_written_over() {
     assert_eq!(seals[0].read().unwrap().unwrap().size, size);
     fs::write(&seal, good).unwrap();
     accept_present_head(&folder.lock().unwrap()).unwrap();
+}
+
+/// What the configuration names is needed to go on as much as the configuration.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_has_the_configuration_and_the_files_that_it_names() {
+    let stopped = Bench::new().await.stop().await;
+    let state = Folder::new(&stopped.path("state"));
+    let text = fs::read_to_string(stopped.path("state/appliance.toml")).unwrap() + "witness_policy = \"witness.policy\"\n";
+    fs::write(stopped.path("state/appliance.toml"), &text).unwrap();
+    fs::write(stopped.path("state/witness.policy"), "quorum none\n").unwrap();
+    {
+        let (locked, config) = (state.lock().unwrap(), state.config().unwrap());
+        let ledger = locked.ledger(&locked.anchor().unwrap().verifier.origin, &config).unwrap();
+        back_up(&locked, &ledger, &stopped.path("later")).unwrap();
+    }
+    for lost in ["appliance.toml", "witness.policy", "anchor.json"] {
+        fs::remove_file(stopped.path("state").join(lost)).unwrap();
+    }
+    stopped.restore(&["later"]).unwrap();
+    assert_eq!(fs::read_to_string(stopped.path("state/appliance.toml")).unwrap(), text);
+    assert_eq!(fs::read_to_string(stopped.path("state/witness.policy")).unwrap(), "quorum none\n");
 }

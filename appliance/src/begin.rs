@@ -1,0 +1,123 @@
+//! How a log begins: genesis as entry 0, and the anchor. Ended anywhere, the same call goes on from where it came to.
+//!
+//! It serves nothing, and writes over nothing: a ledger with more in it than this genesis is left alone.
+
+use std::fs;
+
+use exhibit_evidence::anchor::{AnchorPolicy, WitnessPolicy};
+use exhibit_evidence::{Anchor, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body};
+use exhibit_ledger::Ledger;
+use exhibit_pki::SoftwareSigner;
+use exhibit_tlog::{EMPTY_ROOT, Hash, LogVerifier};
+
+use crate::chronicle::own_candidate;
+use crate::config::Config;
+use crate::setup::{ANCHOR, CHAIN, Credentials, LEDGER, NewLog, ROOT, SetupError};
+use crate::state_lock::LockedFolder;
+use crate::vault::Object;
+
+/// All that a log begins with, made and checked.
+struct Draft {
+    config: Config,
+    credentials: Credentials,
+    verifier: LogVerifier,
+    witnesses: Option<WitnessPolicy>,
+    genesis: SignedStatement,
+}
+
+impl LockedFolder {
+    /// Begins a log: genesis as entry 0, and the anchor.
+    pub fn create_log(&self, new: &NewLog<'_>) -> Result<Anchor, SetupError> {
+        self.refuse_existing(&[ANCHOR])?;
+        let Draft { config, credentials, verifier, witnesses, genesis } = self.draft(new)?;
+        let der = credentials.certificate.der();
+        self.vault()?.put(Object::Attachment(Hash(*credentials.certificate.fingerprint())), der)?;
+        let ledger = Ledger::open(&self.ledger_path(), self.options(new.origin, &config)?)?;
+        let log = match ledger.size() {
+            0 => ledger.append(own_candidate(&genesis, None, Some(&credentials.certificate), Vec::new()))?.place.leaf,
+            _ => self.begun(&ledger, &genesis)?,
+        };
+        let policy = AnchorPolicy { witnesses, ..AnchorPolicy::default() };
+        let anchor = Anchor { log, verifier, roots: credentials.roots, policy };
+        self.write_new(ANCHOR, anchor.to_json().as_bytes())?;
+        Ok(anchor)
+    }
+
+    /// Makes all of a log but its genesis: whatever would refuse it, seals included, does so now.
+    pub fn prepare_log(&self, new: &NewLog<'_>) -> Result<(), SetupError> {
+        self.refuse_existing(&[ANCHOR])?;
+        let draft = self.draft(new)?;
+        drop(self.vault()?);
+        match Ledger::open(&self.ledger_path(), self.options(new.origin, &draft.config)?)?.size() {
+            0 => Ok(()),
+            _ => Err(SetupError::Exists(self.ledger_path())),
+        }
+    }
+
+    fn draft(&self, new: &NewLog<'_>) -> Result<Draft, SetupError> {
+        let verifier = self.verifier(new.origin)?;
+        if let Some(before) = &new.predecessor {
+            refuse_same(&verifier, &before.verifier)?;
+        }
+        for (name, pem) in [(CHAIN, new.chain_pem), (ROOT, new.root_pem)] {
+            self.certificates(name, pem)?;
+        }
+        for (name, pem) in [(CHAIN, new.chain_pem), (ROOT, new.root_pem)] {
+            if fs::read(self.path().join(name)).ok().as_deref() != Some(pem.as_bytes()) {
+                self.write_new(name, pem.as_bytes())?;
+            }
+        }
+        let (credentials, config) = (self.credentials(new.now)?, self.config()?);
+        let witnesses = self.witness_policy(&config, &verifier)?;
+        let genesis = genesis(&credentials, &verifier, new, witnesses.as_ref().map_or("", WitnessPolicy::text))?;
+        Ok(Draft { config, credentials, verifier, witnesses, genesis })
+    }
+
+    /// The genesis that an earlier call has put on the ledger, if it is the same but for its time.
+    fn begun(&self, ledger: &Ledger, genesis: &SignedStatement) -> Result<Hash, SetupError> {
+        let exists = || SetupError::Exists(self.path().join(LEDGER));
+        let entry = ledger.entry(0)?.filter(|_| ledger.size() == 1).ok_or_else(exists)?;
+        let begun = SignedStatement::parse(&entry).map_err(|_| exists())?;
+        if begun.statement().body == genesis.statement().body { Ok(begun.leaf_hash()) } else { Err(exists()) }
+    }
+}
+
+/// A log whose successor has its origin or a key of it would have two trees.
+pub fn refuse_same(new: &LogVerifier, before: &LogVerifier) -> Result<(), SetupError> {
+    if new.origin == before.origin {
+        return Err(SetupError::SameLog("origin"));
+    }
+    if new.keys.iter().any(|key| before.keys.iter().any(|old| old.has_key_of(key))) {
+        return Err(SetupError::SameLog("keys"));
+    }
+    Ok(())
+}
+
+fn genesis(
+    credentials: &Credentials,
+    verifier: &LogVerifier,
+    new: &NewLog<'_>,
+    witness_policy: &str,
+) -> Result<SignedStatement, SetupError> {
+    let certificate = &credentials.certificate;
+    let subject = &certificate.identity().expect("credentials are those of an appliance").subject;
+    let stream = StreamName::parse(&format!("{subject}/log/{}", new.now.compact()));
+    let statement = Statement {
+        log: Hash([0; 32]),
+        stream: stream.map_err(|_| SetupError::OwnCertificate("has an id that no stream can bear".to_owned()))?,
+        seq: 0,
+        prev: Hash([0; 32]),
+        issued: new.now,
+        observed: Head { size: 0, root: EMPTY_ROOT },
+        body: Body::Genesis(body::Genesis {
+            origin: verifier.origin.clone(),
+            keys: verifier.keys.iter().map(ToString::to_string).collect(),
+            roots: credentials.roots.iter().map(|root| *root.fingerprint()).collect(),
+            witness_policy: witness_policy.to_owned(),
+            predecessor: new.predecessor.as_ref().map(|before| before.named.clone()),
+            attachments: vec![AttachmentRef::of("certificate", certificate.der(), false)],
+        }),
+    };
+    let signer = SoftwareSigner::from_pkcs8_pem(&credentials.key_pem)?;
+    Ok(exhibit_evidence::sign(&statement, certificate, &signer)?)
+}
