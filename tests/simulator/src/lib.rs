@@ -1,11 +1,16 @@
-//! Cameras that spool, a ledger whose disk fails, starts, rollbacks, backups, a witness and clients, in one process and in virtual time: a seed
-//! gives a list of operations, and the list gives the same run again.
+//! Cameras that spool, a ledger whose disk fails, starts, rollbacks, backups, successors, witnesses with mirrors whose disks fail, forgers and
+//! clients, in one process and in virtual time: a seed gives a list of operations, and the list gives the same run again.
 //!
 //! It does not know statements or sockets: the programs themselves are run by tests/e2e. Threads are the ledger's own, and every operation waits
 //! for its outcome.
 
 mod camera;
 mod disk;
+mod log;
+mod lossy_disk;
+mod oracle;
+mod party;
+mod succession;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,8 +60,37 @@ pub enum Operation {
         /// So many seconds.
         seconds: u64,
     },
-    /// The witness is asked to cosign the newest checkpoint.
-    Witness,
+    /// A witness is asked to cosign the newest checkpoint.
+    Witness {
+        /// Which party's.
+        party: usize,
+    },
+    /// A witness is asked to cosign the newest checkpoint, and its mirror is brought to it.
+    Mirror {
+        /// Which party's.
+        party: usize,
+    },
+    /// A witness is asked to cosign what somebody with the log's keys has made of an old copy.
+    Fork {
+        /// Which party's.
+        party: usize,
+    },
+    /// One of the next operations of a party's disk fails.
+    BreakParty {
+        /// Whose.
+        party: usize,
+        /// After so many that do not.
+        after: usize,
+        /// It is done nevertheless.
+        is_done: bool,
+    },
+    /// A party's process ends and starts again.
+    RestartParty {
+        /// Which.
+        party: usize,
+        /// What it had not synced is gone.
+        after_power_cut: bool,
+    },
     /// A client takes the newest checkpoint and proves it consistent with its last.
     Observe {
         /// Which.
@@ -68,8 +102,11 @@ pub enum Operation {
     RollBack,
     /// The ledger is backed up while it runs.
     Backup,
-    /// The folder is lost, and restored from the last backup and a mirror.
-    Restore,
+    /// The folder is lost. It is restored from the last backup and the mirrors if they have all that anybody was told of; else another log
+    /// succeeds it.
+    Lose,
+    /// The log ends by plan, and another succeeds it.
+    Succeed,
     /// Everything is re-hashed.
     Fsck,
 }
@@ -87,7 +124,8 @@ pub fn plan(seed: u64, operations: usize) -> Vec<Operation> {
 
 fn operation(random: &mut Random) -> Operation {
     let camera = random.below(world::CAMERAS as u64) as usize;
-    match random.below(100) {
+    let party = random.below(world::PARTIES as u64) as usize;
+    match random.below(128) {
         0..22 => Operation::Record { camera, count: 1 + random.below(12) as usize },
         22..40 => Operation::Upload { camera },
         40..50 => Operation::UploadAll,
@@ -96,12 +134,17 @@ fn operation(random: &mut Random) -> Operation {
         58..66 => Operation::BreakWrite { after: random.below(6) as usize, is_done: random.below(2) == 0 },
         66..72 => Operation::Restart,
         72..77 => Operation::Advance { seconds: 1 + random.below(90) },
-        77..83 => Operation::Witness,
-        83..90 => Operation::Observe { client: random.below(world::CLIENTS as u64) as usize },
-        90..92 => Operation::Copy,
-        92..95 => Operation::RollBack,
-        95..97 => Operation::Backup,
-        97..98 => Operation::Restore,
+        77..85 => Operation::Witness { party },
+        85..93 => Operation::Mirror { party },
+        93..97 => Operation::Fork { party },
+        97..102 => Operation::BreakParty { party, after: random.below(10) as usize, is_done: random.below(2) == 0 },
+        102..106 => Operation::RestartParty { party, after_power_cut: random.below(2) == 0 },
+        106..113 => Operation::Observe { client: random.below(world::CLIENTS as u64) as usize },
+        113..117 => Operation::Copy,
+        117..120 => Operation::RollBack,
+        120..122 => Operation::Backup,
+        122..124 => Operation::Lose,
+        124..125 => Operation::Succeed,
         _ => Operation::Fsck,
     }
 }

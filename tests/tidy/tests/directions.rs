@@ -25,7 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("exhibit-cli", &["exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-program", "exhibit-tlog"]),
     ("exhibit-e2e", &["exhibit-camera-core", "exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog", "exhibit-tpm"]),
     ("exhibit-power-loss", &[]),
-    ("exhibit-simulator", &["exhibit-ledger", "exhibit-power-loss", "exhibit-tlog"]),
+    ("exhibit-simulator", &["exhibit-ledger", "exhibit-power-loss", "exhibit-tlog", "exhibit-witness"]),
     ("exhibit-fuzz", &["exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
     ("exhibit-bench", &["exhibit-evidence", "exhibit-ledger", "exhibit-pki", "exhibit-tlog"]),
     ("exhibit-tidy", &[]),
