@@ -17,6 +17,8 @@ impl Ledger {
     ///
     /// The copy opens like any ledger. Gives the number of entries that it has at least.
     pub fn backup(&self, folder: &Path) -> Result<u64, LedgerError> {
+        // What a failed sync has left is no ledger to go back to: the live one may go on without it.
+        let size = self.readable_size()?;
         let partial = partial(folder);
         let failed = |path: &Path| {
             let path = path.display().to_string();
@@ -29,7 +31,6 @@ impl Ledger {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&partial)(error)),
             _ => fs::create_dir(&partial).map_err(failed(&partial))?,
         }
-        let size = self.size();
         let database = self.database();
         let snapshot = Snapshot::new(database).and_then(|snapshot| snapshot.create_checkpoint(partial.join(DATABASE_FOLDER)));
         snapshot.map_err(|error| LedgerError::Storage(error.into_string()))?;

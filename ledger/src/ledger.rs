@@ -295,7 +295,7 @@ impl Ledger {
     }
 
     /// How many entries may be shown, unless the writer has stopped.
-    fn readable_size(&self) -> Result<u64, LedgerError> {
+    pub(crate) fn readable_size(&self) -> Result<u64, LedgerError> {
         self.shared.check_running()?;
         Ok(self.size())
     }

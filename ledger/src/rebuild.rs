@@ -12,7 +12,7 @@ use exhibit_tlog::{Checkpoint, Hash};
 use crate::checkpoint::Signing;
 use crate::proven::ProvenTiles;
 use crate::source::Source;
-use crate::{Admission, Candidate, HeadSeal, Ledger, LedgerError, Options};
+use crate::{Admission, Candidate, HeadSeal, Ledger, LedgerError, Options, SealedHead};
 
 /// Turns entries into candidates again.
 pub trait Describe {
@@ -103,8 +103,8 @@ impl<'a> SignedTree<'a> {
     }
 }
 
-/// Brings the ledger in `folder`, which may be empty, an older copy or half made, to the tree that `note` signs. `options` are the log's; the
-/// seals among them are neither asked before, nor written until the tree is reached.
+/// Brings the ledger in `folder`, which may be empty, an older copy or half made, to the tree that `note` signs. `options` are the log's; what
+/// is sealed must be a part of that tree, and seals are written once it is reached.
 ///
 /// On return the ledger is open and has exactly the entries of `note`'s head.
 pub fn rebuild(
@@ -119,6 +119,10 @@ pub fn rebuild(
     let signing = Signing::new(options)?;
     let head = signing.log.verify(note).map_err(RebuildError::Head)?;
     let tree = SignedTree::prove(&head, sources)?;
+    for seal in &seals {
+        seal.claim().map_err(LedgerError::from)?;
+        check_sealed(&tree, seal.read().map_err(LedgerError::from)?)?;
+    }
     let ledger = Ledger::open(folder, signing.into_options(batch_entries_max))?;
     let have = ledger.size();
     // An empty tree is a part of every other.
@@ -133,6 +137,18 @@ pub fn rebuild(
         seal.write(&head, &note).map_err(LedgerError::from)?;
     }
     Ok(ledger)
+}
+
+/// What was sealed was signed, and perhaps given to somebody: a log that goes on without it is a fork.
+fn check_sealed(tree: &SignedTree<'_>, sealed: Option<SealedHead>) -> Result<(), LedgerError> {
+    let (Some(sealed), size) = (sealed, tree.tiles.head().size) else { return Ok(()) };
+    if sealed.size > size {
+        return Err(LedgerError::Behind(format!("{} entries were sealed, and the head to be reached has {size}", sealed.size)));
+    }
+    if tree.root_at(sealed.size) != Some(sealed.root) {
+        return Err(LedgerError::Behind(format!("its first {} entries are not those that were sealed", sealed.size)));
+    }
+    Ok(())
 }
 
 fn append(ledger: &Ledger, tiles: &ProvenTiles<'_>, from: u64, owner: &mut dyn Describe) -> Result<(), RebuildError> {

@@ -25,10 +25,15 @@ pub(crate) fn recover(
     disk: Arc<dyn Disk>,
     seals: &[Arc<dyn HeadSeal>],
 ) -> Result<(Store, Edge), LedgerError> {
+    for seal in seals {
+        seal.claim()?;
+    }
     let store = open_store(folder, signing, noted.as_deref(), disk, seals)?;
     let is_new = store.is_blank()?;
     if !is_new {
         check_stored_log(&store, &signing.log)?;
+    } else if noted.is_some() {
+        return Err(damaged("a signed checkpoint lies beside the database, and the database is empty: it was lost"));
     }
     // All before the first is written: what one of them refuses leaves the others as they are.
     let sealed: Vec<Option<SealedHead>> = seals.iter().map(|seal| check_seal(&store, &**seal, is_new)).collect::<Result<_, _>>()?;

@@ -3,10 +3,11 @@
 //! It keeps a head and judges nothing. Who can write both places can still roll back both: a TPM, a witness and every receipt that somebody
 //! holds are harder to take along.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use exhibit_tlog::note::NOTE_SIZE_BYTES_MAX;
 use exhibit_tlog::{Checkpoint, Hash, LogVerifier};
@@ -20,6 +21,11 @@ pub trait HeadSeal: Send + Sync {
     fn write(&self, head: &Checkpoint, note: &str) -> Result<(), SealError>;
     /// At least so many seconds lie between two writes while the ledger runs.
     fn interval_s(&self) -> u64;
+    /// Keeps others from going on with the log while this value lives: asked for at start, before the head is read. A copy of the folder that is
+    /// as new as the seal passes every other check. A seal that can not tell refuses nobody.
+    fn claim(&self) -> Result<(), SealError> {
+        Ok(())
+    }
 }
 
 /// Size and root that were sealed.
@@ -45,22 +51,31 @@ pub struct SealError {
 pub struct SealedFile {
     path: PathBuf,
     log: LogVerifier,
+    /// Beside the file, which is replaced: taken by whoever goes on with the log.
+    lock: Mutex<Option<File>>,
 }
 
 impl SealedFile {
     /// The file need not exist; its folder must. `log` is whose checkpoint it has to be.
     #[must_use]
     pub fn new(path: &Path, log: LogVerifier) -> Self {
-        Self { path: path.to_owned(), log }
+        Self { path: path.to_owned(), log, lock: Mutex::default() }
     }
 
     fn failed(&self, defect: impl ToString) -> SealError {
         SealError { place: self.path.display().to_string(), defect: defect.to_string() }
     }
 
+    /// The whole name and more: seals whose names differ in their ends only must not share a file.
+    fn beside(&self, end: &str) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(end);
+        name.into()
+    }
+
     /// Beside the file, synced, then in its place.
     fn replace(&self, note: &str) -> io::Result<()> {
-        let beside = self.path.with_extension("new");
+        let beside = self.beside(".new");
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         file.write_all(note.as_bytes())?;
@@ -90,7 +105,29 @@ impl HeadSeal for SealedFile {
     fn interval_s(&self) -> u64 {
         FILE_INTERVAL_S
     }
+
+    fn claim(&self) -> Result<(), SealError> {
+        let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_some() {
+            return Ok(());
+        }
+        let path = self.beside(".lock");
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(|error| self.failed(error))?;
+        match file.try_lock() {
+            Ok(()) => *held = Some(file),
+            Err(TryLockError::WouldBlock) => return Err(self.failed(TAKEN)),
+            // Some file systems have no locks.
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(%error, path = %path.display(), "the seal can not be locked: two copies of the log could go on at once")
+            }
+        }
+        Ok(())
+    }
 }
+
+const TAKEN: &str = "another process goes on with this log, from this folder or from a copy of it. Two would fork the log: stop one of them, and keep \
+    the folder whose process ran first";
 
 /// One small synced file a minute costs nothing, and a minute is what a rollback to a copy could hide.
 const FILE_INTERVAL_S: u64 = 60;

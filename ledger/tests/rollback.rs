@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use common::{Chain, copy, open, options, sealed_options, signers, verifier, verify_all};
-use exhibit_ledger::{HeadSeal, Ledger, LedgerError, Options, SealError, SealedFile, SealedHead};
+use common::{Chain, FailingSigner, copy, open, options, sealed_options, signers, verifier, verify_all};
+use exhibit_ledger::rebuild::{Describe, RebuildError, rebuild};
+use exhibit_ledger::source::{LedgerFolder, Source};
+use exhibit_ledger::{Candidate, HeadSeal, Ledger, LedgerError, Options, SealError, SealedFile, SealedHead};
 use exhibit_tlog::Checkpoint;
 
 /// A ledger's folder, and its seal beside.
@@ -111,6 +113,104 @@ fn a_seal_that_vanished_is_refused() {
     drop(empty.open().unwrap());
     fs::remove_file(empty.seal()).unwrap();
     empty.assert_behind("nothing is sealed");
+}
+
+/// The folder is there, with the head beside the database, and nothing tells but this head.
+#[test]
+fn a_database_that_vanished_is_not_begun_again() {
+    let bench = Bench::new();
+    append(&open(&bench.folder()), 3);
+    let database = bench.folder().join("database");
+    fs::remove_dir_all(&database).unwrap();
+    for _ in 0..2 {
+        let refused = bench.open().err().expect("a log was begun again");
+        assert!(matches!(&refused, LedgerError::Damaged(text) if text.contains("the database is empty")), "{refused}");
+        assert!(!bench.seal().exists(), "a refused start wrote the seal");
+    }
+}
+
+/// A copy that is as new as the seal passes every check: two processes would fork the log.
+#[test]
+fn a_copy_does_not_go_on_beside_the_ledger_that_runs() {
+    let bench = Bench::new();
+    bench.append(3);
+    let twin = bench.root.path().join("twin");
+    copy(&bench.folder(), &twin);
+    let running = bench.open().unwrap();
+    for _ in 0..2 {
+        let refused = Ledger::open(&twin, sealed_options(&bench.seal())).err().expect("two processes go on with one log");
+        assert!(matches!(&refused, LedgerError::Seal(error) if error.defect.contains("another process")), "{refused}");
+    }
+    append(&running, 1);
+    drop(running);
+    let refused = Ledger::open(&twin, sealed_options(&bench.seal()));
+    assert!(matches!(refused, Err(LedgerError::Behind(_))), "the copy is older by now");
+    bench.append(1);
+}
+
+/// An old log and its successor may be sealed in one folder.
+#[test]
+fn seals_whose_names_differ_in_their_ends_share_no_file() {
+    let bench = Bench::new();
+    bench.append(2);
+    let (note, head) = open(&bench.folder()).checkpoint().unwrap();
+    let seals = ["head.1", "head.2", "head.new"].map(|name| SealedFile::new(&bench.root.path().join(name), verifier()));
+    for seal in seals.iter().rev() {
+        seal.write(&head, &note).unwrap();
+    }
+    for seal in &seals {
+        assert_eq!(seal.read().unwrap().map(|sealed| sealed.size), Some(2), "a seal was taken by another one");
+    }
+}
+
+#[test]
+fn a_ledger_that_has_stopped_is_not_backed_up() {
+    let bench = Bench::new();
+    let failing = FailingSigner::new(signers(1).remove(0), 1);
+    let ledger = Ledger::open(&bench.folder(), Options { signers: vec![Arc::new(failing), signers(1).remove(1)], ..options() }).unwrap();
+    let mut chain = Chain::new("a");
+    ledger.append(chain.next(20)).unwrap();
+    let backup = bench.root.path().join("backup");
+    ledger.append(chain.next(20)).unwrap_err();
+    assert!(matches!(ledger.backup(&backup), Err(LedgerError::Stopped(_))), "the start of the ledger may drop what the backup has");
+    assert!(!backup.exists());
+}
+
+/// What was sealed was signed: neither an older head nor another tree is gone back to.
+#[test]
+fn a_rebuild_never_ends_behind_the_seal() {
+    let bench = Bench::new();
+    bench.append(3);
+    let older = bench.root.path().join("older");
+    copy(&bench.folder(), &older);
+    bench.append(2);
+    let forked = bench.root.path().join("forked");
+    copy(&older, &forked);
+    let ledger = open(&forked);
+    let mut chain = Chain::new("another");
+    (0..4).for_each(|_| drop(ledger.append(chain.next(20)).unwrap()));
+    drop(ledger);
+    let sealed = fs::read(bench.seal()).unwrap();
+    for (source, reason) in [(&older, "5 entries were sealed"), (&forked, "not those that were sealed")] {
+        let source = LedgerFolder::open(source).unwrap();
+        let new = bench.root.path().join("new");
+        let note = source.checkpoint().unwrap();
+        let refused = rebuild(&new, sealed_options(&bench.seal()), &note, &[&source], &mut Nobody).err().expect("the log was forked");
+        assert!(matches!(&refused, RebuildError::Ledger(LedgerError::Behind(text)) if text.contains(reason)), "{refused}");
+        assert!(!new.exists(), "a refused rebuild wrote something");
+    }
+    assert_eq!(fs::read(bench.seal()).unwrap(), sealed, "a refused rebuild changed the seal");
+}
+
+/// Is asked for nothing.
+struct Nobody;
+
+impl Describe for Nobody {
+    fn describe(&mut self, _: &Ledger, _: u64, _: &[Vec<u8>]) -> Result<Vec<Candidate>, String> {
+        Err("nothing is to be written".to_owned())
+    }
+
+    fn progress(&mut self, _: u64, _: u64) {}
 }
 
 #[test]
