@@ -2,7 +2,10 @@
 //!
 //! It does not know what the rows mean.
 
-use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options, WriteOptions};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompactionStyle, DBCompressionType, DBRecoveryMode, LogLevel, Options,
+    UniversalCompactOptions, WriteOptions,
+};
 
 /// `be64(index)` to the entry.
 pub(crate) const ENTRIES: &str = "entries";
@@ -26,8 +29,16 @@ pub(crate) const FAMILIES: [&str; 7] = [ENTRIES, PLACES, HEADS, LEAVES, TILES, A
 const BLOCK_CACHE_BYTES: usize = 96 * MIB;
 /// Entries come at a megabyte per thousand: one flush every 32 MiB keeps files large and the log to replay short.
 const ENTRIES_WRITE_BUFFER_BYTES: usize = 32 * MIB;
-/// The other families get a few dozen bytes per entry, or a tile row per batch.
+/// Places and leaves: a row per entry whose key lies anywhere among the earlier ones, so that each table that is flushed has to be merged with
+/// the others. The larger the table, the fewer merges. This one has the rows of the 200 thousand entries that the write-ahead log has room for.
+const INDEX_WRITE_BUFFER_BYTES: usize = 32 * MIB;
+/// The other families get a tile row per batch, or less.
 const ROWS_WRITE_BUFFER_BYTES: usize = 8 * MIB;
+/// Entries are read by the bundle, a quarter of a mebibyte: with larger blocks there are fewer of them to be listed in memory. RocksDB's own size
+/// would have one index row for three entries.
+const ENTRIES_BLOCK_BYTES: usize = 32 * KIB;
+/// Rows of places and leaves are looked up one by one, seldom: where a chain is continued its head is asked for, and not its places.
+const INDEX_BLOCK_BYTES: usize = 16 * KIB;
 /// All write buffers together: when full, the largest is flushed.
 const WRITE_BUFFERS_TOTAL_BYTES: usize = 128 * MIB;
 /// Bounds what has to be replayed at start, and the disk that an idle family could otherwise pin.
@@ -38,15 +49,20 @@ const BYTES_PER_SYNC: u64 = MIB as u64;
 const OPEN_FILES_MAX: i32 = 512;
 /// All of them, opened with the database: for who reads beside a writer.
 pub(crate) const OPEN_FILES_ALL: i32 = -1;
-/// One flush beside one compaction: the rest of the machine is for sealing and hashing.
-const BACKGROUND_JOBS: i32 = 2;
+/// One flush beside two compactions: a long merge of one index must not hold up the other. The rest of the machine is for sealing and hashing.
+const BACKGROUND_JOBS: i32 = 3;
+/// So many tables of an index may wait for their merge before writes are slowed down, and before they are stopped: a long merge of a large
+/// index, one in a few million entries, is not felt. Filters keep look-ups in them cheap.
+const INDEX_TABLES_SLOW: i32 = 40;
+const INDEX_TABLES_STOP: i32 = 60;
 /// About one in a hundred look-ups of a key that is not there touches the disk.
 const FILTER_BITS_PER_KEY: f64 = 10.0;
 /// RocksDB's own diagnostic log, kept short: what an operator needs is in ours.
 const DIAGNOSTIC_LOGS_MAX: usize = 4;
 const DIAGNOSTIC_LOG_BYTES_MAX: usize = MIB;
 
-const MIB: usize = 1024 * 1024;
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
 
 /// What opening may do with a write-ahead log that ends in something else than whole records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,13 +112,36 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     if [HEADS, LEAVES, PLACES, ANNOTATIONS].contains(&name) {
         blocks.set_bloom_filter(FILTER_BITS_PER_KEY, false);
     }
+    let is_index = [LEAVES, PLACES].contains(&name);
+    if name == ENTRIES {
+        blocks.set_block_size(ENTRIES_BLOCK_BYTES);
+    } else if is_index {
+        blocks.set_block_size(INDEX_BLOCK_BYTES);
+    }
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
-    options.set_write_buffer_size(if name == ENTRIES { ENTRIES_WRITE_BUFFER_BYTES } else { ROWS_WRITE_BUFFER_BYTES });
+    options.set_write_buffer_size(match name {
+        ENTRIES => ENTRIES_WRITE_BUFFER_BYTES,
+        _ if is_index => INDEX_WRITE_BUFFER_BYTES,
+        _ => ROWS_WRITE_BUFFER_BYTES,
+    });
+    if is_index {
+        merge_equals(&mut options);
+    }
     // Statements are JSON and certificates' words; hashes do not compress.
     let compressible = [ENTRIES, ANNOTATIONS, HEADS].contains(&name);
     options.set_compression_type(if compressible { DBCompressionType::Lz4 } else { DBCompressionType::None });
     options
+}
+
+/// Tables are merged with others of about their size (RocksDB's universal compaction): a row is written anew once for each doubling of the
+/// index. By levels, as is right for `entries`, whose ascending keys only ever move, it would be merged with a whole level of ten times its
+/// size, again and again (docs/performance.md has both).
+fn merge_equals(options: &mut Options) {
+    options.set_compaction_style(DBCompactionStyle::Universal);
+    options.set_universal_compaction_options(&UniversalCompactOptions::default());
+    options.set_level_zero_slowdown_writes_trigger(INDEX_TABLES_SLOW);
+    options.set_level_zero_stop_writes_trigger(INDEX_TABLES_STOP);
 }
 
 /// A write that returns when it is on disk: written to the log and synced, and every write before it.

@@ -19,6 +19,7 @@ mod seal;
 mod sealing;
 mod sequencer;
 pub mod source;
+mod statistics;
 mod store;
 
 pub use disk::{Disk, DiskWrite, LocalDisk};

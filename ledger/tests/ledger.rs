@@ -347,6 +347,43 @@ fn a_reopened_ledger_goes_on_where_it_ended() {
     check_consistent(&open(folder.path()), &heads);
 }
 
+/// As earlier versions of the program have left it, and as a later one may: every family by levels, old rows in a deep one and new ones above.
+#[test]
+fn a_database_whose_tables_lie_otherwise_goes_on() {
+    let folder = exhibit_power_loss::scratch();
+    let mut chains = ["a", "b"].map(Chain::new);
+    for level in [Some(5), None, Some(1), None] {
+        let ledger = open(folder.path());
+        let candidates: Vec<Candidate> = (0..300).map(|number| chains[number % 2].next(200)).collect();
+        append_all(&ledger, candidates).into_iter().for_each(|outcome| assert!(outcome.unwrap().new));
+        drop(ledger);
+        let mut by_levels = rocksdb::Options::default();
+        by_levels.set_level_compaction_dynamic_level_bytes(false);
+        let families = ["default", "entries", "places", "heads", "leaves", "tiles", "annotations", "meta"];
+        let db = rocksdb::DB::open_cf_with_opts(&by_levels, folder.path().join("database"), families.map(|name| (name, by_levels.clone())));
+        let db = db.unwrap();
+        for family in families.map(|name| db.cf_handle(name).unwrap()) {
+            db.flush_cf(family).unwrap();
+            if let Some(level) = level {
+                let mut compaction = rocksdb::CompactOptions::default();
+                compaction.set_change_level(true);
+                compaction.set_target_level(level);
+                db.compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &compaction);
+            }
+        }
+    }
+    let ledger = open(folder.path());
+    assert_eq!(verify_all(&ledger).len(), 1200);
+    for stream in ["a", "b"] {
+        let chain = Chain::of(&ledger, stream);
+        assert_eq!(chain.seq, 600);
+        assert!((0..600).all(|seq| ledger.place(stream, seq).unwrap().is_some()), "a place is lost");
+    }
+    append_all(&ledger, (0..300).map(|_| chains[0].next(200))).into_iter().for_each(|outcome| assert!(outcome.unwrap().new));
+    drop(ledger);
+    assert_eq!(verify_all(&open(folder.path())).len(), 1500);
+}
+
 #[test]
 fn a_second_opener_is_refused() {
     let folder = exhibit_power_loss::scratch();

@@ -1,7 +1,7 @@
 //! `ledger_growth`: how fast a ledger is when it has grown, against when it was small; its memory and its start besides.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use exhibit_ledger::{Candidate, Ledger};
 
@@ -11,50 +11,106 @@ use crate::{Failure, Programs};
 
 /// How far it grows unless `BENCH_ENTRIES` says otherwise: minutes, and four gigabytes of disk.
 const ENTRIES: usize = 2_000_000;
-/// The rate is taken over so many entries at a time.
-const WINDOW: usize = 50_000;
-/// Small: the windows up to here, but for the first, in which caches and buffers fill.
-const SMALL: usize = 150_000;
-/// Grown: so many of the last windows.
-const LAST_WINDOWS: usize = 5;
-const BASELINE: &str = "the same ledger at 100 thousand entries";
+/// Below this the last part of it would be no grown ledger.
+const ENTRIES_MIN: usize = 500_000;
+/// Memory is told at so many entries first, then at twice as many, and so on.
+const TOLD: usize = 100_000;
+/// Small: from the first to the second. Before it caches and buffers fill.
+const SMALL: [usize; 2] = [50_000, 150_000];
+/// So many small ledgers are measured, one half before the large one grows and one after: the machine may have changed meanwhile.
+const SMALL_LEDGERS: usize = 6;
+/// Grown: the last fifth of all entries, as one. It has merges of all sizes but the rarest, and those that are due at its end are waited for in
+/// its time.
+const GROWN_PART: usize = 5;
+/// How often is asked whether all merges have ended.
+const SETTLE_POLL: Duration = Duration::from_millis(5);
+const BASELINE: &str = "ledgers of 100 thousand entries";
 
 pub fn run(programs: &Programs) -> Result<Vec<Figure>, Failure> {
     let entries = match std::env::var("BENCH_ENTRIES") {
         Ok(text) => text.parse().map_err(|_| format!("BENCH_ENTRIES is {text:?} and should be a number of entries"))?,
         Err(_) => ENTRIES,
     };
-    let windows = entries / WINDOW;
-    if windows < SMALL / WINDOW + LAST_WINDOWS {
-        return Err(format!("BENCH_ENTRIES is {entries}: below {} nothing has grown", SMALL + LAST_WINDOWS * WINDOW).into());
+    if entries < ENTRIES_MIN {
+        return Err(format!("BENCH_ENTRIES is {entries}: below {ENTRIES_MIN} nothing has grown").into());
     }
+    let mut small_rates = Vec::new();
+    for _ in 0..SMALL_LEDGERS / 2 {
+        small_rates.push(small(programs)?);
+    }
+    let grown = grow(programs, entries)?;
+    for _ in 0..SMALL_LEDGERS / 2 {
+        small_rates.push(small(programs)?);
+    }
+    eprintln!("ledger_growth: small ledgers: {small_rates:.0?} entries/s");
+    Ok(vec![Figure::new("ledger_growth", grown, "entries/s", BASELINE, median(small_rates))])
+}
+
+/// The rate of a ledger when it is small. What it leaves to be merged is not in it.
+fn small(programs: &Programs) -> Result<f64, Failure> {
+    let folder = programs.scratch()?;
+    let mut growing = Growing::new(Ledger::open(folder.path(), options()?)?);
+    let [begin, end] = SMALL;
+    let before = growing.to(begin)?;
+    let after = growing.to(end)?;
+    Ok((end - begin) as f64 / (after - before).as_secs_f64())
+}
+
+/// The rate of the last part.
+fn grow(programs: &Programs, entries: usize) -> Result<f64, Failure> {
     let folder = programs.scratch()?;
     let ledger = Ledger::open(folder.path(), options()?)?;
-    let mut fleet = Camera::fleet();
-    let mut rates = Vec::with_capacity(windows);
-    let mut small_mib = 0;
-    for window in 1..=windows {
-        let candidates: Vec<Candidate> = fleet.by_ref().take(WINDOW).collect();
-        let start = Instant::now();
-        Load::new(ledger.clone()).all(candidates)?;
-        rates.push(WINDOW as f64 / start.elapsed().as_secs_f64());
-        if window * WINDOW == SMALL {
-            small_mib = resident_mib()?;
-        }
-        if window.is_power_of_two() || window == windows {
-            eprintln!("ledger_growth: {} entries, {:.0} entries/s, {} MiB", window * WINDOW, rates[window - 1], resident_mib()?);
-        }
+    let mut growing = Growing::new(ledger.clone());
+    let begin = entries - entries / GROWN_PART;
+    let mut told = TOLD;
+    while told < begin {
+        eprintln!("ledger_growth: {told} entries in {:.1} s, {} MiB", growing.to(told)?.as_secs_f64(), resident_mib()?);
+        told *= 2;
     }
-    let grown_mib = resident_mib()?;
-    drop(ledger);
+    let before = growing.to(begin)?;
+    let last = growing.to(entries)? - before;
+    let settling = Instant::now();
+    while !ledger.is_settled()? {
+        std::thread::sleep(SETTLE_POLL);
+    }
+    let (settling, mib) = (settling.elapsed(), resident_mib()?);
+    if let Some(file) = std::env::var_os("BENCH_STATISTICS") {
+        fs::write(file, ledger.storage_statistics()?)?;
+    }
+    drop((growing, ledger));
     let start = Instant::now();
     let size = Ledger::open(folder.path(), options()?)?.size();
     eprintln!(
-        "ledger_growth: memory {small_mib} MiB at {SMALL} entries and {grown_mib} MiB at {size}, this program's candidates among them; start in {:.3} s",
+        "ledger_growth: {} entries in {:.1} s, and {:.1} s for what was to be merged; {mib} MiB; \
+         start at {size} in {:.3} s",
+        entries - begin,
+        last.as_secs_f64(),
+        settling.as_secs_f64(),
         start.elapsed().as_secs_f64()
     );
-    let (small, grown) = (median(rates[1..SMALL / WINDOW].to_vec()), median(rates[windows - LAST_WINDOWS..].to_vec()));
-    Ok(vec![Figure::new("ledger_growth", grown, "entries/s", BASELINE, small)])
+    Ok((entries - begin) as f64 / (last + settling).as_secs_f64())
+}
+
+/// A ledger under full load.
+struct Growing {
+    ledger: Ledger,
+    fleet: Box<dyn Iterator<Item = Candidate>>,
+    entries: usize,
+    begin: Instant,
+}
+
+impl Growing {
+    fn new(ledger: Ledger) -> Self {
+        Self { ledger, fleet: Box::new(Camera::fleet()), entries: 0, begin: Instant::now() }
+    }
+
+    /// Grows to so many entries; gives the time since the beginning. Entries are made on the way: while they were made beforehand, tables would be
+    /// merged in time that nobody counts.
+    fn to(&mut self, entries: usize) -> Result<Duration, Failure> {
+        Load::new(self.ledger.clone()).all(self.fleet.by_ref().take(entries - self.entries))?;
+        self.entries = entries;
+        Ok(self.begin.elapsed())
+    }
 }
 
 /// What this process has in memory, without files that are merely mapped.
