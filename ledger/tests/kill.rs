@@ -8,11 +8,18 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use common::{Acknowledged, Chain, open, say};
+use exhibit_power_loss::Random;
 
 /// Set for the child: the folder of the ledger that it appends to.
 const CHILD_FOLDER: &str = "EXHIBIT_LEDGER_TEST_FOLDER";
 /// How often `make test` kills; `SOAK_KILLS` says another number.
-const KILLS: u32 = 24;
+const KILLS: usize = 24;
+/// So many kills hit one ledger, then the next one begins. All of it is verified after each: what a kill costs grows with what came before.
+const KILLS_PER_LEDGER: usize = 24;
+/// One kill in so many comes while the child starts, and the others while it appends.
+const KILLS_PER_START_KILL: u64 = 4;
+/// A child that is killed while it starts gets so many of its parent's turns at most.
+const TURNS_MAX: u64 = 4000;
 const CHAINS: usize = 6;
 
 #[test]
@@ -20,24 +27,35 @@ fn what_was_acknowledged_before_a_kill_is_there_after_it() {
     if let Some(folder) = std::env::var_os(CHILD_FOLDER) {
         return append_until_killed(Path::new(&folder));
     }
-    let folder = exhibit_power_loss::scratch();
-    let mut acknowledged = Acknowledged::default();
-    // A small generator with a fixed seed: the number of acknowledgements to kill after, while several chains are being appended to.
-    let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let kills = std::env::var("SOAK_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
-    for round in 0..kills {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let mut child = spawn_self("what_was_acknowledged_before_a_kill_is_there_after_it", folder.path(), "");
-        let before = acknowledged.leaves.len();
-        read(&mut acknowledged, &mut child, 1 + random % 200);
-        child.kill().unwrap();
-        read(&mut acknowledged, &mut child, u64::MAX);
-        child.wait().unwrap();
-        assert!(acknowledged.leaves.len() > before, "round {round}: nothing was acknowledged");
-        check(&acknowledged, folder.path());
+    let seed = std::env::var("EXHIBIT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let mut random = Random::new(seed);
+    let (mut starts, mut entries) = (0, 0);
+    for first in (0..kills).step_by(KILLS_PER_LEDGER) {
+        let folder = exhibit_power_loss::scratch();
+        let mut acknowledged = Acknowledged::default();
+        for kill in first..kills.min(first + KILLS_PER_LEDGER) {
+            let mut child = spawn_self("what_was_acknowledged_before_a_kill_is_there_after_it", folder.path(), "");
+            let before = acknowledged.leaves.len();
+            // The first makes the ledger, so that there is something to be killed in.
+            let is_start = kill > first && random.below(KILLS_PER_START_KILL) == 0;
+            if is_start {
+                wait_for_start(&mut child);
+                (0..random.below(TURNS_MAX)).for_each(|_| std::thread::yield_now());
+                starts += 1;
+            } else {
+                // While several chains are being appended to.
+                read(&mut acknowledged, &mut child, 1 + random.below(200));
+            }
+            child.kill().unwrap();
+            read(&mut acknowledged, &mut child, u64::MAX);
+            child.wait().unwrap();
+            assert!(is_start || acknowledged.leaves.len() > before, "EXHIBIT_SEED={seed}: kill {kill}: nothing was acknowledged");
+            check(&acknowledged, folder.path());
+        }
+        entries += acknowledged.leaves.len();
     }
+    eprintln!("{kills} kills, {starts} of them while the ledger started; {entries} entries were acknowledged");
 }
 
 #[test]
@@ -96,7 +114,20 @@ fn spawn_self(test: &str, folder: &Path, setup: &str) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
+/// Reads up to the line that a child says before it opens the ledger.
+fn wait_for_start(child: &mut Child) {
+    let mut output = BufReader::with_capacity(1, child.stdout.as_mut().unwrap());
+    let mut line = String::new();
+    while line.trim_end() != STARTING {
+        line.clear();
+        assert!(output.read_line(&mut line).unwrap() > 0, "the child did not start");
+    }
+}
+
+const STARTING: &str = "starting";
+
 fn append_until_killed(folder: &Path) {
+    println!("\n{STARTING}");
     let ledger = open(folder);
     std::thread::scope(|scope| {
         for number in 0..CHAINS {

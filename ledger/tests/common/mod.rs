@@ -6,11 +6,11 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError, Options, SealedFile};
+use exhibit_ledger::{Admission, AwsLcMlDsa44NoteSigner, Candidate, Ledger, LedgerError, Options, SealedFile};
 use exhibit_tlog::tile::{BundleId, TileId, decode_bundle};
 use exhibit_tlog::{
-    Checkpoint, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, MlDsa44NoteSigner, NoteError, NoteSigner, VerifierKey,
-    leaf_hash, root_at, root_of, verify_consistency,
+    Checkpoint, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, NoteError, NoteSigner, VerifierKey, leaf_hash, root_at,
+    root_of, verify_consistency,
 };
 use zeroize::Zeroizing;
 
@@ -18,11 +18,11 @@ pub const ORIGIN: &str = "ledger.example.org/test";
 /// Signatures are dated so: 2026-11-20.
 const UNIX_S: u64 = 1_795_132_800;
 
-/// Both keys of a log, from a seed.
+/// Both keys of a log, from a seed; as an appliance signs.
 pub fn signers(seed: u8) -> Vec<Arc<dyn NoteSigner>> {
     vec![
         Arc::new(Ed25519NoteSigner::new(ORIGIN, &Zeroizing::new([seed; 32])).unwrap()),
-        Arc::new(MlDsa44NoteSigner::new(ORIGIN, &Zeroizing::new([seed; 32])).unwrap()),
+        Arc::new(AwsLcMlDsa44NoteSigner::new(ORIGIN, &Zeroizing::new([seed; 32])).unwrap()),
     ]
 }
 
