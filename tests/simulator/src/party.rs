@@ -150,6 +150,11 @@ impl Party {
         self.running.as_ref().expect("it runs between operations").0.latest(&origin_hash(origin))
     }
 
+    /// The same of the mirror.
+    pub fn mirrored(&self, origin: &str) -> Option<Arc<Cosigned>> {
+        self.running.as_ref().expect("it runs between operations").1.latest(&origin_hash(origin))
+    }
+
     /// The mirror's copy of a log.
     pub fn copy(&self, origin: &str) -> TileFolder {
         TileFolder::new(&self.folder.join("mirror").join(format!("{}.log", origin_hash(origin))))

@@ -9,7 +9,7 @@ use exhibit_tlog::{Checkpoint, Hash};
 
 use crate::camera::{SUCCESSION, candidate};
 use crate::log::{Log, leaves_of};
-use crate::world::World;
+use crate::world::{CAMERAS, World};
 
 /// A log that takes nothing any more.
 pub(crate) struct Ended {
@@ -26,10 +26,15 @@ pub(crate) struct Ended {
 }
 
 impl World {
-    /// The log ends with an entry that names its successor. A disk that breaks on the way costs a start: the same is done again.
+    /// The log ends with an entry that names its successor, while cameras send. A disk that breaks on the way costs a start: the same is done again.
     pub(crate) fn succeed(&mut self) {
         let number = self.log.number;
         let last = candidate(&format!("succession/{number}"), 0, Hash::default(), &format!("{SUCCESSION}log/{}", number + 1));
+        // Cameras send before and behind it: the same batch may have it in its middle.
+        let (before, behind) =
+            (0..CAMERAS).flat_map(|camera| self.waiting(camera)).partition::<Vec<_>, _>(|(camera, _)| *camera < Some(CAMERAS / 2));
+        self.send([before, vec![(None, last.clone())], behind].concat(), true);
+        self.restart_if_broken();
         self.append_until_done(&last);
         let ledger = self.log.ledger();
         assert!(ledger.is_ended().expect("it runs"), "the log has not ended");
@@ -49,6 +54,7 @@ impl World {
         let origin = self.log.origin();
         let copies: Vec<_> = self.parties.iter().map(|party| party.copy(&origin)).collect();
         let mirrors: Vec<&dyn Source> = copies.iter().map(|copy| copy as &dyn Source).collect();
+        self.restore_too_little(&mirrors);
         match self.log.restore(&note, &mirrors) {
             Ok(()) => self.summary.restored += 1,
             Err(RebuildError::Tree(_) | RebuildError::Missing { .. }) => {
@@ -57,6 +63,19 @@ impl World {
                 self.begin_successor_of_lost(head, leaves, final_size.unwrap_or(0));
             }
             Err(error) => panic!("not restored: {error}"),
+        }
+    }
+
+    /// A mirror may lag: whoever takes what it has for all there was is stopped by the seal.
+    fn restore_too_little(&mut self, mirrors: &[&dyn Source]) {
+        let copied = self.parties.iter().filter_map(|party| party.mirrored(&self.log.origin())).max_by_key(|copied| copied.checkpoint.size);
+        let sealed = self.log.sealed_note().and_then(|note| self.log.verifier().verify(&note).ok());
+        if let (Some(copied), Some(sealed)) = (copied, sealed)
+            && sealed.size > copied.checkpoint.size
+        {
+            let refused = self.log.restore(&copied.note, mirrors);
+            assert!(matches!(refused, Err(RebuildError::Ledger(LedgerError::Behind(_)))), "a log was restored to less than was sealed");
+            self.summary.refused += 1;
         }
     }
 

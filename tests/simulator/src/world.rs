@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
-use exhibit_ledger::{Admission, Ledger, LedgerError, Refusal};
+use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError, Refusal};
 use exhibit_tlog::{Checkpoint, LogProof, LogVerifier, verify_consistency};
 
 use crate::Operation;
@@ -44,7 +44,7 @@ pub struct Summary {
     pub acknowledged: usize,
     /// Writes of the ledger that broke.
     pub broken: usize,
-    /// Rollbacks that were refused.
+    /// Rollbacks, and restores to less than was sealed, that were refused.
     pub refused: usize,
     /// Lost logs that were restored and went on.
     pub restored: usize,
@@ -136,25 +136,35 @@ impl World {
     }
 
     fn upload(&mut self, cameras: &[usize]) {
+        let sent = cameras.iter().flat_map(|number| self.waiting(*number)).collect();
+        self.send(sent, false);
+    }
+
+    /// What a camera would send, with its number.
+    pub(crate) fn waiting(&self, camera: usize) -> Vec<(Option<usize>, Candidate)> {
+        self.cameras[camera].waiting().into_iter().map(|candidate| (Some(camera), candidate)).collect()
+    }
+
+    /// All at once, so that candidates share batches. Whether the log may end meanwhile says what a camera may be answered.
+    pub(crate) fn send(&mut self, candidates: Vec<(Option<usize>, Candidate)>, may_end: bool) {
         let ledger = self.log.ledger();
         let (sender, outcomes) = channel();
-        let mut sent = 0;
-        for number in cameras {
-            for candidate in self.cameras[*number].waiting() {
-                let (sender, number) = (sender.clone(), *number);
-                ledger.append_then(candidate, Box::new(move |outcome| drop(sender.send((number, outcome)))));
-                sent += 1;
-            }
+        let sent = candidates.len();
+        for (camera, candidate) in candidates {
+            let sender = sender.clone();
+            ledger.append_then(candidate, Box::new(move |outcome| drop(sender.send((camera, outcome)))));
         }
         let log = self.log.verifier();
-        for (number, outcome) in outcomes.iter().take(sent) {
-            match outcome {
-                Ok(admission) => {
+        for (camera, outcome) in outcomes.iter().take(sent) {
+            match (camera, outcome) {
+                (Some(camera), Ok(admission)) => {
                     let receipt = self.receipt(&ledger, &log, &admission);
-                    self.cameras[number].acknowledge(admission, receipt);
+                    self.cameras[camera].acknowledge(admission, receipt);
                 }
-                Err(LedgerError::Stopped(_)) => assert!(self.log.disk.is_broken(), "the writer stopped on a disk that works"),
-                Err(error) => panic!("a good statement was refused: {error}"),
+                (_, Err(LedgerError::Stopped(_))) => assert!(self.log.disk.is_broken(), "the writer stopped on a disk that works"),
+                (_, Err(LedgerError::Refused(Refusal::Ended))) if may_end => {}
+                (_, Err(error)) => panic!("a good statement was refused: {error}"),
+                (None, Ok(_)) => {}
             }
         }
     }

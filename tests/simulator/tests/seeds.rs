@@ -91,6 +91,7 @@ fn nothing_acknowledged_is_lost_over_a_succession() {
     ];
     for (after, is_done) in (0..8).flat_map(|after| [(after, false), (after, true)]) {
         let mut operations = grow.to_vec();
+        operations.push(Operation::Record { camera: 0, count: 3 });
         operations.extend([Operation::BreakWrite { after, is_done }, Operation::Succeed]);
         operations.extend(grow);
         operations.extend([Operation::Upload { camera: 2 }, Operation::Lose]);
@@ -98,7 +99,7 @@ fn nothing_acknowledged_is_lost_over_a_succession() {
         operations.push(Operation::Lose);
         operations.extend(grow);
         let summary = run(&operations).unwrap_or_else(|(operations, failure)| panic!("{failure}\n{operations:#?}"));
-        assert_eq!((summary.planned, summary.lost, summary.restored), (1, 1, 1));
+        assert_eq!((summary.planned, summary.lost, summary.restored, summary.refused), (1, 1, 1, 1));
     }
 }
 
