@@ -75,6 +75,28 @@ fn a_flawed_key_is_refused_for_its_flaw() {
     }
 }
 
+/// Lengths that DER would write shorter: a key has one encoding, so that it is one key wherever it is compared.
+#[test]
+fn an_rsa_key_has_one_encoding() {
+    let vector = vectors("signatures").into_iter().find(|vector| vector["name"] == "RSA of 3072 bits").unwrap();
+    let good = PublicKey::from_spki_der(&bytes(&vector["key"])).unwrap();
+    let numbers = &good.as_bytes()[4..];
+    let (modulus, exponent) = numbers.split_at(numbers.len() - 5);
+    let info = |key: &[u8]| tlv(0x30, &[&tlv(0x30, &[&oid("1.2.840.113549.1.1.1"), &[5, 0]]), &tlv(3, &[&[0], key])]);
+    assert_eq!(PublicKey::from_spki_der(&info(&tlv(0x30, &[modulus, exponent]))), Ok(good.clone()));
+    let long = |content: &[u8]| [&[0x30, 0x83, 0, (content.len() >> 8) as u8, content.len() as u8], content].concat();
+    for (defect, key) in [
+        ("a length of the exponent in two bytes", tlv(0x30, &[modulus, &[2, 0x81, 3, 1, 0, 1]])),
+        ("a zero before the exponent", tlv(0x30, &[modulus, &[2, 4, 0, 1, 0, 1]])),
+        ("a length of the modulus in four bytes", tlv(0x30, &[&[2, 0x83, 0], &modulus[2..], exponent])),
+        ("a length of the whole in four bytes", long(numbers)),
+        ("of no end", [&[0x30, 0x80], numbers, &[0, 0]].concat()),
+    ] {
+        let refusal = PublicKey::from_spki_der(&info(&key)).expect_err(defect).to_string();
+        assert!(refusal.contains("not DER of an RSAPublicKey"), "{defect}: {refusal}");
+    }
+}
+
 #[test]
 fn a_statement_has_one_form_of_each_signature() {
     const N: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";

@@ -101,8 +101,7 @@ fn coordinates(point: &[u8]) -> (&[u8], &[u8]) {
 
 /// A drawn seed, and it encrypted to the endorsement key: OAEP with the hash of its name and the label of what it is for.
 fn wrap_seed(modulus: &[u8], randomness: &[u8; CHALLENGE_RANDOM_BYTES]) -> Result<(Zeroizing<Vec<u8>>, Vec<u8>), ChallengeError> {
-    let (seed, oaep) = randomness.split_at(32);
-    let oaep = oaep.first_chunk().expect("32 of the 64 bytes are left");
+    let ([seed, oaep], []) = randomness.as_chunks::<32>() else { unreachable!("64 bytes are two times 32") };
     let encrypted = encrypt_oaep_2048(modulus, IDENTITY, seed, oaep).ok_or(ChallengeError::NotAKey)?;
     Ok((Zeroizing::new(seed.to_vec()), encrypted))
 }

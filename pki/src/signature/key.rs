@@ -108,22 +108,21 @@ impl PublicKey {
     }
 }
 
-/// Only the uncompressed form: there is one encoding for a key.
+/// Only the uncompressed form, which is the one that is so long: there is one encoding for a key.
 pub(super) fn parse_p384_point(sec1: &[u8]) -> Option<p384::PublicKey> {
-    let uncompressed = sec1.len() == P384_POINT_BYTES && sec1[0] == UNCOMPRESSED;
-    if uncompressed { p384::PublicKey::from_sec1_bytes(sec1).ok() } else { None }
+    let point: &[u8; P384_POINT_BYTES] = sec1.try_into().ok()?;
+    p384::PublicKey::from_sec1_bytes(point).ok()
 }
 
 pub(crate) fn parse_p256_point(sec1: &[u8]) -> Option<p256::PublicKey> {
-    let uncompressed = sec1.len() == P256_POINT_BYTES && sec1[0] == UNCOMPRESSED;
-    if uncompressed { p256::PublicKey::from_sec1_bytes(sec1).ok() } else { None }
+    let point: &[u8; P256_POINT_BYTES] = sec1.try_into().ok()?;
+    p256::PublicKey::from_sec1_bytes(point).ok()
 }
 
 const UNKNOWN: KeyError = KeyError("the key is of no suite in use (ECDSA on P-384 or P-256, RSA)");
 const NO_POINT: KeyError = KeyError("the key is not an uncompressed point on its curve");
 
 /// 0x04, x, y (SEC 1 section 2.3.3).
-const UNCOMPRESSED: u8 = 0x04;
 const P384_POINT_BYTES: usize = 97;
 const P256_POINT_BYTES: usize = 65;
 /// What a DER SubjectPublicKeyInfo on P-384 begins with (RFC 5480): all but the point.

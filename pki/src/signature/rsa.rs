@@ -4,7 +4,7 @@
 
 use std::ops::RangeInclusive;
 
-use der::{Decode, Encode, Sequence, asn1::UintRef};
+use der::{Decode, Sequence, asn1::UintRef};
 use rsa::{
     BoxedUint, Oaep, Pkcs1v15Sign, RsaPublicKey,
     rand_core::{TryCryptoRng, TryRng},
@@ -29,24 +29,20 @@ struct RsaPublicKeyDer<'a> {
 }
 
 impl RsaKey {
-    /// Parses canonical DER of an `RSAPublicKey` with an odd modulus of 3072 to 4096 bits and the exponent 65537.
+    /// Parses DER of an `RSAPublicKey` with an odd modulus of 3072 to 4096 bits and the exponent 65537.
     pub fn parse(der: &[u8]) -> Result<Self, KeyError> {
         const MALFORMED: KeyError = KeyError("an RSA key is not DER of an RSAPublicKey");
         let found = RsaPublicKeyDer::from_der(der).map_err(|_| MALFORMED)?;
-        if found.to_der().map_err(|_| MALFORMED)? != der {
-            return Err(MALFORMED);
-        }
-        let modulus = found.modulus.as_bytes();
-        let bits = modulus.len() * 8 - modulus.first().map_or(0, |first| first.leading_zeros() as usize);
-        if !(MODULUS_BITS_MIN..=MODULUS_BITS_MAX).contains(&bits) {
-            return Err(KeyError("an RSA key does not have 3072 to 4096 bits"));
-        }
         if found.exponent.as_bytes() != EXPONENT {
             return Err(KeyError("an RSA key's exponent is not 65537"));
         }
         let number = |bytes| BoxedUint::from_be_slice_vartime(bytes);
-        let key = RsaPublicKey::new_with_size_limits(number(modulus), number(&EXPONENT), MODULUS_BITS_MIN..=MODULUS_BITS_MAX);
-        key.map(Self).map_err(|_| KeyError("an RSA key's modulus is not odd"))
+        let (modulus, bits) = (number(found.modulus.as_bytes()), MODULUS_BITS_MIN..=MODULUS_BITS_MAX);
+        let key = RsaPublicKey::new_with_size_limits(modulus, number(&EXPONENT), bits);
+        key.map(Self).map_err(|error| match error {
+            rsa::Error::ModulusTooSmall | rsa::Error::ModulusTooLarge => KeyError("an RSA key does not have 3072 to 4096 bits"),
+            _ => KeyError("an RSA key's modulus is not odd"),
+        })
     }
 
     /// RSASSA-PKCS1-v1_5 with SHA-384 (RFC 8017 section 8.2.2): the padding is built and compared, never parsed, and the signature is as
@@ -65,14 +61,11 @@ impl RsaKey {
 }
 
 /// RSAES-OAEP with SHA-256, MGF1 of SHA-256 and a label, to an odd modulus of 2048 bits (big-endian) and the exponent 65537: to a TPM's endorsement
-/// key, which is of no suite of ours. `None` if it is none, or the message has more than 64 bytes.
-pub(crate) fn encrypt_oaep_2048(modulus: &[u8], label: &[u8], message: &[u8], seed: &[u8; 32]) -> Option<Vec<u8>> {
+/// key, which is of no suite of ours. `None` if it is none.
+pub(crate) fn encrypt_oaep_2048(modulus: &[u8], label: &[u8], message: &[u8; 32], seed: &[u8; 32]) -> Option<Vec<u8>> {
     let number = |bytes| BoxedUint::from_be_slice_vartime(bytes);
     let bits = ENDORSEMENT_MODULUS_BITS..=ENDORSEMENT_MODULUS_BITS;
     let key = RsaPublicKey::new_with_size_limits(number(modulus), number(&EXPONENT), bits).ok()?;
-    if message.len() > OAEP_MESSAGE_BYTES_MAX {
-        return None;
-    }
     Oaep::<Sha256>::new_with_label(label).encrypt(&mut Seed(seed), &key, message).ok()
 }
 
@@ -88,10 +81,7 @@ impl TryRng for Seed<'_> {
         Err(rsa::Error::Rng)
     }
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> rsa::Result<()> {
-        if bytes.len() != self.0.len() {
-            return Err(rsa::Error::Rng);
-        }
-        bytes.copy_from_slice(self.0);
+        *<&mut [u8; 32]>::try_from(bytes).map_err(|_| rsa::Error::Rng)? = *self.0;
         Ok(())
     }
 }
