@@ -5,7 +5,7 @@
 mod judged;
 mod support;
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
 use exhibit_pki::{
     BadSignature, Certificate, KeyPurpose, RevocationListError, Role, RustCrypto, Signer,
@@ -13,22 +13,9 @@ use exhibit_pki::{
     make_revocation_list,
 };
 use support::*;
-use tempfile::TempDir;
 
 const YESTERDAY: &str = "2026-11-19T00:00:00.000Z";
 const TOMORROW: &str = "2026-11-21T00:00:00.000Z";
-
-/// Runs openssl in `folder`; its output if it says yes.
-fn openssl(folder: &Path, arguments: &str) -> Result<String, String> {
-    let run = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
-    let run = run.expect("the openssl program is needed for this test: apt-get install openssl");
-    let output = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    if run.status.success() { Ok(output) } else { Err(output) }
-}
-
-fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
-    fs::write(folder.path().join(name), content).unwrap();
-}
 
 fn revocation(serial: &[u8], reason: Option<RevocationReason>, invalid_since: Option<&str>) -> Revocation {
     Revocation { serial: serial.to_vec(), revoked: at("2026-11-18T12:00:00.000Z"), reason, invalid_since: invalid_since.map(at) }
@@ -55,10 +42,6 @@ struct List {
 
 fn time(text: &str) -> Vec<u8> {
     tlv(0x17, &[text.as_bytes()])
-}
-
-fn extension(kind: &str, critical: bool, value: &[u8]) -> Vec<u8> {
-    tlv(0x30, &[&oid(kind), if critical { &[1, 1, 0xff] } else { &[] }, &tlv(4, &[value])])
 }
 
 fn entry(serial: &[u8], extensions: &[&[u8]]) -> Vec<u8> {

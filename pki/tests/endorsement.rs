@@ -12,7 +12,6 @@ use exhibit_pki::{
     attestation::{EndorsementCertificate, EndorsementChainError, EndorsementKey, PublicArea, VendorTrust, VerifiedEndorsement},
 };
 use support::*;
-use tempfile::TempDir;
 
 /// Runs a program in `folder`; its output if it says yes.
 fn run(folder: &Path, program: &str, arguments: &str) -> Result<String, String> {
@@ -289,10 +288,6 @@ fn chains_of_every_suite_are_believed() {
             }
         }
     }
-}
-
-fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
-    fs::write(folder.path().join(name), content).unwrap();
 }
 
 /// Certificates that are out in the world: what a vendor of millions of TPMs writes is read.

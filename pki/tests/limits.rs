@@ -28,10 +28,6 @@ fn of_size(bytes: usize, make: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     panic!("there is nothing of {bytes} bytes");
 }
 
-fn extension(kind: &str, critical: bool, value: &[u8]) -> Vec<u8> {
-    tlv(0x30, &[&oid(kind), if critical { &[1, 1, 0xff] } else { &[] }, &tlv(4, &[value])])
-}
-
 fn filled(filling: &[u8]) -> Vec<u8> {
     extension("1.2.3", false, filling)
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
 use exhibit_pki::{
     Certificate, CertificateRequest, KeyPurpose, PublicKey, RequestError, Role, RustCrypto, Signer, SoftwareSigner, build_request_pem,
@@ -12,23 +12,11 @@ use exhibit_pki::{
 use support::*;
 use tempfile::TempDir;
 
-/// Runs openssl in `folder`; its output if it says yes.
-fn openssl(folder: &Path, arguments: &str) -> Result<String, String> {
-    let run = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
-    let run = run.expect("the openssl program is needed for this test: apt-get install openssl");
-    let output = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    if run.status.success() { Ok(output) } else { Err(output) }
-}
-
 fn folder(city: &City) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     write(&folder, "root.pem", city.root.to_pem());
     write(&folder, "issuing.pem", city.issuing.to_pem());
     folder
-}
-
-fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
-    fs::write(folder.path().join(name), content).unwrap();
 }
 
 #[test]

@@ -1,33 +1,14 @@
 //! Writes responses, flawless or not, without knowing the crates that read them.
 
-use std::{fs, path::Path, process::Command};
-
 use exhibit_pki::{
     Certificate, KeyPurpose, Signer, VerifiedOcspResponse,
     crl::{Revocation, RevocationReason},
     ocsp::{OcspNonce, OcspResponseError},
 };
-use tempfile::TempDir;
 
 use crate::{judged, support::*};
 
 pub const TOMORROW: &str = "2026-11-21T12:00:00.000Z";
-
-/// Runs openssl in `folder`; its output if it says yes.
-pub fn openssl(folder: &Path, arguments: &str) -> Result<String, String> {
-    let run = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
-    let run = run.expect("the openssl program is needed for this test: apt-get install openssl");
-    let output = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    if run.status.success() { Ok(output) } else { Err(output) }
-}
-
-pub fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
-    fs::write(folder.path().join(name), content).unwrap();
-}
-
-pub fn read(folder: &TempDir, name: &str) -> Vec<u8> {
-    fs::read(folder.path().join(name)).unwrap()
-}
 
 /// The certificate of the city's responder (key 8).
 pub fn responder(city: &City) -> Certificate {
@@ -51,10 +32,6 @@ pub const INVALIDITY: &str = "2.5.29.24";
 
 pub fn sha256(message: &[u8]) -> Vec<u8> {
     <sha2::Sha256 as sha2::Digest>::digest(message).to_vec()
-}
-
-pub fn extension(kind: &str, critical: bool, value: &[u8]) -> Vec<u8> {
-    tlv(0x30, &[&oid(kind), if critical { &[1, 1, 0xff] } else { &[] }, &tlv(4, &[value])])
 }
 
 pub fn time(text: &str) -> Vec<u8> {

@@ -1,10 +1,14 @@
 //! A small city's authorities, and a writer of certificates that our own would never issue.
 #![allow(clippy::unwrap_used, dead_code)]
 
+mod stock;
+
 use exhibit_pki::{
     Certificate, EndEntity, Identity, Issuance, IssuedCertificate, KeyPurpose, Role, RustCrypto, Signer, SoftwareSigner, Timestamp,
     TrustDomain, ValidatedPath, issue_end_entity, issue_issuing_ca, issue_root, validate_path,
 };
+#[allow(unused_imports, reason = "each test includes this module for itself, and none uses all of it")]
+pub use stock::{openssl, read, write};
 use zeroize::Zeroizing;
 
 pub const DOMAIN: &str = "city.example";
@@ -224,11 +228,7 @@ impl Forgery {
 
     pub fn sign(&self, signer: &SoftwareSigner) -> Vec<u8> {
         let validity = tlv(0x30, &[&self.not_before, &self.not_after]);
-        let extensions: Vec<Vec<u8>> = self
-            .extensions
-            .iter()
-            .map(|(id, critical, value)| tlv(0x30, &[&oid(id), if *critical { &[1, 1, 0xff] } else { &[] }, &tlv(4, &[value])]))
-            .collect();
+        let extensions: Vec<Vec<u8>> = self.extensions.iter().map(|(id, critical, value)| extension(id, *critical, value)).collect();
         let extensions: Vec<&[u8]> = extensions.iter().map(Vec::as_slice).collect();
         let extensions = if extensions.is_empty() { vec![] } else { tlv(0xa3, &[&tlv(0x30, &extensions)]) };
         let tbs = tlv(
@@ -262,6 +262,11 @@ pub fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     }
     out.extend(content);
     out
+}
+
+/// An extension as certificates, lists and responses have it.
+pub fn extension(kind: &str, critical: bool, value: &[u8]) -> Vec<u8> {
+    tlv(0x30, &[&oid(kind), if critical { &[1, 1, 0xff] } else { &[] }, &tlv(4, &[value])])
 }
 
 pub fn oid(text: &str) -> Vec<u8> {

@@ -1,0 +1,27 @@
+//! Timestamp tokens: openssl believes ours, we believe its, and neither believes what has a flaw.
+#![allow(clippy::unwrap_used)]
+
+mod authorities;
+mod forge;
+#[path = "../support/judged.rs"]
+mod judged;
+mod openssl;
+#[path = "../support/mod.rs"]
+mod support;
+mod tokens;
+
+#[test]
+fn the_verifier_in_python_agrees_on_every_vector() {
+    let tests: [fn(); 9] = [
+        tokens::the_forger_can_write_tokens_without_a_flaw,
+        tokens::a_token_with_a_flaw_is_refused,
+        tokens::bytes_that_are_not_one_der_value_are_refused,
+        openssl::we_verify_the_tokens_of_openssl,
+        openssl::we_verify_tokens_with_pss,
+        authorities::keys_and_certificates_of_no_suite_are_refused,
+        authorities::an_authority_that_may_not_certify_does_not,
+        authorities::limits_hold_where_nothing_else_is_wrong,
+        authorities::a_maze_of_certificates_is_left_early,
+    ];
+    judged::assert_agrees_on(&tests, 600);
+}
