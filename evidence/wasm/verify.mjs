@@ -82,8 +82,7 @@ export class Folder {
       const files = entries.filter((entry) => !entry.isDirectory());
       const names = files.map((entry) => {
         const file = path.join(entry.parentPath ?? entry.path, entry.name);
-        // Who opens a link to a folder sees a folder, and the files in it are none of the bundle's.
-        const showsFolder = entry.isSymbolicLink() && fs.statSync(file, { throwIfNoEntry: false })?.isDirectory();
+        const showsFolder = entry.isSymbolicLink() && isFolder(file);
         return path.relative(this.#root, file) + (showsFolder ? "/\0" : "\0");
       });
       this.#listing = Buffer.from(names.join(""));
@@ -110,6 +109,15 @@ export class Folder {
     this.#listing = null;
     if (this.#file !== null) fs.closeSync(this.#file);
     this.#file = null;
+  }
+}
+
+/** Who opens a link to a folder sees a folder, and the files in it are none of the bundle's. A link may lead nowhere, or to itself. */
+function isFolder(file) {
+  try {
+    return fs.statSync(file).isDirectory();
+  } catch {
+    return false;
   }
 }
 
