@@ -114,7 +114,7 @@ class Axes:
         need(all(part is not None for part in said), "not all that the TPM said is here")
         certificate = self.verdict.content(signed, "ek-certificate", "device")
         _, device = self.verdict.certificates.get(body["fingerprint"], (0, None))
-        need(device is not None, "the device's certificate is not here")
+        need(device is not None and device.owner, "the device's certificate is not here, or is an authority's")
         attested = body["policy"] == "attested"
         need(certificate is not None or not attested, "no endorsement certificate")
         key = AttestationKey(said[1], endorsement_key(said[0], certificate if attested else None))
@@ -399,7 +399,9 @@ class Axes:
                         continue
                     try:
                         found.judge(authority)
-                        need(authority.path_to(self.anchor.roots, self.verdict.between, found.this_update_s * 1000), "leads to no root")
+                        made_ms, roots = found.this_update_s * 1000, self.anchor.roots
+                        is_root = any(authority.der == root.der for root in roots) and authority.valid_at(made_ms)
+                        need(is_root or authority.path_to(roots, self.verdict.between, made_ms), "leads to no root")
                         refusal = None
                         break
                     except Malformed as error:

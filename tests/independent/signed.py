@@ -16,7 +16,7 @@ from statements import TYPES, Malformed, milliseconds, need, parse_statement
 
 ENTRY_LIMIT_BYTES = 65_535
 CERTIFICATE_LIMIT_BYTES = 16 * 1024
-PATH_LIMIT = 6
+PATH_LIMIT, SIGNATURES_LIMIT = 6, 32
 ORDER_P384 = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, OID, UTF8, SEQUENCE, SET, PRINTABLE = 0x01, 0x02, 0x03, 0x04, 0x06, 0x0C, 0x30, 0x31, 0x13
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
@@ -287,27 +287,32 @@ class Certificate:
         """Valid from the first moment of notBefore to the end of the second notAfter."""
         return self.first_second * 1000 <= moment_ms < (self.last_second + 1) * 1000
 
-    def leads_to(self, roots, between, moment_ms):
-        """The path that leads from this certificate to a root at a moment, or None."""
-        return None if self.is_authority else self.path_to(roots, between, moment_ms)
-
     def path_to(self, roots, between, moment_ms):
-        """The same, for an authority too."""
+        """The path that leads from this certificate to a root at a moment, or None: roots are tried first, then the others in their order."""
+        if not self.valid_at(moment_ms):
+            return None
+        self.tries_left = SIGNATURES_LIMIT
         return self._path([self], roots, between, moment_ms)
 
     def _path(self, path, roots, between, moment_ms):
         at = path[-1]
-        if not at.valid_at(moment_ms) or at.domain != self.domain or len(path) > PATH_LIMIT:
-            return None
-        if any(at.der == root.der for root in roots):
-            return path if all(self.roles <= authority.roles for authority in path[1:-1]) else None
-        for issuer in [*roots, *between]:
-            fits = issuer.is_authority and issuer.subject == at.issuer and issuer.key_identifier == at.authority_key_identifier
+        for issuer, is_root in [(root, True) for root in roots] + [(other, False) for other in between]:
+            if issuer.subject != at.issuer or issuer.key_identifier != (at.authority_key_identifier or at.key_identifier):
+                continue
+            if len(path) == PATH_LIMIT or not is_root and any(issuer.der == below.der for below in path):
+                continue
+            if not self.tries_left:
+                return None
+            self.tries_left -= 1
             within = issuer.path_length is None or len(path) - 1 <= issuer.path_length
-            if fits and within and issuer not in path and at.signed_by(issuer):
-                found = self._path([*path, issuer], roots, between, moment_ms)
-                if found:
-                    return found
+            if not (issuer.is_authority and within and at.signed_by(issuer) and at.domain == issuer.domain and issuer.valid_at(moment_ms)):
+                continue
+            found = [*path, issuer]
+            if is_root and not all(self.roles <= authority.roles for authority in path[1:]):
+                continue
+            found = found if is_root else self._path(found, roots, between, moment_ms)
+            if found:
+                return found
         return None
 
 

@@ -42,6 +42,7 @@ DISCLOSURE_LIMIT_BYTES = 128 * 1024
 FRAGMENT_LIMIT_BYTES = 8 * 1024 * 1024
 ATTACHMENT_LIMIT_BYTES = 128 * 1024
 ANCHOR_LIMIT_BYTES = 256 * 1024
+ISSUERS_MAX = 64
 WITNESS_POLICY_LIMIT_BYTES = 64 * 1024
 TYPED = lambda name: lambda value: need(value == name, f"not of type {name}")
 TEXT = lambda value: need(isinstance(value, str), "not a text")
@@ -296,9 +297,9 @@ class Verdict:
                 need(hashlib.sha256(data).hexdigest() == attachment["sha256"] and len(data) == attachment["length"],
                      "is not what the statement names")
                 certificate = Certificate(data)
-                if certificate.is_authority:
+                if certificate.is_authority and len(self.between) < ISSUERS_MAX and all(certificate.der != other.der for other in self.between):
                     self.between.append(certificate)
-                elif name == "certificate":
+                if name == "certificate":
                     need(statement["body"].get("fingerprint", certificate.fingerprint) == certificate.fingerprint,
                          "is not the certificate that the statement introduces")
                     signed.introduces = certificate
@@ -315,7 +316,7 @@ class Verdict:
         try:
             need(certificate and (index < signed.index or certificate is own), "no entry below introduced its signer's certificate")
             kind = "certificate-path"
-            signed.path = certificate.leads_to(self.anchor.roots, self.between, signed.issued_ms)
+            signed.path = certificate.path_to(self.anchor.roots, self.between, signed.issued_ms)
             need(signed.path, "its signer's certificate does not lead to a root")
             kind = "statement-signature"
             signed.judge(certificate)

@@ -8,6 +8,7 @@ use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, PathError, Timestamp, Va
 use super::Judgement;
 use super::entries::Proven;
 use crate::Body;
+use crate::body::ROOTS_MAX;
 use crate::bundle::{SMALL_FILE_BYTES_MAX, SourceError, attachment_path};
 use crate::verdict::{Axis, FindingKind, Place};
 
@@ -21,8 +22,8 @@ pub(super) struct LedgerCertificates {
     pending: HashMap<u64, Vec<Certificate>>,
     /// By index of the entry: what it introduced.
     by_entry: HashMap<u64, Certificate>,
-    /// The last path that was found from each signer: the same certificates sign most entries.
-    paths: HashMap<Fingerprint, Rc<ValidatedPath>>,
+    /// By signer and by which authorities are valid: the path that a search finds then. The same certificates sign most entries.
+    paths: HashMap<(Fingerprint, u128), Rc<ValidatedPath>>,
 }
 
 impl LedgerCertificates {
@@ -106,14 +107,16 @@ impl LedgerCertificates {
         validate_path(authority, &self.issuers, &judgement.anchor.roots, at, judgement.verifier).map(drop)
     }
 
-    /// A path from `certificate` to a root of the anchor at a moment. One that was found holds wherever all of it is valid.
+    /// The path from `certificate` to a root of the anchor at a moment. A search finds the same as long as the same authorities are valid.
     fn path(&mut self, judgement: &Judgement<'_>, certificate: &Certificate, at: Timestamp) -> Result<Rc<ValidatedPath>, PathError> {
-        let found = self.paths.get(certificate.fingerprint());
-        if let Some(path) = found.filter(|path| path.certificates().iter().all(|certificate| certificate.is_valid_at(at))) {
+        let authorities = judgement.anchor.roots.iter().chain(&self.issuers);
+        let valid = authorities.fold(0, |valid, authority| valid << 1 | u128::from(authority.is_valid_at(at)));
+        let searched = (*certificate.fingerprint(), valid);
+        if let Some(path) = self.paths.get(&searched).filter(|_| certificate.is_valid_at(at)) {
             return Ok(Rc::clone(path));
         }
         let path = Rc::new(validate_path(certificate, &self.issuers, &judgement.anchor.roots, at, judgement.verifier)?);
-        self.paths.insert(*certificate.fingerprint(), Rc::clone(&path));
+        self.paths.insert(searched, Rc::clone(&path));
         Ok(path)
     }
 
@@ -127,6 +130,7 @@ impl LedgerCertificates {
 
 /// So many authorities' certificates are kept for paths: a root, a few that issue, and some that they succeeded.
 const ISSUERS_MAX: usize = 64;
+const _: () = assert!(ROOTS_MAX + ISSUERS_MAX <= u128::BITS as usize, "which of them are valid is a bit each");
 
 /// The attachment that an entry introduces.
 const INTRODUCED: &str = "certificate";
