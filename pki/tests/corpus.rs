@@ -120,19 +120,20 @@ fn tokens(city: &City) {
 /// Each structure behind the number by which the target tells them apart.
 fn attestation() {
     let kinds: [(u8, &[&str]); 4] = [
-        (0, &["ak-public", "device-key-public", "ek-p256-public", "ek-p384-public", "ek-rsa-public"]),
-        (1, &["certify-attest", "quote-attest", "time-1-attest"]),
-        (2, &["certify-signature", "quote-signature", "time-1-signature"]),
+        (0, &["ak-public", "device-key-public", "ek-p256-public", "ek-p384-public", "ek-rsa-public", "p256/p256-ak-public"]),
+        (1, &["p256/rsa-certify-attest", "certify-attest", "quote-attest", "time-1-attest"]),
+        (2, &["p256/rsa-certify-signature", "certify-signature", "quote-signature", "time-1-signature"]),
         (3, &["ek-p384-certificate", "ek-rsa-certificate"]),
     ];
     for (kind, names) in kinds {
         for name in names {
-            seed("attestation", name, &[&[kind], &vector(name)[..]].concat());
+            seed("attestation", &name.replace('/', "-"), &[&[kind], &vector(name)[..]].concat());
         }
     }
     seed("attestation", "tpm2b", &[4, 0, 3, 1, 2, 3]);
-    for key in ["p384", "rsa"] {
-        let (public, certificate) = (vector(&format!("ek-{key}-public")), vector(&format!("ek-{key}-certificate")));
+    // The last is of another key: it can be listed, and no more.
+    for (key, certificate) in [("p384", "p384"), ("rsa", "rsa"), ("p256", "rsa")] {
+        let (public, certificate) = (vector(&format!("ek-{key}-public")), vector(&format!("ek-{certificate}-certificate")));
         let length = u16::try_from(public.len()).unwrap().to_be_bytes();
         seed("attestation", &format!("ek-{key}"), &[&[5], &length[..], &public, &certificate].concat());
     }

@@ -42,7 +42,20 @@ pub fn structures(input: &[u8]) -> bool {
             let (Ok(public), Ok(certificate)) = (PublicArea::from_bytes(public), EndorsementCertificate::from_nv(certificate)) else {
                 return false;
             };
-            EndorsementKey::from_public(public, &certificate).is_ok()
+            let listed = EndorsementKey::listed(public.clone());
+            if let Ok(key) = &listed {
+                // Points off the curve and even moduli among them: a challenge is made, or it is said why not.
+                if let Ok(challenge) = key.challenge(&RECORDED.0, &[9; 32], &[7; 64].into()) {
+                    assert_eq!(from_tpm2b(&challenge.credential_blob).map(<[u8]>::len), Ok(challenge.credential_blob.len() - 2));
+                    assert_eq!(from_tpm2b(&challenge.encrypted_secret).map(<[u8]>::len), Ok(challenge.encrypted_secret.len() - 2));
+                }
+            }
+            let endorsed = EndorsementKey::from_public(public, &certificate);
+            assert!(
+                endorsed.is_err() || endorsed.as_ref().ok() == listed.as_ref().ok(),
+                "a certificate makes up for a key that will not do"
+            );
+            endorsed.is_ok()
         }
     }
 }
@@ -54,17 +67,19 @@ macro_rules! recorded {
     };
 }
 
+/// The recorded attestation key, and the key of the device that it certified.
+static RECORDED: LazyLock<(AttestationKey, PublicArea)> = LazyLock::new(|| {
+    let public = |bytes: &[u8]| PublicArea::from_bytes(bytes).expect("a recording is a public area");
+    let certificate = EndorsementCertificate::from_nv(recorded!("ek-p384-certificate")).expect("a recording is a certificate");
+    let parent = EndorsementKey::from_public(public(recorded!("ek-p384-public")), &certificate).expect("they are of one key");
+    let key = AttestationKey::from_public(public(recorded!("ak-public")), &parent).expect("a recording is an attestation key");
+    (key, public(recorded!("device-key-public")))
+});
+
 /// `[which: 1][length: 2]`, an attestation of that length, `[length: 2]`, its signature, and then values of registers (`[bank: 1]
 /// [register: 1]` and a digest each; the recorded ones if there are none): judged as an answer to what the recorded ones answer.
 pub fn judgement(input: &[u8]) -> bool {
-    static KEY: LazyLock<(AttestationKey, PublicArea)> = LazyLock::new(|| {
-        let public = |bytes: &[u8]| PublicArea::from_bytes(bytes).expect("a recording is a public area");
-        let certificate = EndorsementCertificate::from_nv(recorded!("ek-p384-certificate")).expect("a recording is a certificate");
-        let parent = EndorsementKey::from_public(public(recorded!("ek-p384-public")), &certificate).expect("they are of one key");
-        let key = AttestationKey::from_public(public(recorded!("ak-public")), &parent).expect("a recording is an attestation key");
-        (key, public(recorded!("device-key-public")))
-    });
-    let (key, device) = &*KEY;
+    let (key, device) = &*RECORDED;
     let Some((which, input)) = input.split_first() else { return false };
     let Some((attest, input)) = counted(input) else { return false };
     let Some((signature, registers)) = counted(input) else { return false };
