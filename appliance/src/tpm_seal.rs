@@ -2,8 +2,11 @@
 //!
 //! It links no TPM stack: `exhibit-tpm-seal`, a program of its own, speaks to the TPM. What is kept is in docs/formats/ledger.md.
 
+use std::io::{self, Read};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use exhibit_ledger::{HeadSeal, SealError, SealedHead};
 use exhibit_tlog::{Checkpoint, Hash, LogVerifier};
@@ -47,8 +50,9 @@ impl TpmSeal {
         let mut program = Command::new(&self.config.program);
         program.args([command, "--tcti", &self.config.tcti, "--index", &format!("{:#010x}", self.config.index)]).args(bytes);
         // The TPM stack writes lines of its own.
-        let output = program.env("TSS2_LOG", "all+NONE").stdin(Stdio::null()).output();
-        output.map_err(|error| self.failed(format_args!("{}: {error}", self.config.program.display())))
+        program.env("TSS2_LOG", "all+NONE").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let failed = |error: io::Error| self.failed(format_args!("{}: {error}", self.config.program.display()));
+        output_within(program.spawn().map_err(failed)?, RUN_MAX).map_err(failed)
     }
 
     fn told(&self, output: &Output) -> SealError {
@@ -105,6 +109,27 @@ impl HeadSeal for TpmSeal {
     }
 }
 
+/// What a program has printed when it has ended; one that takes longer is killed. A TPM that hangs must not hang start and stop.
+fn output_within(mut child: Child, limit: Duration) -> io::Result<Output> {
+    let (stdout, stderr) = (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
+    let (sender, ended) = channel();
+    let read = move || {
+        let (mut out, mut error) = (Vec::new(), Vec::new());
+        // A few lines: the pipe of the second holds them while the first is read.
+        let read = stdout.take(OUTPUT_BYTES_MAX).read_to_end(&mut out).and_then(|_| stderr.take(OUTPUT_BYTES_MAX).read_to_end(&mut error));
+        // Who waited too long has gone.
+        let _ = sender.send(read.map(|_| (out, error)));
+    };
+    std::thread::Builder::new().name("tpm-seal".into()).spawn(read)?;
+    let told = ended.recv_timeout(limit);
+    if told.is_err() {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    let (stdout, stderr) = told.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it did not end in time"))??;
+    Ok(Output { status, stdout, stderr })
+}
+
 /// Origin and note keys: what a log is named by before its genesis is there.
 fn name_of(log: &LogVerifier) -> Hash {
     let mut keys: Vec<String> = log.keys.iter().map(ToString::to_string).collect();
@@ -112,6 +137,10 @@ fn name_of(log: &LogVerifier) -> Hash {
     Hash(Sha256::digest(format!("{}\n{}", log.origin, keys.join("\n"))).into())
 }
 
+/// A discrete TPM takes a second, one that is busy some more.
+const RUN_MAX: Duration = Duration::from_secs(30);
+/// A head in hexadecimal, or a message.
+const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 /// The cells of a discrete TPM die after about half a million writes: hourly, that is 57 years.
 const INTERVAL_S: u64 = 3600;
 const FORMAT: &[u8; 16] = b"exhibit/head/1\0\0";
@@ -140,6 +169,21 @@ mod tests {
         assert_eq!(bytes[56..88], [2; 32]);
         assert_eq!(bytes.len(), 104);
         assert_eq!(seal("log").decode(&bytes).unwrap(), SealedHead { size: 258, root: Hash([2; 32]) });
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended() {
+        let spawn = |script: &str| {
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let hanging = spawn("exec tail -f /dev/null");
+        let id = hanging.id();
+        let late = output_within(hanging, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert!(!std::path::Path::new(&format!("/proc/{id}")).exists(), "it is still there");
+        let told = output_within(spawn("echo out; echo error >&2; exit 1"), RUN_MAX).unwrap();
+        assert_eq!((told.status.code(), &*told.stdout, &*told.stderr), (Some(1), &b"out\n"[..], &b"error\n"[..]));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use exhibit_evidence::{Anchor, Body, SignedStatement};
 use exhibit_ledger::source::{LedgerFolder, Source};
 use exhibit_pki::{Identity, Role};
 use exhibit_tlog::tile::BundleId;
-use exhibit_tlog::{Ed25519Cosigner, NoteSigner};
+use exhibit_tlog::{Ed25519Cosigner, MlDsa44NoteSigner, NoteSigner};
 use zeroize::Zeroizing;
 
 const ORIGIN: &str = "city.example/log/1";
@@ -274,5 +274,32 @@ fn receipts_wait_for_the_witnesses_that_the_anchor_demands_whatever_is_configure
         write(text);
         let refused = is_gated(configured).unwrap_err();
         assert!(refused.contains("is not the policy that anchor.json demands"), "{defect}: {refused}");
+    }
+}
+
+/// A quorum of several witnesses, each with both kinds of keys, as `exhibit-witness keys` prints them.
+#[test]
+fn a_log_begins_with_as_many_as_fifteen_witnesses() {
+    for witnesses in [5_u8, 15] {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(1 << 40);
+        let state = certified(folder.path(), &pki);
+        let (mut lines, mut groups) = (String::new(), String::new());
+        for number in 1..=witnesses {
+            let (name, seed) = (format!("witness.example/w{number}"), Zeroizing::new([number; 32]));
+            let keys: [Box<dyn NoteSigner>; 2] =
+                [Box::new(Ed25519Cosigner::new(&name, &seed).unwrap()), Box::new(MlDsa44NoteSigner::new(&name, &seed).unwrap())];
+            for (kind, key) in ["ed25519", "ml-dsa-44"].iter().zip(keys) {
+                lines += &format!("witness w{number}-{kind} {} https://witness-{number}.example/\n", key.verifier_key());
+            }
+            lines += &format!("group w{number} any w{number}-ed25519 w{number}-ml-dsa-44\n");
+            groups += &format!(" w{number}");
+        }
+        fs::write(folder.path().join("witness.policy"), format!("{lines}group enough 3{groups}\nquorum enough\n")).unwrap();
+        let config = folder.path().join("appliance.toml");
+        fs::write(&config, fs::read_to_string(&config).unwrap().replace("# witness_policy", "witness_policy")).unwrap();
+        let anchor = create(&state, &pki).unwrap_or_else(|error| panic!("{witnesses} witnesses: {error}"));
+        assert_eq!(anchor.policy.witnesses.unwrap().policy().witnesses().len(), usize::from(witnesses) * 2);
+        open(&state).unwrap();
     }
 }

@@ -67,8 +67,8 @@ pub const LOG_KEY_BYTES_MAX: usize = 4096;
 pub const ROOTS_MAX: usize = 16;
 /// A log's name is at most this long: that of a DNS name.
 pub const ORIGIN_BYTES_MAX: usize = 255;
-/// A witness policy is at most this long.
-pub const WITNESS_POLICY_BYTES_MAX: usize = 8 * 1024;
+/// A witness policy is at most this long: fifteen witnesses with both kinds of keys (2 KiB each), and genesis still fits in a statement.
+pub const WITNESS_POLICY_BYTES_MAX: usize = 32 * 1024;
 /// A program's version is at most this long.
 pub const VERSION_BYTES_MAX: usize = 128;
 /// Names of groups and of rules of retention are at most this long.

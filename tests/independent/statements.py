@@ -150,7 +150,7 @@ def _boolean(value):
 
 
 def _policy(value):
-    need(isinstance(value, str) and len(value.encode()) <= 8192, "not a text of at most 8 KiB")
+    need(isinstance(value, str) and len(value.encode()) <= 32768, "not a text of at most 32 KiB")
 
 
 def _segment_rules(body):

@@ -386,7 +386,7 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
     let key = r#""a+00000000+AAAA""#;
     assert_eq!(refusal(at_0(nothing_observed(genesis(key, "null")))), "accepted");
     let genesis_without = |from: &str, to: &str| spoil(&at_0(nothing_observed(genesis(key, "null"))), from, to);
-    let policy_too_long = genesis_without(r#""witness_policy":"""#, &format!(r#""witness_policy":"{}""#, "a".repeat(8 * 1024 + 1)));
+    let policy_too_long = genesis_without(r#""witness_policy":"""#, &format!(r#""witness_policy":"{}""#, "a".repeat(32 * 1024 + 1)));
     let predecessor_and_more = format!(r#"{{"log":"{LOG}","size":1,"root":"{LOG}","x":1}}"#);
     let position_and_more = format!(r#"{{"reason":"start","previous":{{"stream":"{CAMERA}","seq":1,"leaf":"{LOG}","x":1}}}}"#);
     let log_named = at_0(nothing_observed(genesis(key, "null"))).replacen(&zeros, LOG, 1);
