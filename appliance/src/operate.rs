@@ -61,6 +61,10 @@ pub enum Operate {
         /// A backup, or a mirror in the layout of C2SP tlog-tiles (repeat for more).
         #[arg(long)]
         from: Vec<PathBuf>,
+        /// A signed checkpoint of the log from somebody else: a witness, an auditor, a camera's receipt. The result must contain it (repeat
+        /// for more).
+        #[arg(long)]
+        checkpoint: Vec<PathBuf>,
     },
     /// Put a lost appliance back from backups and mirrors, into a state folder that has its keys. See docs/operations.md.
     ///
@@ -140,8 +144,9 @@ pub fn operate(command: Operate, json: bool) -> Result<ExitCode, Failure> {
             print(json, &line, &format!("{size} entries and {objects} objects are in {}", folder.display()))?;
             Ok(ExitCode::SUCCESS)
         }
-        Operate::Repair { state, from } => make_whole(&state, &from, &[], json),
-        Operate::Restore { state, from, checkpoint } => make_whole(&state, &from, &checkpoint, json),
+        Operate::Repair { state, from, checkpoint } | Operate::Restore { state, from, checkpoint } => {
+            make_whole(&state, &from, &checkpoint, json)
+        }
         Operate::Succeed { state, by, origin, entries, days } => {
             let when = if entries.or(days).is_some() { When::Due { entries, days } } else { When::Now(SuccessionReason::Other) };
             match succeed(&Folder::new(&state).lock()?, &Folder::new(&by).lock()?, &origin, when, &(Arc::new(now) as Clock))? {

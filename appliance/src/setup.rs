@@ -19,7 +19,7 @@ use exhibit_tlog::{CheckpointError, Ed25519NoteSigner, LogVerifier, NoteError, N
 use zeroize::Zeroizing;
 
 use crate::config::{Config, ConfigError, SAMPLE, TimestampAuthorityConfig};
-use crate::maintain::restore::{REBUILT, SET_ASIDE_FIRST};
+use crate::maintain::restore::is_half_way;
 use crate::tpm_seal::TpmSeal;
 use crate::vault::{LocalVault, Vault, VaultError};
 use crate::witnessing::{Witnessing, stamp::TimestampSource};
@@ -349,8 +349,7 @@ impl Folder {
     /// The ledger that `create_log` began.
     pub fn ledger(&self, origin: &str, config: &Config) -> Result<Ledger, SetupError> {
         if !self.path.join(LEDGER).exists() {
-            let is_half_way = [REBUILT, SET_ASIDE_FIRST].iter().any(|name| self.path.join(format!("{LEDGER}{name}")).exists());
-            return Err(SetupError::OtherLog(if is_half_way {
+            return Err(SetupError::OtherLog(if is_half_way(&self.ledger_path()) {
                 "a repair or restore of it has ended half-way: give the same command again"
             } else {
                 "there is none: run `exhibit-appliance create-log` first"

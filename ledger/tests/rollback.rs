@@ -344,23 +344,6 @@ fn a_seal_that_can_not_be_written_stops_a_start_and_not_a_running_ledger() {
     assert_eq!(bench.open().unwrap().size(), 2);
 }
 
-/// `log.2025` and `log.2026` in one folder, and a seal whose own name ends in `.new`.
-#[test]
-fn seals_in_one_folder_do_not_touch_each_other() {
-    let bench = Bench::new();
-    let named = |name: &str| bench.root.path().join(name);
-    fs::write(named("log.new"), "another log's seal").unwrap();
-    fs::create_dir(named("seal.new.new")).unwrap();
-    drop(Ledger::open(&bench.folder(), sealed_options(&named("log.2025"))).unwrap());
-    assert_eq!(fs::read_to_string(named("log.new")).unwrap(), "another log's seal");
-    // It can not be written beside, so it is not written at all: never in its own place.
-    fs::copy(named("log.2025"), named("seal.new")).unwrap();
-    let before = fs::read(named("seal.new")).unwrap();
-    append(&open(&bench.folder()), 1);
-    assert!(matches!(Ledger::open(&bench.folder(), sealed_options(&named("seal.new"))), Err(LedgerError::Seal(_))));
-    assert_eq!(fs::read(named("seal.new")).unwrap(), before, "a seal was written in place");
-}
-
 #[test]
 fn the_sealed_file_is_the_checkpoint_as_it_is_served() {
     let bench = Bench::new();

@@ -35,4 +35,8 @@ impl HeadSeal for Accepting {
     fn interval_s(&self) -> u64 {
         self.0.interval_s()
     }
+
+    fn claim(&self) -> Result<(), SealError> {
+        self.0.claim()
+    }
 }

@@ -53,7 +53,9 @@ pub enum RestoreError {
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// A sealed head.
-    #[error("the sealed head: {0}. Where the seal itself is damaged, set it aside, and give a checkpoint of somebody else instead")]
+    #[error(
+        "the sealed head: {0}. Where the seal itself is damaged, set it aside, and give a newest checkpoint of somebody else (--checkpoint)"
+    )]
     Seal(SealError),
     /// A mirror without a head tells nothing.
     #[error("the mirror {name} has no checkpoint that verifies: {defect}. Give it with its checkpoint, or leave it out")]
@@ -105,6 +107,8 @@ pub fn restore(folder: &LockedFolder, from: &[PathBuf], known: &[String], progre
     bring_files(folder, from, &Folder::named_files(&config))?;
     let places = Places::of(&folder.ledger_path())?;
     let seals = folder.head_seals(&config, &anchor.verifier);
+    // Nobody else goes on with the log meanwhile, not from a copy of the folder either.
+    seals.iter().try_for_each(|seal| seal.claim()).map_err(RestoreError::Seal)?;
     let mut sources = Sources::new(anchor.verifier.clone());
     add_ledgers(&mut sources, folder, &config, &places, from)?;
     sources.add_seals(&seals)?;
@@ -210,8 +214,8 @@ impl Places {
                 rename(&rebuilt, &earlier)?;
             }
         }
-        let set_aside = (1..).map(|number| beside(ledger, &format!("{SET_ASIDE}{number}"))).take_while(|path| path.exists()).last();
-        let own = if ledger.exists() { Some(ledger.to_owned()) } else { set_aside };
+        let newest_aside = numbers_aside(ledger).max().map(|number| aside(ledger, number));
+        let own = if ledger.exists() { Some(ledger.to_owned()) } else { newest_aside };
         let earlier = Some(earlier).filter(|earlier| earlier.exists());
         Ok(Self { ledger: ledger.to_owned(), own, earlier, rebuilt })
     }
@@ -220,8 +224,7 @@ impl Places {
     fn swap(self) -> Result<Option<PathBuf>, FileError> {
         let mut set_aside = self.own;
         if self.ledger.exists() {
-            let free = (1..).map(|number: u32| beside(&self.ledger, &format!("{SET_ASIDE}{number}"))).find(|path| !path.exists());
-            let aside = free.expect("some number is free");
+            let aside = aside(&self.ledger, numbers_aside(&self.ledger).max().map_or(1, |number| number.saturating_add(1)));
             rename(&self.ledger, &aside)?;
             set_aside = Some(aside);
         }
@@ -229,6 +232,22 @@ impl Places {
         self.earlier.map_or(Ok(()), |earlier| remove_if_there(&earlier))?;
         Ok(set_aside)
     }
+}
+
+/// Whether a repair or restore of a ledger that is not there has ended half-way.
+pub(crate) fn is_half_way(ledger: &Path) -> bool {
+    numbers_aside(ledger).next().is_some() || [REBUILT, EARLIER].iter().any(|suffix| beside(ledger, suffix).exists())
+}
+
+/// The numbers of the ledgers that were set aside.
+fn numbers_aside(ledger: &Path) -> impl Iterator<Item = u32> {
+    let prefix = format!("{LEDGER}{SET_ASIDE}");
+    let names = fs::read_dir(ledger.parent().expect("ledgers lie in the state folder")).into_iter().flatten().flatten();
+    names.filter_map(move |name| name.file_name().to_str()?.strip_prefix(&prefix)?.parse().ok())
+}
+
+fn aside(ledger: &Path, number: u32) -> PathBuf {
+    beside(ledger, &format!("{SET_ASIDE}{number}"))
 }
 
 /// Durable when it returns.
@@ -270,8 +289,6 @@ fn damages(folder: &LockedFolder) -> Result<Vec<Damage>, SetupError> {
 }
 
 /// Beside the ledger: what is being rebuilt, what an ended attempt had rebuilt, and ledgers that were replaced.
-pub(crate) const REBUILT: &str = ".rebuilt";
+const REBUILT: &str = ".rebuilt";
 const EARLIER: &str = ".earlier-attempt";
 const SET_ASIDE: &str = ".damaged-";
-/// The name of the first of them.
-pub(crate) const SET_ASIDE_FIRST: &str = ".damaged-1";

@@ -17,7 +17,7 @@ use exhibit_tlog::tile::{BundleId, TileId, encode_bundle};
 use exhibit_tlog::{Checkpoint, Ed25519NoteSigner, Hash, MlDsa44NoteSigner};
 use zeroize::Zeroizing;
 
-use crate::common::{World, segment, stop};
+use crate::common::{Pki, World, segment, stop};
 
 /// A world with two segments and a grant's worth of statements, backed up while it ran; then one segment more, and stopped.
 pub struct Bench {
@@ -87,11 +87,12 @@ impl Bench {
 
     pub async fn stop(self) -> Stopped {
         stop(self.world.running).await;
-        Stopped { folder: self.world.folder, payloads: self.payloads }
+        Stopped { pki: self.world.pki, folder: self.world.folder, payloads: self.payloads }
     }
 }
 
 pub struct Stopped {
+    pub pki: Pki,
     pub folder: tempfile::TempDir,
     pub payloads: Vec<Hash>,
 }

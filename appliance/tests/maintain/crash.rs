@@ -1,14 +1,21 @@
-//! The power goes, or the process is killed, while an appliance is made whole: from every image of the disk that this leaves, no start goes on
-//! from less than the newest head, and the same command finishes. A shim records what a restore does to its files (tests/power-loss).
+//! The power goes, or the process is killed, while an appliance is made whole, or its log is succeeded: from every image of the disk that this
+//! leaves, no start goes on from less than the newest head, and the same command finishes. A shim records what is done to files
+//! (tests/power-loss).
 //!
 //! `SOAK_CUTS=2000` tries that many images; `EXHIBIT_SEED` chooses others.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use exhibit_appliance::chronicle::Clock;
 use exhibit_appliance::maintain::restore::restore;
-use exhibit_appliance::setup::Folder;
+use exhibit_appliance::maintain::succeed::{When, succeed};
+use exhibit_appliance::setup::{Folder, now};
+use exhibit_evidence::body::SuccessionReason;
+use exhibit_ledger::source::LedgerFolder;
+use exhibit_pki::{Identity, Role};
 use exhibit_power_loss::{Cut, Disk, Operation, Random, Shim, read_trace, scratch};
 
 use crate::bench::{Bench, Stopped};
@@ -16,32 +23,68 @@ use crate::bench::{Bench, Stopped};
 /// Set for the child: the folder that holds state, backup and mirror, and the one to work in.
 const TEMPLATE: &str = "EXHIBIT_RESTORE_TEMPLATE";
 const ROOT: &str = "EXHIBIT_RESTORE_ROOT";
-const THIS_TEST: &str = "crash::a_restore_that_ends_anywhere_is_finished_by_the_same_command";
-/// How many images of each restore `make test` opens.
+const RESTORE_TEST: &str = "crash::a_restore_that_ends_anywhere_is_finished_by_the_same_command";
+const SUCCEED_TEST: &str = "crash::a_succession_that_ends_anywhere_is_finished_by_the_same_command";
+/// About so many images of each does `make test` open.
 const CUTS: usize = 14;
-const BEGIN: &str = "the restore begins";
+const NOW: When = When::Now(SuccessionReason::Other);
+const BEGIN: &str = "the work begins";
 
 #[test]
 fn a_restore_that_ends_anywhere_is_finished_by_the_same_command() {
-    if let (Some(template), Some(root)) = (std::env::var_os(TEMPLATE), std::env::var_os(ROOT)) {
-        return work(Path::new(&template), Path::new(&root));
+    if is_child(&["state"], |template, root| {
+        restore(&Folder::new(&root.join("state")).lock().unwrap(), &sources(template), &[], &|_, _| {}).unwrap();
+    }) {
+        return;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let stopped = runtime.block_on(async { Bench::new().await.stop().await });
+    let stopped = stopped();
     fs::remove_file(stopped.payload(0)).unwrap();
     let shim = Shim::compile();
     // A repair, then a restore of what was lost altogether.
-    check_images(&shim, &stopped, 1);
+    let template = stopped.folder.path();
+    check_images(&shim, RESTORE_TEST, template, "state/ledger", |image, what| check_restored(image, template, 0, what));
     for lost in ["state/ledger", "state/vault"] {
         fs::remove_dir_all(stopped.path(lost)).unwrap();
     }
     fs::remove_file(stopped.path("state/head.seal")).unwrap();
-    check_images(&shim, &stopped, 1);
+    check_images(&shim, RESTORE_TEST, template, "state/ledger", |image, what| check_restored(image, template, 1, what));
 }
 
-fn check_images(shim: &Shim, stopped: &Stopped, lost_payloads: usize) {
-    let template = stopped.folder.path();
-    let operations = record(shim, template);
+#[test]
+fn a_succession_that_ends_anywhere_is_finished_by_the_same_command() {
+    let succeed = |root: &Path| {
+        let [old, new] = ["state", "new"].map(|name| Folder::new(&root.join(name)));
+        let done = succeed(&old.lock().unwrap(), &new.lock().unwrap(), "city.example/log/2", NOW, &(Arc::new(now) as Clock));
+        (old, new, done)
+    };
+    if is_child(&["state", "new"], |_, root| drop(succeed(root).2.unwrap().unwrap())) {
+        return;
+    }
+    let stopped = stopped();
+    let new = Folder::new(&stopped.path("new"));
+    let request = new.init(&Identity::parse("spiffe://city.example/appliance/1").unwrap()).unwrap();
+    let certificate = stopped.pki.sign_request(&request, &[Role::Appliance], &["localhost"]);
+    fs::write(stopped.path("new/appliance.pem"), certificate.to_pem()).unwrap();
+    let before = stopped.size();
+    let size = |folder: &Folder| LedgerFolder::open(&folder.ledger_path()).and_then(|ledger| ledger.size()).unwrap();
+    check_images(&Shim::compile(), SUCCEED_TEST, stopped.folder.path(), "new/", |image, what| {
+        let (old, new, done) = succeed(image);
+        let anchor = done.unwrap_or_else(|error| panic!("{what}: {error}")).unwrap_or_else(|| panic!("{what}: not due"));
+        assert_eq!((size(&old), size(&new)), (before + 1, 1), "{what}: a log ended or began twice");
+        assert_eq!(new.anchor().unwrap(), anchor, "{what}");
+        let again = succeed(image).2.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(again, Some(anchor), "{what}");
+    });
+}
+
+fn stopped() -> Stopped {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async { Bench::new().await.stop().await })
+}
+
+/// Records what the test's child does, and looks at every image at which a file below `names` gets its name, and at some others.
+fn check_images(shim: &Shim, test: &str, template: &Path, names: &str, check: impl Fn(&Path, &str)) {
+    let operations = record(shim, test, template);
     let begin = operations
         .iter()
         .position(|operation| matches!(operation, Operation::Output(told) if String::from_utf8_lossy(told).contains(BEGIN)));
@@ -56,21 +99,17 @@ fn check_images(shim: &Shim, stopped: &Stopped, lost_payloads: usize) {
         if moment < begin || !is_moment(&operation) {
             continue;
         }
-        // Each moment at which a ledger has another name, as a kill leaves it and as a power cut does.
-        let is_swap = matches!(operation, Operation::Rename(from, _) if from.starts_with("state/ledger") && from.matches('/').count() == 1);
+        // As a kill leaves it, and as a power cut does.
+        let is_swap = matches!(operation, Operation::Rename(from, _) if from.starts_with(names) && from.matches('/').count() == 1);
         let mut cuts = if is_swap { vec![Cut::Everything, Cut::Strict] } else { vec![] };
         swaps += usize::from(is_swap);
         if random.below((moments / wanted + 1) as u64) == 0 {
             cuts.push([Cut::Strict, Cut::NamesOnly, Cut::Everything, Cut::Torn(seed ^ moment as u64)][random.below(4) as usize]);
         }
         for cut in cuts {
-            check_image(
-                &disk,
-                cut,
-                template,
-                lost_payloads,
-                &format!("EXHIBIT_SEED={seed}: {cut:?} after operation {moment}, {operation:?}"),
-            );
+            let image = scratch();
+            disk.write_image(cut, image.path());
+            check(image.path(), &format!("EXHIBIT_SEED={seed}: {cut:?} after operation {moment}, {operation:?}"));
             tried += 1;
         }
     }
@@ -79,10 +118,8 @@ fn check_images(shim: &Shim, stopped: &Stopped, lost_payloads: usize) {
 }
 
 /// Neither a start nor the same command goes on from less than the mirror has.
-fn check_image(disk: &Disk, cut: Cut, template: &Path, lost_payloads: usize, what: &str) {
-    let image = scratch();
-    disk.write_image(cut, image.path());
-    let folder = Folder::new(&image.path().join("state"));
+fn check_restored(image: &Path, template: &Path, lost_payloads: usize, what: &str) {
+    let folder = Folder::new(&image.join("state"));
     let anchor = folder.anchor().unwrap_or_else(|error| panic!("{what}: {error}"));
     let (origin, config) = (&anchor.verifier.origin, folder.config().unwrap());
     let mirror = fs::read_to_string(template.join("mirror/checkpoint")).unwrap();
@@ -102,24 +139,27 @@ fn sources(template: &Path) -> Vec<PathBuf> {
 }
 
 /// What the child did.
-fn record(shim: &Shim, template: &Path) -> Vec<Operation> {
+fn record(shim: &Shim, test: &str, template: &Path) -> Vec<Operation> {
     let folder = scratch();
     let (root, trace) = (folder.path().join("root"), folder.path().join("trace"));
     fs::create_dir(&root).unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([THIS_TEST, "--exact", "--nocapture"]).env(TEMPLATE, template).env(ROOT, &root);
+    command.args([test, "--exact", "--nocapture"]).env(TEMPLATE, template).env(ROOT, &root);
     shim.preload(&mut command, &root, &trace, None);
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     read_trace(&trace)
 }
 
-/// In the child: the state is copied, durably, and made whole.
-fn work(template: &Path, root: &Path) {
-    copy_synced(&template.join("state"), &root.join("state"));
+/// In the child: folders are copied, durably, and worked in.
+fn is_child(folders: &[&str], work: impl FnOnce(&Path, &Path)) -> bool {
+    let (Some(template), Some(root)) = (std::env::var_os(TEMPLATE), std::env::var_os(ROOT)) else { return false };
+    let (template, root) = (Path::new(&template), Path::new(&root));
+    folders.iter().for_each(|name| copy_synced(&template.join(name), &root.join(name)));
     File::open(root).unwrap().sync_all().unwrap();
     println!("\n{BEGIN}\n");
-    restore(&Folder::new(&root.join("state")).lock().unwrap(), &sources(template), &[], &|_, _| {}).unwrap();
+    work(template, root);
+    true
 }
 
 fn copy_synced(from: &Path, to: &Path) {

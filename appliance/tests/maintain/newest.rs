@@ -100,6 +100,28 @@ async fn a_note_beside_a_database_is_a_head_that_is_known() {
     assert_eq!(stopped.restore(&["backup"]).unwrap().size, size);
 }
 
+/// A start would refuse it: nothing is sealed. So does a repair, unless somebody else has the very head.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_without_its_seal_is_no_bound_of_itself() {
+    let stopped = Bench::new().await.stop().await;
+    fs::remove_file(stopped.path("state/head.seal")).unwrap();
+    assert!(matches!(stopped.restore(&[]), Err(RestoreError::Unbounded(_))), "a repair went on from what a start refuses");
+    let newest = fs::read_to_string(stopped.path("mirror/checkpoint")).unwrap();
+    assert_eq!(stopped.restore_knowing(&[], &[newest]).unwrap().size, stopped.size());
+}
+
+/// Its last entries were synced and their note was not; then their end was damaged. They may have been acknowledged.
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_are_stored_and_can_not_be_proven_are_not_cut_off() {
+    let stopped = Bench::new().await.stop().await;
+    let size = stopped.size();
+    store_unsigned(&stopped);
+    // A note that does not fit makes the database one that would not start.
+    note_beside(&stopped.path("state/ledger"), size - 1, &stopped.sign(size - 1, Hash([7; 32])));
+    let refused = stopped.restore(&["backup", "mirror"]).unwrap_err();
+    assert!(matches!(refused, RestoreError::Behind { known, newest } if (known, newest) == (size + 1, size)), "{refused}");
+}
+
 /// A disaster, after which this is all that is there beside a backup.
 async fn lost() -> (Stopped, u64, u64) {
     let stopped = Bench::new().await.stop().await;
@@ -181,6 +203,8 @@ async fn a_repair_that_ended_before_the_new_ledger_had_its_name_goes_on() {
             fs::rename(stopped.path("state/ledger"), stopped.path("state/ledger.rebuilt")).unwrap();
         } else {
             fs::remove_dir_all(stopped.path("state/ledger")).unwrap();
+            // An operator may have cleared what was set aside before.
+            fs::remove_dir_all(stopped.path("state/ledger.damaged-1")).unwrap();
         }
         let origin = folder.anchor().unwrap().verifier.origin;
         let refused = folder.ledger(&origin, &folder.config().unwrap()).err().expect("there is no ledger");
