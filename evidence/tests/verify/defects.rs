@@ -86,6 +86,11 @@ pub const WRONGS: &[(&str, Recording, FindingKind)] = &[
     ("the camera's source stalled, and no statement says why", Recording { late: Some((3, 5_000)), ..NONE }, FindingKind::Uncovered),
     ("a statement's signature is forged", Recording { forged: Some(3), ..NONE }, FindingKind::StatementSignature),
     ("a statement follows another", Recording { unchained: Some(3), ..NONE }, FindingKind::ChainBroken),
+    (
+        "an authority's certificate was introduced under another's name",
+        Recording { after: Some(introduce_authority), ..NONE },
+        FindingKind::FileAltered,
+    ),
     ("a custodian decided twice at one place", Recording { after: Some(decide_twice), ..NONE }, FindingKind::ChainBroken),
     ("a custodian's statement follows another", Recording { after: Some(decide_unchained), ..NONE }, FindingKind::ChainBroken),
     ("a custodian's statement saw less than the one before", Recording { after: Some(decide_looking_back), ..NONE }, FindingKind::Observed),
@@ -125,6 +130,11 @@ fn decision(log: &mut Log, number: u64) -> Statement {
         attachments: vec![],
     };
     log.draft(|log| &mut log.custodian, STARTED_MS + 30_000, Body::Recipients(set))
+}
+
+fn introduce_authority(log: &mut Log) {
+    let authority = log.pki.issuing.clone();
+    log.certify_as(&authority, [9; 32], &[]);
 }
 
 fn decide_twice(log: &mut Log) {
