@@ -22,7 +22,8 @@ const SMALL_LEDGERS: usize = 6;
 /// Grown: the last fifth of all entries, as one. It has merges of all sizes but the rarest, and those that are due at its end are waited for in
 /// its time.
 const GROWN_PART: usize = 5;
-/// How often is asked whether all merges have ended.
+/// All merges have ended when none was seen to run so many times, with so long between.
+const SETTLED_POLLS: usize = 20;
 const SETTLE_POLL: Duration = Duration::from_millis(5);
 const BASELINE: &str = "ledgers of 100 thousand entries";
 
@@ -70,7 +71,9 @@ fn grow(programs: &Programs, entries: usize) -> Result<f64, Failure> {
     let before = growing.to(begin)?;
     let last = growing.to(entries)? - before;
     let settling = Instant::now();
-    while !ledger.is_settled()? {
+    let mut settled = 0;
+    while settled < SETTLED_POLLS {
+        settled = if ledger.is_settled()? { settled + 1 } else { 0 };
         std::thread::sleep(SETTLE_POLL);
     }
     let (settling, mib) = (settling.elapsed(), resident_mib()?);
