@@ -7,10 +7,12 @@ mod policy;
 use exhibit_pki::{Certificate, KeyPurpose};
 use exhibit_tlog::{Hash, LogVerifier, VerifierKey};
 
-pub use policy::{AnchorPolicy, DeviceLevel, PinnedCustodians, TIMESTAMP_AUTHORITIES_MAX, TimestampAuthorityTrust, WitnessPolicy};
+pub use policy::{
+    AnchorPolicy, DeviceLevel, PinnedCustodians, TIMESTAMP_AUTHORITIES_MAX, TimestampAuthorityTrust, WitnessPolicy, is_of_stranger,
+};
 
 use crate::{
-    body::{LOG_KEY_BYTES_MAX, LOG_KEYS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX, read::origin_byte},
+    body::{Genesis, LOG_KEY_BYTES_MAX, LOG_KEYS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX, read::origin_byte},
     json::{self, JsonError, Object, ObjectWriter},
 };
 
@@ -62,6 +64,21 @@ impl Anchor {
     /// The JSON, in one line: `python3 -m json.tool` and its like make it readable.
     pub fn to_json(&self) -> String {
         format!("{}\n", self.write())
+    }
+
+    /// Whether genesis names the origin, the keys and the roots of this anchor; else what it does not.
+    pub fn fits(&self, genesis: &Genesis) -> Result<(), String> {
+        if genesis.origin != self.verifier.origin {
+            return Err(format!("it names the origin {}", genesis.origin));
+        }
+        let keys: Vec<_> = self.verifier.keys.iter().map(ToString::to_string).collect();
+        if genesis.keys.iter().any(|key| !keys.contains(key)) {
+            return Err("it names a key that the anchor does not demand".to_owned());
+        }
+        if self.roots.iter().any(|root| !genesis.roots.contains(root.fingerprint())) {
+            return Err("the anchor trusts a root that genesis does not name".to_owned());
+        }
+        Ok(())
     }
 
     fn read(mut members: Object) -> Result<Self, JsonError> {

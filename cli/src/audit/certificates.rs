@@ -1,20 +1,60 @@
 //! The certificates that entries put on the ledger, and which of them may have signed an entry above.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use exhibit_evidence::{Anchor, Body, SignedStatement};
 use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, Timestamp, ValidatedPath, Verifier, validate_path};
 use exhibit_tlog::Hash;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::memory::Kept;
 
 /// The attachment that an entry introduces; the others are issuers, from which paths are built.
 const INTRODUCED: &str = "certificate";
+/// So many authorities' certificates are kept for paths, as the verdict does: a root, a few that issue, and some that they succeeded.
+const ISSUERS_MAX: usize = 64;
+/// So many certificates, and as many paths, are held ready to judge with. The others are parsed again when they sign.
+const READY_MAX: usize = 2048;
 
-/// Known certificates.
+/// A certificate that an entry introduced.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Introduced {
+    /// Which entry.
+    pub index: u64,
+    /// Itself.
+    pub der: Der,
+}
+
+/// A certificate's bytes, in hex where they are kept.
+#[derive(Clone, Debug)]
+pub struct Der(Box<[u8]>);
+
+impl Serialize for Der {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Der {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        hex::decode(text).map(|der| Self(der.into())).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Known certificates. What is kept is in the maps; the rest is made of them again.
 #[derive(Default)]
 pub struct Certificates {
-    /// By fingerprint: the index of the entry that introduced it, and itself.
-    introduced: HashMap<Fingerprint, (u64, Certificate)>,
-    issuers: BTreeMap<Fingerprint, Certificate>,
+    /// By fingerprint.
+    pub introduced: Kept<Introduced>,
+    /// By fingerprint: candidates for paths.
+    pub issuers: Kept<Der>,
+    founder: Option<Fingerprint>,
+    of_identity: HashMap<(String, KeyPurpose), Vec<Fingerprint>>,
+    ready: HashMap<Fingerprint, Arc<Certificate>>,
+    authorities: Vec<Certificate>,
     /// The last path that was found from each.
     paths: HashMap<Fingerprint, ValidatedPath>,
 }
@@ -53,11 +93,25 @@ pub fn attached(body: &Body, stored: &HashMap<Hash, Vec<u8>>) -> Result<Attached
 }
 
 impl Certificates {
+    /// Makes what is not kept, out of what was.
+    pub fn restore(&mut self) -> Result<(), String> {
+        let parsed = |der: &Der| Certificate::from_der(&der.0).map_err(|error| error.to_string());
+        for (name, introduced) in self.introduced.iter() {
+            let certificate = parsed(&introduced.der)?;
+            if hex::encode(certificate.fingerprint()) != name {
+                return Err("a certificate is another one than its name says".to_owned());
+            }
+            index(&mut self.of_identity, &mut self.founder, introduced.index, &certificate);
+        }
+        self.authorities = self.issuers.iter().map(|(_, der)| parsed(der)).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
     /// The certificate that signed an entry, if it was on the ledger below it. Two may introduce themselves: the appliance in genesis, and
     /// an authority at the start of its stream.
-    pub fn signer(&self, index: u64, signed: &SignedStatement, own: Option<&Certificate>) -> Option<Certificate> {
-        if let Some((introduced, certificate)) = self.introduced.get(signed.signer()) {
-            return (*introduced < index).then(|| certificate.clone());
+    pub fn signer(&mut self, index: u64, signed: &SignedStatement, own: Option<&Certificate>) -> Option<Arc<Certificate>> {
+        if let Some(introduced) = self.introduced.get(&hex::encode(signed.signer())) {
+            return if introduced.index < index { self.get(signed.signer()) } else { None };
         }
         let statement = signed.statement();
         let introduces_itself = match statement.body {
@@ -65,7 +119,21 @@ impl Certificates {
             Body::Certificate(_) => statement.seq == 0,
             _ => false,
         };
-        own.filter(|own| introduces_itself && own.fingerprint() == signed.signer()).cloned()
+        own.filter(|own| introduces_itself && own.fingerprint() == signed.signer()).cloned().map(Arc::new)
+    }
+
+    /// A certificate that was introduced.
+    pub fn get(&mut self, fingerprint: &Fingerprint) -> Option<Arc<Certificate>> {
+        if let Some(ready) = self.ready.get(fingerprint) {
+            return Some(ready.clone());
+        }
+        let introduced = self.introduced.get(&hex::encode(fingerprint))?;
+        let certificate = Arc::new(Certificate::from_der(&introduced.der.0).expect("it was parsed before it was kept"));
+        if self.ready.len() >= READY_MAX {
+            self.ready.clear();
+        }
+        self.ready.insert(*fingerprint, certificate.clone());
+        Some(certificate)
     }
 
     /// Whether the certificate leads to a root of the anchor at a moment. A path that was found holds wherever all of it is valid.
@@ -74,57 +142,94 @@ impl Certificates {
         if known.is_some_and(|path| path.certificates().iter().all(|certificate| certificate.is_valid_at(at))) {
             return Ok(());
         }
-        let issuers: Vec<Certificate> = self.issuers.values().cloned().collect();
-        let path = validate_path(certificate, &issuers, &anchor.roots, at, verifier).map_err(|error| error.to_string())?;
+        let path = validate_path(certificate, &self.authorities, &anchor.roots, at, verifier).map_err(|error| error.to_string())?;
+        if self.paths.len() >= READY_MAX {
+            self.paths.clear();
+        }
         self.paths.insert(*certificate.fingerprint(), path);
         Ok(())
     }
 
+    /// When the first certificate on a signer's path expires (unix s), and which: of a path that was checked.
+    pub fn expires(&self, signer: &Fingerprint) -> Option<(u64, String)> {
+        let path = self.paths.get(signer)?;
+        let first = path.certificates().iter().min_by_key(|certificate| certificate.not_after())?;
+        Some((first.not_after().unix_s(), first.common_name().to_owned()))
+    }
+
     /// Authorities are candidates for a path, which is then validated: they need no proof of their own.
     pub fn know_issuers(&mut self, issuers: &[Certificate]) {
-        self.issuers.extend(issuers.iter().map(|issuer| (*issuer.fingerprint(), issuer.clone())));
+        for issuer in issuers {
+            let name = hex::encode(issuer.fingerprint());
+            if self.issuers.get(&name).is_none() && self.authorities.len() < ISSUERS_MAX {
+                self.issuers.insert(&name, Der(issuer.der().into()));
+                self.authorities.push(issuer.clone());
+            }
+        }
     }
 
     /// Takes a certificate that an entry which holds has introduced. The first introduction counts.
-    pub fn introduce(&mut self, index: u64, certificate: Certificate) {
-        self.introduced.entry(*certificate.fingerprint()).or_insert((index, certificate));
+    pub fn introduce(&mut self, index: u64, certificate: &Certificate) {
+        let name = hex::encode(certificate.fingerprint());
+        if self.introduced.get(&name).is_none() {
+            self::index(&mut self.of_identity, &mut self.founder, index, certificate);
+            self.introduced.insert(&name, Introduced { index, der: Der(certificate.der().into()) });
+        }
     }
 
     /// The appliance's, which genesis introduced.
-    pub fn founder(&self) -> Option<&Certificate> {
-        self.introduced.values().find(|(index, _)| *index == 0).map(|(_, certificate)| certificate)
+    pub fn founder(&mut self) -> Option<Arc<Certificate>> {
+        let founder = self.founder?;
+        self.get(&founder)
     }
 
     /// Whether an authority is known.
     pub fn has_issuers(&self) -> bool {
-        !self.issuers.is_empty()
+        !self.authorities.is_empty()
     }
 
     /// Whether some entry that holds has introduced it.
     pub fn is_introduced(&self, fingerprint: &Fingerprint) -> bool {
-        self.introduced.contains_key(fingerprint)
+        self.introduced.get(&hex::encode(fingerprint)).is_some()
     }
 
-    /// Takes back what an entry introduced that does not hold after all.
-    pub fn withdraw(&mut self, index: u64) {
-        self.introduced.retain(|_, (introduced, _)| *introduced != index);
+    /// Takes back a certificate whose introduction does not hold after all.
+    pub fn withdraw(&mut self, index: u64, certificate: &Certificate) {
+        let name = hex::encode(certificate.fingerprint());
+        if self.introduced.get(&name).is_some_and(|introduced| introduced.index == index) {
+            self.introduced.remove(&name);
+            self.ready.remove(certificate.fingerprint());
+            if let Some(all) = self.of_identity.get_mut(&key(certificate)) {
+                all.retain(|other| other != certificate.fingerprint());
+            }
+        }
     }
 
-    /// Others of the same identity for the same purpose that were on the log below an entry, and are valid at a moment.
-    pub fn others(&self, of: &Certificate, index: u64, at: Timestamp) -> Vec<Fingerprint> {
-        let same = |other: &Certificate| {
-            other.identity() == of.identity() && other.purpose() == of.purpose() && other.fingerprint() != of.fingerprint()
-        };
-        let below = self.introduced.values().filter(|(introduced, _)| *introduced < index);
-        let others = below.map(|(_, other)| other).filter(|other| same(other) && other.is_valid_at(at));
-        // In one order, so that two audits of one log say the same.
-        others.map(|other| *other.fingerprint()).collect::<BTreeSet<_>>().into_iter().collect()
+    /// Others of the same identity for the same purpose that were on the log below an entry, in the order of the log.
+    pub fn others(&mut self, of: &Certificate, index: u64) -> Vec<Arc<Certificate>> {
+        let all = self.of_identity.get(&key(of)).cloned().unwrap_or_default();
+        let others = all.iter().filter(|other| *other != of.fingerprint());
+        let below: Vec<Fingerprint> = others
+            .filter(|other| self.introduced.get(&hex::encode(other)).is_some_and(|introduced| introduced.index < index))
+            .copied()
+            .collect();
+        below.iter().filter_map(|other| self.get(other)).collect()
     }
+}
 
-    /// All that is known, to be kept: who was introduced where, and the authorities.
-    pub fn all(&self) -> (Vec<(u64, &Certificate)>, Vec<&Certificate>) {
-        let mut introduced: Vec<_> = self.introduced.values().map(|(index, certificate)| (*index, certificate)).collect();
-        introduced.sort_by_key(|(index, certificate)| (*index, *certificate.fingerprint()));
-        (introduced, self.issuers.values().collect())
+fn key(certificate: &Certificate) -> (String, KeyPurpose) {
+    let identity = certificate.identity().map_or_else(|| certificate.common_name().to_owned(), ToString::to_string);
+    (identity, certificate.purpose())
+}
+
+fn index(
+    of_identity: &mut HashMap<(String, KeyPurpose), Vec<Fingerprint>>,
+    founder: &mut Option<Fingerprint>,
+    index: u64,
+    certificate: &Certificate,
+) {
+    of_identity.entry(key(certificate)).or_default().push(*certificate.fingerprint());
+    if index == 0 {
+        *founder = Some(*certificate.fingerprint());
     }
 }

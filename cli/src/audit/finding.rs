@@ -28,6 +28,14 @@ pub enum Kind {
     Contradiction,
     /// Somebody has a second certificate that no custodian has approved.
     SecondCertificate,
+    /// A set of recipients that its custodians did not decide, or a camera that obeys one.
+    Recipients,
+    /// A `timestamp` statement whose checkpoint, cosignature or token does not hold.
+    Timestamp,
+    /// Somebody signed before or after the moment at which that could be.
+    Time,
+    /// Evidence was served, exported or redacted without a right to it.
+    Rights,
     /// Fewer witnesses have seen the checkpoint than the anchor demands.
     Witness,
     /// Nothing has come for longer than it may take.
@@ -72,6 +80,10 @@ impl Kind {
             Self::Observed => "observed",
             Self::Contradiction => "contradiction",
             Self::SecondCertificate => "second-certificate",
+            Self::Recipients => "recipients",
+            Self::Timestamp => "timestamp",
+            Self::Time => "time",
+            Self::Rights => "rights",
             Self::Witness => "witness",
             Self::Late => "late",
             Self::Ban => "ban",

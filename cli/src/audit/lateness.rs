@@ -3,7 +3,7 @@
 //! Time is an argument.
 
 use super::finding::{Finding, Kind};
-use super::judge::{End, Memory};
+use super::memory::{End, Memory};
 
 /// How long what may take.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub struct Pace {
 /// What is late.
 pub fn judge(pace: &Pace, memory: &Memory, patience: &Patience) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if memory.ended.is_some() {
+    if memory.rest.ended.is_some() {
         // Its successor is what grows now.
         return findings;
     }
@@ -44,8 +44,8 @@ pub fn judge(pace: &Pace, memory: &Memory, patience: &Patience) -> Vec<Finding> 
     if let Some(witnessed_ms) = pace.witnessed_ms {
         late(witnessed_ms, "No witness has cosigned the log");
     }
-    if pace.expects_timestamps && memory.timestamp_ms > 0 {
-        late(memory.timestamp_ms, "No timestamp was put on the log");
+    if pace.expects_timestamps && memory.rest.timestamp_ms > 0 {
+        late(memory.rest.timestamp_ms, "No timestamp was put on the log");
     }
     findings.extend(silent(pace.now_ms, memory, patience.silent_ms));
     findings
@@ -53,10 +53,10 @@ pub fn judge(pace: &Pace, memory: &Memory, patience: &Patience) -> Vec<Finding> 
 
 /// Cameras whose newest stream of a series has not ended, and of which nothing came.
 fn silent(now_ms: u64, memory: &Memory, silent_ms: u64) -> Vec<Finding> {
-    let cameras = memory.streams.iter().filter(|(name, _)| name.starts_with("camera/"));
+    let cameras = memory.streams.iter_from("camera/").take_while(|(name, _)| name.starts_with("camera/"));
     let mut newest: std::collections::BTreeMap<&str, &End> = std::collections::BTreeMap::new();
     for (name, end) in cameras {
-        let series = name.rsplit_once('/').map_or(name.as_str(), |(series, _)| series);
+        let series = name.rsplit_once('/').map_or(name, |(series, _)| series);
         let known = newest.entry(series).or_insert(end);
         if end.issued_ms >= known.issued_ms {
             *known = end;
@@ -82,15 +82,17 @@ fn duration(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::Rest;
     use super::*;
 
     const HOUR_MS: u64 = 3_600_000;
     const PATIENCE: Patience = Patience { late_ms: 24 * HOUR_MS, silent_ms: HOUR_MS };
 
     fn memory(streams: &[(&str, u64, bool)]) -> Memory {
-        let end = |issued_ms: u64, closed: bool| End { next_seq: 1, leaf: String::new(), observed: 0, issued_ms, closed };
-        let streams = streams.iter().map(|(name, issued_ms, closed)| ((*name).to_owned(), end(*issued_ms, *closed))).collect();
-        Memory { streams, ..Memory::default() }
+        let end = |issued_ms: u64, closed: bool| End { next_seq: 1, leaf: "".into(), observed: 0, issued_ms, closed, obeyed: 0 };
+        let mut memory = Memory::default();
+        streams.iter().for_each(|(name, issued_ms, closed)| memory.streams.insert(name, end(*issued_ms, *closed)));
+        memory
     }
 
     fn kinds(pace: &Pace, memory: &Memory) -> Vec<Kind> {
@@ -103,10 +105,10 @@ mod tests {
         assert_eq!(kinds(&pace, &Memory::default()), []);
         assert_eq!(kinds(&Pace { grown_ms: pace.grown_ms - 1, ..pace }, &Memory::default()), [Kind::Late]);
         assert_eq!(kinds(&Pace { witnessed_ms: Some(75 * HOUR_MS), ..pace }, &Memory::default()), [Kind::Late], "an old cosignature");
-        let stamped = Memory { timestamp_ms: 75 * HOUR_MS, ..Memory::default() };
+        let stamped = Memory { rest: Rest { timestamp_ms: 75 * HOUR_MS, ..Rest::default() }, ..Memory::default() };
         assert_eq!(kinds(&pace, &stamped), [], "nobody expects timestamps");
         assert_eq!(kinds(&Pace { expects_timestamps: true, ..pace }, &stamped), [Kind::Late], "an old timestamp");
-        let ended = Memory { ended: Some(9), ..Memory::default() };
+        let ended = Memory { rest: Rest { ended: Some(9), ..Rest::default() }, ..Memory::default() };
         assert_eq!(kinds(&Pace { grown_ms: 0, ..pace }, &ended), [], "a log that has ended is waited for");
         assert_eq!(kinds(&Pace { now_ms: 0, ..pace }, &Memory::default()), [], "a clock behind is not lateness");
     }

@@ -9,25 +9,24 @@ use exhibit_client::WebError;
 use exhibit_evidence::Anchor;
 use exhibit_tlog::tile::{BundleId, TILE_WIDTH, TileId, decode_bundle};
 use exhibit_tlog::{Checkpoint, Hash, root_of};
+use serde_json::json;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::finding::{Finding, Kind};
 use super::heads::Shown;
-use super::judge::{Judge, Observation, Parsed, parse, wanted};
+use super::judge::{Judge, Observation, Parsed, certificates_of, parse, stamps_of};
 use super::lateness::{self, Pace, Patience};
 use super::proven::{ProvenTiles, Unproven, of_resource};
-use super::source::{CERTIFICATE_BYTES_MAX, PARALLEL, Source};
+use super::source::{CERTIFICATE_BYTES_MAX, PARALLEL, STAMP_BYTES_MAX, Source};
 use super::state::State;
 use crate::failure::Failure;
 
 /// Entries of a bundle.
 const WIDTH: u64 = TILE_WIDTH as u64;
 /// Bundles between two saves of a long run: a crash repeats a few seconds of work.
-const SAVE_BUNDLES_MIN: u64 = 64;
+const SAVE_BUNDLES: u64 = 64;
 /// Findings that one round tells: a log with a million bad entries takes no memory for them.
 const TOLD_MAX: usize = 10_000;
-/// The state has a line for each stream, so that with many of them saving takes longer and is done less often.
-const STREAMS_PER_SAVED_BUNDLE: u64 = 64;
 
 /// What a round was about.
 pub struct Audit {
@@ -37,6 +36,8 @@ pub struct Audit {
     pub source: Arc<Source>,
     /// Where what stands beside a log comes from: attachments, and what witnesses have seen. The same, unless the log is read from a mirror.
     pub beside: Arc<Source>,
+    /// What `timestamp` statements attach is to be had: by whoever is known to the log, and of a folder.
+    pub judges_stamps: bool,
     /// Only its hashes are to be had.
     pub hashes_only: bool,
     /// How long what may take.
@@ -119,9 +120,9 @@ impl Audit {
         let is_first = state.tree.size() == 0;
         state.save(&[])?;
         self.entries(state, &mut tiles, &head, outcome, progress).await?;
-        if is_first && state.memory.issued_ms > 0 {
+        if is_first && state.memory.rest.issued_ms > 0 {
             // What came before the first run came when it says, and not now.
-            state.grown_ms = state.memory.issued_ms.min(now_ms);
+            state.grown_ms = state.memory.rest.issued_ms.min(now_ms);
         }
         let pace = Pace {
             now_ms,
@@ -150,7 +151,7 @@ impl Audit {
         let bundles = head.size.div_ceil(WIDTH);
         let mut next = state.tree.size() / WIDTH;
         let mut under_way: VecDeque<JoinHandle<Got>> = VecDeque::new();
-        let mut judge = Judge::new(self.anchor.clone(), std::mem::take(&mut state.certificates), std::mem::take(&mut state.memory));
+        let mut judge = Judge::new(self.anchor.clone(), std::mem::take(&mut state.memory), self.judges_stamps);
         let mut unsaved = Vec::new();
         let mut stopped = Ok(());
         let (mut bundle, mut saved) = (next, next);
@@ -170,23 +171,19 @@ impl Audit {
             }
             bundle += 1;
             progress(state.tree.size(), head.size);
-            let interval = SAVE_BUNDLES_MIN.max(judge.memory.streams.len() as u64 / STREAMS_PER_SAVED_BUNDLE);
-            if bundle - saved >= interval && bundle < bundles {
+            if bundle - saved >= SAVE_BUNDLES && bundle < bundles {
                 keep(state, &mut judge, &mut unsaved, outcome)?;
                 saved = bundle;
             }
         }
         under_way.iter().for_each(JoinHandle::abort);
-        if stopped.is_ok() {
-            unsaved.extend(judge.unapproved());
-            if state.tree.root() != head.root {
-                // Every new leaf was proven under the new root, so what differs was there before.
-                let sentence = format!("The log of {} entries does not extend what was judged before.", head.size);
-                stopped = Err(Stop::Finding(Finding::new(Kind::Forked, sentence)));
-            }
+        if stopped.is_ok() && state.tree.root() != head.root {
+            // Every new leaf was proven under the new root, so what differs was there before.
+            let sentence = format!("The log of {} entries does not extend what was judged before.", head.size);
+            stopped = Err(Stop::Finding(Finding::new(Kind::Forked, sentence)));
         }
         keep(state, &mut judge, &mut unsaved, outcome)?;
-        (state.certificates, state.memory) = (judge.certificates, judge.memory);
+        state.memory = judge.memory;
         stopped
     }
 
@@ -228,7 +225,7 @@ impl Audit {
         let first = state.tree.size();
         let new: Vec<Vec<u8>> = entries.into_iter().skip(known).collect();
         let parsed = spawn_blocking(move || parse(&new)).await.expect("parsing does not panic");
-        let stored = match self.certificates(&parsed, first == 0).await {
+        let stored = match self.attached(&parsed, first == 0).await {
             Ok(stored) => stored,
             Err(stop) => return (judge, Err(stop)),
         };
@@ -299,11 +296,11 @@ impl Audit {
         }
     }
 
-    /// The certificates that entries attach. One that is not served is the entry's finding; a server that does not answer ends the round.
-    async fn certificates(&self, parsed: &[Parsed], is_first: bool) -> Result<HashMap<Hash, Vec<u8>>, Stop> {
+    /// What entries attach that is judged. A certificate that is not served ends the round, since what comes after can not be judged.
+    async fn attached(&self, parsed: &[Parsed], is_first: bool) -> Result<HashMap<Hash, Vec<u8>>, Stop> {
         let mut stored = HashMap::new();
         // Genesis' own is the first of all: where not even that is, nothing is.
-        for sha256 in wanted(parsed) {
+        for sha256 in certificates_of(parsed) {
             if stored.contains_key(&sha256) {
                 continue;
             }
@@ -319,26 +316,48 @@ impl Audit {
                 Err(error) => return Err(Stop::from(of_resource(&format!("certificate {sha256}"), error))),
             }
         }
+        for sha256 in if self.judges_stamps { stamps_of(parsed) } else { Vec::new() } {
+            match self.beside.attachment(&sha256, STAMP_BYTES_MAX).await {
+                Ok(bytes) => drop(stored.insert(sha256, bytes)),
+                // It is the entry's finding: nothing else hangs on it.
+                Err(WebError::Absent | WebError::Unfit(_)) => {}
+                Err(error) => return Err(of_resource(&format!("attachment {sha256}"), error).into()),
+            }
+        }
         Ok(stored)
     }
 
     /// What an issuer has seen has to be a part of this log.
     fn observed(state: &State, observation: &Observation) -> Result<Option<Finding>, Failure> {
         let root = state.root_at(observation.head.size)?;
-        let sentence = || {
-            let size = observation.head.size;
-            format!("The issuer has seen a log of {size} entries that is not this one: two logs were shown.")
+        let Observation { index, head, note } = observation;
+        if root == head.root {
+            return Ok(None);
+        }
+        let Some((earlier, later)) = note.as_ref().zip(state.checkpoint.as_ref()) else {
+            let sentence = format!("The issuer has seen a log of {} entries that is not this one: two logs were shown.", head.size);
+            return Ok(Some(Finding::of(Kind::Observed, *index, sentence)));
         };
-        Ok((root != observation.head.root).then(|| Finding::of(Kind::Observed, observation.index, sentence())))
+        let proof = json!({
+            "type": "exhibit-audit-proof/v1",
+            "kind": "forked",
+            "earlier": { "size": head.size, "root": head.root.to_string() },
+            "later_root_at_earlier_size": root.to_string(),
+        });
+        let folder = state.keep_proof(earlier, later, &proof)?;
+        let sentence = format!(
+            "The log has signed, and had stamped, a tree of {} entries that is not a part of it. Both signed checkpoints are in {}.",
+            head.size,
+            folder.display()
+        );
+        Ok(Some(Finding::of(Kind::Forked, *index, sentence)))
     }
 }
 
 /// Puts what was judged on disk, and the findings with it.
 fn keep(state: &mut State, judge: &mut Judge, unsaved: &mut Vec<Finding>, outcome: &mut Outcome) -> Result<(), Failure> {
-    std::mem::swap(&mut state.certificates, &mut judge.certificates);
     std::mem::swap(&mut state.memory, &mut judge.memory);
     let saved = state.save(unsaved);
-    std::mem::swap(&mut state.certificates, &mut judge.certificates);
     std::mem::swap(&mut state.memory, &mut judge.memory);
     let room = TOLD_MAX.saturating_sub(outcome.findings.len());
     outcome.more += unsaved.len().saturating_sub(room) as u64;

@@ -1,22 +1,19 @@
-//! What an audit keeps between runs, in a folder: the last signed checkpoint that was verified, the tree so far, the ends of streams, the
-//! certificates, and every finding. A crash leaves the state of before or after a step, never one between.
+//! What an audit keeps between runs, in a folder: the last signed checkpoint that was verified, the tree so far, the ends of streams and
+//! what else entries said, and every finding. A crash leaves the state of before or after a step, never one between.
 //!
 //! It is the auditor's own memory: whoever can write it can make the auditor forget.
 
-use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use exhibit_evidence::Anchor;
-use exhibit_pki::Certificate;
 use exhibit_tlog::Hash;
 use exhibit_tlog::tile::TILE_WIDTH;
 use serde::{Deserialize, Serialize};
 
-use super::certificates::Certificates;
 use super::finding::{Finding, Kind};
-use super::judge::Memory;
+use super::memory::{Memory, Rest};
 use super::tree::Tree;
 use crate::failure::Failure;
 
@@ -25,10 +22,15 @@ const WIDTH: u64 = TILE_WIDTH as u64;
 const STATE: &str = "state.json";
 const BUNDLES: &str = "bundles";
 const LEAVES: &str = "leaves";
-const CERTIFICATES: &str = "certificates";
+/// What is remembered: `memory-<number>.jsonl`, which grows by what changes and is written anew, with the next number, when it has too much of old.
+const MEMORY: &str = "memory";
 const FINDINGS: &str = "findings.jsonl";
 const LOCK: &str = "lock";
 const STATE_TYPE: &str = "exhibit-audit/v2";
+/// The file of what is remembered is written anew when it has this many times the lines that are needed, and so many more.
+const OUTDATED_MAX: u64 = 3;
+/// See above: small files are left alone.
+const OUTDATED_LINES_MIN: u64 = 10_000;
 /// Open alarms that are kept to be told again; all are in `findings.jsonl`.
 pub const OPEN_MAX: usize = 1000;
 /// Signed checkpoints that are kept beside the one that is proven. A log that signs more without showing their trees is told at each.
@@ -52,8 +54,6 @@ pub struct State {
     pub tree: Tree,
     /// What entries said.
     pub memory: Memory,
-    /// Certificates on the log.
-    pub certificates: Certificates,
     /// The newest checkpoint whose tree was proven, verbatim; it may be ahead of what is judged.
     pub checkpoint: Option<String>,
     /// Others that the log has signed; oldest first.
@@ -67,7 +67,22 @@ pub struct State {
     log: String,
     hashes_only: bool,
     bundles_kept: usize,
-    certificates_kept: usize,
+    journal: Journal,
+}
+
+/// How much of which file counts; what lies behind was written before a crash.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Journal {
+    number: u64,
+    bytes: u64,
+    lines: u64,
+}
+
+impl Journal {
+    fn name(&self) -> String {
+        format!("{MEMORY}-{}.jsonl", self.number)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,16 +96,15 @@ struct Stored {
     seen: Vec<Seen>,
     size: u64,
     grown_ms: u64,
-    introduced: Vec<(u64, String)>,
-    issuers: Vec<String>,
-    memory: Memory,
+    journal: Journal,
+    rest: Rest,
     open: Vec<Finding>,
 }
 
 impl State {
     /// Opens a folder, or makes one. One audit at a time has it.
     pub fn open(folder: &Path, anchor: &Anchor, hashes_only: bool) -> Result<Self, Failure> {
-        fs::create_dir_all(folder.join(CERTIFICATES)).map_err(Failure::file("create", folder))?;
+        fs::create_dir_all(folder).map_err(Failure::file("create", folder))?;
         let lock_path = folder.join(LOCK);
         let lock = File::create(&lock_path).map_err(Failure::file("create", &lock_path))?;
         lock.try_lock().map_err(|_| Failure::Cannot(format!("another audit is at work in {}: wait for its end", folder.display())))?;
@@ -99,7 +113,6 @@ impl State {
             _lock: lock,
             tree: Tree::default(),
             memory: Memory::default(),
-            certificates: Certificates::default(),
             checkpoint: None,
             seen: Vec::new(),
             grown_ms: 0,
@@ -108,7 +121,7 @@ impl State {
             log: anchor.log.to_string(),
             hashes_only,
             bundles_kept: 0,
-            certificates_kept: 0,
+            journal: Journal::default(),
         };
         let path = folder.join(STATE);
         match fs::read(&path) {
@@ -141,20 +154,42 @@ impl State {
         let bundles = self.read_hashes(BUNDLES, 0, full)?;
         let open = self.read_hashes(LEAVES, full as u64 * WIDTH, usize::try_from(stored.size % WIDTH).expect("below 256"))?;
         self.tree = Tree::restore(&bundles, open).expect("fewer leaves than a bundle has");
-        let mut known = HashMap::new();
-        for name in stored.introduced.iter().map(|(_, name)| name).chain(&stored.issuers) {
-            known.insert(name.clone(), self.read_certificate(name)?);
-        }
-        for (index, name) in &stored.introduced {
-            self.certificates.introduce(*index, known[name].clone());
-        }
-        let issuers: Vec<Certificate> = stored.issuers.iter().map(|name| known[name].clone()).collect();
-        self.certificates.know_issuers(&issuers);
+        self.recall(&stored.journal)?;
+        self.memory.rest = stored.rest;
         self.bundles_kept = full;
-        self.certificates_kept = stored.introduced.len() + stored.issuers.len();
         (self.checkpoint, self.seen, self.grown_ms) = (stored.checkpoint, stored.seen, stored.grown_ms);
-        (self.memory, self.open) = (stored.memory, stored.open);
+        (self.journal, self.open) = (stored.journal, stored.open);
         Ok(())
+    }
+
+    /// Takes back what is remembered.
+    fn recall(&mut self, journal: &Journal) -> Result<(), Failure> {
+        let path = self.folder.join(journal.name());
+        let damaged = |reason: String| Failure::content(&path, format!("{reason}: move the folder away, and a new audit begins"));
+        let file = if journal.bytes == 0 { None } else { Some(File::open(&path).map_err(Failure::file("read", &path))?) };
+        let mut lines = 0;
+        for line in file.into_iter().flat_map(|file| BufReader::new(file.take(journal.bytes)).lines()) {
+            self.memory.read(&line.map_err(Failure::file("read", &path))?).map_err(damaged)?;
+            lines += 1;
+        }
+        if lines != journal.lines {
+            return Err(damaged("it is shorter than the state says".to_owned()));
+        }
+        self.memory.certificates.restore().map_err(damaged)
+    }
+
+    /// Writes what changed, or everything where too much of the file is outdated. Gives what counts from now on.
+    fn note_down(&mut self) -> Result<Journal, Failure> {
+        let (text, count) = self.memory.lines(false);
+        let before = &self.journal;
+        if before.lines + count <= OUTDATED_MAX * self.memory.len() + OUTDATED_LINES_MIN {
+            self.append(&before.name(), text.as_bytes(), Some(before.bytes))?;
+            return Ok(Journal { number: before.number, bytes: before.bytes + text.len() as u64, lines: before.lines + count });
+        }
+        let (text, lines) = self.memory.lines(true);
+        let journal = Journal { number: before.number + 1, bytes: text.len() as u64, lines };
+        write_synced(&self.folder, &journal.name(), text.as_bytes())?;
+        Ok(journal)
     }
 
     /// Nothing was ever seen of the log.
@@ -209,16 +244,6 @@ impl State {
         self.seen.push(Seen { note: note.to_owned(), elsewhere });
     }
 
-    fn read_certificate(&self, name: &str) -> Result<Certificate, Failure> {
-        let path = self.folder.join(CERTIFICATES).join(name);
-        let der = fs::read(&path).map_err(Failure::file("read", &path))?;
-        let certificate = Certificate::from_der(&der).map_err(|error| Failure::content(&path, error))?;
-        if hex::encode(certificate.fingerprint()) != name {
-            return Err(Failure::content(&path, "it is another certificate than its name says"));
-        }
-        Ok(certificate)
-    }
-
     /// Keeps findings first, then what was judged: after a crash something may be told twice, and nothing is lost.
     pub fn save(&mut self, findings: &[Finding]) -> Result<(), Failure> {
         let mut lines = String::new();
@@ -237,21 +262,12 @@ impl State {
             }
         }
         self.append(FINDINGS, lines.as_bytes(), None)?;
-        let (introduced, issuers) = self.certificates.all();
-        if introduced.len() + issuers.len() > self.certificates_kept {
-            for certificate in introduced.iter().map(|(_, certificate)| *certificate).chain(issuers.iter().copied()) {
-                let name = hex::encode(certificate.fingerprint());
-                let folder = self.folder.join(CERTIFICATES);
-                if !folder.join(&name).exists() {
-                    write_synced(&folder, &name, certificate.der())?;
-                }
-            }
-        }
         let new = self.tree.bundles_from(self.bundles_kept);
         let kept = self.tree.size() - self.tree.unsaved().len() as u64;
         self.append(LEAVES, &bytes_of(self.tree.unsaved()), Some(kept * 32))?;
         self.append(BUNDLES, &bytes_of(new), Some(self.bundles_kept as u64 * 32))?;
-        let name = |certificate: &Certificate| hex::encode(certificate.fingerprint());
+        let bundles_kept = self.bundles_kept + new.len();
+        let journal = self.note_down()?;
         let stored = Stored {
             type_name: STATE_TYPE.to_owned(),
             log: self.log.clone(),
@@ -260,14 +276,17 @@ impl State {
             seen: self.seen.clone(),
             size: self.tree.size(),
             grown_ms: self.grown_ms,
-            introduced: introduced.iter().map(|(index, certificate)| (*index, name(certificate))).collect(),
-            issuers: issuers.iter().map(|certificate| name(certificate)).collect(),
-            memory: self.memory.clone(),
+            journal,
+            rest: self.memory.rest.clone(),
             open: self.open.clone(),
         };
         write_synced(&self.folder, STATE, json(&stored).as_bytes())?;
-        self.bundles_kept += new.len();
-        self.certificates_kept = stored.introduced.len() + stored.issuers.len();
+        self.bundles_kept = bundles_kept;
+        let outdated = std::mem::replace(&mut self.journal, stored.journal);
+        if outdated.number != self.journal.number && outdated.bytes > 0 {
+            let path = self.folder.join(outdated.name());
+            fs::remove_file(&path).map_err(Failure::file("remove", &path))?;
+        }
         self.tree.saved();
         Ok(())
     }

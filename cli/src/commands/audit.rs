@@ -103,6 +103,7 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
             (source.clone(), source)
         }
     };
+    let judges_stamps = identity.is_some() || !command.mirror_of.as_ref().unwrap_or(&command.log).contains("://");
     let mut state = State::open(&command.state, &anchor, command.hashes_only)?;
     state.alarms.clone_from(&command.alarm);
     if command.acknowledge {
@@ -110,7 +111,7 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
         state.save(&[])?;
     }
     let patience = Patience { late_ms: command.late_s.saturating_mul(1000), silent_ms: command.silent_s.saturating_mul(1000) };
-    let audit = Audit { anchor, source, beside, hashes_only: command.hashes_only, patience };
+    let audit = Audit { anchor, source, beside, judges_stamps, hashes_only: command.hashes_only, patience };
     if command.follow { follow(&audit, &mut state, &command, json).await } else { once(&audit, &mut state, json).await }
 }
 

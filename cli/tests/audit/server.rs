@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -40,6 +41,8 @@ struct Server {
     url: String,
     resources: Arc<Mutex<HashMap<String, Vec<u8>>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    /// Nobody is answered.
+    is_down: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -49,15 +52,16 @@ impl Server {
         let url = format!("http://{}/log", listener.local_addr().unwrap());
         let resources = Arc::new(Mutex::new(site.resources()));
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let shared = (resources.clone(), asked.clone());
+        let is_down = Arc::new(AtomicBool::new(false));
+        let shared = (resources.clone(), asked.clone(), is_down.clone());
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (resources, asked) = shared.clone();
+                let (resources, asked, is_down) = shared.clone();
                 // Whoever hangs up in the middle is no concern of the test.
-                thread::spawn(move || drop(answer(&stream.unwrap(), &resources, &asked, target, mischief)));
+                thread::spawn(move || drop(answer(&stream.unwrap(), &resources, &asked, &is_down, target, mischief)));
             }
         });
-        Self { url, resources, asked }
+        Self { url, resources, asked, is_down }
     }
 }
 
@@ -65,6 +69,7 @@ fn answer(
     stream: &TcpStream,
     resources: &Mutex<HashMap<String, Vec<u8>>>,
     asked: &Mutex<Vec<String>>,
+    is_down: &AtomicBool,
     target: &str,
     mischief: Mischief,
 ) -> std::io::Result<()> {
@@ -72,7 +77,7 @@ fn answer(
     let mut writer = stream;
     loop {
         let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
+        if reader.read_line(&mut line)? == 0 || is_down.load(Ordering::SeqCst) {
             return Ok(());
         }
         let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -191,4 +196,31 @@ fn a_monitor_ends_when_there_is_something_to_see() {
     assert_eq!((found["event"].as_str(), found["kind"].as_str()), (Some("finding"), Some("forked")), "{found}");
     assert_eq!(monitor.wait().unwrap().code(), Some(1));
     assert!(desk.audit_at(&server.url, &[]).code == 1, "what a monitor saw was forgotten");
+}
+
+/// A server that goes away is waited for; what it shows when it is back is held against what it has shown before.
+#[test]
+fn a_monitor_survives_a_server_that_goes_away_and_comes_back() {
+    let mut site = Site::new();
+    site.grow(3);
+    let server = Server::start(&site, "", Mischief::None);
+    let desk = Desk::new(&site);
+    let mut monitor = desk.command(&server.url, &["--follow", "--interval-s", "1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(monitor.stdout.take().unwrap()).lines();
+    let mut next = || -> serde_json::Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    assert_eq!(next()["outcome"], "sound");
+    server.is_down.store(true, Ordering::SeqCst);
+    let away = next();
+    assert_eq!((away["outcome"].as_str(), away["judged"].as_u64()), (Some("unavailable"), Some(6)), "{away}");
+    site.grow(2);
+    *server.resources.lock().unwrap() = site.resources();
+    server.is_down.store(false, Ordering::SeqCst);
+    let mut back = next();
+    while back["outcome"] == "unavailable" {
+        back = next();
+    }
+    assert_eq!((back["outcome"].as_str(), back["new"].as_u64()), (Some("sound"), Some(2)), "{back}");
+    let status = std::process::Command::new("kill").args(["-TERM", &monitor.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    assert_eq!(monitor.wait().unwrap().code(), Some(0), "SIGTERM is no alarm");
 }

@@ -10,7 +10,7 @@ use exhibit_evidence::anchor::AnchorPolicy;
 use exhibit_evidence::body::{Approve, CertificateBody, Genesis};
 use exhibit_evidence::{Anchor, AttachmentRef, Body, Head, Statement, StreamName, sign};
 use exhibit_pki::issue::{EndEntity, Issuance, issue_end_entity, issue_issuing_ca, issue_root};
-use exhibit_pki::{Certificate, Identity, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp, TrustDomain};
+use exhibit_pki::{Certificate, ChainCertificate, Identity, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp, TrustDomain};
 use exhibit_tlog::tile::{BundleId, TileId, encode_bundle, encode_tile};
 use exhibit_tlog::{
     Checkpoint, EMPTY_ROOT, Ed25519Cosigner, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteSignature, NoteSigner, leaf_hash,
@@ -173,6 +173,74 @@ impl Site {
         self.entries.push(entry);
         (writer.seq, writer.prev) = (writer.seq + 1, leaf);
         leaf
+    }
+
+    /// The custodian's next statement.
+    pub fn by_custodian(&mut self, body: Body) -> Hash {
+        let mut custodian = self.custodian.clone();
+        let leaf = self.put(&mut custodian, body);
+        self.custodian = custodian;
+        leaf
+    }
+
+    /// The appliance's next statement.
+    pub fn by_appliance(&mut self, body: Body) -> Hash {
+        let mut appliance = self.appliance.clone();
+        let leaf = self.put(&mut appliance, body);
+        self.appliance = appliance;
+        leaf
+    }
+
+    /// The authority's next statement.
+    pub fn by_authority(&mut self, body: Body) -> Hash {
+        let mut authority = self.authority.clone();
+        let leaf = self.put(&mut authority, body);
+        self.authority = authority;
+        leaf
+    }
+
+    /// Somebody whose certificate is on the log.
+    pub fn member(&mut self, subject: &str, role: Role, scalar: u8, stream: &str) -> Writer {
+        let writer = self.writer(subject, role, scalar, stream);
+        self.introduce(&writer.certificate);
+        writer
+    }
+
+    /// A certificate in place of another.
+    pub fn replace(&mut self, replaced: Option<&Certificate>, own: &Certificate) -> Hash {
+        let attachments = vec![AttachmentRef::of("certificate", own.der(), false)];
+        self.certificates.insert(attachments[0].sha256, own.der().to_vec());
+        let replaces = replaced.map(|replaced| *replaced.fingerprint());
+        self.by_authority(Body::Certificate(CertificateBody { fingerprint: *own.fingerprint(), replaces, attachments }))
+    }
+
+    /// The approval of an entry that is on the log, by its leaf and its statement.
+    pub fn approval(&self, leaf: Hash) -> Body {
+        let entry = self.entries.iter().find(|entry| leaf_hash(entry) == leaf).unwrap();
+        let statement = exhibit_evidence::SignedStatement::parse(entry).unwrap().statement_hash();
+        Body::Approve(Approve { entry: leaf, statement, attachments: vec![] })
+    }
+
+    /// A wrapping certificate, of a person who gets keys.
+    pub fn wrapping(&self, subject: &str, role: Role, scalar: u8) -> Certificate {
+        self.issue(subject, &[role], KeyPurpose::Wrapping, scalar, &issuance(scalar))
+    }
+
+    /// A certificate that expires so long ago or hence.
+    pub fn expiring(&self, subject: &str, role: Role, scalar: u8, not_after: Timestamp) -> Certificate {
+        self.issue(subject, &[role], KeyPurpose::Signing, scalar, &Issuance { not_after, ..issuance(scalar) })
+    }
+
+    /// A timestamping authority of the city.
+    pub fn timestamping(&self, scalar: u8) -> (ChainCertificate, SoftwareSigner) {
+        let certificate = self.issue("authority/time", &[], KeyPurpose::Timestamping, scalar, &issuance(scalar));
+        (ChainCertificate::from_der(certificate.der()).unwrap(), key(scalar))
+    }
+
+    fn issue(&self, subject: &str, roles: &[Role], purpose: KeyPurpose, scalar: u8, issuance: &Issuance) -> Certificate {
+        let (key, identity) = (key(scalar), Identity::parse(&format!("spiffe://city.example/{subject}")).unwrap());
+        let entity = EndEntity { identity: &identity, public_key: key.public_key(), purpose, roles, server_names: &[] };
+        issue_end_entity(&entity, &self.issuing, &self::key(2), issuance).unwrap()
     }
 
     /// What does no harm: the custodian approves something.

@@ -2,6 +2,7 @@
 //!
 //! It judges nothing; it says by whom and by what a verdict is given.
 
+use exhibit_pki::timestamp_token::{Imprint, TimestampToken, TimestampTokenError, TimestampTrust, VerifiedTimestamp};
 use exhibit_pki::{Certificate, ChainCertificate, KeyPurpose, Role};
 use exhibit_tlog::{LogVerifier, Policy};
 
@@ -59,6 +60,11 @@ pub struct TimestampAuthorityTrust {
     pub certificate: ChainCertificate,
 }
 
+/// Whether a token is refused for being a stranger's: nobody of the anchor has said what it says.
+pub fn is_of_stranger(error: &TimestampTokenError) -> bool {
+    matches!(error, TimestampTokenError::NoCertificate | TimestampTokenError::Path(_))
+}
+
 /// The custodians that a camera was given at its enrolment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PinnedCustodians {
@@ -114,7 +120,29 @@ impl WitnessPolicy {
     }
 }
 
+/// How far the clock of an authority is believed that does not state its accuracy: ETSI EN 319 421 has it within a second of UTC.
+const ACCURACY_UNSTATED_MS: u64 = 1_000;
+
 impl AnchorPolicy {
+    /// Judges a timestamp token over the text of a note, by the authorities of the policy; independent ones are asked first.
+    pub fn verify_token(&self, der: &[u8], text: &str) -> Result<(&TimestampAuthorityTrust, VerifiedTimestamp), TimestampTokenError> {
+        let token = TimestampToken::from_der(der)?;
+        let imprint = Imprint::of(token.imprint().algorithm(), text.as_bytes());
+        let mut refusal = TimestampTokenError::NoCertificate;
+        let (independent, own): (Vec<_>, Vec<_>) = self.timestamp_authorities.iter().partition(|authority| authority.independent);
+        for authority in independent.into_iter().chain(own) {
+            let anchors = std::slice::from_ref(&authority.certificate);
+            let trust = TimestampTrust { anchors, certificates: &[], accuracy_unstated_ms: ACCURACY_UNSTATED_MS };
+            match token.verify(&imprint, None, &trust) {
+                Ok(verified) => return Ok((authority, verified)),
+                // What one believed authority's token fails by is not undone by another's that does not know it.
+                Err(error) if is_of_stranger(&refusal) => refusal = error,
+                Err(_) => {}
+            }
+        }
+        Err(refusal)
+    }
+
     /// Takes the optional members out of an anchor.
     pub(super) fn read(members: &mut Object, log: &LogVerifier) -> Result<Self, JsonError> {
         let mut policy = Self::default();

@@ -8,7 +8,6 @@ use exhibit_tlog::{Hash, LogProof, leaf_hash, verify_inclusion};
 
 use super::certificates::{LedgerCertificates, signed_by};
 use super::{BundleCheckpoint, Judgement};
-use crate::body::Genesis;
 use crate::bundle::{EXPORT_ENTRY, EXPORT_RECEIPT, SMALL_FILE_BYTES_MAX, SourceError, entry_path, receipt_path};
 use crate::cms::ENTRY_BYTES_MAX;
 use crate::verdict::{Axis, FindingKind, Grade, Place};
@@ -120,7 +119,7 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, checkpoint: &BundleCheckpoint
 fn judge_signature(judgement: &mut Judgement<'_>, certificates: &mut LedgerCertificates, proven: Proven) -> Option<Entry> {
     let path = signed_by(judgement, certificates, &proven)?;
     if let Body::Genesis(genesis) = &proven.statement().body
-        && let Err(reason) = genesis_fits(judgement, genesis)
+        && let Err(reason) = judgement.anchor.fits(genesis)
     {
         let sentence = format!("The log's genesis does not fit the anchor: {reason}.");
         judgement.bad(Axis::Signature, FindingKind::OtherLog, proven.place(), sentence);
@@ -225,19 +224,4 @@ fn receipt_holds(leaf: &Hash, index: u64, receipt: &[u8], checkpoint: &BundleChe
         return Err("it stands under another checkpoint than the bundle's".to_owned());
     }
     verify_inclusion(leaf, index, checkpoint.head.size, &proof.path, &checkpoint.head.root).map_err(|error| error.to_string())
-}
-
-fn genesis_fits(judgement: &Judgement<'_>, genesis: &Genesis) -> Result<(), String> {
-    let anchor = judgement.anchor;
-    if genesis.origin != anchor.verifier.origin {
-        return Err(format!("it names the origin {}", genesis.origin));
-    }
-    let keys: Vec<_> = anchor.verifier.keys.iter().map(ToString::to_string).collect();
-    if genesis.keys.iter().any(|key| !keys.contains(key)) {
-        return Err("it names a key that the anchor does not demand".to_owned());
-    }
-    if anchor.roots.iter().any(|root| !genesis.roots.contains(root.fingerprint())) {
-        return Err("the anchor trusts a root that genesis does not name".to_owned());
-    }
-    Ok(())
 }

@@ -5,7 +5,6 @@
 use std::rc::Rc;
 
 use exhibit_pki::Timestamp;
-use exhibit_pki::timestamp_token::{Imprint, TimestampToken, TimestampTokenError, TimestampTrust};
 use exhibit_tlog::{Cosigner, Note};
 
 use super::super::entries::{Entries, Entry};
@@ -13,12 +12,11 @@ use super::super::heads::{HeadState, Heads, PROOF_BYTES_MAX};
 use super::super::witness::cosigners;
 use super::super::{BundleCheckpoint, Judgement};
 use crate::Body;
+use crate::anchor::is_of_stranger;
 use crate::body::TimestampBody;
 use crate::bundle::{CHECKPOINT_TOKENS_MAX, SMALL_FILE_BYTES_MAX, SourceError, checkpoint_token_path, timestamp_proof_path};
 use crate::verdict::{Axis, FindingKind, Grade, Place};
 
-/// How far the clock of an authority is believed that does not state its accuracy: ETSI EN 319 421 has it within a second of UTC.
-const ACCURACY_UNSTATED_MS: u64 = 1_000;
 /// A cosignature says its time in whole seconds, rounded down.
 const COSIGNATURE_RESOLUTION_MS: u64 = 1_000;
 
@@ -137,27 +135,11 @@ fn of_cosigner(cosigner: &Cosigner) -> Option<Word> {
 
 /// What a token says of a note, whose text it must be over; independent authorities are asked first.
 pub(super) fn token(judgement: &mut Judgement<'_>, der: &[u8], note: &str, place: Place) -> Option<Word> {
-    let authorities = &judgement.anchor.policy.timestamp_authorities;
-    if authorities.is_empty() {
+    if judgement.anchor.policy.timestamp_authorities.is_empty() {
         return None;
     }
     let note = Note::parse(note).expect("the note was verified");
-    let judged = TimestampToken::from_der(der).and_then(|token| {
-        let imprint = Imprint::of(token.imprint().algorithm(), note.text().as_bytes());
-        let mut refusal = TimestampTokenError::NoCertificate;
-        let (independent, own): (Vec<_>, Vec<_>) = authorities.iter().partition(|authority| authority.independent);
-        for authority in independent.into_iter().chain(own) {
-            let anchors = std::slice::from_ref(&authority.certificate);
-            let trust = TimestampTrust { anchors, certificates: &[], accuracy_unstated_ms: ACCURACY_UNSTATED_MS };
-            match token.verify(&imprint, None, &trust) {
-                Ok(verified) => return Ok((authority, verified)),
-                // What one believed authority's token fails by is not undone by another's that does not know it.
-                Err(error) if is_foreign(&refusal) => refusal = error,
-                Err(_) => {}
-            }
-        }
-        Err(refusal)
-    });
+    let judged = judgement.anchor.policy.verify_token(der, note.text());
     match judged {
         Ok((authority, verified)) => Some(Word {
             earliest: verified.earliest(),
@@ -168,15 +150,10 @@ pub(super) fn token(judgement: &mut Judgement<'_>, der: &[u8], note: &str, place
             covers: None,
         }),
         Err(error) => {
-            let grade = if is_foreign(&error) { Grade::NotDemanded } else { Grade::Bad };
+            let grade = if is_of_stranger(&error) { Grade::NotDemanded } else { Grade::Bad };
             let sentence = format!("A timestamp token does not count: {error}.");
             judgement.find(Axis::Time, grade, FindingKind::Timestamp, place, sentence);
             None
         }
     }
-}
-
-/// Whether a token is refused for being a stranger's: nobody of the anchor has said what it says.
-fn is_foreign(error: &TimestampTokenError) -> bool {
-    matches!(error, TimestampTokenError::NoCertificate | TimestampTokenError::Path(_))
 }
