@@ -116,6 +116,7 @@ pub fn restore(folder: &LockedFolder, from: &[PathBuf], known: &[String], progre
     let listed = sources.list();
     let target = sources.target(&listed)?;
     let tree = SignedTree::prove(&target.head, &listed)?;
+    // Where a tile is missing, so are the entries below it, which refuses next.
     for shown in sources.shown() {
         if tree.root_at(shown.size).is_some_and(|root| root != shown.root) {
             return Err(RestoreError::OtherTree(shown.size));
