@@ -302,7 +302,7 @@ fn harmless() -> Body {
 #[test]
 fn second_certificates_count_with_a_custodians_approval_before_they_are_used() {
     type Story = fn(&mut Twice);
-    let stories: [(&str, Story, Found); 11] = [
+    let stories: [(&str, Story, Found); 12] = [
         (
             "replaced and approved",
             |twice| {
@@ -378,6 +378,19 @@ fn second_certificates_count_with_a_custodians_approval_before_they_are_used() {
                 twice.introduce(false);
             },
             &[("revocation", 0), ("second-certificate", 1)],
+        ),
+        (
+            "approved when it was in use already, and the first goes on",
+            |twice| {
+                twice.revoke(ago(3_600_000));
+                let leaf = twice.introduce(true);
+                twice.use_second();
+                twice.approve(leaf);
+                twice.board.site.age_ms = 2 * 3_600_000;
+                twice.use_first();
+                twice.board.site.age_ms = 0;
+            },
+            &[("revocation", 0), ("replacement", 1), ("second-certificate", 4)],
         ),
         (
             "the first was taken back, and goes on",
