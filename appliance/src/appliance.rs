@@ -4,18 +4,20 @@
 
 use std::sync::{Arc, Mutex};
 
+use exhibit_evidence::anchor::WitnessPolicy;
 use exhibit_evidence::{Anchor, Body};
 use exhibit_ledger::{Ledger, LedgerError};
 use exhibit_pki::{SoftwareSigner, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::chronicle::{Chronicle, ChronicleError, Clock};
-use crate::config::Config;
+use crate::config::{Config, UnwitnessedStart};
 use crate::registry::Registry;
 use crate::setup::{Credentials, SetupError};
 use crate::state_lock::LockedFolder;
 use crate::vault::{Vault, VaultError};
 use crate::witnessing::Witnessing;
+use crate::witnessing::known::{Heard, KnownSeal, ask_witnesses};
 
 /// What ends the process: called with the reason, it logs it and does not come back.
 pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
@@ -54,7 +56,8 @@ impl Appliance {
     pub fn open(folder: &LockedFolder, config: &Config, clock: Clock, fatal: Fatal) -> Result<(Self, Credentials), SetupError> {
         let anchor = folder.anchor()?;
         let credentials = folder.credentials(clock())?;
-        let ledger = folder.ledger(&anchor.verifier.origin, config)?;
+        let known = KnownSeal::all(&heard(folder, config, &anchor)?);
+        let ledger = folder.ledger_within(&anchor.verifier.origin, config, known)?;
         let vault = folder.vault()?;
         let registry = Registry::new(ledger.clone(), credentials.roots.clone(), credentials.chain.clone());
         let genesis = registry.statement_at(0).map_err(|_| SetupError::OtherLog("it has no genesis"))?;
@@ -129,4 +132,21 @@ impl Appliance {
             ChronicleError::Signer(_) | ChronicleError::Row(_) => {}
         }
     }
+}
+
+/// What witnesses and mirrors know of the log, before anything is signed: an older disk, or a second copy, signs nothing.
+fn heard(folder: &LockedFolder, config: &Config, anchor: &Anchor) -> Result<Vec<Heard>, SetupError> {
+    let policy = folder.policy(config, anchor)?;
+    let heard = ask_witnesses(folder, config, &anchor.verifier, policy.as_ref().map(WitnessPolicy::policy))?;
+    let failed: Vec<String> = heard.iter().filter_map(|heard| Some(format!("{}: {}", heard.name, heard.failed.as_ref()?))).collect();
+    for reason in &failed {
+        tracing::warn!(?reason, "a witness or mirror does not tell what it knows of the log");
+    }
+    if !heard.is_empty() && failed.len() == heard.len() {
+        if config.unwitnessed_start == UnwitnessedStart::Refuse {
+            return Err(SetupError::Unwitnessed(failed.join("; ")));
+        }
+        tracing::warn!("nobody outside tells whether this ledger is the newest: it starts as unwitnessed_start allows");
+    }
+    Ok(heard)
 }

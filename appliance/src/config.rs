@@ -2,9 +2,11 @@
 //!
 //! It reads no file itself, and holds no secret: keys are files of their own beside it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use exhibit_tlog::{NoteError, VerifierKey};
 use serde::Deserialize;
 
 use crate::tpm_seal::TpmSealConfig;
@@ -47,7 +49,18 @@ pub struct Config {
     /// final at once. Relative to the state folder.
     #[serde(default)]
     pub witness_policy: Option<PathBuf>,
-    /// The certificates (PEM) that the servers of witnesses and timestamping authorities must lead to. Relative to the state folder.
+    /// Where a witness shows the checkpoints that it has cosigned (its monitoring prefix), by its URL in the policy; where it is not named here, it
+    /// is that URL.
+    #[serde(default)]
+    pub witness_monitoring: BTreeMap<String, String>,
+    /// What start does where no witness and no mirror can be asked what it knows of the log. `warn`: it starts, since seals tell an old disk
+    /// too, no receipt becomes final before witnesses are back, and recording shall not hang on the network. `refuse`: it does not.
+    #[serde(default)]
+    pub unwitnessed_start: UnwitnessedStart,
+    /// Mirrors (C2SP tlog-mirror), to each of which every entry is uploaded. What they cosign counts where the witness policy has their keys.
+    #[serde(default, rename = "mirror")]
+    pub mirrors: Vec<MirrorConfig>,
+    /// The certificates (PEM) that the servers of witnesses, mirrors and timestamping authorities must lead to. Relative to the state folder.
     #[serde(default = "server_roots")]
     pub server_roots: PathBuf,
     /// So long at least from one `timestamp` statement to the next.
@@ -66,6 +79,41 @@ pub struct TimestampAuthorityConfig {
     pub url: String,
     /// Its own certificate, or a root that leads to it (PEM). Relative to the state folder.
     pub certificate: PathBuf,
+}
+
+/// What start does where nobody can be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnwitnessedStart {
+    /// It starts, and says so.
+    #[default]
+    Warn,
+    /// It does not.
+    Refuse,
+}
+
+/// `[[mirror]]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MirrorConfig {
+    /// Where it takes uploads: its submission prefix.
+    pub url: String,
+    /// Where its copies are read: its monitoring prefix. `<url>/mirror` if it is not given, as `exhibit-witness --mirror` has it.
+    pub monitoring_url: Option<String>,
+    /// Its keys, as `exhibit-witness keys --mirror` prints them: a cosignature by one is enough, and each that comes must be good.
+    pub keys: Vec<String>,
+}
+
+impl MirrorConfig {
+    /// Its keys.
+    pub fn verifier_keys(&self) -> Result<Vec<VerifierKey>, NoteError> {
+        self.keys.iter().map(|key| VerifierKey::parse(key)).collect()
+    }
+
+    /// Where its copies are read.
+    pub fn monitoring_url(&self) -> String {
+        self.monitoring_url.clone().unwrap_or_else(|| format!("{}/mirror", self.url.trim_end_matches('/')))
+    }
 }
 
 /// A city's cameras on one appliance, and people; 64 KiB of buffers each.
@@ -111,6 +159,14 @@ pub enum ConfigError {
     /// A number out of range.
     #[error("{0} must be between 1 and {1}")]
     Limit(&'static str, usize),
+    /// A mirror's keys.
+    #[error("the mirror {url}: {reason}")]
+    Mirror {
+        /// Which.
+        url: String,
+        /// What is wrong with them.
+        reason: String,
+    },
 }
 
 impl Config {
@@ -126,6 +182,16 @@ impl Config {
         if config.timestamp_authorities.len() > TIMESTAMP_AUTHORITIES_LIMIT {
             return Err(ConfigError::Limit("timestamp authorities", TIMESTAMP_AUTHORITIES_LIMIT));
         }
+        if config.mirrors.len() > MIRRORS_LIMIT {
+            return Err(ConfigError::Limit("mirrors", MIRRORS_LIMIT));
+        }
+        for mirror in &config.mirrors {
+            let wrong = |reason: String| ConfigError::Mirror { url: mirror.url.clone(), reason };
+            let keys = mirror.verifier_keys().map_err(|error| wrong(error.to_string()))?;
+            if keys.is_empty() || keys.iter().any(|key| !key.algorithm().is_cosignature()) {
+                return Err(wrong("it has no key, or one that makes no cosignatures".to_owned()));
+            }
+        }
         for (name, value, limit) in limits {
             if value == 0 || value > limit {
                 return Err(ConfigError::Limit(name, limit));
@@ -139,6 +205,9 @@ impl Config {
 const CONNECTIONS_LIMIT: usize = 65_536;
 /// Threads are.
 const UPLOADS_LIMIT: usize = 4096;
+
+/// Each may hold 20 MiB of what it is sent.
+const MIRRORS_LIMIT: usize = 16;
 
 /// Each is asked in turn, for every `timestamp` statement.
 const TIMESTAMP_AUTHORITIES_LIMIT: usize = 8;
@@ -184,11 +253,25 @@ drain_s = 20
 # receipt is final at once. Relative to the state folder.
 # witness_policy = \"witness.policy\"
 
-# The certificates (PEM) that the servers of witnesses and timestamping authorities must lead to. Relative to the state folder.
+# Where a witness shows the checkpoints that it has cosigned (its monitoring prefix), by its URL in the policy; where it is not named here, it is
+# that URL. Start and restore ask there.
+# witness_monitoring = { \"https://witness.example/\" = \"https://monitoring.witness.example/\" }
+
+# What start does where no witness and no mirror can be asked what it knows of the log. \"warn\": it starts, since seals tell an old disk too, no
+# receipt becomes final before witnesses are back, and recording shall not hang on the network. \"refuse\": it does not.
+unwitnessed_start = \"warn\"
+
+# The certificates (PEM) that the servers of witnesses, mirrors and timestamping authorities must lead to. Relative to the state folder.
 server_roots = \"/etc/ssl/certs/ca-certificates.crt\"
 
 # So long at least from one timestamp statement to the next, in seconds.
 timestamp_interval_s = 60
+
+# Mirrors (C2SP tlog-mirror), to each of which every entry is uploaded; entries tell who asked for what. What a mirror cosigns counts where the
+# witness policy has its keys, which `exhibit-witness keys --mirror` prints. Its copies are read below <url>/mirror, or where monitoring_url says.
+# [[mirror]]
+# url = \"https://mirror.example/\"
+# keys = [\"mirror.example/w1/mirror+…\"]
 
 # Timestamping authorities (RFC 3161) that are asked for a token for each timestamp statement; the certificate is its own, or a root that leads to it.
 # [[timestamp_authority]]
@@ -216,6 +299,31 @@ mod tests {
         let shorter = with_tpm.replace(", program = \"/usr/bin/exhibit-tpm-seal\"", "");
         assert_eq!(Config::parse(&shorter).unwrap().tpm_seal.unwrap(), seal, "the sample shows another default");
         assert!(Config::parse(&shorter.replace("index", "handle")).is_err());
+    }
+
+    #[test]
+    fn a_mirror_has_keys_that_cosign() {
+        let config = |more: &str| {
+            Config::parse(&format!("intake = \"0.0.0.0:1\"\npublic = \"0.0.0.0:2\"\n[[mirror]]\nurl = \"https://m.example/x/\"\n{more}"))
+        };
+        let key = |signer: &dyn exhibit_tlog::NoteSigner| signer.verifier_key().to_string();
+        let seed = zeroize::Zeroizing::new([1; 32]);
+        let good = key(&exhibit_tlog::Ed25519Cosigner::new("m.example/w/mirror", &seed).unwrap());
+        let parsed = config(&format!("keys = [{good:?}]\n")).unwrap();
+        assert_eq!(parsed.mirrors[0].monitoring_url(), "https://m.example/x/mirror");
+        let elsewhere = config(&format!("keys = [{good:?}]\nmonitoring_url = \"https://r.example/\"\n")).unwrap();
+        assert_eq!(elsewhere.mirrors[0].monitoring_url(), "https://r.example/");
+        let of_a_log = key(&exhibit_tlog::Ed25519NoteSigner::new("m.example/w/mirror", &seed).unwrap());
+        for (defect, keys) in
+            [("no keys", "keys = []\n"), ("no key", "keys = [\"x\"]\n"), ("a log's key", &format!("keys = [{of_a_log:?}]\n"))]
+        {
+            assert!(matches!(config(keys), Err(ConfigError::Mirror { .. })), "{defect}");
+        }
+        assert!(config("").is_err(), "a mirror without keys");
+        let shown = SAMPLE
+            .replace("# [[mirror]]\n# url", "[[mirror]]\nurl")
+            .replace("# keys = [\"mirror.example/w1/mirror+…\"]", &format!("keys = [{good:?}]"));
+        assert_eq!(Config::parse(&shown).unwrap().mirrors[0].url, "https://mirror.example/", "the sample shows another mirror");
     }
 
     #[test]

@@ -12,10 +12,12 @@ use clap::Subcommand;
 use exhibit_appliance::chronicle::Clock;
 use exhibit_appliance::maintain::backup::{Backup, back_up};
 use exhibit_appliance::maintain::control;
-use exhibit_appliance::maintain::fsck::{CheckOptions, check};
+use exhibit_appliance::maintain::fsck::{ATTACHMENT, CheckOptions, PAYLOAD, check};
+use exhibit_appliance::maintain::place::Place;
 use exhibit_appliance::maintain::reseal;
-use exhibit_appliance::maintain::restore::restore;
+use exhibit_appliance::maintain::restore::{Restored, restore};
 use exhibit_appliance::maintain::succeed::{When, succeed};
+use exhibit_appliance::maintain::successor::{Outcome, Succeeded, Successor, restore_or_succeed};
 use exhibit_appliance::setup::{Folder, now};
 use exhibit_evidence::body::SuccessionReason;
 use exhibit_ledger::fsck::{Damage, Progress};
@@ -58,9 +60,10 @@ pub enum Operate {
         /// The folder that holds the appliance's state.
         #[arg(long)]
         state: PathBuf,
-        /// A backup, or a mirror in the layout of C2SP tlog-tiles (repeat for more).
+        /// A backup, or a mirror in the layout of C2SP tlog-tiles, as a folder or a URL (repeat for more). Mirrors in appliance.toml are asked
+        /// without being named.
         #[arg(long)]
-        from: Vec<PathBuf>,
+        from: Vec<Place>,
         /// A signed checkpoint of the log from somebody else: a witness, an auditor, a camera's receipt. The result must contain it (repeat
         /// for more).
         #[arg(long)]
@@ -68,19 +71,28 @@ pub enum Operate {
     },
     /// Put a lost appliance back from backups and mirrors, into a state folder that has its keys. See docs/operations.md.
     ///
-    /// Refuses where nothing outside of the backup tells the log's newest head: going on from an older one would fork the log.
-    /// Exit codes: 0 all is whole, 1 something is missing (it is named), 2 it could not be done.
+    /// The witnesses and mirrors of appliance.toml are asked for the newest head that they know. Refuses where nothing outside of the backup tells
+    /// the log's newest head, or the sources do not reach it: going on from an older one would fork the log. With --successor and --origin, a
+    /// successor is opened then, whose genesis names the log and its last known head.
+    /// Exit codes: 0 all is whole, or a successor was opened, 1 something is missing (it is named), 2 it could not be done.
     Restore {
         /// The folder that holds the appliance's keys, and will hold its state.
         #[arg(long)]
         state: PathBuf,
-        /// A backup, or a mirror in the layout of C2SP tlog-tiles (repeat for more).
-        #[arg(long, required = true)]
-        from: Vec<PathBuf>,
+        /// A backup, or a mirror in the layout of C2SP tlog-tiles, as a folder or a URL (repeat for more). Mirrors in appliance.toml are asked
+        /// without being named.
+        #[arg(long)]
+        from: Vec<Place>,
         /// A signed checkpoint of the log from somebody else: a witness, an auditor, a camera's receipt. What is restored must contain it
         /// (repeat for more).
         #[arg(long)]
         checkpoint: Vec<PathBuf>,
+        /// The folder of a successor, that `init` made and that has a signed certificate: it goes on where this log can not.
+        #[arg(long, requires = "origin")]
+        successor: Option<PathBuf>,
+        /// The successor's name: a schema-less URL like city.example/log/2
+        #[arg(long, requires = "successor")]
+        origin: Option<String>,
     },
     /// End the log, and begin its successor in another state folder: one that `init` made, with a signed certificate. Stop the appliance before;
     /// serve the new folder afterwards. The old one can still be served, for reading. Ended half-way, the same command goes on.
@@ -144,8 +156,10 @@ pub fn operate(command: Operate, json: bool) -> Result<ExitCode, Failure> {
             print(json, &line, &format!("{size} entries and {objects} objects are in {}", folder.display()))?;
             Ok(ExitCode::SUCCESS)
         }
-        Operate::Repair { state, from, checkpoint } | Operate::Restore { state, from, checkpoint } => {
-            make_whole(&state, &from, &checkpoint, json)
+        Operate::Repair { state, from, checkpoint } => make_whole(&state, &from, &checkpoint, None, json),
+        Operate::Restore { state, from, checkpoint, successor, origin } => {
+            let successor = successor.as_deref().zip(origin.as_deref());
+            make_whole(&state, &from, &checkpoint, successor, json)
         }
         Operate::Succeed { state, by, origin, entries, days } => {
             let when = if entries.or(days).is_some() { When::Due { entries, days } } else { When::Now(SuccessionReason::Other) };
@@ -171,14 +185,41 @@ fn backup(folder: &Folder, to: &Path) -> Result<Backup, Failure> {
     }
 }
 
-fn make_whole(state: &Path, from: &[PathBuf], checkpoints: &[PathBuf], json: bool) -> Result<ExitCode, Failure> {
+fn make_whole(
+    state: &Path,
+    from: &[Place],
+    checkpoints: &[PathBuf],
+    successor: Option<(&Path, &str)>,
+    json: bool,
+) -> Result<ExitCode, Failure> {
     let folder = Folder::new(state).lock()?;
     let progress = |entries, entries_total| tell(Progress { entries, entries_total, bytes: 0 });
     let known = checkpoints.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-    let done = restore(&folder, from, &known, &progress)?;
+    let Some((new, origin)) = successor else { return restored(&restore(&folder, from, &known, &progress)?, json) };
+    let successor = Successor { folder: &Folder::new(new).lock()?, origin, now: now() };
+    match restore_or_succeed(&folder, from, &known, &successor, &progress)? {
+        Outcome::Restored(done) => restored(&done, json),
+        Outcome::Succeeded(done) => {
+            let Succeeded { anchor, last, reason } = *done;
+            let line = json!({
+                "event": "succeeded", "reason": reason.to_string(), "predecessor_size": last.size, "predecessor_root": last.root.to_string(),
+                "anchor": serde_json::from_str::<serde_json::Value>(&anchor.to_json())?,
+            });
+            let named = format!("Its successor names it and its last head that is known, of {} entries.", last.size);
+            print(json, &line, &format!("The log does not go on: {reason}\n{named}\n{}", anchor.to_json().trim_end()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn restored(done: &Restored, json: bool) -> Result<ExitCode, Failure> {
     let aside = done.set_aside.as_ref().map(|path| format!("\nWhat was there is in {}", path.display())).unwrap_or_default();
     let left = if done.left.is_empty() { "nothing is damaged".to_owned() } else { format!("{} damaged", done.left.len()) };
-    let text = format!("{}{} entries, {} objects put back: {left}{aside}", lines(&done.left), done.size, done.objects);
+    let beside = match done.left.iter().filter(|damage| [ATTACHMENT, PAYLOAD].contains(&&*damage.part)).count() {
+        0 => String::new(),
+        count => format!("\n{count} of these lie beside the ledger: mirrors do not hold them, give a backup that does (--from)"),
+    };
+    let text = format!("{}{} entries, {} objects put back: {left}{beside}{aside}", lines(&done.left), done.size, done.objects);
     let line = json!({
         "event": "restored", "size": done.size, "objects": done.objects, "set_aside": done.set_aside, "damages": damages_json(&done.left),
     });

@@ -18,11 +18,11 @@ use exhibit_pki::{
 use exhibit_tlog::{CheckpointError, Ed25519NoteSigner, LogVerifier, NoteError, NoteSigner};
 use zeroize::Zeroizing;
 
-use crate::config::{Config, ConfigError, SAMPLE, TimestampAuthorityConfig};
+use crate::config::{Config, ConfigError, MirrorConfig, SAMPLE, TimestampAuthorityConfig};
 use crate::maintain::restore::is_half_way;
 use crate::tpm_seal::TpmSeal;
 use crate::vault::{LocalVault, Vault, VaultError};
-use crate::witnessing::{Witnessing, stamp::TimestampSource};
+use crate::witnessing::{Witnessing, mirror::Mirror, stamp::TimestampSource};
 
 const KEY: &str = "appliance.key";
 const REQUEST: &str = "appliance.csr";
@@ -113,6 +113,12 @@ pub enum SetupError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A witness that is not in the policy.
+    #[error("witness_monitoring names {0}, and the witness policy has no witness at that URL")]
+    Monitoring(String),
+    /// Nobody could be asked what they know of the log.
+    #[error("no witness and no mirror could be asked what it knows of the log ({0}), and unwitnessed_start is \"refuse\"")]
+    Unwitnessed(String),
     /// The identity is not that of an appliance.
     #[error("{0} is not the identity of an appliance (spiffe://<domain>/appliance/<id>)")]
     NotAnAppliance(Identity),
@@ -296,21 +302,35 @@ impl Folder {
         WitnessPolicy::parse(&text, log).map(Some).map_err(|reason| SetupError::WitnessPolicy { path, reason })
     }
 
-    /// The witnessing of a log, going on from what was collected before. What the anchor demands makes receipts final, whatever is configured:
-    /// everybody else goes by the anchor. A configured policy may say where the witnesses are now.
-    pub fn witnessing(&self, config: &Config, anchor: &Anchor, ledger: &Ledger) -> Result<Witnessing, SetupError> {
+    /// The policy that the log goes by: what the anchor demands makes receipts final, whatever is configured, since everybody else goes by the
+    /// anchor. A configured policy may say where the witnesses are now.
+    pub fn policy(&self, config: &Config, anchor: &Anchor) -> Result<Option<WitnessPolicy>, SetupError> {
         let configured = self.witness_policy(config, &anchor.verifier)?;
-        let policy = match (&configured, &anchor.policy.witnesses) {
+        match (&configured, &anchor.policy.witnesses) {
             (Some(configured), Some(demanded)) if without_urls(configured.text()) != without_urls(demanded.text()) => {
                 let path = self.path.join(config.witness_policy.as_deref().unwrap_or(Path::new(CONFIG)));
                 let reason = format!("is not the policy that {ANCHOR} demands: only the witnesses' URLs may differ");
-                return Err(SetupError::WitnessPolicy { path, reason });
+                Err(SetupError::WitnessPolicy { path, reason })
             }
-            (None, demanded) => demanded.as_ref(),
-            (configured, _) => configured.as_ref(),
+            (None, demanded) => Ok(demanded.clone()),
+            _ => Ok(configured),
+        }
+    }
+
+    /// The witnessing of a log, going on from what was collected before.
+    pub fn witnessing(&self, config: &Config, anchor: &Anchor, ledger: &Ledger) -> Result<Witnessing, SetupError> {
+        let policy = self.policy(config, anchor)?.map(|witnesses| witnesses.policy().clone());
+        Ok(Witnessing::open(policy, self.mirrors(config), anchor.verifier.clone(), ledger, self.witnessed_path()))
+    }
+
+    /// The mirrors that are configured.
+    pub fn mirrors(&self, config: &Config) -> Vec<Mirror> {
+        let mirror = |mirror: &MirrorConfig| Mirror {
+            url: mirror.url.clone(),
+            monitoring_url: mirror.monitoring_url(),
+            keys: mirror.verifier_keys().expect("a configuration that was parsed has keys"),
         };
-        let policy = policy.map(|witnesses| witnesses.policy().clone());
-        Ok(Witnessing::open(policy, anchor.verifier.clone(), ledger, self.path.join(WITNESSED)))
+        config.mirrors.iter().map(mirror).collect()
     }
 
     /// The timestamping authorities that are configured.
@@ -348,6 +368,11 @@ impl Folder {
 
     /// The ledger that `create_log` began.
     pub fn ledger(&self, origin: &str, config: &Config) -> Result<Ledger, SetupError> {
+        self.ledger_within(origin, config, Vec::new())
+    }
+
+    /// The same, if it contains what others know of it.
+    pub fn ledger_within(&self, origin: &str, config: &Config, known: Vec<Arc<dyn HeadSeal>>) -> Result<Ledger, SetupError> {
         if !self.path.join(LEDGER).exists() {
             return Err(SetupError::OtherLog(if is_half_way(&self.ledger_path()) {
                 "a repair or restore of it has ended half-way: give the same command again"
@@ -355,7 +380,15 @@ impl Folder {
                 "there is none: run `exhibit-appliance create-log` first"
             }));
         }
-        Ok(Ledger::open(&self.ledger_path(), self.options(origin, config)?)?)
+        let mut options = self.options(origin, config)?;
+        // What others know is compared before a seal of ours is written.
+        options.seals.splice(..0, known);
+        Ok(Ledger::open(&self.ledger_path(), options)?)
+    }
+
+    /// Where the newest checkpoint that satisfies the witness policy is kept.
+    pub fn witnessed_path(&self) -> PathBuf {
+        self.path.join(WITNESSED)
     }
 
     /// What the ledger is opened with.

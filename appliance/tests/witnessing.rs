@@ -4,13 +4,12 @@
 mod common;
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use common::http::serve_http;
 use common::{World, Writer, segment};
 use exhibit_appliance::witnessing::{Status, WitnessState};
 use exhibit_evidence::exchange::{Admitted, EntryRecord};
@@ -26,48 +25,6 @@ use zeroize::Zeroizing;
 
 /// A test that waits for longer waits for nothing.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// What a test's HTTP server does with a request.
-type Respond = Arc<dyn Fn(&[u8]) -> Option<(u16, &'static str, Vec<u8>)> + Send + Sync>;
-
-/// Serves HTTP on a port of its own until the process ends.
-fn serve_http(respond: Respond) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let respond = respond.clone();
-            std::thread::spawn(move || serve_connection(stream.unwrap(), &respond));
-        }
-    });
-    url
-}
-
-fn serve_connection(mut stream: TcpStream, respond: &Respond) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
-                length = value.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        let Some((status, kind, answer)) = respond(&body) else { return };
-        let head = format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", answer.len());
-        if stream.write_all(&[head.as_bytes(), &answer].concat()).is_err() {
-            return;
-        }
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mood {
@@ -101,7 +58,7 @@ impl TestWitness {
         let witness = Witness::open(signers, vec![anchor.verifier.clone()], store).unwrap();
         let mood = Arc::new((Mutex::new(mood), Condvar::new()));
         let told = mood.clone();
-        let url = serve_http(Arc::new(move |body| {
+        let url = serve_http(Arc::new(move |_, body| {
             let (mood, changed) = &*told;
             let mood = *changed.wait_while(mood.lock().unwrap(), |mood| *mood == Mood::Slow).unwrap();
             if mood == Mood::Dead {
@@ -357,7 +314,7 @@ fn timestamp_authority(folder: &Path) -> (String, String) {
     let certificate = std::fs::read_to_string(folder.join("ts.pem")).unwrap();
     let folder = folder.to_owned();
     let turn = Mutex::new(());
-    let url = serve_http(Arc::new(move |query| {
+    let url = serve_http(Arc::new(move |_, query| {
         let _turn = turn.lock().unwrap();
         std::fs::write(folder.join("q.tsq"), query).unwrap();
         let words = "ts -reply -config ts.cnf -queryfile q.tsq -inkey ts.key -signer ts.pem -out r.tsr";

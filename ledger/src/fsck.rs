@@ -19,6 +19,7 @@ use crate::store::{Store, damaged};
 use crate::{EntryPlace, LedgerError};
 
 mod chains;
+mod ends;
 mod state;
 
 /// What an entry says of itself.
@@ -32,6 +33,8 @@ pub struct Claim {
     pub prev: Hash,
     /// What "the same" means.
     pub identity: Hash,
+    /// Whether the log has ended with it.
+    pub is_last: bool,
 }
 
 /// Knows what the entries mean.
@@ -45,7 +48,7 @@ pub trait Owner: Sync {
 /// One thing that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Damage {
-    /// What kind of thing: `entry`, `tile`, `leaf`, `place`, `head`, `checkpoint`, or the owner's word.
+    /// What kind of thing: `entry`, `tile`, `leaf`, `place`, `chain`, `head`, `tree`, `last`, or the owner's word.
     pub part: String,
     /// Which one.
     pub name: String,
@@ -301,6 +304,9 @@ impl<'a> Run<'a> {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         let are_entries_done = done.bundles == self.bundles_total();
         let is_complete = are_entries_done && self.check_chains(&mut done.damages)?;
+        if is_complete {
+            self.check_ends(&mut done.damages);
+        }
         if is_complete {
             if let Some(path) = &self.fsck.state_file {
                 state::remove(path);

@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use exhibit_tlog::tile::{BundleId, TILE_WIDTH, TileId, encode_bundle, encode_tile};
-use exhibit_tlog::{Checkpoint, Hash, LogProof, NoteSigner, prove_consistency, prove_inclusion, root_at};
+use exhibit_tlog::{Checkpoint, Hash, LogProof, NoteSigner, Subtree, prove_consistency, prove_inclusion, prove_subtree, root_at};
 
 use crate::checkpoint::Signing;
 use crate::edge::{TreeEdge, tile_width};
@@ -72,8 +72,8 @@ pub enum LedgerError {
     /// The head that is kept outside of the database can not be read or written.
     #[error("the sealed head: {0}")]
     Seal(#[from] SealError),
-    /// The database does not have what was sealed: it is an older copy, or another tree. Nothing was changed.
-    #[error("the ledger is behind its sealed head: {0}")]
+    /// The database does not have what was sealed, or what somebody else has seen: it is an older copy, or another tree. Nothing was changed.
+    #[error("the ledger is behind what was signed: {0}")]
     Behind(String),
     /// A note key did not sign.
     #[error("the checkpoint could not be signed: {0}")]
@@ -259,6 +259,15 @@ impl Ledger {
         match self.shared.published().filter(|published| old <= new && new <= published.head.size) {
             Some(published) => prove_consistency(&self.newest_tiles(&published), old, new).map(Some),
             None if (old, new) == (0, 0) => Ok(Some(Vec::new())),
+            None => Ok(None),
+        }
+    }
+
+    /// The proof that a subtree is part of the first `size` entries; `None` where it is not, or beyond the newest checkpoint.
+    pub fn subtree(&self, subtree: Subtree, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
+        self.shared.check_running()?;
+        match self.shared.published().filter(|published| subtree.end() <= size && size <= published.head.size) {
+            Some(published) => prove_subtree(&self.newest_tiles(&published), subtree, size).map(Some),
             None => Ok(None),
         }
     }

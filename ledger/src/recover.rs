@@ -130,13 +130,25 @@ fn check_seal(store: &Store, seal: &dyn HeadSeal, is_new: bool) -> Result<Option
         return Err(LedgerError::Behind(format!("it has {size} entries and nothing is sealed. {SEAL_REMEDY}")));
     };
     if sealed.size > size {
-        return Err(LedgerError::Behind(format!("{} entries were sealed and only {size} are there. {SEAL_REMEDY}", sealed.size)));
+        let told = match seal.holder() {
+            None => format!("{} entries were sealed and only {size} are there. {SEAL_REMEDY}", sealed.size),
+            Some(holder) => format!("{holder} has seen {} entries and only {size} are there. {HELD_REMEDY}", sealed.size),
+        };
+        return Err(LedgerError::Behind(told));
     }
     if root_at(&TileReader::new(store), sealed.size)? != sealed.root {
-        return Err(LedgerError::Behind(format!("its first {} entries are not those that were sealed. {SEAL_REMEDY}", sealed.size)));
+        let told = match seal.holder() {
+            None => format!("its first {} entries are not those that were sealed. {SEAL_REMEDY}", sealed.size),
+            Some(holder) => format!("its first {} entries are not those that {holder} has seen. {HELD_REMEDY}", sealed.size),
+        };
+        return Err(LedgerError::Behind(told));
     }
     Ok(Some(sealed))
 }
+
+const HELD_REMEDY: &str = "This folder is an older copy, or has grown another way since one was made. Do not go on from here: heads beyond it \
+    were signed, and going on would fork the log. Bring back the newest folder, restore the log from a mirror, or open a successor; see \
+    docs/operations.md";
 
 const SEAL_REMEDY: &str = "This folder is an older copy, or the seal is another log's. Do not go on from here: heads beyond it were signed, and \
     signing others would fork the log. Bring back the newest folder, or restore from a backup and a mirror (docs/operations.md)";

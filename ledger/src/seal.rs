@@ -26,6 +26,10 @@ pub trait HeadSeal: Send + Sync {
     fn claim(&self) -> Result<(), SealError> {
         Ok(())
     }
+    /// Who keeps it, where that is somebody else: a refusal names them.
+    fn holder(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Size and root that were sealed.

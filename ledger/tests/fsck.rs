@@ -43,8 +43,8 @@ fn line(stream: &str, seq: u64) -> Vec<u8> {
 
 impl Owner for Reader {
     fn claim(&self, entry: &[u8]) -> Result<Claim, String> {
-        let Candidate { stream, seq, prev, identity, .. } = Self::candidate(entry)?;
-        Ok(Claim { stream, seq, prev, identity })
+        let Candidate { stream, seq, prev, identity, is_last, .. } = Self::candidate(entry)?;
+        Ok(Claim { stream, seq, prev, identity, is_last })
     }
 
     fn inspect(&self, index: u64, _: &[u8], damages: &mut Vec<Damage>) -> u64 {
@@ -164,6 +164,14 @@ const CASES: &[Case] = &[
     ),
     ("a missing head", |db| put(db, "heads", b"c", None), &[("head", "c")]),
     ("an altered head", |db| flipped(db, "heads", b"c", 20), &[("head", "c")]),
+    ("a log that is said to have ended", |db| put(db, "meta", b"last", Some(&699_u64.to_be_bytes())), &[("last", "entry")]),
+    ("an end in the middle", |db| put(db, "meta", b"last", Some(&3_u64.to_be_bytes())), &[("last", "entry")]),
+    ("an end beyond all entries", |db| put(db, "meta", b"last", Some(&700_u64.to_be_bytes())), &[("last", "entry")]),
+    ("the row of an end that is none", |db| put(db, "meta", b"last", Some(b"end")), &[("last", "entry")]),
+    ("an altered peak", |db| flipped(db, "meta", b"tree", 20), &[("tree", "edge")]),
+    ("a tree that is said to be smaller", |db| flipped(db, "meta", b"tree", 7), &[("tree", "edge")]),
+    ("no tree", |db| put(db, "meta", b"tree", None), &[("tree", "edge")]),
+    ("an entry behind the tree", |db| put(db, "entries", &700_u64.to_be_bytes(), Some(b"d 0 x")), &[("tree", "edge")]),
     ("the head of no chain", |db| put(db, "heads", b"z", Some(&[1; 48])), &[("head", "z")]),
 ];
 
@@ -413,6 +421,11 @@ fn a_log_that_has_ended_takes_nothing_more_also_after_a_start_and_a_rebuild() {
     assert_ended(&ledger);
     drop(ledger);
     assert_ended(&open(&first));
+    assert_eq!(check(&first).damages, []);
+    let whole = folder.path().join("copy");
+    copy(&first, &whole);
+    with_database(&whole, |db| put(db, "meta", b"last", None));
+    assert_eq!(found(&check(&whole)), [("last", "entry")], "an end that was removed");
     let source = LedgerFolder::open(&first).unwrap();
     let rebuilt = rebuild(&new, options(), &note(&source), &[&source], &mut Reader).unwrap();
     assert_ended(&rebuilt);

@@ -64,7 +64,13 @@ impl Owner for Statements {
     fn claim(&self, entry: &[u8]) -> Result<Claim, String> {
         let signed = SignedStatement::parse(entry).map_err(|error| error.to_string())?;
         let statement = signed.statement();
-        Ok(Claim { stream: statement.stream.to_string(), seq: statement.seq, prev: statement.prev, identity: signed.statement_hash() })
+        Ok(Claim {
+            stream: statement.stream.to_string(),
+            seq: statement.seq,
+            prev: statement.prev,
+            identity: signed.statement_hash(),
+            is_last: matches!(statement.body, Body::Succession(_)),
+        })
     }
 
     fn inspect(&self, index: u64, entry: &[u8], damages: &mut Vec<Damage>) -> u64 {

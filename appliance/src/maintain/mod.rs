@@ -6,11 +6,14 @@ pub mod backup;
 pub mod control;
 pub mod fsck;
 mod objects;
+pub mod place;
 pub mod replay;
 pub mod reseal;
 pub mod restore;
 pub mod sources;
 pub mod succeed;
+pub mod successor;
+mod tile_url;
 
 use std::fs::{self, File};
 use std::io;

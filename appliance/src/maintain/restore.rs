@@ -1,28 +1,36 @@
 //! An appliance made whole: its ledger rebuilt to the newest head that is known, from itself, backups and mirrors, and its vault filled again.
 //! `repair` and `restore` are both this; they differ in whether there is a ledger that runs the risk of being behind.
 //!
-//! It never goes on from a head that something outside of the backup shows to be old, or that nothing outside shows to be the newest.
+//! It never goes on from a head that something outside of the backup shows to be old, or that nothing outside shows to be the newest: then the
+//! honest way on is a successor.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use exhibit_evidence::Anchor;
+use exhibit_evidence::anchor::WitnessPolicy;
 use exhibit_ledger::fsck::Damage;
 use exhibit_ledger::rebuild::{RebuildError, SignedTree, rebuild};
 use exhibit_ledger::source::{LedgerFolder, TileFolder};
-use exhibit_ledger::{Options, SealError};
+use exhibit_ledger::{HeadSeal, Options, SealError};
+use exhibit_tlog::witness::checkpoint_path;
 use exhibit_tlog::{CheckpointError, Hash};
 
 use super::backup::copy;
 use super::fsck::{ATTACHMENT, CheckOptions, PAYLOAD, check};
 use super::objects::Objects;
+use super::place::Place;
 use super::replay::Replay;
 use super::sources::{SignedHead, Sources};
+use super::tile_url::TileUrl;
 use super::{FileError, at, beside, remove_if_there, sync_folder};
 use crate::config::Config;
 use crate::setup::{Folder, LEDGER, PUBLIC_FILES, SetupError, VAULT};
 use crate::state_lock::LockedFolder;
 use crate::vault::VaultError;
+use crate::witnessing::known::ask_witnesses;
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +79,7 @@ pub enum RestoreError {
     /// A head that was signed or sealed is newer, or entries were stored beyond it.
     #[error(
         "{known} entries are known to have been on the log, and the newest head that the sources have whole is of {newest}: the rest would be \
-         lost and the log forked. Add a mirror that has them, or go on in a successor (create-log --predecessor)"
+         lost and the log forked. Add a mirror that has them, or go on in a successor (--successor)"
     )]
     Behind {
         /// Entries that are known.
@@ -82,7 +90,7 @@ pub enum RestoreError {
     /// A head that was sealed, or that somebody else holds, is of another tree.
     #[error(
         "the sources have a tree whose first {0} entries are not those of a head that was sealed or is held elsewhere: the log was forked. \
-         Keep everything for an investigation, and go on in a successor (create-log --predecessor)"
+         Keep everything for an investigation, and go on in a successor (--successor)"
     )]
     OtherTree(u64),
     /// A checkpoint that somebody else holds is not this log's.
@@ -92,27 +100,53 @@ pub enum RestoreError {
     #[error(
         "nothing tells that the {0} entries of the newest head that was found are all: heads beyond it may have been signed, and going on \
          would fork the log. Add a mirror, the seal as it was at the log's last stop, or a witness's newest checkpoint (--checkpoint), or go on \
-         in a successor (create-log --predecessor)"
+         in a successor (--successor)"
     )]
     Unbounded(u64),
 }
 
-/// Makes the appliance in `folder` whole. Each of `from` is a backup (it has `ledger/`) or a mirror (it has `tile/`); each of `known` is a
-/// signed checkpoint that somebody else holds, which the result has to contain.
+/// Makes the appliance in `folder` whole. Each of `from` is a backup or a mirror, and the mirrors of the configuration are sources too; each of
+/// `known` is a signed checkpoint that somebody else holds, which the result has to contain, as what witnesses and mirrors know.
 ///
 /// Ended half-way, the same call goes on. Nothing is written but the public files before it is sure that it will not be refused.
-pub fn restore(folder: &LockedFolder, from: &[PathBuf], known: &[String], progress: &dyn Fn(u64, u64)) -> Result<Restored, RestoreError> {
-    bring_files(folder, from, &PUBLIC_FILES.map(PathBuf::from))?;
-    let (anchor, config) = (folder.anchor()?, folder.config()?);
-    bring_files(folder, from, &Folder::named_files(&config))?;
-    let places = Places::of(&folder.ledger_path())?;
-    let seals = folder.head_seals(&config, &anchor.verifier);
-    // Nobody else goes on with the log meanwhile, not from a copy of the folder either.
-    seals.iter().try_for_each(|seal| seal.claim()).map_err(RestoreError::Seal)?;
-    let mut sources = Sources::new(anchor.verifier.clone());
-    add_ledgers(&mut sources, folder, &config, &places, from)?;
-    sources.add_seals(&seals)?;
-    known.iter().try_for_each(|note| sources.add_held(note))?;
+pub fn restore(folder: &LockedFolder, from: &[Place], known: &[String], progress: &dyn Fn(u64, u64)) -> Result<Restored, RestoreError> {
+    whole(folder, from, Gathered::of(folder, from, known)?, progress)
+}
+
+/// All that a restore goes by.
+pub(super) struct Gathered {
+    config: Config,
+    places: Places,
+    seals: Vec<Arc<dyn HeadSeal>>,
+    pub sources: Sources,
+}
+
+impl Gathered {
+    pub fn of(folder: &LockedFolder, from: &[Place], known: &[String]) -> Result<Self, RestoreError> {
+        bring_files(folder, from, &PUBLIC_FILES.map(PathBuf::from))?;
+        let (anchor, config) = (folder.anchor()?, folder.config()?);
+        bring_files(folder, from, &Folder::named_files(&config))?;
+        let places = Places::of(&folder.ledger_path())?;
+        let seals = folder.head_seals(&config, &anchor.verifier);
+        // Nobody else goes on with the log meanwhile, not from a copy of the folder either.
+        seals.iter().try_for_each(|seal| seal.claim()).map_err(RestoreError::Seal)?;
+        let mut sources = Sources::new(anchor.verifier.clone());
+        add_ledgers(&mut sources, folder, &config, &places, from)?;
+        add_configured(&mut sources, folder, &config, &anchor)?;
+        sources.add_seals(&seals)?;
+        known.iter().try_for_each(|note| sources.add_held(note))?;
+        Ok(Self { config, places, seals, sources })
+    }
+}
+
+/// Makes it whole from what was gathered.
+pub(super) fn whole(
+    folder: &LockedFolder,
+    from: &[Place],
+    gathered: Gathered,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Restored, RestoreError> {
+    let Gathered { config, places, seals, sources } = gathered;
     let listed = sources.list();
     let target = sources.target(&listed)?;
     let tree = SignedTree::prove(&target.head, &listed)?;
@@ -122,7 +156,7 @@ pub fn restore(folder: &LockedFolder, from: &[PathBuf], known: &[String], progre
             return Err(RestoreError::OtherTree(shown.size));
         }
     }
-    let mut objects = Objects::new(folder.vault()?, from.iter().map(|source| source.join(VAULT)).filter(|vault| vault.is_dir()));
+    let mut objects = Objects::new(folder.vault()?, folders(from).map(|source| source.join(VAULT)).filter(|vault| vault.is_dir()));
     tree.each_entry(0, |_, entry| objects.survey(entry))?;
     // All that can refuse has been asked. Objects come before their entries, and a ledger's rows are made of them.
     let mut outcome = Ok(());
@@ -148,8 +182,8 @@ pub fn restore(folder: &LockedFolder, from: &[PathBuf], known: &[String], progre
 }
 
 /// What is no secret and not there yet.
-fn bring_files(folder: &LockedFolder, from: &[PathBuf], names: &[PathBuf]) -> Result<(), FileError> {
-    for source in from {
+fn bring_files(folder: &LockedFolder, from: &[Place], names: &[PathBuf]) -> Result<(), FileError> {
+    for source in folders(from) {
         for name in names {
             let (there, here) = (source.join(name), folder.path().join(name));
             if there.exists() && !here.exists() {
@@ -160,26 +194,49 @@ fn bring_files(folder: &LockedFolder, from: &[PathBuf], names: &[PathBuf]) -> Re
     sync_folder(folder.path())
 }
 
-fn add_ledgers(
-    sources: &mut Sources,
-    folder: &LockedFolder,
-    config: &Config,
-    places: &Places,
-    from: &[PathBuf],
-) -> Result<(), RestoreError> {
+fn folders(from: &[Place]) -> impl Iterator<Item = &PathBuf> {
+    from.iter().filter_map(|place| if let Place::Folder(path) = place { Some(path) } else { None })
+}
+
+/// The mirrors of the configuration, and what its witnesses and mirrors know.
+fn add_configured(sources: &mut Sources, folder: &LockedFolder, config: &Config, anchor: &Anchor) -> Result<(), RestoreError> {
+    let copy = checkpoint_path(&anchor.verifier.origin);
+    let copy = copy.strip_suffix("/checkpoint").expect("that is its name");
+    let roots = folder.server_roots(config);
+    for mirror in folder.mirrors(config) {
+        let url = format!("{}/{copy}", mirror.monitoring_url.trim_end_matches('/'));
+        match TileUrl::open(&url, &roots) {
+            Ok(mirror) => sources.add_configured(Box::new(mirror)),
+            Err(reason) => tracing::warn!(url, ?reason, "a mirror that is configured can not be read"),
+        }
+    }
+    let has_file = config.witness_policy.as_ref().is_some_and(|name| folder.path().join(name).exists());
+    // Where the policy's file is lost, the anchor has it.
+    let policy = match has_file {
+        true => folder.witness_policy(config, &anchor.verifier)?,
+        false => anchor.policy.witnesses.clone(),
+    };
+    sources.add_heard(ask_witnesses(folder, config, &anchor.verifier, policy.as_ref().map(WitnessPolicy::policy))?);
+    Ok(())
+}
+
+fn add_ledgers(sources: &mut Sources, folder: &LockedFolder, config: &Config, places: &Places, from: &[Place]) -> Result<(), RestoreError> {
     if let Some(own) = &places.own {
         sources.add_own(own, unsealed(folder, config)?);
     }
     if let Some(earlier) = &places.earlier {
         sources.add_copy(earlier, unsealed(folder, config)?);
     }
-    for path in from {
-        if path.join(LEDGER).is_dir() {
-            sources.add_copy(&path.join(LEDGER), unsealed(folder, config)?);
-        } else if path.join("tile").is_dir() {
-            sources.add_mirror(Box::new(TileFolder::new(path)))?;
-        } else {
-            return Err(SetupError::NoSource(path.clone()).into());
+    for place in from {
+        match place {
+            Place::Folder(path) if path.join(LEDGER).is_dir() => sources.add_copy(&path.join(LEDGER), unsealed(folder, config)?),
+            Place::Folder(path) if path.join("tile").is_dir() => sources.add_mirror(Box::new(TileFolder::new(path)))?,
+            Place::Folder(path) => return Err(SetupError::NoSource(path.clone()).into()),
+            Place::Url(url) => {
+                let mirror = TileUrl::open(url, &folder.server_roots(config));
+                let mirror = mirror.map_err(|defect| RestoreError::Mirror { name: url.clone(), defect })?;
+                sources.add_mirror(Box::new(mirror))?;
+            }
         }
     }
     Ok(())

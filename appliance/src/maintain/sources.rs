@@ -11,6 +11,7 @@ use exhibit_ledger::{HeadSeal, Options, SealedHead};
 use exhibit_tlog::{Checkpoint, LogVerifier};
 
 use super::restore::RestoreError;
+use crate::witnessing::known::{Heard, Known};
 
 /// Everything that is known of a log.
 pub struct Sources {
@@ -75,6 +76,39 @@ impl Sources {
         self.add_signed(note, head);
         self.mirrors.push(mirror);
         Ok(())
+    }
+
+    /// A mirror that is configured: what it is the newest of is asked for with its signature (`add_heard`).
+    pub fn add_configured(&mut self, mirror: Box<dyn Source>) {
+        match mirror.checkpoint().map(|note| (self.log.verify(&note), note)) {
+            Some((Ok(head), note)) => self.add_signed(note, head),
+            _ => tracing::warn!(mirror = mirror.name(), "the mirror shows no checkpoint of this log"),
+        }
+        self.mirrors.push(mirror);
+    }
+
+    /// What witnesses and mirrors have answered. All of it has to be contained; the newest of it was kept outside if more than half of those who
+    /// were asked have given their word, since whoever did not answer may have seen more.
+    pub fn add_heard(&mut self, heard: Vec<Heard>) {
+        let words = heard.iter().filter(|heard| heard.failed.is_none());
+        let is_most = words.clone().count() * 2 > heard.len();
+        let newest = words.filter_map(|heard| heard.known.as_ref()).max_by_key(|known| known.head.size);
+        if let Some(known) = newest.filter(|_| is_most) {
+            self.outside.push(SealedHead { size: known.head.size, root: known.head.root });
+        }
+        for Heard { name, known, failed } in heard {
+            if let Some(reason) = failed {
+                tracing::warn!(name, ?reason, "a witness or mirror does not tell what it knows of the log");
+            }
+            if let Some(Known { note, head }) = known {
+                self.add_signed(note, head);
+            }
+        }
+    }
+
+    /// The newest head that anything tells of.
+    pub fn last(&self) -> Option<SealedHead> {
+        self.shown.iter().chain(&self.outside).copied().max_by_key(|head| head.size)
     }
 
     /// What was sealed. All seals together bound the log only if each has a head, as at a start.

@@ -1,4 +1,5 @@
-//! Collects cosignatures: all witnesses at once are asked for the same checkpoint, the newest at the time, until enough have cosigned it.
+//! Collects cosignatures: all witnesses and mirrors at once are asked for the same checkpoint, the newest at the time, until enough have
+//! cosigned it.
 //!
 //! A witness need not see every checkpoint: entries below a witnessed one are final with it. It writes nothing on the ledger.
 
@@ -6,14 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use exhibit_tlog::note::NOTE_SIZE_BYTES_MAX;
-use exhibit_tlog::witness::parse_conflict;
-use exhibit_tlog::{AddCheckpoint, Checkpoint, VerifierKey};
+use exhibit_tlog::VerifierKey;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
 use super::WitnessState;
+use super::ask::{Asker, BackOff, Outcome, Target};
+use super::mirror::Feeder;
 use super::peer::Peer;
 use crate::appliance::Appliance;
 
@@ -21,46 +22,37 @@ use crate::appliance::Appliance;
 const LOOK: Duration = Duration::from_millis(100);
 /// So long one checkpoint is asked for while the quorum is not reached and the log grows on: the slowest link that is worth waiting for.
 const ROUND_MAX: Duration = Duration::from_secs(20);
-/// The first wait after a failure; it doubles.
-const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
-/// A witness that is back is asked within a minute.
-const BACK_OFF_MAX: Duration = Duration::from_secs(60);
-/// A conflict tells the size to ask from; a witness that others feed too may have moved once more.
-const CONFLICTS_MAX: usize = 3;
+/// The same where no receipt waits for anybody, and only mirrors are fed: what is lost with the appliance at most.
+const ROUND_UNGATED: Duration = Duration::from_secs(1);
 
-/// What is asked for.
-struct Target {
-    note: Arc<str>,
-    head: Checkpoint,
-    began: Instant,
-}
+/// The newest checkpoint that is asked for: one, however far somebody lags.
+pub(super) type Targets = watch::Receiver<Option<Arc<Target>>>;
 
-type Targets = watch::Receiver<Option<Arc<Target>>>;
-
-/// What came of asking.
-enum Outcome {
-    Cosigned(String),
-    /// It has seen more than the target, and no more than there is.
-    Ahead,
-    Failed(WitnessState, String),
-}
-
-/// Collects until `draining` says so. Nothing is begun where no witness has an address.
+/// Collects, and feeds mirrors, until `draining` says so. Nothing is begun where nobody has an address.
 pub fn start(appliance: &Arc<Appliance>, roots: &Path, draining: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
-    let Some(policy) = &appliance.witnessing.policy else { return Vec::new() };
     let (targets, _) = watch::channel(None);
     let newer = Arc::new(Notify::new());
     let mut running = Vec::new();
-    let standings = appliance.witnessing.state().standings.clone();
+    let witnessing = &appliance.witnessing;
+    let standings = witnessing.state().standings.clone();
     for (number, standing) in standings.into_iter().enumerate() {
         let Some(url) = standing.url else { continue };
-        let keys = policy.witnesses().iter().filter(|witness| standing.names.contains(&witness.name));
-        let keys: Vec<VerifierKey> = keys.map(|witness| witness.key.clone()).collect();
+        let witnesses = witnessing.policy.iter().flat_map(|policy| policy.witnesses());
+        let keys = witnesses.filter(|witness| standing.names.contains(&witness.name)).map(|witness| witness.key.clone()).collect();
         match Peer::new(&url, roots) {
-            Err(reason) => stand(appliance, number, None, WitnessState::Unreachable, reason),
+            Err(reason) => stand(appliance, Whom::Witness(number), None, WitnessState::Unreachable, reason),
             Ok(peer) => {
-                let attendant = Attendant { appliance: appliance.clone(), number, peer, keys, size: None, newer: newer.clone() };
+                let attendant = Attendant { asker: Asker::new(appliance, peer), number, keys, newer: newer.clone() };
                 running.push(until(draining.clone(), attendant.attend(targets.subscribe())));
+            }
+        }
+    }
+    for (number, mirror) in witnessing.mirrors.iter().enumerate() {
+        match Peer::new(&mirror.url, roots) {
+            Err(reason) => stand(appliance, Whom::Mirror(number), None, WitnessState::Unreachable, reason),
+            Ok(peer) => {
+                let feeder = Feeder::new(Asker::new(appliance, peer), number, mirror.keys.clone(), newer.clone());
+                running.push(until(draining.clone(), feeder.feed(targets.subscribe())));
             }
         }
     }
@@ -90,8 +82,10 @@ async fn choose(appliance: Arc<Appliance>, targets: watch::Sender<Option<Arc<Tar
         let Some((note, head)) = appliance.ledger.checkpoint() else { continue };
         let before = targets.borrow().clone();
         let is_due = before.is_none_or(|before| {
-            let is_witnessed = *appliance.witnessing.final_size.borrow() >= before.head.size;
-            head.size > before.head.size && (pressed || is_witnessed || before.began.elapsed() >= ROUND_MAX)
+            let witnessing = &appliance.witnessing;
+            let is_witnessed = witnessing.is_gated && *witnessing.final_size.borrow() >= before.head.size;
+            let round = if witnessing.is_gated { ROUND_MAX } else { ROUND_UNGATED };
+            head.size > before.head.size && (pressed || is_witnessed || before.began.elapsed() >= round)
         });
         if is_due {
             appliance.witnessing.begin(&note, &head);
@@ -102,118 +96,84 @@ async fn choose(appliance: Arc<Appliance>, targets: watch::Sender<Option<Arc<Tar
 
 /// Asks one witness.
 struct Attendant {
-    appliance: Arc<Appliance>,
+    asker: Asker,
     number: usize,
-    peer: Peer,
     keys: Vec<VerifierKey>,
-    /// What it has cosigned last, as far as we know.
-    size: Option<u64>,
     newer: Arc<Notify>,
 }
 
 impl Attendant {
     async fn attend(mut self, mut targets: Targets) {
-        let mut back_off = BACK_OFF_FIRST;
-        loop {
-            let target = targets.borrow_and_update().clone();
-            let Some(target) = target else {
-                if targets.changed().await.is_err() {
-                    return;
-                }
-                continue;
-            };
-            match self.ask(&target).await {
+        let mut back_off = BackOff::new();
+        while let Some(target) = newest(&mut targets).await {
+            let failed = match self.asker.ask(&target).await {
                 Outcome::Cosigned(lines) => match self.deliver(&target, lines).await {
                     Ok(()) => {
-                        back_off = BACK_OFF_FIRST;
                         self.stand(WitnessState::Cosigned, String::new());
-                        if targets.changed().await.is_err() {
-                            return;
-                        }
-                        continue;
+                        None
                     }
-                    Err(reason) => self.stand(WitnessState::Refuses, format!("its answer is not its cosignature: {reason}")),
+                    Err(reason) => Some((WitnessState::Refuses, format!("its answer is not its cosignature: {reason}"))),
                 },
                 Outcome::Ahead => {
                     self.newer.notify_one();
+                    None
+                }
+                Outcome::Failed(state, reason) => Some((state, reason)),
+            };
+            match failed {
+                Some((state, reason)) => {
+                    self.stand(state, reason);
+                    sleep(back_off.next()).await;
+                }
+                None => {
+                    back_off.reset();
                     if targets.changed().await.is_err() {
                         return;
                     }
-                    continue;
                 }
-                Outcome::Failed(state, reason) => self.stand(state, reason),
-            }
-            sleep(back_off).await;
-            back_off = (back_off * 2).min(BACK_OFF_MAX);
-        }
-    }
-
-    async fn ask(&mut self, target: &Target) -> Outcome {
-        let size = target.head.size;
-        for _ in 0..CONFLICTS_MAX {
-            let old_size = self.size.unwrap_or(0);
-            if old_size > size {
-                // We have asked it for more before; or somebody else has.
-                if old_size <= self.appliance.ledger.size() {
-                    return Outcome::Ahead;
-                }
-                let told = format!("it has cosigned {old_size} entries, and there are only {}", self.appliance.ledger.size());
-                self.size = None;
-                return Outcome::Failed(WitnessState::Contradicts, told);
-            }
-            let proof = self.consistency(old_size, size).await;
-            let Some(proof) = proof else {
-                return Outcome::Failed(WitnessState::Unreachable, "the ledger gave no proof".to_owned());
-            };
-            let request = AddCheckpoint { old_size, proof, checkpoint: target.note.as_ref().to_owned() };
-            let asked = self.peer.post("/add-checkpoint", "text/plain; charset=utf-8", request.to_text().into(), NOTE_SIZE_BYTES_MAX);
-            let answer = match asked.await {
-                Err(reason) => return Outcome::Failed(WitnessState::Unreachable, reason),
-                Ok(answer) => answer,
-            };
-            let text = String::from_utf8_lossy(&answer.body).into_owned();
-            match answer.status {
-                200 => return Outcome::Cosigned(text),
-                409 => match parse_conflict(&text) {
-                    Some(known) => self.size = Some(known),
-                    None => return Outcome::Failed(WitnessState::Refuses, "409 without a size".to_owned()),
-                },
-                422 => {
-                    let told = format!("the tree of {old_size} entries that it has cosigned is not what ours of {size} begins with");
-                    self.size = None;
-                    return Outcome::Failed(WitnessState::Contradicts, told);
-                }
-                status @ (400 | 403 | 404) => return Outcome::Failed(WitnessState::Refuses, told(status, &text)),
-                status => return Outcome::Failed(WitnessState::Unreachable, told(status, &text)),
             }
         }
-        Outcome::Failed(WitnessState::Unreachable, "it changes faster than it can be asked".to_owned())
-    }
-
-    async fn consistency(&self, old: u64, new: u64) -> Option<Vec<exhibit_tlog::Hash>> {
-        let appliance = self.appliance.clone();
-        spawn_blocking(move || appliance.ledger.consistency(old, new)).await.ok()?.ok()?
     }
 
     async fn deliver(&mut self, target: &Arc<Target>, lines: String) -> Result<(), String> {
-        let (appliance, target, keys) = (self.appliance.clone(), target.clone(), self.keys.clone());
+        let (appliance, target, keys) = (self.asker.appliance.clone(), target.clone(), self.keys.clone());
         let size = target.head.size;
         let delivered = spawn_blocking(move || appliance.witnessing.deliver(&target.head, &lines, &keys)).await;
         delivered.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        self.size = Some(size);
+        self.asker.size = Some(size);
         Ok(())
     }
 
     fn stand(&self, state: WitnessState, detail: String) {
-        stand(&self.appliance, self.number, self.size, state, detail);
+        stand(&self.asker.appliance, Whom::Witness(self.number), self.asker.size, state, detail);
     }
 }
 
-/// Remembers how it stands with a witness; what has changed is told.
-fn stand(appliance: &Appliance, number: usize, size: Option<u64>, state: WitnessState, detail: String) {
+/// What is asked for now; waits for the first.
+pub(super) async fn newest(targets: &mut Targets) -> Option<Arc<Target>> {
+    loop {
+        if let Some(target) = targets.borrow_and_update().clone() {
+            return Some(target);
+        }
+        targets.changed().await.ok()?;
+    }
+}
+
+/// Whose standing it is, by its number among them.
+#[derive(Clone, Copy)]
+pub(super) enum Whom {
+    Witness(usize),
+    Mirror(usize),
+}
+
+/// Remembers how it stands with a witness or a mirror; what has changed is told.
+pub(super) fn stand(appliance: &Appliance, whom: Whom, size: Option<u64>, state: WitnessState, detail: String) {
     let now_unix_s = appliance.now().unix_s();
     let mut shared = appliance.witnessing.state();
-    let standing = &mut shared.standings[number];
+    let (what, standing) = match whom {
+        Whom::Witness(number) => ("witness", &mut shared.standings[number]),
+        Whom::Mirror(number) => ("mirror", &mut shared.mirrors[number]),
+    };
     standing.size = size.or(standing.size);
     standing.detail = detail;
     if standing.state == state {
@@ -222,19 +182,15 @@ fn stand(appliance: &Appliance, number: usize, size: Option<u64>, state: Witness
     (standing.state, standing.since_unix_s) = (state, now_unix_s);
     let (names, detail) = (standing.names.join(", "), &standing.detail);
     match state {
-        WitnessState::Unasked | WitnessState::Cosigned => tracing::info!(witness = ?names, "a witness cosigns"),
-        WitnessState::Unreachable => tracing::warn!(witness = ?names, ?detail, "a witness can not be reached"),
-        WitnessState::Refuses => tracing::warn!(witness = ?names, ?detail, "a witness refuses"),
+        WitnessState::Unasked | WitnessState::Cosigned => tracing::info!(what, ?names, "a witness or mirror cosigns"),
+        WitnessState::Filling => tracing::info!(what, ?names, ?detail, "a mirror is being filled"),
+        WitnessState::Unreachable => tracing::warn!(what, ?names, ?detail, "a witness or mirror can not be reached"),
+        WitnessState::Refuses => tracing::warn!(what, ?names, ?detail, "a witness or mirror refuses"),
         WitnessState::Contradicts => tracing::error!(
-            witness = ?names,
+            what,
+            ?names,
             ?detail,
-            "a witness has seen another log: this one was rolled back or forked. Stop, and see docs/operations.md"
+            "a witness or mirror has seen another log: this one was rolled back or forked. Stop, and see docs/operations.md"
         ),
     }
-}
-
-/// A stranger's words, for people.
-fn told(status: u16, text: &str) -> String {
-    let words: String = text.chars().filter(|character| !character.is_control()).take(200).collect();
-    format!("{status}: {words}")
 }

@@ -1,9 +1,13 @@
-//! Witnessing: others cosign the log's checkpoints (C2SP tlog-witness), and a receipt is final once enough of them have.
+//! Witnessing: others cosign the log's checkpoints (C2SP tlog-witness), and a receipt is final once enough of them have. Mirrors (tlog-mirror) do
+//! so once they have a copy of every entry.
 //!
 //! It stands beside the intake and never in its way. What it holds is no secret and can be collected again.
 
+mod ask;
 pub mod collect;
-mod peer;
+pub mod known;
+pub mod mirror;
+pub(crate) mod peer;
 pub mod stamp;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +19,8 @@ use exhibit_tlog::witness::add_cosignatures;
 use exhibit_tlog::{Checkpoint, LogProof, LogVerifier, NoteError, Policy, VerifierKey};
 use serde::Serialize;
 use tokio::sync::watch;
+
+use mirror::Mirror;
 
 /// A checkpoint with the cosignatures that were collected for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +35,7 @@ pub struct Cosigned {
 pub struct Witnessing {
     log: LogVerifier,
     policy: Option<Policy>,
+    mirrors: Vec<Mirror>,
     /// False where the policy demands no cosignature, or there is none: then every receipt is final.
     is_gated: bool,
     file: PathBuf,
@@ -44,12 +51,13 @@ struct State {
     /// The newest that satisfies the policy.
     witnessed: Option<Arc<Cosigned>>,
     standings: Vec<Standing>,
+    mirrors: Vec<Standing>,
 }
 
-/// How it stands with one witness.
+/// How it stands with one witness or mirror.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Standing {
-    /// What the policy calls it: a name for each of its keys.
+    /// What the policy calls a witness: a name for each of its keys. Of a mirror, the name in its keys.
     pub names: Vec<String>,
     /// Where it is asked; `null` for a witness that the policy gives no address.
     pub url: Option<String>,
@@ -63,7 +71,7 @@ pub struct Standing {
     pub since_unix_s: u64,
 }
 
-/// What a witness has said last.
+/// What a witness or mirror has said last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WitnessState {
@@ -71,6 +79,8 @@ pub enum WitnessState {
     Unasked,
     /// It has cosigned.
     Cosigned,
+    /// A mirror that does not have all entries yet, and takes them.
+    Filling,
     /// It can not be reached, or can not answer now.
     Unreachable,
     /// It does not follow this log, or not with these keys.
@@ -92,22 +102,24 @@ pub struct Status {
     pub contradicted: bool,
     /// Each witness.
     pub witnesses: Vec<Standing>,
+    /// Each mirror.
+    pub mirrors: Vec<Standing>,
 }
 
 impl Witnessing {
     /// Goes on from what was collected before. `file` keeps the newest checkpoint that satisfies the policy.
-    pub fn open(policy: Option<Policy>, log: LogVerifier, ledger: &Ledger, file: PathBuf) -> Self {
+    pub fn open(policy: Option<Policy>, mirrors: Vec<Mirror>, log: LogVerifier, ledger: &Ledger, file: PathBuf) -> Self {
         let is_gated = match (&policy, ledger.checkpoint()) {
             (Some(policy), Some((note, _))) => policy.verify_of(&log, &note).is_err(),
             (policy, _) => policy.is_some(),
         };
-        let mut state = State::default();
+        let mut state = State { mirrors: mirrors.iter().map(mirror_standing).collect(), ..State::default() };
         if let Some(policy) = &policy {
             state.witnessed = read_kept(policy, &log, ledger, &file).map(Arc::new);
-            state.standings = standings(policy);
+            state.standings = standings(policy, &mirrors);
         }
         let size = state.witnessed.as_ref().map_or(0, |witnessed| witnessed.head.size);
-        Self { log, policy, is_gated, file, state: Mutex::new(state), final_size: watch::Sender::new(size) }
+        Self { log, policy, mirrors, is_gated, file, state: Mutex::new(state), final_size: watch::Sender::new(size) }
     }
 
     /// The receipt of the entry at `index`, and whether it is final: then under a checkpoint that satisfies the policy, else under the newest.
@@ -150,8 +162,9 @@ impl Witnessing {
             is_gated: self.is_gated,
             size,
             final_size: if self.is_gated { witnessed } else { size },
-            contradicted: state.standings.iter().any(|standing| standing.state == WitnessState::Contradicts),
+            contradicted: state.standings.iter().chain(&state.mirrors).any(|standing| standing.state == WitnessState::Contradicts),
             witnesses: state.standings.clone(),
+            mirrors: state.mirrors.clone(),
         }
     }
 
@@ -165,7 +178,6 @@ impl Witnessing {
 
     /// Takes a witness's answer on a checkpoint, each line verified. One that came too late for anything is passed over.
     fn deliver(&self, head: &Checkpoint, lines: &str, keys: &[VerifierKey]) -> Result<(), NoteError> {
-        let Some(policy) = &self.policy else { return Ok(()) };
         let mut state = self.state();
         let known = state.collecting.iter().chain(&state.witnessed).find(|cosigned| cosigned.head == *head).cloned();
         let Some(known) = known else { return Ok(()) };
@@ -174,7 +186,8 @@ impl Witnessing {
             state.collecting = Some(cosigned.clone());
         }
         let is_newest = state.witnessed.as_ref().is_none_or(|witnessed| witnessed.head.size <= head.size);
-        if is_newest && policy.verify_of(&self.log, &cosigned.note).is_ok() {
+        let satisfies = |policy: &Policy| policy.verify_of(&self.log, &cosigned.note).is_ok();
+        if is_newest && self.policy.as_ref().is_some_and(satisfies) {
             state.witnessed = Some(cosigned.clone());
             drop(state);
             self.final_size.send_if_modified(|size| std::mem::replace(size, head.size) != head.size);
@@ -198,24 +211,29 @@ impl Witnessing {
     }
 }
 
-/// Witnesses by address: one that signs with several keys has a line for each, and is asked once.
-fn standings(policy: &Policy) -> Vec<Standing> {
+/// Witnesses by address: one that signs with several keys has a line for each, and is asked once. What mirrors sign comes from feeding them.
+fn standings(policy: &Policy, mirrors: &[Mirror]) -> Vec<Standing> {
     let mut standings: Vec<Standing> = Vec::new();
-    for witness in policy.witnesses() {
+    let is_mirror = |key: &VerifierKey| mirrors.iter().any(|mirror| mirror.keys.contains(key));
+    for witness in policy.witnesses().iter().filter(|witness| !is_mirror(&witness.key)) {
         let known = standings.iter_mut().find(|standing| standing.url.is_some() && standing.url == witness.url);
         match known {
             Some(standing) => standing.names.push(witness.name.clone()),
             None => standings.push(Standing {
-                names: vec![witness.name.clone()],
-                url: witness.url.clone(),
-                size: None,
-                state: WitnessState::Unasked,
                 detail: if witness.url.is_some() { String::new() } else { "the policy does not say where it is reached".to_owned() },
-                since_unix_s: 0,
+                ..unasked(witness.name.clone(), witness.url.clone())
             }),
         }
     }
     standings
+}
+
+fn mirror_standing(mirror: &Mirror) -> Standing {
+    unasked(mirror.keys.first().map_or_else(String::new, |key| key.name().to_owned()), Some(mirror.url.clone()))
+}
+
+fn unasked(name: String, url: Option<String>) -> Standing {
+    Standing { names: vec![name], url, size: None, state: WitnessState::Unasked, detail: String::new(), since_unix_s: 0 }
 }
 
 /// What was kept, if it is of this log as it is and satisfies the policy as it is.

@@ -1,4 +1,4 @@
-//! HTTP to a witness or a timestamping authority: one POST at a time on a kept connection. Every wait and every answer is bounded.
+//! HTTP to a witness, a mirror or a timestamping authority: one request at a time on a kept connection. Every wait and every answer is bounded.
 //!
 //! It does not know what is said, and nothing hangs on whom it reaches: every answer is signed, and verified by whoever asked.
 
@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Request, Uri};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -24,9 +24,11 @@ use tokio_rustls::TlsConnector;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// A witness verifies, syncs and signs in milliseconds; a busy disk takes seconds.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
+/// What is got may be a bundle of 16 MiB, on a link of 2.3 Mbit/s.
+const GET_MAX: Duration = Duration::from_secs(60);
 
 /// Somebody who is reached by a URL.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     authority: String,
     host: String,
     port: u16,
@@ -36,9 +38,29 @@ pub(super) struct Peer {
 }
 
 /// An answer.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub body: Bytes,
+}
+
+/// What is posted.
+pub(crate) struct Post {
+    /// Below the prefix; the prefix itself where it is empty.
+    pub path: &'static str,
+    pub content_type: &'static str,
+    /// Whether `body` is compressed.
+    pub is_gzip: bool,
+    pub body: Bytes,
+    /// An answer of more is none.
+    pub answer_bytes_max: usize,
+    /// How long sending and answering may take.
+    pub wait_max: Duration,
+}
+
+impl Post {
+    pub fn new(path: &'static str, content_type: &'static str, body: impl Into<Bytes>, answer_bytes_max: usize) -> Self {
+        Self { path, content_type, is_gzip: false, body: body.into(), answer_bytes_max, wait_max: ANSWER_MAX }
+    }
 }
 
 /// Certificates of servers that are believed: those of a PEM file, as systems have one.
@@ -70,37 +92,61 @@ impl Peer {
         Ok(Self { authority, host, port: uri.port_u16().unwrap_or(port), prefix, tls, live: None })
     }
 
-    /// Posts to `<prefix>/<path>`, or to the prefix itself where `path` is empty; an answer of more than `answer_bytes_max` is none.
-    pub async fn post(&mut self, path: &str, content_type: &'static str, body: Bytes, answer_bytes_max: usize) -> Result<Answer, String> {
+    /// Posts.
+    pub async fn post(&mut self, post: Post) -> Result<Answer, String> {
+        let path = self.path_of(post.path);
+        let request = || {
+            let mut request = Request::post(&path).header(HOST, &self.authority).header(CONTENT_TYPE, post.content_type);
+            if post.is_gzip {
+                request = request.header(CONTENT_ENCODING, "gzip");
+            }
+            request.body(Full::new(post.body.clone())).map_err(|error| error.to_string())
+        };
+        let requests = [request()?, request()?];
+        self.ask(requests, post.answer_bytes_max, post.wait_max).await
+    }
+
+    /// Gets `<prefix>/<path>`; an answer of more than `answer_bytes_max` is none.
+    pub async fn get(&mut self, path: &str, answer_bytes_max: usize) -> Result<Answer, String> {
+        let path = self.path_of(path);
+        let request = || {
+            let request = Request::builder().method(Method::GET).uri(&path).header(HOST, &self.authority);
+            request.body(Full::default()).map_err(|error| error.to_string())
+        };
+        let requests = [request()?, request()?];
+        self.ask(requests, answer_bytes_max, GET_MAX).await
+    }
+
+    fn path_of(&self, path: &str) -> String {
+        if path.is_empty() { self.prefix.clone() } else { format!("{}{path}", self.prefix.trim_end_matches('/')) }
+    }
+
+    async fn ask(&mut self, [first, again]: [Request<Full<Bytes>>; 2], bytes_max: usize, wait_max: Duration) -> Result<Answer, String> {
         // A kept connection may have been closed by the other side meanwhile: then once more, on a new one.
         if let Some(live) = self.live.take().filter(|live| !live.is_closed())
-            && let Ok(answer) = self.post_on(live, path, content_type, body.clone(), answer_bytes_max).await
+            && let Ok(answer) = self.ask_on(live, first, bytes_max, wait_max).await
         {
             return Ok(answer);
         }
         let connected = timeout(CONNECT_MAX, self.connect()).await.map_err(|_| "no connection in time".to_owned())?;
-        self.post_on(connected?, path, content_type, body, answer_bytes_max).await
+        self.ask_on(connected?, again, bytes_max, wait_max).await
     }
 
-    async fn post_on(
+    async fn ask_on(
         &mut self,
         mut live: SendRequest<Full<Bytes>>,
-        path: &str,
-        content_type: &'static str,
-        body: Bytes,
-        answer_bytes_max: usize,
+        request: Request<Full<Bytes>>,
+        bytes_max: usize,
+        wait_max: Duration,
     ) -> Result<Answer, String> {
-        let prefix = if path.is_empty() { &self.prefix } else { self.prefix.trim_end_matches('/') };
-        let request = Request::post(format!("{prefix}{path}")).header(HOST, &self.authority).header(CONTENT_TYPE, content_type);
-        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
         let asking = async {
             live.ready().await.map_err(|error| error.to_string())?;
             let answer = live.send_request(request).await.map_err(|error| error.to_string())?;
             let status = answer.status().as_u16();
-            let body = Limited::new(answer.into_body(), answer_bytes_max).collect().await.map_err(|error| error.to_string())?;
+            let body = Limited::new(answer.into_body(), bytes_max).collect().await.map_err(|error| error.to_string())?;
             Ok::<_, String>(Answer { status, body: body.to_bytes() })
         };
-        let answer = timeout(ANSWER_MAX, asking).await.map_err(|_| "no answer in time".to_owned())??;
+        let answer = timeout(wait_max, asking).await.map_err(|_| "no answer in time".to_owned())??;
         self.live = Some(live);
         Ok(answer)
     }

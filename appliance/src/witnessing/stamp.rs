@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
 use super::Cosigned;
-use super::peer::Peer;
+use super::peer::{Peer, Post};
 use crate::appliance::Appliance;
 
 /// How far the clock of an authority is believed that does not state its accuracy: ETSI EN 319 421 has it within a second of UTC.
@@ -135,7 +135,7 @@ async fn token(source: &TimestampSource, roots: &Path, text: &str) -> Result<Vec
     let imprint = Imprint::of(DigestAlgorithm::Sha256, text.as_bytes());
     let request = TimestampRequest { imprint, policy: None, nonce: Some(nonce.clone()), with_certificates: true };
     let asked = Peer::new(&source.url, roots)?;
-    let answer = { asked }.post("", "application/timestamp-query", request.to_der().into(), RESPONSE_BYTES_MAX).await?;
+    let answer = { asked }.post(Post::new("", "application/timestamp-query", request.to_der(), RESPONSE_BYTES_MAX)).await?;
     if answer.status != 200 {
         return Err(format!("status {}", answer.status));
     }

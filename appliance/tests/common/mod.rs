@@ -2,6 +2,8 @@
 //! it over real sockets.
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
+pub mod http;
+pub mod mirror;
 pub mod python;
 
 use std::collections::HashMap;

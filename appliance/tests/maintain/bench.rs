@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use exhibit_appliance::chronicle::own_candidate;
 use exhibit_appliance::maintain::control::ask_for_backup;
 use exhibit_appliance::maintain::fsck::{CheckOptions, check};
+use exhibit_appliance::maintain::place::Place;
 use exhibit_appliance::maintain::restore::{RestoreError, Restored, restore};
 use exhibit_appliance::setup::{Folder, now};
 use exhibit_evidence::{Body, Head, SignedStatement, Statement, StreamName, body};
@@ -107,7 +108,7 @@ impl Stopped {
     }
 
     pub fn restore_knowing(&self, from: &[&str], known: &[String]) -> Result<Restored, RestoreError> {
-        let from: Vec<PathBuf> = from.iter().map(|name| self.path(name)).collect();
+        let from: Vec<Place> = from.iter().map(|name| Place::Folder(self.path(name))).collect();
         restore(&Folder::new(&self.path("state")).lock()?, &from, known, &|_, _| {})
     }
 

@@ -5,11 +5,12 @@
 //! `SOAK_CUTS=2000` tries that many images; `EXHIBIT_SEED` chooses others.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use exhibit_appliance::chronicle::Clock;
+use exhibit_appliance::maintain::place::Place;
 use exhibit_appliance::maintain::restore::restore;
 use exhibit_appliance::maintain::succeed::{When, succeed};
 use exhibit_appliance::setup::{Folder, now};
@@ -134,8 +135,8 @@ fn check_restored(image: &Path, template: &Path, lost_payloads: usize, what: &st
     assert_eq!(ledger.checkpoint().map(|(_, head)| head), Some(head), "{what}");
 }
 
-fn sources(template: &Path) -> Vec<PathBuf> {
-    vec![template.join("backup"), template.join("mirror")]
+fn sources(template: &Path) -> Vec<Place> {
+    ["backup", "mirror"].map(|name| Place::Folder(template.join(name))).to_vec()
 }
 
 /// What the child did.

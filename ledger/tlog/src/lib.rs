@@ -7,6 +7,7 @@ mod cosignature;
 mod decimal;
 pub mod log_proof;
 pub mod merkle;
+pub mod mirror;
 pub mod note;
 pub mod note_key;
 pub mod note_signer;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use exhibit_tlog::mirror::{ADD_ENTRIES_CONTENT_TYPE, MIRROR_INFO_CONTENT_TYPE, MirrorInfo};
 use exhibit_tlog::tile::{BundleId, TileId};
 use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
@@ -18,7 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::api::{Answer, Service, closing, fresh, not_found, text};
-use crate::mirror::{CopyError, INFO_CONTENT_TYPE, Info, UploadError, Uploaded};
+use crate::mirror::{CopyError, UploadError, Uploaded};
 use crate::store::StoreError;
 
 /// No byte of an upload comes: a link pauses for seconds.
@@ -33,7 +34,7 @@ pub async fn add_entries(service: Arc<Service>, request: Request<Incoming>) -> A
         return closing(text(StatusCode::SERVICE_UNAVAILABLE, "too many uploads at once: try again later\n"));
     };
     let header = |name| request.headers().get(name).map(|value: &HeaderValue| value.as_bytes().to_vec());
-    if header(CONTENT_TYPE).as_deref() != Some(b"application/octet-stream") {
+    if header(CONTENT_TYPE).as_deref() != Some(ADD_ENTRIES_CONTENT_TYPE.as_bytes()) {
         return closing(text(StatusCode::BAD_REQUEST, "the Content-Type is not application/octet-stream\n"));
     }
     let is_gzip = match header(CONTENT_ENCODING).as_deref() {
@@ -66,7 +67,7 @@ pub async fn add_entries(service: Arc<Service>, request: Request<Incoming>) -> A
     // What was not read of the body would be taken for the next request.
     closing(match done {
         Ok(Ok(Uploaded::Whole(lines))) => text(StatusCode::OK, lines),
-        Ok(Ok(Uploaded::Part(info))) => told(StatusCode::ACCEPTED, info),
+        Ok(Ok(Uploaded::Part(info))) => told(StatusCode::ACCEPTED, &info),
         Ok(Err(error)) => refused(&service, &error),
         Err(_) => {
             (service.fatal)("a copy of a log is not what was proven");
@@ -82,7 +83,7 @@ fn refused(service: &Service, error: &UploadError) -> Answer {
         UploadError::NothingPending | UploadError::Copy(CopyError::Proof(_)) => {
             text(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n"))
         }
-        UploadError::Conflict(info) => told(StatusCode::CONFLICT, *info),
+        UploadError::Conflict(info) => told(StatusCode::CONFLICT, info),
         UploadError::Copy(CopyError::Sync { .. }) | UploadError::Store(StoreError::Sync { .. }) => {
             // A sync may succeed when it is asked again, without the data: nothing is tried again.
             (service.fatal)(&error.to_string());
@@ -95,9 +96,9 @@ fn refused(service: &Service, error: &UploadError) -> Answer {
     }
 }
 
-fn told(status: StatusCode, info: Info) -> Answer {
+fn told(status: StatusCode, info: &MirrorInfo) -> Answer {
     let mut answer = text(status, info.to_text());
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(INFO_CONTENT_TYPE));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MIRROR_INFO_CONTENT_TYPE));
     answer
 }
 

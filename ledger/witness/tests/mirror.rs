@@ -5,50 +5,10 @@ mod common;
 
 use std::io::Write;
 
-use common::{Log, NAME, ORIGIN, Serving, init, state_in};
+use common::{Log, NAME, ORIGIN, Serving, Upload, init, state_in};
 use exhibit_tlog::tile::{BundleId, TileId, decode_bundle, decode_tile};
 use exhibit_tlog::{Note, VerifierKey};
 use exhibit_witness::witness::origin_hash;
-
-/// An upload as it is sent: the header, and packages that a test may change.
-struct Upload {
-    origin: String,
-    start: u64,
-    end: u64,
-    packages: Vec<Vec<u8>>,
-}
-
-impl Upload {
-    fn new(log: &Log, start: u64, end: u64) -> Self {
-        let mut packages = Vec::new();
-        let mut from = start;
-        while from < end {
-            let to = (from - from % 256 + 256).min(end);
-            let mut package = Vec::new();
-            for index in from..to {
-                let entry = log.entry(index);
-                package.extend_from_slice(&(entry.len() as u16).to_be_bytes());
-                package.extend_from_slice(entry);
-            }
-            let proof = log.subtree_proof(from - from % 256, to, end);
-            package.push(proof.len() as u8);
-            package.extend(proof.iter().flat_map(|hash| hash.0));
-            packages.push(package);
-            from = to;
-        }
-        Self { origin: log.origin.clone(), start, end, packages }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = (self.origin.len() as u16).to_be_bytes().to_vec();
-        bytes.extend_from_slice(self.origin.as_bytes());
-        bytes.extend_from_slice(&self.start.to_be_bytes());
-        bytes.extend_from_slice(&self.end.to_be_bytes());
-        bytes.extend_from_slice(&[0, 0]);
-        bytes.extend(self.packages.concat());
-        bytes
-    }
-}
 
 fn send(witness: &Serving, body: &[u8], more: &str) -> common::Answer {
     let head = format!(

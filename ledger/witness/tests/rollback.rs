@@ -4,11 +4,11 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use common::disk::FailingDisk;
 use common::{Log, NAME, ORIGIN, Serving, init, state_in};
 use exhibit_tlog::witness::parse_conflict;
 use exhibit_tlog::{Checkpoint, Ed25519Cosigner, Hash, MlDsa44NoteSigner, NoteSigner};
@@ -123,38 +123,6 @@ fn of_requests_at_once_one_after_the_other_counts() {
     assert_eq!(good, 1, "two requests were judged against the same checkpoint");
 }
 
-/// Fails the call with that number, before or after it is performed.
-struct FailingDisk {
-    calls: AtomicU64,
-    fails_at: u64,
-    persists: bool,
-}
-
-impl FailingDisk {
-    fn call(&self, perform: impl Fn() -> io::Result<()>) -> io::Result<()> {
-        let fails = self.calls.fetch_add(1, Ordering::Relaxed) == self.fails_at;
-        if !fails || self.persists {
-            perform()?;
-        }
-        if fails { Err(io::Error::other("the test's disk fails")) } else { Ok(()) }
-    }
-}
-
-impl Disk for FailingDisk {
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.call(|| LocalDisk.write(path, bytes))
-    }
-    fn sync_file(&self, path: &Path) -> io::Result<()> {
-        self.call(|| LocalDisk.sync_file(path))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call(|| LocalDisk.rename(from, to))
-    }
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        self.call(|| LocalDisk.sync_folder(path))
-    }
-}
-
 fn signers() -> Vec<Arc<dyn NoteSigner>> {
     let seed = Zeroizing::new([9; 32]);
     vec![Arc::new(Ed25519Cosigner::new(NAME, &seed).unwrap()), Arc::new(MlDsa44NoteSigner::new(NAME, &seed).unwrap())]
@@ -181,7 +149,7 @@ fn every_write_fails_once_and_nothing_is_given_away_that_is_not_kept() {
     for (fails_at, persists) in (0..30).flat_map(|call| [(call, false), (call, true)]) {
         let folder = tempfile::tempdir().unwrap();
         let given = Given::default();
-        let disk = Arc::new(FailingDisk { calls: AtomicU64::new(0), fails_at, persists });
+        let disk = Arc::new(FailingDisk::new(fails_at, persists));
         if let Ok(witness) = open(&folder.path().join("w"), &log, disk) {
             for (old, size) in [(0, 3), (3, 7), (7, 8)] {
                 match witness.add_checkpoint(&log.request(old, size).to_text(), &NOW) {

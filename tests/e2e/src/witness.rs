@@ -24,6 +24,8 @@ pub struct Witness {
     pub name: String,
     /// Its verifier keys.
     pub keys: Vec<String>,
+    /// The keys that it cosigns with as a mirror.
+    pub mirror_keys: Vec<String>,
     state: PathBuf,
     address: String,
     running: Option<Running>,
@@ -37,13 +39,17 @@ impl Witness {
         let called = format!("{name}.example/witness");
         let mut init = Command::new(program("exhibit-witness"));
         run(init.args(["init", "--name", &called, "--state"]).arg(&state)).expect(0);
-        let keys = run(Command::new(program("exhibit-witness")).args(["--json", "keys", "--state"]).arg(&state)).expect(0).json();
-        let keys = keys["keys"].as_array().expect("there are keys").iter();
-        let keys = keys.map(|key| key.as_str().expect("keys are text").to_owned()).collect();
+        let keys_of = |more: &[&str]| -> Vec<String> {
+            let mut keys = Command::new(program("exhibit-witness"));
+            let keys = run(keys.args(["--json", "keys", "--state"]).arg(&state).args(more)).expect(0).json();
+            let keys = keys["keys"].as_array().expect("there are keys").iter();
+            keys.map(|key| key.as_str().expect("keys are text").to_owned()).collect()
+        };
+        let (keys, mirror_keys) = (keys_of(&[]), keys_of(&["--mirror"]));
         // Whoever asks has to know the port before the witness can know the log.
         let free = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let address = free.local_addr().expect("a listener has an address").to_string();
-        Self { name: name.to_owned(), keys, state, address, running: None }
+        Self { name: name.to_owned(), keys, mirror_keys, state, address, running: None }
     }
 
     /// Its lines in a policy, which names a group after it.
@@ -62,11 +68,27 @@ impl Witness {
         fs::write(path, config).expect("the folder of this test can be written");
     }
 
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The lines by which an appliance is told to feed it.
+    pub fn mirror_toml(&self) -> String {
+        format!("\n[[mirror]]\nurl = {:?}\nkeys = {:?}\n", self.url(), self.mirror_keys)
+    }
+
     /// Starts it, and waits until it serves.
     #[track_caller]
     pub fn start(&mut self, folder: &Path) {
+        self.start_with(folder, &[]);
+    }
+
+    /// The same with more arguments.
+    #[track_caller]
+    pub fn start_with(&mut self, folder: &Path, more: &[&str]) {
         let mut command = Command::new(program("exhibit-witness"));
-        command.args(["--json", "serve", "--listen", &self.address, "--state"]).arg(&self.state);
+        command.args(["--json", "serve", "--listen", &self.address, "--state"]).arg(&self.state).args(more);
         let mut running = Running::start(&format!("witness-{}", self.name), &mut command, folder);
         running
             .wait_for("ready line", READY_MAX, |line| serde_json::from_str::<Value>(line).ok().filter(|value| value["event"] == "ready"));

@@ -142,6 +142,14 @@ impl World {
         self.appliance = Some(appliance);
     }
 
+    /// What the appliance says when it refuses to start.
+    #[track_caller]
+    pub fn serve_refused(&self) -> String {
+        let mut command = Command::new(program("exhibit-appliance"));
+        command.arg("serve").arg("--state").arg(self.state()).args(["--intake", ANY_PORT, "--public", ANY_PORT]);
+        run(&mut command).expect(2).stderr
+    }
+
     /// SIGKILL.
     pub fn kill_appliance(&mut self) {
         self.appliance.take().expect("the appliance runs").kill();

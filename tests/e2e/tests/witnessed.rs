@@ -110,7 +110,13 @@ async fn two_of_three_witnesses_make_receipts_final_and_an_old_disk_is_found_out
     world.kill_appliance();
     fs::remove_dir_all(world.state()).unwrap();
     copy(&old, &world.state());
+    let refused = world.serve_refused();
+    assert!(refused.contains("behind what was signed") && refused.contains("has seen"), "the old disk is not found out: {refused}");
+    // Nobody outside can be asked: it starts, and is found out as soon as a witness is back.
+    red.kill();
+    blue.kill();
     world.start_appliance();
+    red.start(elsewhere.path());
     let status = until(&mut client, "the old disk is found out", |status| status["contradicted"] == true).await;
     assert_eq!(state_of(&status, "red"), "contradicts");
 }

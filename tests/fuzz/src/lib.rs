@@ -78,6 +78,8 @@ pub const TARGETS: &[Target] = &[
     signed("policy", tlog::policy, NOTES),
     signed("add-checkpoint", tlog::add_checkpoint, NOTES),
     signed("cosignatures", tlog::cosignatures, NOTES),
+    parser("add-entries", tlog::add_entries),
+    parser("mirror-info", tlog::mirror_info),
     signed("certificate", pki::certificate, PARSED),
     signed("certificates-pem", pki::certificates_pem, PARSED),
     signed("request", pki::request, PARSED),

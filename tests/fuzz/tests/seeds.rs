@@ -16,6 +16,7 @@ use exhibit_fuzz::targets::signatures::recorded;
 use exhibit_fuzz::targets::tlog::{Leaves, ORIGIN, SIGNED_UNIX_S, cosigned_subtree, head, leaves, log_signers, nodes_of, witness};
 use exhibit_fuzz::targets::{bundle, keys, pki};
 use exhibit_pki::{KeyPurpose, Role};
+use exhibit_tlog::mirror::{EntryPackage, MirrorInfo, UploadHeader};
 use exhibit_tlog::tile::{encode_bundle, encode_tile};
 use exhibit_tlog::witness::cosign;
 use exhibit_tlog::{
@@ -91,6 +92,17 @@ fn proofs() {
     for old_size in [0, 3, 5] {
         let proof = prove_consistency(&Leaves, old_size, 8).unwrap();
         seed("add-checkpoint", &format!("from-{old_size}"), AddCheckpoint { old_size, proof, checkpoint: signed(8) }.to_text());
+    }
+    for (start, end) in [(0, 3), (3, 8), (8, 8)] {
+        let header = UploadHeader { origin: ORIGIN.into(), start, end, ticket: vec![start as u8; 2] }.to_bytes().unwrap();
+        let proof = prove_subtree(&Leaves, Subtree::new(0, end).unwrap(), 8).unwrap();
+        let entries = vec![&b"entry"[..]; (end - start) as usize];
+        seed("add-entries", &format!("from-{start}"), [header, EntryPackage::encode(&entries, &proof).unwrap_or_default()].concat());
+        seed(
+            "mirror-info",
+            &format!("to-{end}-from-{start}"),
+            MirrorInfo { size: end, next: start, ticket: vec![7; start as usize] }.to_text(),
+        );
     }
     let items = |size: u64, path: &[Hash]| -> Vec<u8> {
         let nodes = nodes_of(size);

@@ -236,7 +236,8 @@ struct Reader;
 impl Owner for Reader {
     fn claim(&self, entry: &[u8]) -> Result<Claim, String> {
         let candidate = read(entry).ok_or("nobody here has made it")?;
-        Ok(Claim { stream: candidate.stream, seq: candidate.seq, prev: candidate.prev, identity: candidate.identity })
+        let Candidate { stream, seq, prev, identity, is_last, .. } = candidate;
+        Ok(Claim { stream, seq, prev, identity, is_last })
     }
 
     fn inspect(&self, _: u64, _: &[u8], _: &mut Vec<Damage>) -> u64 {

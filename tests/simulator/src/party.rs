@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use exhibit_ledger::Ledger;
 use exhibit_ledger::source::TileFolder;
+use exhibit_tlog::mirror::MirrorInfo;
 use exhibit_tlog::tile::{BundleId, TILE_WIDTH, decode_bundle};
 use exhibit_tlog::witness::add_cosignatures;
 use exhibit_tlog::{
     AddCheckpoint, Ed25519Cosigner, Hash, HashReader, LogVerifier, NoteSigner, Refusal, Subtree, leaf_hash, prove_subtree, root_of,
 };
-use exhibit_witness::mirror::{CopyError, Info, Mirror, UploadError, Uploaded};
+use exhibit_witness::mirror::{CopyError, Mirror, UploadError, Uploaded};
 use exhibit_witness::store::{Store, StoreError};
 use exhibit_witness::witness::{AddError, Cosigned, Witness, origin_hash};
 use zeroize::Zeroizing;
@@ -133,7 +134,7 @@ impl Party {
                     give(self.mirrored.entry(log.origin.clone()).or_default(), end, pending.checkpoint.root);
                     return true;
                 }
-                Err(UploadError::Conflict(Info { size, next })) if size == end => start = next,
+                Err(UploadError::Conflict(MirrorInfo { size, next, .. })) if size == end => start = next,
                 Err(UploadError::Copy(CopyError::Write { .. })) | Err(UploadError::Store(StoreError::Write { .. })) => return false,
                 Err(UploadError::Copy(CopyError::Sync { .. })) | Err(UploadError::Store(StoreError::Sync { .. })) => {
                     self.restart(true);

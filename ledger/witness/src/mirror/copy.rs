@@ -32,6 +32,8 @@ pub struct Copy {
     bundle: Vec<Vec<u8>>,
     /// Size of the checkpoint that is served.
     committed: u64,
+    /// The files of tiles and bundles that are not full, as they were settled last.
+    partial: Vec<PathBuf>,
 }
 
 /// Why entries were not taken.
@@ -65,7 +67,7 @@ impl Copy {
     /// Opens what there is below the checkpoint of `size` entries with `root`, which the caller has verified. What is beyond is asked for again.
     pub fn open(folder: &Path, size: u64, root: &Hash, disk: Arc<dyn Disk>) -> Result<Self, CopyError> {
         let folder = folder.to_owned();
-        let mut copy = Self { folder, disk, next: size, rows: Vec::new(), bundle: Vec::new(), committed: size };
+        let mut copy = Self { folder, disk, next: size, rows: Vec::new(), bundle: Vec::new(), committed: size, partial: Vec::new() };
         if size > 0 {
             let width = (size % WIDTH) as u16;
             let mut row = Vec::new();
@@ -90,6 +92,7 @@ impl Copy {
             if copy.root() != *root {
                 return Err(CopyError::Damaged(copy.folder.join("tile")));
             }
+            copy.partial = copy.edge().iter().flat_map(|full| parts_of(full)).collect();
         }
         Ok(copy)
     }
@@ -126,31 +129,51 @@ impl Copy {
         Ok(())
     }
 
-    /// Makes everything durable that a tree of `size` entries serves. The caller then puts its checkpoint in place.
-    pub fn settle(&mut self, head: &Checkpoint) -> Result<(), CopyError> {
+    /// Makes everything durable that a tree of `size` entries serves. The caller then puts its checkpoint in place, and says so with what this
+    /// gives: the files of what is not full.
+    pub fn settle(&mut self, head: &Checkpoint) -> Result<Vec<PathBuf>, CopyError> {
         assert!(head.size <= self.next, "what is not there is not committed");
         if head.size == self.next {
             // All of it was proven, so another root here is a fault of ours.
             assert_eq!(self.root(), head.root, "the copy is not the log that was proven entry by entry");
         }
         let bundles = self.next / WIDTH;
+        let mut settled = Vec::new();
         if !self.bundle.is_empty() {
             let entries: Vec<&[u8]> = self.bundle.iter().map(Vec::as_slice).collect();
             let bytes = encode_bundle(&entries).expect("each entry came out of 16 bits of length");
-            self.keep(&self.bundle_path(BundleId { index: bundles, width: self.bundle.len() as u16 }), &bytes)?;
+            settled.push(self.bundle_path(BundleId { index: bundles, width: self.bundle.len() as u16 }));
+            self.keep(&settled[0], &bytes)?;
         }
         for (level, row) in (0..).zip(&self.rows) {
             if !row.is_empty() {
                 let index = self.next.checked_shr(u32::from(level) * u32::from(TILE_HEIGHT)).unwrap_or(0) / WIDTH;
-                self.keep(&self.tile_path(TileId { level, index, width: row.len() as u16 }), &encode_tile(row))?;
+                let path = self.tile_path(TileId { level, index, width: row.len() as u16 });
+                self.keep(&path, &encode_tile(row))?;
+                settled.push(path);
             }
         }
-        Ok(())
+        self.partial.extend(settled.iter().filter(|path| !self.partial.contains(path)).cloned().collect::<Vec<_>>());
+        Ok(settled)
     }
 
-    /// The checkpoint that `settle` was for is in place.
-    pub fn committed_to(&mut self, size: u64) {
+    /// The checkpoint that `settle` was for is in place: what it does not need any more goes. A narrower part is what a wider one, or the whole,
+    /// begins with.
+    pub fn committed_to(&mut self, size: u64, settled: Vec<PathBuf>) {
         self.committed = size;
+        for path in self.partial.iter().filter(|path| !settled.contains(path)) {
+            // What can not be removed takes room and nothing else. The folder goes with the last of them.
+            let _ = fs::remove_file(path);
+            let _ = path.parent().map(fs::remove_dir);
+        }
+        self.partial = settled;
+    }
+
+    /// The whole files that the tiles and the bundle at the edge will be.
+    fn edge(&self) -> Vec<PathBuf> {
+        let index = |level: u8| self.next.checked_shr(u32::from(level) * u32::from(TILE_HEIGHT)).unwrap_or(0) / WIDTH;
+        let tiles = (0..self.rows.len() as u8).map(|level| self.tile_path(TileId { level, index: index(level), width: TILE_WIDTH }));
+        tiles.chain([self.bundle_path(BundleId { index: index(0), width: TILE_WIDTH })]).collect()
     }
 
     /// A tile of the tree that is served; `None` if that has none such.
@@ -286,6 +309,12 @@ impl HashReader for Rows<'_> {
         let first = ((index << below) - held) as usize;
         Ok(root_of(&row[first..first + (1 << below)]))
     }
+}
+
+/// The files of a tile or bundle that is not full.
+fn parts_of(full: &Path) -> Vec<PathBuf> {
+    let folder = PathBuf::from(format!("{}.p", full.display()));
+    fs::read_dir(folder).map(|files| files.flatten().map(|file| file.path()).collect()).unwrap_or_default()
 }
 
 fn tile_root(hashes: &[Hash]) -> Hash {

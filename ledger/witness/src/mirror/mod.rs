@@ -3,20 +3,21 @@
 //! It is a cosigner apart from the witness, with a name and keys of its own. Pending checkpoints are those that the witness has accepted.
 
 mod copy;
-pub mod upload;
+mod upload;
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use exhibit_tlog::mirror::{EntryPackage, MirrorInfo, UploadHeader};
 use exhibit_tlog::tile::{BundleId, TileId};
 use exhibit_tlog::witness::{add_cosignatures, cosign};
 use exhibit_tlog::{NoteSigner, VerifierKey};
 
 use copy::Copy;
 pub use copy::CopyError;
-use upload::{Header, Package};
+use upload::Upload;
 
 use crate::disk::Disk;
 use crate::store::{Store, StoreError};
@@ -26,8 +27,6 @@ use crate::witness::{Cosigned, Witness, WitnessError};
 const PENDING_MAX: usize = 16;
 /// More entries than these that are there already are a client's mistake: it asks where to go on.
 const EXCESS_ENTRIES_MAX: u64 = 8192;
-/// What a mirror says of its state.
-pub const INFO_CONTENT_TYPE: &str = "text/x.tlog.mirror-info";
 
 /// Mirrors the logs of a witness.
 pub struct Mirror {
@@ -52,16 +51,7 @@ pub enum Uploaded {
     /// All is there: the mirror's signature lines.
     Whole(String),
     /// Some is there, and the client goes on.
-    Part(Info),
-}
-
-/// What a client goes on from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Info {
-    /// Size of a pending checkpoint.
-    pub size: u64,
-    /// The next entry.
-    pub next: u64,
+    Part(MirrorInfo),
 }
 
 /// Why nothing was taken.
@@ -78,7 +68,7 @@ pub enum UploadError {
     NothingPending,
     /// The upload begins or ends elsewhere than it could.
     #[error("the upload does not fit")]
-    Conflict(Info),
+    Conflict(MirrorInfo),
     /// Proof or disk.
     #[error(transparent)]
     Copy(#[from] CopyError),
@@ -93,11 +83,9 @@ pub enum UploadError {
     Signing(String),
 }
 
-impl Info {
-    /// As an answer has it: without a ticket.
-    pub fn to_text(self) -> String {
-        format!("{}\n{}\n\n", self.size, self.next)
-    }
+/// Without a ticket: a mirror that keeps what is pending itself needs none.
+fn info(size: u64, next: u64) -> MirrorInfo {
+    MirrorInfo { size, next, ticket: Vec::new() }
 }
 
 impl Mirror {
@@ -136,27 +124,28 @@ impl Mirror {
 
     /// Takes an upload as it comes. Blocks.
     pub fn add_entries(&self, body: &mut dyn Read, clock: &dyn Fn() -> u64) -> Result<Uploaded, UploadError> {
-        let header = Header::read(body).map_err(|_| UploadError::Malformed)?;
+        let mut upload = Upload::new(body);
+        let header = upload.header().map_err(|_| UploadError::Malformed)?;
         let hash = crate::witness::origin_hash(&header.origin);
         let pending = self.begin(&hash, &header)?;
         let mut start = header.start;
         while start < header.end {
-            let Ok(package) = Package::read(body, start, header.end) else {
+            let Ok(package) = upload.package(start, header.end) else {
                 let next = self.mirrored(&hash).ok_or(UploadError::UnknownLog)?.copy.next();
                 if start == header.start {
                     return Err(UploadError::Malformed);
                 }
-                return Ok(Uploaded::Part(Info { size: header.end, next }));
+                return Ok(Uploaded::Part(info(header.end, next)));
             };
             let mut mirrored = self.mirrored(&hash).ok_or(UploadError::UnknownLog)?;
             mirrored.copy.take(start, &package.entries, &pending.checkpoint, &package.proof)?;
-            start = Package::end(start, header.end);
+            start = EntryPackage::end(start, header.end);
         }
         self.commit(&hash, &pending, clock).map(Uploaded::Whole)
     }
 
     /// The pending checkpoint that an upload is for, if it can begin where it does.
-    fn begin(&self, hash: &str, header: &Header) -> Result<Arc<Cosigned>, UploadError> {
+    fn begin(&self, hash: &str, header: &UploadHeader) -> Result<Arc<Cosigned>, UploadError> {
         let mirrored = self.mirrored(hash).ok_or(UploadError::UnknownLog)?;
         let (next, committed) = (mirrored.copy.next(), mirrored.copy.committed());
         let newest = mirrored.pending.back().ok_or(UploadError::NothingPending)?;
@@ -165,9 +154,9 @@ impl Mirror {
         match known {
             Some(known) if header.end >= committed && header.start <= header.end => {
                 let fits = header.start <= next && excess <= EXCESS_ENTRIES_MAX;
-                if fits { Ok(known.clone()) } else { Err(UploadError::Conflict(Info { size: header.end, next })) }
+                if fits { Ok(known.clone()) } else { Err(UploadError::Conflict(info(header.end, next))) }
             }
-            _ => Err(UploadError::Conflict(Info { size: newest.checkpoint.size, next })),
+            _ => Err(UploadError::Conflict(info(newest.checkpoint.size, next))),
         }
     }
 
@@ -177,19 +166,19 @@ impl Mirror {
         let head = &pending.checkpoint;
         if head.size < mirrored.copy.committed() {
             let size = mirrored.pending.back().map_or(head.size, |newest| newest.checkpoint.size);
-            return Err(UploadError::Conflict(Info { size, next: mirrored.copy.next() }));
+            return Err(UploadError::Conflict(info(size, mirrored.copy.next())));
         }
         let unix_s = clock();
         if mirrored.latest.as_ref().is_some_and(|latest| latest.unix_s > unix_s) {
             return Err(UploadError::ClockBehind);
         }
-        mirrored.copy.settle(head)?;
+        let settled = mirrored.copy.settle(head)?;
         let signing = |error: exhibit_tlog::NoteError| UploadError::Signing(error.to_string());
         let signers: Vec<&dyn NoteSigner> = self.signers.iter().map(|signer| &**signer).collect();
         let lines = cosign(head, &signers, unix_s).map_err(signing)?;
         let note = add_cosignatures(&pending.note, &lines, &self.keys).map_err(signing)?;
         self.store.replace(hash, &note)?;
-        mirrored.copy.committed_to(head.size);
+        mirrored.copy.committed_to(head.size, settled);
         mirrored.latest = Some(Arc::new(Cosigned { note, checkpoint: head.clone(), unix_s }));
         Ok(lines)
     }

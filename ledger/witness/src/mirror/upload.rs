@@ -1,84 +1,54 @@
-//! The body of `add-entries` (C2SP tlog-mirror), read as it comes: a header, and packages of entries with their proofs.
+//! The body of `add-entries` as it comes: what has arrived is kept until there is a package of it.
 //!
-//! It verifies nothing, and holds one package at a time.
+//! It verifies nothing, and holds one package and a piece at most.
 
 use std::io::{self, Read};
 
-use exhibit_tlog::Hash;
-use exhibit_tlog::proof::PROOF_HASHES_MAX;
-use exhibit_tlog::tile::TILE_WIDTH;
+use exhibit_tlog::mirror::{EntryPackage, PACKAGE_SIZE_BYTES_MAX, UPLOAD_HEADER_SIZE_BYTES_MAX, UploadError, UploadHeader};
 
-/// What stands before the packages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// The log.
-    pub origin: String,
-    /// The first entry.
-    pub start: u64,
-    /// The size of the checkpoint that the entries are proven in.
-    pub end: u64,
+/// What is read at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A body.
+pub struct Upload<'a> {
+    source: &'a mut dyn Read,
+    /// What has come and is not read yet.
+    waiting: Vec<u8>,
 }
 
-/// Entries up to the end of their bundle or of the upload, and the proof that they are in the checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Package {
-    /// The entries.
-    pub entries: Vec<Vec<u8>>,
-    /// The subtree consistency proof.
-    pub proof: Vec<Hash>,
-}
-
-impl Header {
-    /// Reads it. The ticket is passed over: this mirror gives none that says anything.
-    pub fn read(body: &mut dyn Read) -> io::Result<Self> {
-        let mut origin = vec![0; usize::from(number_16(body)?)];
-        body.read_exact(&mut origin)?;
-        let origin = String::from_utf8(origin).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        let (start, end) = (number_64(body)?, number_64(body)?);
-        let mut ticket = vec![0; usize::from(number_16(body)?)];
-        body.read_exact(&mut ticket)?;
-        Ok(Self { origin, start, end })
-    }
-}
-
-impl Package {
-    /// Where the package that begins at `start` ends.
-    pub fn end(start: u64, upload_end: u64) -> u64 {
-        let width = u64::from(TILE_WIDTH);
-        (start - start % width).saturating_add(width).min(upload_end)
+impl<'a> Upload<'a> {
+    /// Of what `source` gives.
+    pub fn new(source: &'a mut dyn Read) -> Self {
+        Self { source, waiting: Vec::new() }
     }
 
-    /// Reads the package that begins at `start`.
-    pub fn read(body: &mut dyn Read, start: u64, upload_end: u64) -> io::Result<Self> {
-        let mut entries = Vec::new();
-        for _ in start..Self::end(start, upload_end) {
-            let mut entry = vec![0; usize::from(number_16(body)?)];
-            body.read_exact(&mut entry)?;
-            entries.push(entry);
-        }
-        let mut count = [0];
-        body.read_exact(&mut count)?;
-        if usize::from(count[0]) > PROOF_HASHES_MAX {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let mut proof = Vec::new();
-        for _ in 0..count[0] {
-            let mut hash = [0; 32];
-            body.read_exact(&mut hash)?;
-            proof.push(Hash(hash));
-        }
-        Ok(Self { entries, proof })
+    /// What stands before the packages.
+    pub fn header(&mut self) -> io::Result<UploadHeader> {
+        self.read(UPLOAD_HEADER_SIZE_BYTES_MAX, UploadHeader::parse)
     }
-}
 
-fn number_16(body: &mut dyn Read) -> io::Result<u16> {
-    let mut bytes = [0; 2];
-    body.read_exact(&mut bytes)?;
-    Ok(u16::from_be_bytes(bytes))
-}
+    /// The package that begins with entry `start`, in an upload to `end`.
+    pub fn package(&mut self, start: u64, end: u64) -> io::Result<EntryPackage> {
+        let count = (EntryPackage::end(start, end) - start) as u16;
+        self.read(PACKAGE_SIZE_BYTES_MAX, |bytes| EntryPackage::parse(bytes, count))
+    }
 
-fn number_64(body: &mut dyn Read) -> io::Result<u64> {
-    let mut bytes = [0; 8];
-    body.read_exact(&mut bytes)?;
-    Ok(u64::from_be_bytes(bytes))
+    fn read<T>(&mut self, bytes_max: usize, parse: impl Fn(&[u8]) -> Result<Option<(T, &[u8])>, UploadError>) -> io::Result<T> {
+        loop {
+            let invalid = |error: UploadError| io::Error::new(io::ErrorKind::InvalidData, error);
+            if let Some((parsed, rest)) = parse(&self.waiting).map_err(invalid)? {
+                let read = self.waiting.len() - rest.len();
+                self.waiting.drain(..read);
+                return Ok(parsed);
+            }
+            let had = self.waiting.len();
+            assert!(had < bytes_max, "the longest is not too short to be read");
+            self.waiting.resize(had + PIECE_BYTES, 0);
+            let came = self.source.read(&mut self.waiting[had..]);
+            self.waiting.truncate(had + *came.as_ref().unwrap_or(&0));
+            if came? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! A log that a test can fork, the witness's program, and a client that sends what it is told to.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub mod disk;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use exhibit_tlog::{
@@ -23,6 +26,8 @@ pub struct Log {
     signers: [Box<dyn NoteSigner>; 2],
     entries: Vec<Vec<u8>>,
     leaves: Vec<Hash>,
+    /// Signed once each: that takes a millisecond.
+    checkpoints: Mutex<BTreeMap<u64, String>>,
 }
 
 struct Leaves<'a>(&'a [Hash]);
@@ -48,6 +53,7 @@ impl Log {
             signers: [Box::new(Ed25519NoteSigner::new(origin, &seed).unwrap()), Box::new(MlDsa44NoteSigner::new(origin, &seed).unwrap())],
             leaves: entries.iter().map(|entry| leaf_hash(entry)).collect(),
             entries,
+            checkpoints: Mutex::default(),
         }
     }
 
@@ -64,7 +70,7 @@ impl Log {
     }
 
     pub fn checkpoint(&self, size: u64) -> String {
-        self.signed(&self.head(size))
+        self.checkpoints.lock().unwrap().entry(size).or_insert_with(|| self.signed(&self.head(size))).clone()
     }
 
     pub fn signed(&self, head: &Checkpoint) -> String {
@@ -95,6 +101,46 @@ impl Log {
     pub fn toml(&self) -> String {
         let keys: Vec<_> = self.keys().iter().map(|key| format!("{:?}", key.to_string())).collect();
         format!("\n[[log]]\norigin = {:?}\nkeys = [{}]\n", self.origin, keys.join(", "))
+    }
+}
+
+/// An upload as it is sent: the header, and packages that a test may change.
+pub struct Upload {
+    pub origin: String,
+    pub start: u64,
+    pub end: u64,
+    pub packages: Vec<Vec<u8>>,
+}
+
+impl Upload {
+    pub fn new(log: &Log, start: u64, end: u64) -> Self {
+        let mut packages = Vec::new();
+        let mut from = start;
+        while from < end {
+            let to = (from - from % 256 + 256).min(end);
+            let mut package = Vec::new();
+            for index in from..to {
+                let entry = log.entry(index);
+                package.extend_from_slice(&(entry.len() as u16).to_be_bytes());
+                package.extend_from_slice(entry);
+            }
+            let proof = log.subtree_proof(from - from % 256, to, end);
+            package.push(proof.len() as u8);
+            package.extend(proof.iter().flat_map(|hash| hash.0));
+            packages.push(package);
+            from = to;
+        }
+        Self { origin: log.origin.clone(), start, end, packages }
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = (self.origin.len() as u16).to_be_bytes().to_vec();
+        bytes.extend_from_slice(self.origin.as_bytes());
+        bytes.extend_from_slice(&self.start.to_be_bytes());
+        bytes.extend_from_slice(&self.end.to_be_bytes());
+        bytes.extend_from_slice(&[0, 0]);
+        bytes.extend(self.packages.concat());
+        bytes
     }
 }
 

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use exhibit_evidence::anchor::WitnessPolicy;
+use exhibit_tlog::mirror::{EntryPackage, MirrorInfo, UploadHeader};
 use exhibit_tlog::tile::{bundle_exists, decode_bundle, decode_tile, encode_bundle, encode_tile, full_tile_root, tile_exists};
 use exhibit_tlog::witness::{add_cosignatures, parse_conflict};
 use exhibit_tlog::{
@@ -269,6 +270,32 @@ pub fn add_checkpoint(input: &[u8]) -> bool {
             Err(refusal) => assert!((400..500).contains(&refusal.status()) && refusal.body().ends_with('\n')),
         }
     }
+    true
+}
+
+/// An upload to a mirror: the header, and what of its packages is there.
+pub fn add_entries(input: &[u8]) -> bool {
+    let Ok(Some((header, mut rest))) = UploadHeader::parse(input) else { return false };
+    let bytes = header.to_bytes().expect("fields that were read fit");
+    assert_eq!([&bytes[..], rest].concat(), input, "a header is not written as it was read");
+    let mut start = header.start;
+    while start < header.end {
+        let end = EntryPackage::end(start, header.end);
+        assert!(end > start && end - start <= 256, "a package of {} entries", end - start);
+        let Ok(Some((package, after))) = EntryPackage::parse(rest, (end - start) as u16) else { break };
+        assert_eq!(package.entries.len() as u64, end - start);
+        let entries: Vec<&[u8]> = package.entries.iter().map(Vec::as_slice).collect();
+        let bytes = EntryPackage::encode(&entries, &package.proof).expect("a package that was read can be written");
+        assert_eq!([&bytes[..], after].concat(), rest, "a package is not written as it was read");
+        (start, rest) = (end, after);
+    }
+    true
+}
+
+/// Where a mirror says that it is.
+pub fn mirror_info(input: &[u8]) -> bool {
+    let Some(info) = text(input).and_then(MirrorInfo::parse) else { return false };
+    assert_eq!(info.to_text().as_bytes(), input, "it has two spellings");
     true
 }
 
