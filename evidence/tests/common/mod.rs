@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod der;
+pub mod remembered;
 #[path = "../../../pki/tests/support/token.rs"]
 pub mod token;
 
@@ -16,6 +17,7 @@ use exhibit_pki::{
 };
 use exhibit_tlog::Hash;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
+use remembered::Remembering;
 
 /// Before everything that is issued in tests.
 pub const NOT_BEFORE: &str = "2026-01-01T00:00:00.000Z";
@@ -42,8 +44,9 @@ impl Pki {
         let root_key = key(1);
         let issuing_key = key(2);
         let domain = TrustDomain::parse("city.example").unwrap();
-        let root = issue_root("City Root", &domain, &root_key, &issuance(1)).unwrap();
+        let root = issue_root("City Root", &domain, &Remembering(&root_key), &issuance(1)).unwrap();
         let roles = [Role::Camera, Role::Custodian, Role::Investigator, Role::Auditor, Role::Admin, Role::Appliance, Role::Authority];
+        let root_key = Remembering(&root_key);
         let issuing = issue_issuing_ca("City Issuing", issuing_key.public_key(), &roles, &root, &root_key, &issuance(2)).unwrap();
         Self { root, issuing, issuing_key }
     }
@@ -57,7 +60,7 @@ impl Pki {
     pub fn certify(&self, subject: &str, roles: &[Role], purpose: KeyPurpose, serial: u8, public_key: &PublicKey) -> Certificate {
         let identity = Identity::parse(&format!("spiffe://city.example/{subject}")).unwrap();
         let entity = EndEntity { identity: &identity, public_key, purpose, roles, server_names: &[] };
-        issue_end_entity(&entity, &self.issuing, &self.issuing_key, &issuance(serial)).unwrap()
+        issue_end_entity(&entity, &self.issuing, &Remembering(&self.issuing_key), &issuance(serial)).unwrap()
     }
     pub fn camera(&self) -> Party {
         self.party("camera/102", &[Role::Camera], KeyPurpose::Signing, 3)

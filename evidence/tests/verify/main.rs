@@ -13,16 +13,24 @@ mod dated;
 mod decided;
 mod defects;
 mod devices;
+// They ask a process.
+#[cfg(not(target_family = "wasm"))]
 mod differential;
+// It measures the processor's time.
+#[cfg(not(target_family = "wasm"))]
 mod growth;
 mod hostile_names;
+// It asks a process.
+#[cfg(not(target_family = "wasm"))]
 mod independent;
 mod introduced;
+mod issuers;
 mod limits;
 mod media;
 mod revoked;
 mod soft_tpm;
 mod synthetic;
+mod told;
 mod trials;
 #[cfg(not(target_family = "wasm"))]
 mod webassembly;

@@ -6,9 +6,9 @@ use exhibit_evidence::Anchor;
 use exhibit_evidence::bundle::fragment_path;
 use exhibit_evidence::verdict::Verdict;
 use exhibit_evidence::verify::{CannotJudge, verify};
-use exhibit_pki::signature::RustCrypto;
 use exhibit_tlog::Hash;
 
+use crate::common::remembered::Remembered;
 use crate::copies::{TRICKS, exported_with};
 use crate::defects::{DEFECTS, WRONGS};
 use crate::synthetic::{CAMERA_STREAM, Case, Files, JUDGED, Recording, other_note_key};
@@ -115,7 +115,7 @@ impl Trials {
         std::fs::write(place.join("anchor.json"), &json).unwrap();
         // Some tests make anchors that are none, to show what they would do.
         let ours = match Anchor::parse(json.as_bytes()) {
-            Ok(anchor) => verify(files, &anchor, &RustCrypto),
+            Ok(anchor) => verify(files, &anchor, &Remembered),
             Err(error) => Err(CannotJudge::NotABundle(error.to_string())),
         };
         self.all.push(Trial { name: name.to_owned(), place, files: files.clone(), ours });

@@ -13,6 +13,7 @@ use exhibit_tlog::{
 use zeroize::Zeroizing;
 
 use super::{CAMERA_STREAM, ORIGIN, STARTED_MS};
+use crate::common::remembered::Remembering;
 use crate::common::{Party, Pki, stream};
 
 /// Who issues statements, and where their chain stands.
@@ -101,7 +102,7 @@ impl Log {
     /// Signs and appends a draft, perhaps after it was spoilt.
     pub fn append_as_drafted(&mut self, who: fn(&mut Self) -> &mut Issuer, statement: &Statement) -> u64 {
         let issuer = who(self);
-        let signed = sign(statement, &issuer.party.certificate, &issuer.party.key).unwrap();
+        let signed = sign(statement, &issuer.party.certificate, &Remembering(&issuer.party.key)).unwrap();
         issuer.next_seq += 1;
         issuer.prev = signed.leaf_hash();
         self.entries.push(signed);

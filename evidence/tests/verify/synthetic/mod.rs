@@ -16,10 +16,10 @@ use exhibit_evidence::verdict::{FindingKind, Verdict};
 use exhibit_evidence::verify::{CannotJudge, verify};
 use exhibit_evidence::{Anchor, Body, SignedStatement, sign};
 use exhibit_pki::Timestamp;
-use exhibit_pki::signature::RustCrypto;
 use exhibit_tlog::{Checkpoint, Hash, LogProof, NoteSignature, leaf_hash, prove_inclusion, root_of};
 use sha2::{Digest, Sha256};
 
+use crate::common::remembered::Remembered;
 use crate::common::stream;
 
 pub use files::Files;
@@ -255,7 +255,7 @@ impl Case {
     pub fn judge(&self) -> Result<Verdict, CannotJudge> {
         let anchor = self.log.anchor();
         JUDGED.with_borrow_mut(|all| all.push((self.files.clone(), anchor.clone())));
-        verify(&self.files, &anchor, &RustCrypto)
+        verify(&self.files, &anchor, &Remembered)
     }
 
     /// The kinds of the findings that are bad or undecided.
