@@ -12,7 +12,7 @@ use aes_gcm::{Aes256Gcm, KeyInit};
 use aes_kw::AesKw;
 use cms::enveloped_data::KeyAgreeRecipientInfo;
 use envelope_support::{CONTENT, assert_agrees_on, certificate, entropy, ephemeral, kari, key, open, parse, recipient, sealed_for_two};
-use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, RECIPIENTS_MAX, is_addressed_to, recipient_count, seal};
+use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, RECIPIENTS_MAX, UnwrappingKey, is_addressed_to, recipient_count, seal};
 use exhibit_pki::{Certificate, KeyPurpose, SoftwareSigner};
 use sha2::{Digest, Sha384};
 
@@ -34,6 +34,18 @@ fn openssl_opens_it_for_each_recipient_and_for_nobody_else() {
         assert_eq!(openssl_decrypts(&envelope, 11).as_ref(), Some(&content));
         assert_eq!(openssl_decrypts(&envelope, 12), None, "a stranger opened it");
     }
+}
+
+/// A key does one of the two; what it does not do gives no secret, be it empty.
+#[test]
+fn a_key_that_does_nothing_opens_nothing() {
+    struct Neither;
+    impl UnwrappingKey for Neither {}
+    assert!(matches!(Neither.agree(&[4; 97]), Err(EnvelopeError::Key(_))));
+    assert!(matches!(Neither.decrypt_oaep_sha256(&[1; 384]), Err(EnvelopeError::Key(_))));
+    let envelope = seal(CONTENT, &[recipient(10)], &mut entropy(1)).unwrap();
+    let opened = exhibit_evidence::envelope::open(&envelope, &recipient(10), &Neither);
+    assert!(matches!(opened, Err(EnvelopeError::Key(_))), "{opened:?}");
 }
 
 #[test]

@@ -412,6 +412,10 @@ fn another_certificate_than_the_one_named_is_refused() {
     tree.at(SIGNER).children[1].bytes[0] ^= 1;
     let other_key_identifier = judged::parse(&tree.to_der()).unwrap();
     assert!(matches!(judged::verify(&other_key_identifier, &camera.certificate), Err(VerifyError::WrongCertificate)));
+    // Of as many octets as one may have.
+    tree.at(SIGNER).children[1].bytes = vec![1; 64];
+    let longest_key_identifier = judged::parse(&tree.to_der()).unwrap();
+    assert!(matches!(judged::verify(&longest_key_identifier, &camera.certificate), Err(VerifyError::WrongCertificate)));
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! Times that stand in entries of the log: what they bound, what the camera's TPM carries on, and how they are forged.
 
 use exhibit_evidence::body::{DevicePolicy, TimestampBody};
-use exhibit_evidence::bundle::{checkpoint_token_path, observed_proof_path, timestamp_proof_path};
-use exhibit_evidence::verdict::{Axis, FindingKind, Grade, SegmentTime};
+use exhibit_evidence::bundle::{attachment_path, checkpoint_token_path, observed_proof_path, timestamp_proof_path};
+use exhibit_evidence::verdict::{Axis, FindingKind, Grade, SegmentTime, Verdict};
 use exhibit_evidence::{Body, Head};
 use exhibit_pki::Timestamp;
 use exhibit_tlog::Hash;
 
 use crate::authorities::{ACCURACY_MS, Tsa, believing_time, city_time, notary, note_text};
 use crate::soft_tpm::{Clock, SoftTpm};
-use crate::synthetic::{Case, ExtraAt, Log, Recording, STARTED_MS};
+use crate::synthetic::{ASKED, Case, ExtraAt, Log, Recording, STARTED_MS};
 use crate::witnessed::worst;
 
 /// Segment `number` ends.
@@ -60,15 +60,22 @@ fn bounds(time: &SegmentTime) -> (Option<&str>, Option<&str>) {
     (time.not_before.first().map(|bound| bound.time.as_str()), time.not_after.first().map(|bound| bound.time.as_str()))
 }
 
+/// The times of the segments asked for: none is left out.
+fn times(verdict: &Verdict) -> &[SegmentTime] {
+    assert_eq!(verdict.times.len(), ASKED.count(), "a segment that was asked for has no time");
+    &verdict.times
+}
+
 #[test]
 fn segments_between_tokens_are_bounded_by_both() {
     let mut case = dated(by_notary);
     case.log.policy.demands = vec![Axis::Time];
     let verdict = case.judge().unwrap();
     assert_eq!(worst(&verdict, Axis::Time), (Grade::Good, FindingKind::Holds), "{:#?}", verdict.findings);
+    let told = &verdict.on(Axis::Time).next().unwrap().sentence;
+    assert!(told.starts_with("All 3 segments") && !told.contains("TPM"), "{told}");
     let accuracy_ms = u64::from(ACCURACY_MS);
-    assert_eq!(verdict.times.len(), 3, "not every segment of the interval has a time");
-    for (time, number) in verdict.times.iter().zip(2..) {
+    for (time, number) in times(&verdict).iter().zip(ASKED) {
         let (before, after) = (text(end_ms(number - 1) + 500 - accuracy_ms), text(end_ms(number) + 500 + accuracy_ms));
         assert_eq!(bounds(time), (Some(before.as_str()), Some(after.as_str())), "segment {number}");
         assert_eq!(time.not_before[0].by, "timestamping authority Notary");
@@ -81,8 +88,9 @@ fn the_operators_own_authority_is_labelled_and_does_not_meet_a_demand() {
     let mut case = dated(by_city);
     let verdict = case.judge().unwrap();
     assert_eq!(worst(&verdict, Axis::Time), (Grade::NotDemanded, FindingKind::TimeOperator));
-    assert_eq!(verdict.times.len(), 3, "not every segment of the interval has a time");
-    assert!(verdict.times.iter().all(|time| !time.not_before[0].independent && !time.not_after[0].independent));
+    let told = &verdict.on(Axis::Time).next().unwrap().sentence;
+    assert!(told.contains("When 3 of 3 segments"), "{told}");
+    assert!(times(&verdict).iter().all(|time| !time.not_before[0].independent && !time.not_after[0].independent));
     case.log.policy.demands = vec![Axis::Time];
     assert_eq!(worst(&case.judge().unwrap(), Axis::Time), (Grade::Undecided, FindingKind::TimeOperator));
 }
@@ -92,9 +100,10 @@ fn without_proof_that_what_was_observed_is_this_log_nothing_is_bounded_from_belo
     let mut case = dated(by_notary);
     let listed = case.manifest.entries.clone();
     listed.iter().for_each(|index| drop(case.files.0.remove(&observed_proof_path(*index))));
-    let times = case.judge().unwrap().times;
-    assert_eq!(times.len(), 3, "not every segment of the interval has a time");
-    for time in &times {
+    let verdict = case.judge().unwrap();
+    let unbounded = verdict.findings.iter().find(|finding| finding.kind == FindingKind::TimeUnbounded).unwrap();
+    assert!(unbounded.sentence.starts_with("Of 3 of 3 segments"), "{}", unbounded.sentence);
+    for time in times(&verdict) {
         // The heads that were timestamped are proven still, and a camera observes them only by chance.
         assert_eq!(bounds(time).0, None, "a head that was not proven bounded a segment");
         assert!(bounds(time).1.is_some());
@@ -107,9 +116,7 @@ fn one_proven_head_bounds_what_follows_in_the_chain() {
     let first = case.camera_index[2];
     let listed = case.manifest.entries.clone();
     listed.iter().filter(|index| **index != first).for_each(|index| drop(case.files.0.remove(&observed_proof_path(*index))));
-    let times = case.judge().unwrap().times;
-    assert_eq!(times.len(), 3, "not every segment of the interval has a time");
-    for time in &times {
+    for time in times(&case.judge().unwrap()) {
         assert_eq!(bounds(time).0, Some(text(end_ms(1)).as_str()), "what follows a statement is not older than it");
     }
 }
@@ -120,9 +127,7 @@ fn a_timestamp_that_is_not_proven_to_be_of_this_log_bounds_nothing_from_above() 
     let listed = case.manifest.entries.clone();
     listed.iter().for_each(|index| drop(case.files.0.remove(&timestamp_proof_path(*index))));
     listed.iter().for_each(|index| drop(case.files.0.remove(&observed_proof_path(*index))));
-    let times = case.judge().unwrap().times;
-    assert_eq!(times.len(), 3, "not every segment of the interval has a time");
-    assert!(times.iter().all(|time| time.not_after.is_empty() && time.not_before.is_empty()));
+    assert!(times(&case.judge().unwrap()).iter().all(|time| time.not_after.is_empty() && time.not_before.is_empty()));
 }
 
 #[test]
@@ -132,7 +137,10 @@ fn proofs_that_lead_nowhere_are_told() {
             let mut case = dated(by_notary);
             let index = (0..).find(|index| case.files.0.contains_key(&path(*index))).unwrap();
             case.files.0.insert(path(index), spoilt.to_vec());
-            assert!(case.faults().contains(&FindingKind::Receipt), "{spoilt:?} was taken for a proof");
+            let verdict = case.judge().unwrap();
+            let told = verdict.findings.iter().find(|finding| finding.kind == FindingKind::Receipt && finding.grade == Grade::Bad);
+            let place = &told.unwrap_or_else(|| panic!("{spoilt:?} was taken for a proof")).place;
+            assert_eq!((place.index, place.file.as_deref()), (Some(index), Some(path(index).as_str())), "the proof is not named");
         }
     }
 }
@@ -223,6 +231,44 @@ fn clocks_that_exclude_each_other_are_told() {
         timestamp(log, &notary(), if number < 3 { end_ms(number) + 60_000 } else { end_ms(number) });
     });
     assert!(case.faults().contains(&FindingKind::TimeContradiction));
+    // By as much as both may be wrong, and by a millisecond more.
+    let apart_ms = 2 * u64::from(ACCURACY_MS);
+    let agree = dated(|log, number| {
+        timestamp(log, &notary(), if number < 3 { end_ms(3) + 2 * u64::from(ACCURACY_MS) } else { end_ms(3) });
+    });
+    assert!(!agree.faults().contains(&FindingKind::TimeContradiction), "{apart_ms} ms are within what both say of themselves");
+    let exclude = dated(|log, number| {
+        timestamp(log, &notary(), if number < 3 { end_ms(3) + 2 * u64::from(ACCURACY_MS) + 1 } else { end_ms(3) });
+    });
+    assert!(exclude.faults().contains(&FindingKind::TimeContradiction), "{apart_ms} ms and one more");
+}
+
+#[test]
+fn an_altered_attachment_is_named_with_its_entry_and_file() {
+    let mut case = dated(by_notary);
+    let of_entry = |body: &Body| body.attachments().iter().find(|attachment| attachment.name == "token-0").map(|named| named.sha256);
+    let (index, sha256) =
+        (0_u64..).zip(&case.log.entries).find_map(|(index, entry)| Some((index, of_entry(&entry.statement().body)?))).unwrap();
+    let path = attachment_path(&sha256);
+    case.file(&path)[0] ^= 1;
+    let verdict = case.judge().unwrap();
+    let place = &verdict.findings.iter().find(|finding| finding.kind == FindingKind::FileAltered).unwrap().place;
+    assert_eq!((place.index, place.file.as_deref()), (Some(index), Some(path.as_str())));
+}
+
+#[test]
+fn words_that_bound_no_segment_meet_no_demand() {
+    let mut case = dated(by_notary);
+    case.log.policy.demands = vec![Axis::Time];
+    // An hour later there is nothing.
+    case.manifest.question.from = text(STARTED_MS + 3_600_000);
+    case.manifest.question.to = text(STARTED_MS + 3_610_000);
+    case.manifest.segments.clear();
+    case.export();
+    let verdict = case.judge().unwrap();
+    assert!(verdict.times.is_empty());
+    assert!(verdict.on(Axis::Time).all(|finding| finding.grade != Grade::Good), "{:#?}", verdict.findings);
+    assert_eq!(worst(&verdict, Axis::Time), (Grade::Undecided, FindingKind::NoEvidence));
 }
 
 #[test]
@@ -230,11 +276,42 @@ fn a_camera_whose_clock_is_behind_is_contradicted() {
     let case = dated(|log, number| {
         timestamp(log, &notary(), end_ms(number) + 60_000);
     });
-    assert!(case.faults().contains(&FindingKind::ClaimContradicted));
+    let verdict = case.judge().unwrap();
+    let told = verdict.findings.iter().find(|finding| finding.kind == FindingKind::ClaimContradicted).unwrap();
+    assert!(told.sentence.contains("for 3 of 3 segments"), "{}", told.sentence);
     let case = dated(|log, number| {
         timestamp(log, &notary(), end_ms(number) + 5_000);
     });
     assert!(!case.faults().contains(&FindingKind::ClaimContradicted), "a delay of seconds is none");
+}
+
+/// A camera's clock may be off by so much and no more.
+const TOLERANCE_MS: u64 = 11_000;
+
+#[test]
+fn a_cameras_clock_may_be_off_by_its_tolerance_and_no_more() {
+    fn behind(log: &mut Log, number: u64, more_ms: u64) {
+        // Segment 3 ended by the camera's clock as long ago as it may have when the token it has seen was made.
+        let seen_ms = end_ms(3) + u64::from(ACCURACY_MS) + TOLERANCE_MS;
+        match number {
+            0 | 1 => {}
+            _ => drop(timestamp(log, &notary(), seen_ms + more_ms)),
+        }
+    }
+    fn ahead(log: &mut Log, number: u64, less_ms: u64) {
+        // Segment 3 was sealed by the camera's clock as long after the token over it as it may have been.
+        let sealed_ms = end_ms(3) + 100;
+        match number {
+            0..3 => {}
+            3 => drop(timestamp(log, &notary(), sealed_ms - u64::from(ACCURACY_MS) - TOLERANCE_MS - less_ms)),
+            _ => drop(timestamp(log, &notary(), end_ms(number) + 500)),
+        }
+    }
+    let contradicted = |between: ExtraAt| dated(between).faults().contains(&FindingKind::ClaimContradicted);
+    assert!(!contradicted(|log, number| behind(log, number, 0)), "behind by the tolerance");
+    assert!(contradicted(|log, number| behind(log, number, 1)), "behind by a millisecond more");
+    assert!(!contradicted(|log, number| ahead(log, number, 0)), "ahead by the tolerance");
+    assert!(contradicted(|log, number| ahead(log, number, 1)), "ahead by a millisecond more");
 }
 
 /// Offline from segment 1 on: the camera observes nothing new, and its TPM reads its clock after every segment.
@@ -276,6 +353,8 @@ fn the_count_of_a_tpm_bounds_what_a_camera_made_offline() {
         ms(&time.not_after[0].time) - ms(&time.not_before[0].time)
     };
     assert!(!verdict.findings.iter().any(|finding| finding.kind == FindingKind::Attestation), "{:#?}", verdict.findings);
+    let told = verdict.on(Axis::Time).find(|finding| finding.grade == Grade::Good).unwrap();
+    assert!(told.sentence.contains("by the count of the camera's TPM"), "{}", told.sentence);
     let segment = &verdict.times[1];
     assert!(segment.not_before[0].tpm && segment.not_after[0].tpm, "{segment:#?}");
     // Segment 3 lies between the readings after segments 2 and 3: at least 72 % of 20 minutes after the first token, and at most
@@ -303,6 +382,13 @@ fn an_attachment_that_is_longer_than_any_of_its_kind_is_not_read() {
     });
     let verdict = case.judge().unwrap();
     assert_eq!(worst(&verdict, Axis::Time), (Grade::Bad, FindingKind::FileAltered));
+    assert_eq!(verdict.on(Axis::Time).next().unwrap().place.file, None, "it was read");
+    let as_long_as_any = dated(|log, number| {
+        if number == 2 {
+            timestamp_of(log, &notary(), end_ms(2) + 500, |body| body.attachments[0].length = 128 * 1024);
+        }
+    });
+    assert!(as_long_as_any.judge().unwrap().on(Axis::Time).next().unwrap().place.file.is_some(), "it was not read");
     case.log.policy = exhibit_evidence::anchor::AnchorPolicy::default();
     assert_eq!(worst(&case.judge().unwrap(), Axis::Time), (Grade::Bad, FindingKind::FileAltered), "whoever is believed");
 }
@@ -319,7 +405,10 @@ pub const TESTS: &[fn()] = &[
     an_altered_token_of_a_believed_authority_is_no_strangers_whoever_else_is_believed,
     a_camera_that_was_shown_another_log_tells_it,
     clocks_that_exclude_each_other_are_told,
+    an_altered_attachment_is_named_with_its_entry_and_file,
+    words_that_bound_no_segment_meet_no_demand,
     a_camera_whose_clock_is_behind_is_contradicted,
+    a_cameras_clock_may_be_off_by_its_tolerance_and_no_more,
     the_count_of_a_tpm_bounds_what_a_camera_made_offline,
     nothing_carries_over_a_reset_of_the_tpm,
     an_attachment_that_is_longer_than_any_of_its_kind_is_not_read,

@@ -138,3 +138,37 @@ impl Steps {
         count.checked_sub(1).map(|last| self.tightest[last].clone()).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn word(unix_ms: u64, entry: u64, covers: u64) -> Word {
+        let at = Timestamp::from_unix_ms(unix_ms).unwrap();
+        Word { earliest: at, latest: at, by: "a notary".into(), independent: true, entry: Some(entry), covers: Some(covers) }
+    }
+
+    fn of(side: &Side) -> Option<u64> {
+        side.any.as_ref().map(|bound| bound.at.unix_ms())
+    }
+
+    /// A tree of seven entries does not have the entry at index 7.
+    #[test]
+    fn a_word_bounds_who_has_seen_the_entry_that_holds_it_and_what_its_checkpoint_covers() {
+        let words = [word(1_000, 7, 5), word(2_000, 9, 8)];
+        let rising = Steps::rising(&words);
+        assert_eq!([0, 7, 8, 9, 10].map(|seen| of(&rising.find(seen))), [None, None, Some(1_000), Some(1_000), Some(2_000)]);
+        let falling = Steps::falling(&words);
+        assert_eq!([0, 4, 5, 7, 8].map(|index| of(&falling.find(index))), [Some(1_000), Some(1_000), Some(2_000), Some(2_000), None]);
+    }
+
+    #[test]
+    fn the_tightest_of_several_words_counts_wherever_it_stands() {
+        let words = [word(3_000, 1, 20), word(1_000, 2, 30), word(2_000, 3, 10)];
+        let rising = Steps::rising(&words);
+        assert_eq!([2, 3, 4].map(|seen| of(&rising.find(seen))), [Some(3_000); 3]);
+        let falling = Steps::falling(&words);
+        assert_eq!([9, 19, 29].map(|index| of(&falling.find(index))), [Some(1_000); 3]);
+    }
+}
