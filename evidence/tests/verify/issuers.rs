@@ -70,7 +70,7 @@ fn an_authority_counts_once() {
     let again = |log: &mut Log| {
         let (custodian, first) = (log.custodian.party.certificate.clone(), authority(log, 1));
         for _ in 0..10 {
-            log.certify(&custodian, &[const { () }; 8].map(|()| first.clone()));
+            log.certify(&custodian, &vec![first.clone(); 8]);
         }
         certified_by_the_last_of(log, 2);
     };

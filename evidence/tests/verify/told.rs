@@ -35,7 +35,7 @@ fn a_place_names_what_it_is_and_nothing_else() {
     assert_eq!(Place::fragment("s", 3, 1, at), Place { fragment: Some(1), time: Some(at.to_string()), ..position });
 }
 
-fn of_kind<'a>(findings: &'a [Finding], kind: FindingKind) -> &'a Finding {
+fn of_kind(findings: &[Finding], kind: FindingKind) -> &Finding {
     findings.iter().find(|finding| finding.kind == kind).unwrap_or_else(|| panic!("{kind:?} is not told: {findings:#?}"))
 }
 
