@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use exhibit_evidence::anchor::{AnchorPolicy, TimestampAuthorityTrust};
 use exhibit_pki::crl::ListedStatus;
 use exhibit_pki::ocsp::{CertificateStatus, OcspStatus};
 use exhibit_pki::timestamp_token::{Imprint, token_of_response};
@@ -208,7 +209,15 @@ fn judge_token(token: &TimestampToken) -> bool {
 pub fn timestamp_token(input: &[u8]) -> bool {
     let Ok(token) = TimestampToken::from_der(input) else { return false };
     assert_eq!(token.der(), input);
-    judge_token(&token)
+    static POLICY: LazyLock<AnchorPolicy> = LazyLock::new(|| {
+        let certificate = trust().anchors[0].clone();
+        let authority = TimestampAuthorityTrust { name: "City".to_owned(), independent: true, certificate };
+        AnchorPolicy { timestamp_authorities: vec![authority], ..AnchorPolicy::default() }
+    });
+    let believed = POLICY.verify_token(input, std::str::from_utf8(MESSAGE).expect("it is text")).is_ok();
+    let verified = judge_token(&token);
+    assert!(verified || !believed, "an anchor believes a token that does not verify");
+    verified
 }
 
 /// Requests to a timestamping authority, and its responses.
