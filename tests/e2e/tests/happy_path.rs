@@ -192,7 +192,7 @@ fn opens_with_openssl(made: &Made) {
     for index in &made.manifest.entries {
         let path = entry_path(*index);
         let said = shell(&signature.replace(example, &path)).stderr;
-        assert_eq!(said.trim(), "CMS Verification successful", "whoever pastes the commands sees what does not matter");
+        assert_eq!(said.trim(), "CAdES Verification successful", "whoever pastes the commands sees what does not matter");
         let given = fs::read(folder.join("statement.json")).unwrap();
         let signed = exhibit_evidence::SignedStatement::parse(&fs::read(folder.join(&path)).unwrap()).unwrap();
         assert_eq!(given, signed.statement_bytes(), "openssl gives back something else than was signed in {path}");
