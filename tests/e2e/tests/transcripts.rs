@@ -121,8 +121,8 @@ fn what_is_missing_is_named_with_what_to_do() {
 
 #[test]
 fn keys_and_logs_are_never_overwritten() {
-    let world = World::start();
-    let folder = world.folder();
+    let mut world = World::start();
+    let folder = &world.folder().to_owned();
     let person = world.person("custodian", "custodian");
     let key = std::fs::read(person.path("signing.key")).unwrap();
     let again = said("exhibit", &["identity", "new", "--dir", "custodian", "--domain", DOMAIN], folder).expect(2);
@@ -133,18 +133,21 @@ fn keys_and_logs_are_never_overwritten() {
     said("exhibit-authority", &["init", "--dir", "pki", "--domain", DOMAIN], folder).expect(2);
     assert_eq!(std::fs::read(world.pki().join("root.key")).unwrap(), root, "the root's key was overwritten");
 
+    // One program at a time has the appliance's folder.
     let init = ["init", "--state", "appliance", "--identity", "spiffe://city.example/appliance/1", "--server-name", "localhost"];
+    let serve = ["serve", "--state", "appliance", "--intake", "127.0.0.1:0", "--public", "127.0.0.1:0"];
+    for words in [&init[..], &serve] {
+        let refused = said("exhibit-appliance", words, folder).expect(2);
+        assert!(refused.stderr.contains("in use"), "two programs wrote in one folder: {}", refused.stderr);
+    }
+
+    world.kill_appliance();
     let refused = said("exhibit-appliance", &init, folder).expect(2);
     assert!(refused.stderr.contains("exists already"), "{}", refused.stderr);
     let create =
         ["create-log", "--state", "appliance", "--origin", "city.example/log/9", "--chain", "pki/chain.pem", "--root", "pki/root.pem"];
     said("exhibit-appliance", &create, folder).expect(2);
     assert!(world.anchor().verifier.origin.ends_with("/log/1"), "the log was replaced by another");
-
-    // One appliance at a time has the ledger.
-    let second =
-        said("exhibit-appliance", &["serve", "--state", "appliance", "--intake", "127.0.0.1:0", "--public", "127.0.0.1:0"], folder);
-    assert_eq!(second.code, Some(2), "two appliances wrote to one ledger: {second:?}");
 }
 
 #[test]
