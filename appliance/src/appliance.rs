@@ -8,13 +8,16 @@ use exhibit_evidence::anchor::WitnessPolicy;
 use exhibit_evidence::{Anchor, Body};
 use exhibit_ledger::{Ledger, LedgerError};
 use exhibit_pki::{SoftwareSigner, Timestamp};
+use exhibit_tlog::VerifierKey;
 use tokio::sync::Semaphore;
 
 use crate::chronicle::{Chronicle, ChronicleError, Clock};
 use crate::config::{Config, UnwitnessedStart};
+use crate::predecessor::Predecessor;
 use crate::registry::Registry;
 use crate::setup::{Credentials, SetupError};
 use crate::state_lock::LockedFolder;
+use crate::tpm_note::{TpmNotes, key_of};
 use crate::vault::{Vault, VaultError};
 use crate::witnessing::Witnessing;
 use crate::witnessing::known::{Heard, KnownSeal, ask_witnesses};
@@ -35,7 +38,13 @@ pub struct Appliance {
     /// The appliance's own stream.
     pub chronicle: Chronicle,
     /// Who has seen the log.
-    pub witnessing: Witnessing,
+    pub witnessing: Arc<Witnessing>,
+    /// The log that this one goes on for.
+    pub predecessor: Option<Box<Predecessor>>,
+    /// Checkpoints that the machine's TPM has signed too.
+    pub tpm_notes: Arc<TpmNotes>,
+    /// The TPM's key, if the log has one.
+    pub tpm_key: Option<VerifierKey>,
     /// The clock.
     pub clock: Clock,
     /// Uploads that may go on at a time.
@@ -84,7 +93,9 @@ impl Appliance {
             vault.clone(),
             clock.clone(),
         );
-        let witnessing = folder.witnessing(config, &anchor, &ledger)?;
+        let witnessing = Arc::new(folder.witnessing(config, &anchor, &ledger)?);
+        let predecessor = body.predecessor.as_ref().map(|named| Predecessor::open(folder, named)).transpose()?.map(Box::new);
+        let tpm_key = key_of(body, vault.as_ref());
         let appliance = Self {
             anchor,
             ledger,
@@ -92,6 +103,9 @@ impl Appliance {
             registry,
             chronicle,
             witnessing,
+            predecessor,
+            tpm_notes: Arc::default(),
+            tpm_key,
             clock,
             uploads: Arc::new(Semaphore::new(config.uploads_max)),
             downloads: Arc::new(Semaphore::new(config.downloads_max)),

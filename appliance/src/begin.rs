@@ -14,6 +14,7 @@ use crate::chronicle::own_candidate;
 use crate::config::Config;
 use crate::setup::{ANCHOR, CHAIN, Credentials, LEDGER, NewLog, ROOT, SetupError};
 use crate::state_lock::LockedFolder;
+use crate::tpm_note::KEY_ATTACHMENT;
 use crate::vault::Object;
 
 /// All that a log begins with, made and checked.
@@ -57,7 +58,7 @@ impl LockedFolder {
     fn draft(&self, new: &NewLog<'_>) -> Result<Draft, SetupError> {
         let verifier = self.verifier(new.origin)?;
         if let Some(before) = &new.predecessor {
-            refuse_same(&verifier, &before.verifier)?;
+            refuse_same(&verifier, &before.anchor.verifier)?;
         }
         for (name, pem) in [(CHAIN, new.chain_pem), (ROOT, new.root_pem)] {
             self.certificates(name, pem)?;
@@ -67,9 +68,18 @@ impl LockedFolder {
                 self.write_new(name, pem.as_bytes())?;
             }
         }
+        if let Some(before) = &new.predecessor {
+            self.write_predecessor(before)?;
+        }
         let (credentials, config) = (self.credentials(new.now)?, self.config()?);
         let witnesses = self.witness_policy(&config, &verifier)?;
-        let genesis = genesis(&credentials, &verifier, new, witnesses.as_ref().map_or("", WitnessPolicy::text))?;
+        let tpm_key = config.tpm_note.as_ref().map(|tpm| tpm.verifier_key(new.origin)).transpose().map_err(SetupError::TpmKey)?;
+        let tpm_key = tpm_key.map(|key| key.to_string());
+        let policy = witnesses.as_ref().map_or("", WitnessPolicy::text);
+        let genesis = genesis(&credentials, &verifier, new, policy, tpm_key.as_deref())?;
+        if let Some(key) = &tpm_key {
+            self.vault()?.put(Object::Attachment(AttachmentRef::of(KEY_ATTACHMENT, key.as_bytes(), false).sha256), key.as_bytes())?;
+        }
         Ok(Draft { config, credentials, verifier, witnesses, genesis })
     }
 
@@ -98,10 +108,13 @@ fn genesis(
     verifier: &LogVerifier,
     new: &NewLog<'_>,
     witness_policy: &str,
+    tpm_key: Option<&str>,
 ) -> Result<SignedStatement, SetupError> {
     let certificate = &credentials.certificate;
     let subject = &certificate.identity().expect("credentials are those of an appliance").subject;
     let stream = StreamName::parse(&format!("{subject}/log/{}", new.now.compact()));
+    let named = [("certificate", certificate.der())].into_iter().chain(tpm_key.map(|key| (KEY_ATTACHMENT, key.as_bytes())));
+    let attachments = named.map(|(name, stored)| AttachmentRef::of(name, stored, false)).collect();
     let statement = Statement {
         log: Hash([0; 32]),
         stream: stream.map_err(|_| SetupError::OwnCertificate("has an id that no stream can bear".to_owned()))?,
@@ -115,7 +128,7 @@ fn genesis(
             roots: credentials.roots.iter().map(|root| *root.fingerprint()).collect(),
             witness_policy: witness_policy.to_owned(),
             predecessor: new.predecessor.as_ref().map(|before| before.named.clone()),
-            attachments: vec![AttachmentRef::of("certificate", certificate.der(), false)],
+            attachments,
         }),
     };
     let signer = SoftwareSigner::from_pkcs8_pem(&credentials.key_pem)?;

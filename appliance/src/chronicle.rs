@@ -155,5 +155,6 @@ pub fn own_candidate(
         entry: signed.der().to_vec(),
         annotations,
         is_last: matches!(statement.body, Body::Succession(_)),
+        may_leap: false,
     }
 }

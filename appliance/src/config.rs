@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use exhibit_tlog::{NoteError, VerifierKey};
 use serde::Deserialize;
 
+use crate::tpm_note::TpmNoteConfig;
 use crate::tpm_seal::TpmSealConfig;
 
 /// `appliance.toml`.
@@ -42,6 +43,9 @@ pub struct Config {
     /// A TPM that keeps the newest head too, at start, at stop and once an hour: no copy of a disk brings an old one back.
     #[serde(default)]
     pub tpm_seal: Option<TpmSealConfig>,
+    /// A TPM that signs checkpoints too, at most one a minute, with a key of the log's that can not leave it. The log must have begun with it.
+    #[serde(default)]
+    pub tpm_note: Option<TpmNoteConfig>,
     /// How long SIGTERM lets requests go on that have begun.
     #[serde(default = "drain_s")]
     pub drain_s: u64,
@@ -63,6 +67,12 @@ pub struct Config {
     /// The certificates (PEM) that the servers of witnesses, mirrors and timestamping authorities must lead to. Relative to the state folder.
     #[serde(default = "server_roots")]
     pub server_roots: PathBuf,
+    /// The log ends, and a successor goes on without a hand, when it has so many entries.
+    #[serde(default)]
+    pub succession_entries: Option<u64>,
+    /// The same when it is so many days old.
+    #[serde(default)]
+    pub succession_days: Option<u64>,
     /// So long at least from one `timestamp` statement to the next.
     #[serde(default = "timestamp_interval_s")]
     pub timestamp_interval_s: u64,
@@ -156,6 +166,9 @@ pub enum ConfigError {
     /// Not this file.
     #[error("{0}")]
     Form(#[from] toml::de::Error),
+    /// A log that ends too soon.
+    #[error("{0} must be at least {1}")]
+    Least(&'static str, u64),
     /// A number out of range.
     #[error("{0} must be between 1 and {1}")]
     Limit(&'static str, usize),
@@ -192,6 +205,14 @@ impl Config {
                 return Err(wrong("it has no key, or one that makes no cosignatures".to_owned()));
             }
         }
+        for (name, value, least) in [
+            ("succession_entries", config.succession_entries, SUCCESSION_ENTRIES_MIN),
+            ("succession_days", config.succession_days, SUCCESSION_DAYS_MIN),
+        ] {
+            if value.is_some_and(|value| value < least) {
+                return Err(ConfigError::Least(name, least));
+            }
+        }
         for (name, value, limit) in limits {
             if value == 0 || value > limit {
                 return Err(ConfigError::Limit(name, limit));
@@ -203,6 +224,10 @@ impl Config {
 
 /// File descriptors are finite.
 const CONNECTIONS_LIMIT: usize = 65_536;
+/// Each log is audited, witnessed and kept by itself, and its people's statements are carried on: one of a few hundred entries would be all overhead.
+const SUCCESSION_ENTRIES_MIN: u64 = 1_000;
+/// A camera's epoch may be a day old, and should not have to end twice before it does.
+const SUCCESSION_DAYS_MIN: u64 = 2;
 /// Threads are.
 const UPLOADS_LIMIT: usize = 4096;
 
@@ -246,6 +271,10 @@ head_seal = \"head.seal\"
 # alone (decimal or 0x…), and `program` is exhibit-tpm-seal. Without this line there is none.
 # tpm_seal = { tcti = \"device:/dev/tpmrm0\", index = 0x01500e00, program = \"/usr/bin/exhibit-tpm-seal\" }
 
+# A TPM that signs checkpoints too, at most one a minute, with a key that can not leave it. It has to stand here before `create-log`, which puts the
+# key into genesis; `handle` is this log's alone, and `program` is exhibit-tpm-note. Nothing waits for it, and nobody needs its line.
+# tpm_note = { tcti = \"device:/dev/tpmrm0\", handle = 0x81010e00, program = \"/usr/bin/exhibit-tpm-note\" }
+
 # How long SIGTERM lets requests go on that have begun, in seconds.
 drain_s = 20
 
@@ -263,6 +292,11 @@ unwitnessed_start = \"warn\"
 
 # The certificates (PEM) that the servers of witnesses, mirrors and timestamping authorities must lead to. Relative to the state folder.
 server_roots = \"/etc/ssl/certs/ca-certificates.crt\"
+
+# When the log has so many entries, or is so many days old, it ends and a successor goes on without a hand: see docs/operations.md. Without these
+# lines it never does.
+# succession_entries = 100000000
+# succession_days = 365
 
 # So long at least from one timestamp statement to the next, in seconds.
 timestamp_interval_s = 60

@@ -11,8 +11,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use exhibit_appliance::appliance::Appliance;
+use exhibit_appliance::ended::predecessor as predecessor_of;
+use exhibit_appliance::maintain::carry::carry;
 use exhibit_appliance::serve::{Addresses, serve};
-use exhibit_appliance::setup::{Folder, NewLog, now, predecessor};
+use exhibit_appliance::setup::{Folder, NewLog, now};
 use exhibit_evidence::Anchor;
 use exhibit_pki::Identity;
 use exhibit_program::{Documentation, EXIT_CANNOT, version};
@@ -72,6 +75,9 @@ enum Command {
         /// The predecessor's last signed checkpoint that is known: what it had beyond is lost.
         #[arg(long, requires = "predecessor")]
         last_checkpoint: Option<PathBuf>,
+        /// What is left of the predecessor's state, or a backup of it: what people and authorities stated there goes on here, and it can be read.
+        #[arg(long, requires = "predecessor")]
+        predecessor_state: Option<PathBuf>,
     },
     /// Print the anchor.
     Anchor {
@@ -127,14 +133,23 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             let text = format!("Keys, {} and a sample configuration are made.\nNext: {sign} --out {}", request.display(), in_state(&state));
             print(json, &json!({ "event": "initialised", "request": request, "server_names": server_name }), &text)
         }
-        Command::CreateLog { state, origin, chain, root, predecessor: before, last_checkpoint } => {
+        Command::CreateLog { state, origin, chain, root, predecessor, last_checkpoint, predecessor_state } => {
             let (chain_pem, root_pem) = (read(&chain)?, read(&root)?);
-            let predecessor = match (before, last_checkpoint) {
-                (Some(anchor), Some(checkpoint)) => Some(predecessor(&Anchor::parse(read(&anchor)?.as_bytes())?, &read(&checkpoint)?)?),
+            let before_state = predecessor_state.map(std::path::absolute).transpose()?;
+            let before = match (predecessor, last_checkpoint) {
+                (Some(anchor), Some(checkpoint)) => {
+                    let ended = predecessor_of(&Anchor::parse(read(&anchor)?.as_bytes())?, &read(&checkpoint)?)?;
+                    Some(before_state.as_deref().map_or(ended.clone(), |state| ended.with_state(state)))
+                }
                 _ => None,
             };
-            let new = NewLog { origin: &origin, chain_pem: &chain_pem, root_pem: &root_pem, predecessor, now: now() };
-            let anchor = Folder::new(&state).lock()?.create_log(&new)?;
+            let new = NewLog { origin: &origin, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: before, now: now() };
+            let folder = Folder::new(&state).lock()?;
+            let anchor = folder.create_log(&new)?;
+            if before_state.is_some() {
+                let (appliance, _) = Appliance::open(&folder, &folder.config()?, Arc::new(now), Arc::new(|_: &str| {}))?;
+                carry(&appliance)?;
+            }
             print(json, &serde_json::from_str(&anchor.to_json())?, anchor.to_json().trim_end())
         }
         Command::Anchor { state } => {

@@ -69,7 +69,8 @@ impl Query<'_> {
         let mut entries = Vec::new();
         let mut seq = first;
         while seq < end && entries.len() < PAGE_ENTRIES {
-            entries.push(self.record_at(stream, seq)?.ok_or(RegistryError::Entry)?);
+            // What the chain has leapt over is on the log before.
+            entries.extend(self.record_at(stream, seq)?);
             seq += 1;
         }
         let next = (seq < end && seq > first).then(|| (seq - 1).to_string());
@@ -189,7 +190,8 @@ impl SegmentSearch<'_> {
 
     fn block(&mut self, stream: &StreamName, seqs: std::ops::Range<u64>) -> Result<Option<String>, RegistryError> {
         for seq in seqs {
-            let Some(place) = self.query.registry.place(stream, seq)? else { return Ok(None) };
+            // Behind the chain's end, or leapt over: that is on the log before.
+            let Some(place) = self.query.registry.place(stream, seq)? else { continue };
             let entry = self.query.ledger.entry(place.index)?.ok_or(RegistryError::Entry)?;
             let signed = SignedStatement::parse(&entry).map_err(|_| RegistryError::Entry)?;
             let Body::Segment(segment) = &signed.statement().body else { continue };

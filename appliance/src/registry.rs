@@ -25,6 +25,10 @@ impl KnownCertificate {
     pub fn certificate(&self) -> &Certificate {
         self.path.leaf()
     }
+    /// It, and the certificates above it up to a root.
+    pub fn path(&self) -> &[Certificate] {
+        self.path.certificates()
+    }
     /// Signatures do not change, time does: true if the whole path is valid at that moment.
     pub fn is_valid_at(&self, at: Timestamp) -> bool {
         self.path.certificates().iter().all(|certificate| certificate.is_valid_at(at))

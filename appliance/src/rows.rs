@@ -126,6 +126,7 @@ impl Indexed<'_> {
                 let parties = [Some(statement.stream.owner()), self.terms.map(|terms| terms.grantee_subject.as_str())];
                 rows.extend(parties.into_iter().flatten().map(|subject| (grant_key(subject, statement.issued, leaf), Vec::new())));
             }
+            Body::Approve(body) => rows.push(([approval_prefix(&body.entry), leaf.to_string().into_bytes()].concat(), Vec::new())),
             Body::Access(body) => rows.push((access_key(&body.fetch, body.granted), Vec::new())),
             _ => {}
         }
@@ -224,6 +225,15 @@ pub fn attachment_prefix(sha256: &Hash) -> Vec<u8> {
 /// `grant/<subject>\0<issued, 16 hex digits>-<leaf>`, once for the issuer and once for the grantee.
 fn grant_key(subject: &str, issued: Timestamp, leaf: &Hash) -> Vec<u8> {
     format!("v1/grant/{subject}\0{:016x}-{leaf}", issued.unix_ms()).into_bytes()
+}
+/// `approval/<leaf of what is approved>\0<leaf>`: what the rows of its approvals begin with.
+pub fn approval_prefix(approved: &Hash) -> Vec<u8> {
+    format!("v1/approval/{approved}\0").into_bytes()
+}
+/// The leaf hash of an approval.
+pub fn approval_leaf(key: &[u8]) -> Result<Hash, RowError> {
+    let leaf = key.rsplit(|byte| *byte == 0).next().and_then(|leaf| str::from_utf8(leaf).ok());
+    leaf.and_then(Hash::from_hex).ok_or(RowError)
 }
 /// What the rows of the grants by or to somebody begin with; what follows is a cursor.
 pub fn grant_prefix(subject: &str) -> Vec<u8> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use exhibit_evidence::anchor::{WitnessPolicy, check_roots};
-use exhibit_evidence::{Anchor, AnchorError, Head, body::Predecessor};
+use exhibit_evidence::{Anchor, AnchorError};
 use exhibit_ledger::{AwsLcMlDsa44NoteSigner, HeadSeal, Ledger, LedgerError, Options, SealedFile};
 use exhibit_pki::{
     AwsLc, Certificate, CertificateError, ChainCertificate, Identity, KeyPurpose, PathError, Role, Signer, SignerError, SoftwareSigner,
@@ -19,6 +19,7 @@ use exhibit_tlog::{CheckpointError, Ed25519NoteSigner, LogVerifier, NoteError, N
 use zeroize::Zeroizing;
 
 use crate::config::{Config, ConfigError, MirrorConfig, SAMPLE, TimestampAuthorityConfig};
+use crate::ended::{EndedLog, PREDECESSOR_FILES};
 use crate::maintain::restore::is_half_way;
 use crate::tpm_seal::TpmSeal;
 use crate::vault::{LocalVault, Vault, VaultError};
@@ -45,7 +46,7 @@ pub const SIGNERS_FILES: [&str; 2] = [CHAIN, ROOT];
 /// The newest checkpoint that satisfies the witness policy.
 const WITNESSED: &str = "witnessed";
 /// What is no secret, and needed to go on.
-pub const PUBLIC_FILES: [&str; 6] = [ANCHOR, CERTIFICATE, CHAIN, ROOT, REQUEST, CONFIG];
+pub const PUBLIC_FILES: [&str; 8] = [ANCHOR, CERTIFICATE, CHAIN, ROOT, REQUEST, CONFIG, PREDECESSOR_FILES[0], PREDECESSOR_FILES[1]];
 /// A P-384 scalar is above n, or 0, with a chance of 2^-190: a second failure is not chance.
 const KEY_DRAWS_MAX: usize = 2;
 
@@ -151,6 +152,9 @@ pub enum SetupError {
     /// Another program works in the folder.
     #[error("{0} is in use: another program serves it or works in it. Stop that first")]
     InUse(PathBuf),
+    /// The TPM that is to sign checkpoints.
+    #[error("the TPM of tpm_note gives no key: {0}")]
+    TpmKey(String),
     /// What is on the ledger does not fit the folder.
     #[error("the ledger does not fit this folder: {0}")]
     OtherLog(&'static str),
@@ -174,22 +178,6 @@ pub struct NewLog<'a> {
     pub predecessor: Option<EndedLog>,
     /// Now.
     pub now: Timestamp,
-}
-
-/// A log that another one goes on for.
-#[derive(Clone, Debug)]
-pub struct EndedLog {
-    /// What the genesis of the other one says of it: which log, and its last head that is known.
-    pub named: Predecessor,
-    /// Its origin and keys, which no other log may have.
-    pub verifier: LogVerifier,
-}
-
-/// The predecessor that an anchor and a signed checkpoint of its log describe.
-pub fn predecessor(anchor: &Anchor, last_checkpoint: &str) -> Result<EndedLog, SetupError> {
-    let head = anchor.verifier.verify(last_checkpoint).map_err(SetupError::Predecessor)?;
-    let named = Predecessor { log: anchor.log, head: Head { size: head.size, root: head.root } };
-    Ok(EndedLog { named, verifier: anchor.verifier.clone() })
 }
 
 /// The appliance's certificate, its key and the certificates around it.
@@ -238,10 +226,7 @@ impl Folder {
         self.refuse_existing(&wanted)?;
         let signer = new_key()?;
         self.write_new(KEY, signer.to_pkcs8_pem().as_bytes())?;
-        for name in NOTE_KEYS {
-            let seed = random::<32>()?;
-            self.write_new(name, Zeroizing::new(format!("{}\n", &*Zeroizing::new(hex::encode(*seed)))).as_bytes())?;
-        }
+        self.make_note_keys()?;
         let request = build_request_pem(identity, &signer)?;
         self.write_new(REQUEST, request.as_bytes())?;
         if !self.path.join(CONFIG).exists() {
@@ -255,6 +240,35 @@ impl Folder {
         Ok(Anchor::parse(&self.read(ANCHOR)?)?)
     }
 
+    /// What an appliance is known by in every log that it serves.
+    pub const OWN_FILES: [&str; 5] = [KEY, REQUEST, CERTIFICATE, CHAIN, ROOT];
+
+    /// Makes the keys of a log's notes.
+    pub fn make_note_keys(&self) -> Result<(), SetupError> {
+        for name in NOTE_KEYS {
+            let seed = random::<32>()?;
+            self.write_new(name, Zeroizing::new(format!("{}\n", &*Zeroizing::new(hex::encode(*seed)))).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The configuration as it is written.
+    pub fn config_table(&self) -> Result<toml::Table, SetupError> {
+        let path = self.path.join(CONFIG);
+        self.read_text(CONFIG)?.parse().map_err(|error| SetupError::Config { path, source: ConfigError::Form(error) })
+    }
+
+    /// Writes the configuration of a state that has none.
+    pub fn write_config(&self, text: &str) -> Result<(), SetupError> {
+        self.write_new(CONFIG, text.as_bytes())
+    }
+
+    /// The certificates above the appliance's, and the roots.
+    pub fn authorities(&self) -> Result<(Vec<Certificate>, Vec<Certificate>), SetupError> {
+        let certificates = |name: &str| self.certificates(name, &self.read_text(name)?);
+        Ok((certificates(CHAIN)?, certificates(ROOT)?))
+    }
+
     /// The configuration.
     pub fn config(&self) -> Result<Config, SetupError> {
         let path = self.path.join(CONFIG);
@@ -264,8 +278,8 @@ impl Folder {
 
     /// Certificate and key, checked against each other and the roots at `now`.
     pub fn credentials(&self, now: Timestamp) -> Result<Credentials, SetupError> {
-        let certificates = |name: &str| self.certificates(name, &self.read_text(name)?);
-        let (mut own, chain, roots) = (certificates(CERTIFICATE)?, certificates(CHAIN)?, certificates(ROOT)?);
+        let mut own = self.certificates(CERTIFICATE, &self.read_text(CERTIFICATE)?)?;
+        let (chain, roots) = self.authorities()?;
         // The authority may have put the chain behind the certificate.
         let certificate = own.swap_remove(0);
         let key_pem = Zeroizing::new(self.read_text(KEY)?);
@@ -391,6 +405,11 @@ impl Folder {
         self.path.join(WITNESSED)
     }
 
+    /// The ledger of a log that has ended. Nothing is stated to it any more, and its last head is known from elsewhere: no seal is asked.
+    pub fn ended_ledger(&self, origin: &str, config: &Config) -> Result<Ledger, SetupError> {
+        Ok(Ledger::open(&self.ledger_path(), Options { seals: Vec::new(), ..self.options(origin, config)? })?)
+    }
+
     /// What the ledger is opened with.
     pub fn options(&self, origin: &str, config: &Config) -> Result<Options, SetupError> {
         let signers = self.note_signers(origin)?;
@@ -450,12 +469,12 @@ impl Folder {
         written().map_err(|source| SetupError::File { path: path.clone(), source })
     }
 
-    fn read(&self, name: &str) -> Result<Vec<u8>, SetupError> {
+    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, SetupError> {
         let path = self.path.join(name);
         fs::read(&path).map_err(|source| SetupError::File { path, source })
     }
 
-    fn read_text(&self, name: &str) -> Result<String, SetupError> {
+    pub(crate) fn read_text(&self, name: &str) -> Result<String, SetupError> {
         let path = self.path.join(name);
         fs::read_to_string(&path).map_err(|source| SetupError::File { path, source })
     }

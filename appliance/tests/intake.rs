@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use exhibit_appliance::chronicle::ChronicleError;
 use exhibit_appliance::ingest::judge::{Arrival, JudgeError, Judgement, judge};
+use exhibit_appliance::ingest::logs;
 use exhibit_appliance::vault::VaultError;
 use exhibit_evidence::exchange::{Problem, StreamRecord};
 use exhibit_evidence::{AttachmentRef, Body, SignedStatement, body, exchange::intake_prefix};
@@ -208,8 +209,9 @@ async fn the_judge_asks_for_the_owner_itself() {
     let signed = camera.next(body);
     let appliance = &world.running.appliance;
     let judged_by = |peer: &exhibit_pki::Certificate| {
-        let arrival = Arrival { stream: &camera.stream, seq: 1, entry: signed.der(), peer, peer_chain: &[], now: appliance.now() };
-        judge(&arrival, &world.anchor.log, &appliance.registry)
+        let arrival =
+            Arrival { stream: &camera.stream, seq: 1, entry: signed.der(), peer, peer_chain: &[], knows: None, now: appliance.now() };
+        judge(&arrival, &logs(appliance))
     };
     assert!(matches!(judged_by(&world.camera.certificate), Ok(Judgement::Admit(_))));
     assert!(matches!(judged_by(&other.certificate), Err(JudgeError::NotOwner { .. })));

@@ -84,7 +84,8 @@ fn fill(world: &World, stream: &str, entries: impl Iterator<Item = Vec<u8>>) {
     let mut prev = Hash::default();
     for (seq, entry) in (0..).zip(entries) {
         let leaf = leaf_hash(&entry);
-        let candidate = Candidate { stream: stream.into(), seq, prev, identity: leaf, entry, annotations: vec![], is_last: false };
+        let candidate =
+            Candidate { stream: stream.into(), seq, prev, identity: leaf, entry, annotations: vec![], is_last: false, may_leap: false };
         let sender = sender.clone();
         world.running.appliance.ledger.append_then(candidate, Box::new(move |outcome| drop(sender.send(outcome.map(drop)))));
         prev = leaf;

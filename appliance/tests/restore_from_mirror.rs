@@ -118,6 +118,15 @@ impl Lost {
         Place::Folder(self.path("backup"))
     }
 
+    /// A folder that a successor may begin in.
+    fn successor(&self, name: &str) -> Folder {
+        let new = Folder::new(&self.path(name));
+        let request = new.init(&Identity::parse("spiffe://city.example/appliance/1").unwrap()).unwrap();
+        let certificate = self.pki.sign_request(&request, &[Role::Appliance], &["localhost", "127.0.0.1"]);
+        fs::write(new.path().join("appliance.pem"), certificate.to_pem()).unwrap();
+        new
+    }
+
     /// The configured mirror is not asked.
     fn without_configured_mirror(&self) {
         let path = self.path("state/appliance.toml");
@@ -293,20 +302,36 @@ async fn a_mirror_that_lies_restores_nothing() {
     assert_eq!(lost.restore(&[lost.backup(), Place::Url(url)]).await.unwrap().size, lost.size);
 }
 
+/// A seal has no note of its head. The successor names that head all the same, and is served.
+async fn only_the_seal_knows(lost: &mut Lost) {
+    lost.mirror.kill().await;
+    let new = lost.successor("unnoted");
+    let outcome = lost.run(&[lost.backup()], Some(("unnoted", "city.example/log/2"))).await.unwrap();
+    let Outcome::Succeeded(done) = outcome else { panic!("the log went on behind what was sealed") };
+    assert_eq!((done.last.size, new.predecessor_note().unwrap()), (lost.size, None));
+    let served = tokio::task::spawn_blocking(move || {
+        let (folder, config) = (new.lock().unwrap(), new.config().unwrap());
+        let (appliance, _) =
+            exhibit_appliance::appliance::Appliance::open(&folder, &config, Arc::new(now), Arc::new(|_: &str| {})).unwrap();
+        appliance.predecessor.as_ref().unwrap().end
+    });
+    assert_eq!(served.await.unwrap(), done.last);
+    lost.mirror.go_on().await;
+}
+
 /// What witnesses know is not reached: the log does not go on, and its successor names it and the last head that they know.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_without_backfill_opens_the_successor() {
-    let lost = Lost::new().await;
+    let mut lost = Lost::new().await;
     lost.without_configured_mirror();
-    lost.remove(&["state/ledger", "state/head.seal", "state/witnessed"]);
+    lost.remove(&["state/ledger", "state/witnessed"]);
+    only_the_seal_knows(&mut lost).await;
+    lost.remove(&["state/head.seal"]);
     let refused = lost.restore(&[lost.backup()]).await.unwrap_err();
     let is_behind = matches!(refused, RestoreError::Behind { known, newest } if (known, newest) == (lost.size, lost.backed_up));
     assert!(is_behind && refused.to_string().contains("--successor"), "the witness was not asked: {refused}");
 
-    let new = Folder::new(&lost.path("successor"));
-    let request = new.init(&Identity::parse("spiffe://city.example/appliance/1").unwrap()).unwrap();
-    let certificate = lost.pki.sign_request(&request, &[Role::Appliance], &["localhost", "127.0.0.1"]);
-    fs::write(lost.path("successor/appliance.pem"), certificate.to_pem()).unwrap();
+    let new = lost.successor("successor");
     let outcome = lost.run(&[lost.backup()], Some(("successor", "city.example/log/2"))).await.unwrap();
     let Outcome::Succeeded(done) = outcome else { panic!("the log went on behind what a witness has seen") };
     let Succeeded { anchor, last, reason } = *done;
@@ -320,6 +345,10 @@ async fn a_restore_without_backfill_opens_the_successor() {
     let old = Folder::new(&lost.path("state")).anchor().unwrap();
     assert_eq!((before.log, before.head), (old.log, last));
     drop(ledger);
+    // The witness had a note of that head.
+    let note = new.predecessor_note().unwrap().expect("the witness's note was not kept");
+    let signed = old.verifier.verify(&note).unwrap();
+    assert_eq!((new.predecessor_anchor().unwrap().log, signed.size, signed.root), (old.log, last.size, last.root));
     // A log that can go on does, and no successor is opened beside it.
     fs::rename(lost.path("successor"), lost.path("other")).unwrap();
     fs::create_dir(lost.path("successor")).unwrap();

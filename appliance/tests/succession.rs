@@ -9,14 +9,19 @@ use std::sync::Arc;
 use common::*;
 use exhibit_appliance::chronicle::Clock;
 use exhibit_appliance::config::Config;
+use exhibit_appliance::maintain::by_itself;
+use exhibit_appliance::maintain::fsck::{CheckOptions, check};
 use exhibit_appliance::maintain::succeed::{SucceedError, When, succeed};
 use exhibit_appliance::serve::Running;
 use exhibit_appliance::setup::{Folder, NewLog, SetupError, now};
 use exhibit_evidence::body::{Succession, SuccessionReason};
-use exhibit_evidence::{Anchor, Body, SignedStatement};
+use exhibit_evidence::exchange::{Admitted, EntryRecord, Problem, SuccessorRecord, intake_prefix};
+use exhibit_evidence::succession::{Basis, SuccessionError, Trusted, judge};
+use exhibit_evidence::{Anchor, Body, Head, SignedStatement};
 use exhibit_ledger::source::{LedgerFolder, Source};
-use exhibit_pki::{Identity, Role};
+use exhibit_pki::{AwsLc, Identity, Role};
 use exhibit_tlog::tile::BundleId;
+use exhibit_tlog::{Hash, LogProof, leaf_hash};
 
 const NOW: When = When::Now(SuccessionReason::Other);
 
@@ -94,8 +99,14 @@ async fn a_log_ends_with_the_name_of_its_successor_and_takes_nothing_more() {
     assert_eq!(size(&old), before + 1, "something came behind the last entry");
     // And the new one takes what comes.
     let running = run(&new).await;
-    assert_eq!(running.appliance.ledger.size(), 2, "genesis and a start");
+    assert_eq!(running.appliance.ledger.size(), 10, "genesis, seven certificates, recipients and a start");
     stop(running).await;
+    // A log that ended by plan has a last checkpoint, without which no camera would go on.
+    fs::remove_file(new.path().join("predecessor.checkpoint")).unwrap();
+    let config = new.config().unwrap();
+    let refused =
+        exhibit_appliance::appliance::Appliance::open(&new.lock().unwrap(), &config, Arc::new(now), Arc::new(|_: &str| {})).err().unwrap();
+    assert!(matches!(&refused, SetupError::OtherLog(reason) if reason.contains("last checkpoint")), "{refused}");
 }
 
 /// Whatever the successor lacks is told before the old log ends, and mended without a new folder.
@@ -154,8 +165,8 @@ async fn what_ended_half_way_goes_on() {
     assert_eq!(size(&old), before, "the log ended without a successor that can be served");
     fs::write(root.join("new/appliance.pem"), certificate).unwrap();
     let anchor = try_succeed(&old, &new, "city.example/log/2", NOW).unwrap().unwrap();
-    // As after a crash between genesis and the anchor.
-    fs::remove_file(root.join("new/anchor.json")).unwrap();
+    // As after a crash before the link.
+    fs::remove_file(root.join("state/successor")).unwrap();
     assert_eq!(try_succeed(&old, &new, "city.example/log/2", NOW).unwrap(), Some(anchor.clone()), "another genesis");
     // As after a crash between the last entry and genesis.
     for gone in ["new/ledger", "new/vault"] {
@@ -174,4 +185,259 @@ async fn what_ended_half_way_goes_on() {
     let unrelated = NewLog { origin: "city.example/log/2", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() };
     rival.lock().unwrap().create_log(&unrelated).unwrap();
     assert!(matches!(try_succeed(&old, &rival, "city.example/log/2", NOW), Err(SucceedError::OtherLog(_))));
+}
+
+/// Sends what names the log before to somebody who is told which log the sender knows.
+async fn put_knowing(connection: &mut Connection, log: &Hash, signed: &SignedStatement, attachments: &[&[u8]], payload: &[u8]) -> Answer {
+    let body = [intake_prefix(signed.der(), attachments), payload.to_vec()].concat();
+    let path = format!("{}?log={log}", path_of(signed));
+    connection.put_raw(&path, &format!("Content-Length: {}\r\n", body.len()), &body).await
+}
+
+/// The receipt in an answer is that log's.
+fn receipt_of(answer: &Answer, status: u16, anchor: &Anchor, signed: &SignedStatement) -> Admitted {
+    assert_eq!(answer.status, status, "{}", String::from_utf8_lossy(&answer.body));
+    let admitted: Admitted = answer.json();
+    LogProof::parse(&admitted.receipt).unwrap().verify(&signed.leaf_hash(), &anchor.verifier).unwrap();
+    admitted
+}
+
+fn refusal(answer: &Answer) -> (u16, String) {
+    (answer.status, answer.kind())
+}
+
+/// Nothing is damaged.
+fn whole(folder: &Folder) {
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let options = CheckOptions { threads: 2, bytes_per_s: None, state_file: None, progress: &|_| {}, stop: &stop };
+    assert_eq!(check(folder, &options).unwrap().damages, []);
+}
+
+/// A camera that had not sent everything when its log ended goes on in the next one, and nobody's certificate is forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_meant_for_the_log_before_goes_on_in_its_successor() {
+    let world = World::new().await;
+    let (_, recipients) = world.set_recipients().await;
+    let mut camera = world.begin_epoch("20261120T115958Z", recipients).await;
+    let (_, wraps) = epoch(&camera.stream, recipients);
+    let mut chain = Vec::new();
+    let mut connection = world.connect(&world.camera).await;
+    for seq in 1..=4 {
+        let (body, payload) = segment(&camera.stream, seq, 2 * seq as u32, &[seq as u8; 10_000]);
+        let signed = camera.next(body);
+        if seq <= 2 {
+            connection.put(&signed, &[], &payload).await.admitted(201, &world.anchor, &mut camera, &signed);
+        } else {
+            (camera.seq, camera.prev) = (seq + 1, signed.leaf_hash());
+        }
+        chain.push((signed, payload));
+    }
+    let begun = connection.record(&format!("/v1/streams/{}/0", camera.stream)).await.1;
+    drop(connection);
+    stop(world.running).await;
+    let root = world.folder.path();
+    let (old, new) = (Folder::new(&root.join("state")), certified(root, "new", &world.pki));
+    let next = try_succeed(&old, &new, "city.example/log/2", NOW).unwrap().unwrap();
+    assert_eq!(old.newest().path(), root.join("state/successor"), "who serves the old state does not find the new one");
+
+    let running = run(&new).await;
+    let connect = async |party: &Party| Connection::new(running.addresses.intake.port(), &world.pki.root, Some(party)).await.unwrap();
+    let mut connection = connect(&world.camera).await;
+    let answer = connection.put(&chain[2].0, &[], &chain[2].1).await;
+    assert_eq!(refusal(&answer), (410, "ended".into()), "who does not know the new log can not verify its receipt");
+
+    // What an agent does before it goes on.
+    let path = format!("/v1/successor?log={}&size={}", world.anchor.log, camera.observed.size);
+    let record: SuccessorRecord = connect(&world.camera).await.get(&path).await.json();
+    let trusted =
+        Trusted { anchor: &world.anchor, observed: camera.observed, custodians: &[], threshold: 1, intermediates: &[], verifier: &AwsLc };
+    let judged = judge(&record, &trusted).unwrap();
+    assert_eq!((judged.basis, &judged.anchor.verifier, judged.anchor.log), (Basis::Plan, &next.verifier, next.log));
+    let mut strange = connect(&world.pki.party("camera/777", &[Role::Camera], exhibit_pki::KeyPurpose::Signing)).await;
+    assert_eq!(strange.get(&path).await.status, 200, "who was not carried on is not told where to go");
+    assert_eq!(strange.get(&format!("/v1/successor?log={}", next.log)).await.status, 404, "a log that goes on has no successor");
+
+    let mut connection = connect(&world.camera).await;
+    let answer = put_knowing(&mut connection, &next.log, &chain[2].0, &[], &chain[2].1).await;
+    let problem: Problem = answer.json();
+    assert_eq!((answer.status, problem.expected_seq), (409, Some(0)), "a chain without its epoch");
+    let mut connection = connect(&world.camera).await;
+    let answer = put_knowing(&mut connection, &next.log, &begun, &[&wraps], &[]).await;
+    assert!(receipt_of(&answer, 201, &next, &begun).consistency.is_empty());
+    // What the old log has keeps the receipt of that log.
+    let answer = put_knowing(&mut connection, &next.log, &chain[1].0, &[], &chain[1].1).await;
+    receipt_of(&answer, 200, &world.anchor, &chain[1].0);
+    let answer = put_knowing(&mut connection, &next.log, &chain[3].0, &[], &chain[3].1).await;
+    assert_eq!(refusal(&answer), (409, "chain".into()), "a chain leapt over what was never sent");
+    let mut connection = connect(&world.camera).await;
+    for (signed, payload) in &chain[2..] {
+        let answer = put_knowing(&mut connection, &next.log, signed, &[], payload).await;
+        receipt_of(&answer, 201, &next, signed);
+    }
+    let answer = put_knowing(&mut connection, &next.log, &chain[2].0, &[], &chain[2].1).await;
+    receipt_of(&answer, 200, &next, &chain[2].0);
+    // Two statements for one place convict their issuer across the logs too.
+    let size_before = running.appliance.ledger.size();
+    let mut liar = Writer::new(camera.party.clone(), camera.stream.as_str(), &world.anchor);
+    (liar.seq, liar.prev) = (1, begun.leaf_hash());
+    let (body, payload) = segment(&liar.stream, 1, 2, &[9; 10_000]);
+    let answer = put_knowing(&mut connection, &next.log, &liar.next(body), &[], &payload).await;
+    assert_eq!(refusal(&answer), (409, "contradiction".into()));
+    assert_eq!(running.appliance.ledger.size(), size_before + 1);
+    // A head of the old log that it never had.
+    let mut connection = connect(&world.camera).await;
+    let mut dreamer = Writer::new(camera.party.clone(), "camera/102/main/20261120T125958Z", &world.anchor);
+    dreamer.observed = Head { size: 2, root: Hash([3; 32]) };
+    let (body, wraps_of_dreamer) = common::epoch(&dreamer.stream, recipients);
+    let answer = put_knowing(&mut connection, &next.log, &dreamer.next(body), &[&wraps_of_dreamer], &[]).await;
+    assert_eq!(refusal(&answer), (422, "observed".into()));
+    // Another log's.
+    let mut connection = connect(&world.camera).await;
+    let stranger = Writer { log: Hash([4; 32]), ..dreamer };
+    let (body, wraps_of_stranger) = common::epoch(&stranger.stream, recipients);
+    let answer = put_knowing(&mut connection, &next.log, &stranger.next(body), &[&wraps_of_stranger], &[]).await;
+    assert_eq!(refusal(&answer), (422, "log".into()));
+
+    // Certificates and recipients hold without a hand, and an acknowledgement of the old log can still be had.
+    let mut connection = connect(&world.camera).await;
+    let record: EntryRecord = connection.get("/v1/recipients/camera/102").await.json();
+    assert_eq!(leaf_hash(&<base64ct::Base64 as base64ct::Encoding>::decode_vec(&record.entry).unwrap()), recipients);
+    let old_record: EntryRecord = connection.get(&format!("/v1/entries/{}", chain[0].0.leaf_hash())).await.json();
+    LogProof::parse(&old_record.receipt).unwrap().verify(&chain[0].0.leaf_hash(), &world.anchor.verifier).unwrap();
+    let mut fresh = Writer::new(camera.party.clone(), "camera/102/main/20261120T135958Z", &next);
+    let (body, wraps) = common::epoch(&fresh.stream, recipients);
+    let signed = fresh.next(body);
+    connection.put(&signed, &[&wraps], &[]).await.admitted(201, &next, &mut fresh, &signed);
+    let listing: exhibit_evidence::exchange::EntryRecords = connection.get(&format!("/v1/streams/{}/entries", camera.stream)).await.json();
+    assert_eq!(listing.entries.len(), 3, "the epoch, and what came here");
+    stop(running).await;
+    whole(&new);
+    whole(&old);
+}
+
+/// The state is lost but for a backup: what the log had behind that is known to be lost, and a camera's chain goes on behind the hole.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_disaster_custodians_approve_the_log_that_goes_on() {
+    let world = World::new().await;
+    let (_, recipients) = world.set_recipients().await;
+    let mut camera = world.begin_epoch("20261120T115958Z", recipients).await;
+    let root = world.folder.path().to_owned();
+    let backup = root.join("backup");
+    exhibit_appliance::maintain::backup::back_up(&Folder::new(&root.join("state")), &world.running.appliance.ledger, &backup).unwrap();
+    let last = world.running.appliance.ledger.checkpoint().unwrap().0;
+    let mut connection = world.connect(&world.camera).await;
+    let begun = connection.record(&format!("/v1/streams/{}/0", camera.stream)).await.1;
+    let (_, wraps) = epoch(&camera.stream, recipients);
+    for seq in 1..=2 {
+        let (body, payload) = segment(&camera.stream, seq, 2 * seq as u32, &[seq as u8; 10_000]);
+        let signed = camera.next(body);
+        connection.put(&signed, &[], &payload).await.admitted(201, &world.anchor, &mut camera, &signed);
+    }
+    let observed = camera.observed;
+    drop(connection);
+    stop(world.running).await;
+    // Keys survived in a safe; the disk did not.
+    for name in ["note-ed25519.key", "note-ml-dsa-44.key", "appliance.key"] {
+        fs::copy(root.join("state").join(name), backup.join(name)).unwrap();
+    }
+    fs::remove_dir_all(root.join("state")).unwrap();
+    let new = certified(&root, "new", &world.pki);
+    let (chain_pem, root_pem) = (world.pki.issuing.to_pem(), world.pki.root.to_pem());
+    let before = exhibit_appliance::ended::predecessor(&world.anchor, &last).unwrap().with_state(&backup);
+    let log = NewLog { origin: "city.example/log/2", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(before), now: now() };
+    let next = new.lock().unwrap().create_log(&log).unwrap();
+    {
+        let config = new.config().unwrap();
+        let (appliance, _) =
+            exhibit_appliance::appliance::Appliance::open(&new.lock().unwrap(), &config, Arc::new(now), Arc::new(|_: &str| {})).unwrap();
+        assert!(exhibit_appliance::maintain::carry::carry(&appliance).unwrap() > 7, "nobody was carried on");
+    }
+    let running = run(&new).await;
+    let connect = async |party: &Party| Connection::new(running.addresses.intake.port(), &world.pki.root, Some(party)).await.unwrap();
+    let path = format!("/v1/successor?log={}&size={}", world.anchor.log, observed.size);
+    let custodians = [*world.custodian.certificate.fingerprint()];
+    let trusted = Trusted { anchor: &world.anchor, observed, custodians: &custodians, threshold: 1, intermediates: &[], verifier: &AwsLc };
+    let record: SuccessorRecord = connect(&world.camera).await.get(&path).await.json();
+    assert!(judge(&record, &trusted).is_err(), "a log that nobody has approved");
+
+    let genesis = running.appliance.registry.statement_at(0).unwrap();
+    let approval = |entry: Hash, statement: Hash| Body::Approve(exhibit_evidence::body::Approve { entry, statement, attachments: vec![] });
+    let mut custodian = Writer::new(world.custodian.clone(), "user/k/20261121T115958Z", &next);
+    let other = custodian.next(approval(recipients, genesis.statement_hash()));
+    assert_eq!(refusal(&connect(&world.custodian).await.put(&other, &[], &[]).await), (422, "rule".into()));
+    let unread = custodian.next(approval(genesis.leaf_hash(), Hash([1; 32])));
+    assert_eq!(refusal(&connect(&world.custodian).await.put(&unread, &[], &[]).await), (422, "rule".into()));
+    let approved = custodian.next(approval(genesis.leaf_hash(), genesis.statement_hash()));
+    connect(&world.custodian).await.put(&approved, &[], &[]).await.admitted(201, &next, &mut custodian, &approved);
+    let record: SuccessorRecord = connect(&world.camera).await.get(&path).await.json();
+    let judged = judge(&record, &trusted).unwrap();
+    assert_eq!((judged.basis, judged.anchor.log, judged.lost), (Basis::Approval, next.log, 2));
+
+    // Seq 1 and 2 are lost with their receipts; seq 3 waited in the spool.
+    let (body, payload) = segment(&camera.stream, 3, 6, &[3; 10_000]);
+    let tail = camera.next(body);
+    let mut connection = connect(&world.camera).await;
+    receipt_of(&put_knowing(&mut connection, &next.log, &begun, &[&wraps], &[]).await, 201, &next, &begun);
+    receipt_of(&put_knowing(&mut connection, &next.log, &tail, &[], &payload).await, 201, &next, &tail);
+    stop(running).await;
+    whole(&new);
+
+    // The same where nobody has a note of the last head: genesis names it, and the custodians have approved that.
+    fs::remove_file(root.join("new/predecessor.checkpoint")).unwrap();
+    let running = run(&new).await;
+    let mut connection = Connection::new(running.addresses.intake.port(), &world.pki.root, Some(&world.camera)).await.unwrap();
+    let record: SuccessorRecord = connection.get(&path).await.json();
+    assert_eq!(record.last_checkpoint, None);
+    assert_eq!(judge(&record, &trusted).unwrap(), judged);
+    let unapproved = SuccessorRecord { approvals: vec![], ..record };
+    assert!(matches!(judge(&unapproved, &trusted), Err(SuccessionError::NotApproved { given: 0, threshold: 1 })));
+    stop(running).await;
+}
+
+/// The power goes at any step of a succession without a hand: the next start goes on, and nothing is ended or begun twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_succession_without_a_hand_goes_on_from_any_step() {
+    let world = World::new().await;
+    world.set_recipients().await;
+    stop(world.running).await;
+    let root = world.folder.path();
+    let (old, clock) = (Folder::new(&root.join("state")), Arc::new(now) as Clock);
+    let config = fs::read_to_string(root.join("state/appliance.toml")).unwrap();
+    by_itself::resume(&old, &clock).unwrap();
+    assert!(old.successor().is_none(), "a log ended that nobody wanted to end");
+    // Everything is due that is two days old.
+    fs::write(root.join("state/appliance.toml"), format!("{config}\nsuccession_days = 2\n")).unwrap();
+    by_itself::end(&old, &clock).unwrap();
+    assert!(old.successor().is_none(), "a log of today ended");
+    let later = Arc::new(|| now().checked_add_ms(2 * 86_400_000).unwrap()) as Clock;
+    let (state, size_before) = (root.join("state/successor-state"), size(&old));
+    assert!(state.exists(), "its keys are made by now");
+    let anchor_of = || {
+        by_itself::resume(&old, &later).unwrap();
+        assert_eq!(size(&old), size_before + 1, "the log ended twice, or not at all");
+        let next = old.successor().expect("it has a successor");
+        whole(&next);
+        (next.anchor().unwrap().verifier, size(&next))
+    };
+    let whole_one = anchor_of();
+    assert_eq!(whole_one.0.origin, "city.example/log/2");
+    assert!(whole_one.1 > 8, "people and authorities were left behind");
+    // Whole, and not yet named.
+    fs::remove_file(root.join("state/successor")).unwrap();
+    assert_eq!(anchor_of(), whole_one);
+    // The log has ended, and its successor has not begun.
+    fs::remove_file(root.join("state/successor")).unwrap();
+    for gone in ["ledger", "vault"] {
+        fs::remove_dir_all(state.join(gone)).unwrap();
+    }
+    for gone in ["anchor.json", "head.seal", "predecessor.json", "predecessor.checkpoint", "predecessor"] {
+        fs::remove_file(state.join(gone)).unwrap();
+    }
+    assert_eq!(anchor_of(), whole_one);
+    // The state that was being made is begun again: nothing was ended by its keys.
+    assert!(!root.join("state/successor-state.partial").exists());
+    assert_eq!(old.newest().path(), root.join("state/successor"));
+    let running = run(&old.newest()).await;
+    assert_eq!(running.appliance.anchor.verifier, whole_one.0);
+    stop(running).await;
 }

@@ -30,6 +30,12 @@ impl Report {
                 tracing::info!("{stream} {seq}: on the ledger as entry {index}, receipt verified; {unsent} to be sent");
             }
             AgentEvent::Witnessed { stream, seq } => tracing::info!("{stream} {seq}: witnesses have seen it, final receipt verified"),
+            AgentEvent::WentOn { origin, is_planned: true, .. } => tracing::info!("the log has ended, and {origin} goes on for it"),
+            AgentEvent::WentOn { origin, is_planned: false, lost } => {
+                tracing::error!(
+                    "the log was lost, and the custodians approved {origin} in its place: {lost} entries that this camera knows of are gone"
+                );
+            }
             AgentEvent::UploadDelayed(Delay { reason, retry_in_ms }) => {
                 tracing::warn!("recording goes on, sending waits: {reason}; again in {retry_in_ms} ms");
             }
@@ -103,6 +109,9 @@ fn to_json(event: &AgentEvent) -> Value {
         AgentEvent::Witnessed { stream, seq } => json!({"event": "witnessed", "stream": stream.to_string(), "seq": seq}),
         AgentEvent::Acknowledged { stream, seq, index, unsent } => {
             json!({"event": "acknowledged", "stream": stream.to_string(), "seq": seq, "index": index, "unsent": unsent})
+        }
+        AgentEvent::WentOn { origin, is_planned, lost } => {
+            json!({"event": "went-on", "origin": origin, "planned": is_planned, "lost": lost})
         }
         AgentEvent::UploadDelayed(delay) => delayed("upload-delayed", delay),
         AgentEvent::SpoolFull => json!({"event": "spool-full"}),

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
-use exhibit_evidence::{Anchor, AttachmentRef, Head, SignedStatement, exchange};
+use exhibit_evidence::{Anchor, AttachmentRef, Head, SignedStatement, Statement, exchange};
 use exhibit_tlog::{Checkpoint, Hash, LogProof, LogVerifier, Policy, WitnessError, prove_consistency, verify_consistency};
 use hyper::StatusCode;
 
@@ -30,6 +30,8 @@ const TILES_MAX: usize = 64;
 /// A verified receipt: the entry is on the log that the anchor names, and that log extends what was observed before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
+    /// The log whose receipt it is: the anchor's, or one that it goes on for.
+    pub log: Hash,
     /// Index of the entry.
     pub index: u64,
     /// The `tlog-proof`, verbatim.
@@ -68,14 +70,34 @@ pub enum ClientError {
 /// One keep-alive connection to the appliance, reconnecting when it broke. Not for concurrent use: one each.
 pub struct Appliance {
     connection: Connection,
-    anchor: Anchor,
+    /// The log's, and behind it those of the logs that it goes on for, newest first. Never empty.
+    anchors: Vec<Anchor>,
 }
 
 impl Appliance {
     /// `address` is `host:port`. Nothing is sent yet.
     pub fn new(address: &str, identity: &ClientIdentity, anchor: &Anchor) -> Result<Self, ClientError> {
         let config = client_config(identity, &anchor.roots).map_err(|error| ClientError::Local(error.to_string()))?;
-        Ok(Self { connection: Connection::new(address, Some(config))?, anchor: anchor.clone() })
+        Ok(Self { connection: Connection::new(address, Some(config))?, anchors: vec![anchor.clone()] })
+    }
+
+    /// From now on the log is that of `anchor`, which was judged to go on for the one before: see `exhibit_evidence::succession`.
+    pub fn go_on(&mut self, anchor: &Anchor) {
+        self.anchors.insert(0, anchor.clone());
+    }
+
+    /// The log's anchor.
+    pub fn anchor(&self) -> &Anchor {
+        &self.anchors[0]
+    }
+
+    /// What shows that another log goes on for this one, of which `observed` was verified. `None` if the appliance knows of none. Not judged.
+    pub async fn successor(&mut self, observed: &Head) -> Result<Option<exchange::SuccessorRecord>, ClientError> {
+        let path = format!("/v1/successor?log={}&size={}", self.anchor().log, observed.size);
+        match self.get_json(&path).await {
+            Err(ClientError::Refused(problem)) if problem.status == 404 => Ok(None),
+            record => record.map(Some),
+        }
     }
 
     /// Where it is: `host:port`.
@@ -94,7 +116,11 @@ impl Appliance {
                 "the statement has a payload of {length} bytes: give it if there is one, and only then"
             )));
         }
-        let path = format!("/v1/streams/{}/{}", statement.stream.as_str(), statement.seq);
+        let mut path = format!("/v1/streams/{}/{}", statement.stream.as_str(), statement.seq);
+        if self.anchors[1..].iter().any(|ended| ended.log == statement.log) {
+            // A log takes what was meant for the one before from those who know both, and can verify the receipt.
+            path.push_str(&format!("?log={}", self.anchor().log));
+        }
         let prefix = exchange::intake_prefix(signed.der(), attachments).into();
         let question = Question::Put { path: &path, prefix, payload: payload.map(|path| (path, length)) };
         let answer = self.connection.ask(&question, JSON_BYTES_MAX).await?;
@@ -112,7 +138,7 @@ impl Appliance {
     pub async fn signed_checkpoint(&mut self, observed: Option<&Head>) -> Result<(String, Checkpoint), ClientError> {
         let bytes = self.get_bytes("/log/checkpoint", CHECKPOINT_BYTES_MAX).await?;
         let note = String::from_utf8(bytes).map_err(|_| untrustworthy("the checkpoint is not text"))?;
-        let checkpoint = self.anchor.verifier.verify(&note).map_err(untrustworthy)?;
+        let checkpoint = self.anchor().verifier.verify(&note).map_err(untrustworthy)?;
         if let Some(observed) = observed {
             self.extends(observed, &Head { size: checkpoint.size, root: checkpoint.root }).await?;
         }
@@ -127,9 +153,9 @@ impl Appliance {
             bytes => bytes?,
         };
         let note = String::from_utf8(bytes).map_err(|_| untrustworthy("the checkpoint is not text"))?;
-        let checkpoint = self.anchor.verifier.verify(&note).map_err(untrustworthy)?;
-        let is_enough = match &self.anchor.policy.witnesses {
-            Some(witnesses) => is_witnessed(witnesses.policy(), &self.anchor.verifier, &note)?,
+        let checkpoint = self.anchor().verifier.verify(&note).map_err(untrustworthy)?;
+        let is_enough = match &self.anchor().policy.witnesses {
+            Some(witnesses) => is_witnessed(witnesses.policy(), &self.anchor().verifier, &note)?,
             None => true,
         };
         Ok(is_enough.then_some((note, checkpoint)))
@@ -184,7 +210,7 @@ impl Appliance {
 
     /// Checks an `EntryRecord`: base64, form, receipt against the anchor. The signature of the statement is the caller's to judge.
     pub fn open_record(&self, record: &exchange::EntryRecord) -> Result<(SignedStatement, Receipt), ClientError> {
-        open_record(&self.anchor, record)
+        open_record(&self.anchors, record)
     }
 
     /// GET of an attachment by hash, checked against it. These are the stored bytes: `AttachmentRef::open` takes an erasable one's salt off.
@@ -211,8 +237,17 @@ impl Appliance {
         if admitted.leaf != leaf.to_string() {
             return Err(untrustworthy("the receipt is for another entry than was sent"));
         }
-        let receipt = verify_receipt(&self.anchor, &leaf, admitted.index, &admitted.receipt, is_final)?;
-        let observed = &signed.statement().observed;
+        let receipt = verify_receipt(&self.anchors, &leaf, admitted.index, &admitted.receipt, is_final)?;
+        let Statement { log, observed, .. } = signed.statement();
+        if receipt.log != *log {
+            let age = |log: &Hash| self.anchors.iter().position(|anchor| anchor.log == *log);
+            // What it observed was of the log before: nothing of that can be proven here.
+            return match age(log).is_some_and(|stated| age(&receipt.log).is_some_and(|admitted| admitted < stated)) {
+                true if admitted.consistency.is_empty() => Ok(receipt),
+                true => Err(ClientError::Protocol("a consistency proof from a head of another log".into())),
+                false => Err(untrustworthy("the receipt is of another log than the statement")),
+            };
+        }
         let path = admitted.consistency.iter().map(|hash| Hash::from_base64(hash)).collect::<Option<Vec<_>>>();
         let path = path.ok_or_else(|| ClientError::Protocol("the consistency proof is not made of hashes".into()))?;
         verify_consistency(observed.size, &observed.root, receipt.checkpoint.size, &receipt.checkpoint.root, &path)
@@ -221,25 +256,29 @@ impl Appliance {
     }
 }
 
-/// Checks an `EntryRecord` against an anchor, without a connection: what was kept from before is judged like what has just come.
-pub fn open_record(anchor: &Anchor, record: &exchange::EntryRecord) -> Result<(SignedStatement, Receipt), ClientError> {
+/// Checks an `EntryRecord` against the anchors of a log and of those that it goes on for, without a connection: what was kept from before is
+/// judged like what has just come.
+pub fn open_record(anchors: &[Anchor], record: &exchange::EntryRecord) -> Result<(SignedStatement, Receipt), ClientError> {
     let der = Base64::decode_vec(&record.entry).map_err(|_| ClientError::Protocol("an entry is not base64".into()))?;
     let signed = SignedStatement::parse(&der).map_err(untrustworthy)?;
-    let receipt = verify_receipt(anchor, &signed.leaf_hash(), record.index, &record.receipt, record.is_final)?;
+    let receipt = verify_receipt(anchors, &signed.leaf_hash(), record.index, &record.receipt, record.is_final)?;
     Ok((signed, receipt))
 }
 
-fn verify_receipt(anchor: &Anchor, leaf: &Hash, index: u64, text: &str, told_final: bool) -> Result<Receipt, ClientError> {
+fn verify_receipt(anchors: &[Anchor], leaf: &Hash, index: u64, text: &str, told_final: bool) -> Result<Receipt, ClientError> {
     let proof = LogProof::parse(text).map_err(untrustworthy)?;
     if proof.index != index {
         return Err(untrustworthy(format!("the answer says index {index}, its receipt says {}", proof.index)));
     }
+    let origin = proof.checkpoint.lines().next();
+    let anchor = anchors.iter().find(|anchor| Some(anchor.verifier.origin.as_str()) == origin);
+    let anchor = anchor.ok_or_else(|| untrustworthy(format!("a receipt of another log: {:?}", origin.unwrap_or_default())))?;
     let checkpoint = proof.verify(leaf, &anchor.verifier).map_err(untrustworthy)?;
     let is_final = match &anchor.policy.witnesses {
         Some(witnesses) => is_witnessed(witnesses.policy(), &anchor.verifier, &proof.checkpoint)?,
         None => told_final,
     };
-    Ok(Receipt { index, proof: text.to_owned(), checkpoint, is_final })
+    Ok(Receipt { log: anchor.log, index, proof: text.to_owned(), checkpoint, is_final })
 }
 
 /// Whether enough witnesses have cosigned. A line in a witness's name that is not its signature is a finding.

@@ -30,6 +30,27 @@ pub struct EntryRecord {
     pub is_final: bool,
 }
 
+/// What shows that a log goes on for one that has ended; `succession::judge` judges it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SuccessorRecord {
+    /// The last checkpoint of the log that ended, with its witnesses' cosignatures: a signed note. Absent after a disaster where nobody has one
+    /// of that head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_checkpoint: Option<String>,
+    /// Consistency proof (base64 hashes) from the size that was asked for to that checkpoint; absent where the appliance can not give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<Vec<String>>,
+    /// The last entry of the log that ended, a `succession`; absent after a disaster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succession: Option<EntryRecord>,
+    /// Genesis of the log that follows.
+    pub genesis: EntryRecord,
+    /// The certificates that signed these, and those above them: DER, base64.
+    pub certificates: Vec<String>,
+    /// The custodians' `approve` statements for that genesis: signed statements, base64.
+    pub approvals: Vec<String>,
+}
+
 /// Several entries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EntryRecords {

@@ -16,6 +16,7 @@ pub mod segment;
 pub mod shown;
 pub mod statement;
 pub mod stream;
+pub mod succession;
 pub mod verdict;
 pub mod verify;
 pub mod working_copy;

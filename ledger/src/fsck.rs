@@ -35,6 +35,8 @@ pub struct Claim {
     pub identity: Hash,
     /// Whether the log has ended with it.
     pub is_last: bool,
+    /// Whether its chain may leap to here from its first entry: see `Candidate`.
+    pub may_leap: bool,
 }
 
 /// Knows what the entries mean.

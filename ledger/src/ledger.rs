@@ -318,9 +318,8 @@ impl Ledger {
             let Some(seq) = head.next_seq.checked_sub(1) else {
                 return Ok(None);
             };
-            let place = self.shared.store.place(&head.stream, seq)?;
-            let place = place.ok_or_else(|| damaged(format_args!("the row of place {seq} of a chain is missing")))?;
-            (index, head.leaf) = (place.index, place.leaf);
+            let (seq, place) = self.shared.store.last_place_to(&head.stream, seq)?;
+            (index, head.leaf, head.next_seq) = (place.index, place.leaf, seq + 1);
         }
         Ok(Some(head))
     }

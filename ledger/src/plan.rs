@@ -27,6 +27,8 @@ pub struct Candidate {
     pub annotations: Vec<Annotation>,
     /// Whether the log ends with it: after it nothing new gets a place, for ever.
     pub is_last: bool,
+    /// Whether the chain may leap to here from its first entry: what lies between is in the log before this one, on the owner's word.
+    pub may_leap: bool,
 }
 
 /// A candidate with its leaf hash, which nobody can have set otherwise. Hashing takes as long as all else that is decided of an entry: it is
@@ -92,7 +94,8 @@ pub enum Decision {
 
 /// Decides what each candidate becomes, in their order; new entries are numbered from `first_index`.
 ///
-/// `chains` must know the head of every chain that a candidate of good form names, and every place below a head that one claims.
+/// `chains` must know the head of every chain that a candidate of good form names, and every place below a head that one claims, unless the
+/// chain has leapt over it.
 pub fn plan(candidates: &[HashedCandidate], mut chains: Chains, first_index: u64) -> Vec<Decision> {
     let mut index = first_index;
     let decide = |candidate: &HashedCandidate| {
@@ -101,7 +104,8 @@ pub fn plan(candidates: &[HashedCandidate], mut chains: Chains, first_index: u64
         }
         let chain = chains.by_stream.get_mut(&candidate.stream).expect("the head of every chain of the batch was read before");
         if candidate.seq < chain.next_seq {
-            let place = chain.places.get(&candidate.seq).expect("every place below a head was read before");
+            // What a chain has leapt over has no place here, and gets none.
+            let Some(place) = chain.places.get(&candidate.seq) else { return Decision::Refused(chain.broken()) };
             // Whole identities: a shortened one once let a log give a receipt for an entry that it had never logged.
             return if place.identity == candidate.identity {
                 Decision::Same(*place)
@@ -112,12 +116,13 @@ pub fn plan(candidates: &[HashedCandidate], mut chains: Chains, first_index: u64
         if chains.is_ended {
             return Decision::Refused(Refusal::Ended);
         }
-        if candidate.seq != chain.next_seq || candidate.prev != chain.leaf {
-            return Decision::Refused(Refusal::BrokenChain { expected_seq: chain.next_seq, expected_prev: chain.leaf });
+        let leaps = candidate.may_leap && chain.next_seq == 1 && candidate.seq > 1;
+        if !leaps && (candidate.seq != chain.next_seq || candidate.prev != chain.leaf) {
+            return Decision::Refused(chain.broken());
         }
         let place = EntryPlace { index, leaf: candidate.leaf, identity: candidate.identity };
         index += 1;
-        chain.next_seq += 1;
+        chain.next_seq = candidate.seq + 1;
         chain.leaf = place.leaf;
         chain.places.insert(candidate.seq, place);
         chains.is_ended = candidate.is_last;
@@ -163,6 +168,12 @@ struct Chain {
     next_seq: u64,
     leaf: Hash,
     places: HashMap<u64, EntryPlace>,
+}
+
+impl Chain {
+    fn broken(&self) -> Refusal {
+        Refusal::BrokenChain { expected_seq: self.next_seq, expected_prev: self.leaf }
+    }
 }
 
 impl Chains {
@@ -217,6 +228,7 @@ mod tests {
             entry: entry.into(),
             annotations: vec![],
             is_last: false,
+            may_leap: false,
         }
     }
 
@@ -338,5 +350,25 @@ mod tests {
             let decisions = plan(std::slice::from_ref(&candidate), Chains::default(), 40);
             assert!(matches!(decisions[0], Decision::Refused(Refusal::Form(_))), "{:?}", candidate.stream);
         }
+    }
+
+    #[test]
+    fn a_chain_leaps_once_from_its_first_entry_where_its_owner_says_so() {
+        let leap = |seq| Candidate { may_leap: true, ..candidate("b", seq, Hash([7; 32]), "tail") };
+        let first = candidate("b", 0, ZERO, "b0");
+        let broken = |decision: &Decision| matches!(decision, Decision::Refused(Refusal::BrokenChain { .. }));
+        let of = |candidates: &[Candidate]| {
+            let mut chains = Chains::default();
+            chains.know_head("b", None);
+            plan(candidates, chains, 0)
+        };
+        let next = candidate("b", 10, leaf_hash(b"tail"), "b10");
+        let decided = of(&[first.clone(), leap(9), next.clone(), candidate("b", 5, ZERO, "b5"), leap(20)]);
+        assert!(matches!(decided[..3], [Decision::New(_), Decision::New(_), Decision::New(_)]), "{decided:?}");
+        assert!(broken(&decided[3]), "what was leapt over got a place: {decided:?}");
+        assert!(broken(&decided[4]), "a chain leapt twice: {decided:?}");
+        assert!(broken(&of(&[leap(9)])[0]), "a chain began with a leap");
+        assert!(broken(&of(&[first.clone(), leap(1)])[1]), "what follows the first entry must follow it");
+        assert!(broken(&of(&[first, Candidate { may_leap: false, ..leap(9) }])[1]), "a chain leapt by itself");
     }
 }

@@ -200,8 +200,10 @@ impl Writer {
                 chains.know_head(stream, store.head(stream)?.map(|row| row.head).as_ref());
             }
             if chains.next_seq(stream).is_some_and(|next_seq| seq < next_seq) {
-                let place = store.place(stream, seq)?;
-                chains.know_place(stream, seq, place.ok_or_else(|| damaged(format_args!("the row of place {seq} of a chain is missing")))?);
+                let (found, place) = store.last_place_to(stream, seq)?;
+                if found == seq {
+                    chains.know_place(stream, seq, place);
+                }
             }
         }
         Ok(chains)
@@ -298,6 +300,7 @@ mod tests {
                 entry: seq.to_be_bytes().to_vec(),
                 annotations: vec![],
                 is_last: false,
+                may_leap: false,
             })
             .collect();
         let place =

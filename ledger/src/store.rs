@@ -153,6 +153,17 @@ impl Store {
         decode_place(&value).map(Some).ok_or_else(|| damaged(format_args!("the row of place {seq} of a chain is malformed")))
     }
 
+    /// The last place of a chain at or below `seq`, which is below its head, and its seq: behind what it has leapt over, its first.
+    pub fn last_place_to(&self, stream: &str, seq: u64) -> Result<(u64, EntryPlace), LedgerError> {
+        if let Some(place) = self.place(stream, seq)? {
+            return Ok((seq, place));
+        }
+        match self.place(stream, 0)? {
+            Some(first) if self.place(stream, 1)?.is_none() => Ok((0, first)),
+            _ => Err(damaged(format_args!("the row of place {seq} of a chain is missing"))),
+        }
+    }
+
     pub fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LedgerError> {
         let Some(value) = self.get(LEAVES, leaf.0)? else {
             return Ok(None);

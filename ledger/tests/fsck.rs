@@ -30,10 +30,21 @@ impl Reader {
         let prev = seq.checked_sub(1).map_or(Hash::default(), |before| leaf_hash(&line(stream, before)));
         let identity = leaf_hash(format!("identity {stream} {seq}").as_bytes());
         let annotations = vec![(format!("seq/{stream}/{seq:08}").into_bytes(), vec![])];
-        Ok(Candidate { stream: stream.into(), seq, prev, identity, entry: entry.to_vec(), annotations, is_last: stream == LAST_STREAM })
+        Ok(Candidate {
+            stream: stream.into(),
+            seq,
+            prev,
+            identity,
+            entry: entry.to_vec(),
+            annotations,
+            is_last: stream == LAST_STREAM,
+            may_leap: LEAP.contains(&(stream, seq)),
+        })
     }
 }
 
+/// The log before this one has what this chain leaps over.
+const LEAP: [(&str, u64); 1] = [("leaper", 9)];
 /// An entry of this chain ends the log.
 const LAST_STREAM: &str = "last";
 
@@ -44,7 +55,8 @@ fn line(stream: &str, seq: u64) -> Vec<u8> {
 impl Owner for Reader {
     fn claim(&self, entry: &[u8]) -> Result<Claim, String> {
         let Candidate { stream, seq, prev, identity, is_last, .. } = Self::candidate(entry)?;
-        Ok(Claim { stream, seq, prev, identity, is_last })
+        let may_leap = LEAP.contains(&(&stream, seq));
+        Ok(Claim { stream, seq, prev, identity, is_last, may_leap })
     }
 
     fn inspect(&self, index: u64, _: &[u8], damages: &mut Vec<Damage>) -> u64 {
@@ -545,4 +557,34 @@ impl Describe for Altering {
     }
 
     fn progress(&mut self, _: u64, _: u64) {}
+}
+
+/// A chain that began in the log before this one: its first entry, and then what came in this one.
+#[test]
+fn a_chain_that_leaps_is_whole_where_its_owner_says_so() {
+    let folder = exhibit_power_loss::scratch();
+    let path = folder.path().join("ledger");
+    let leap_in = |path: &Path, stream: &str| {
+        let ledger = open(path);
+        let mut chain = Chain::new(stream);
+        let first = chain.next(30);
+        chain.seq = 9;
+        let tail = Candidate { may_leap: true, prev: leaf_hash(&line(stream, 8)), ..chain.next(30) };
+        for candidate in [first, tail.clone(), chain.next(30)] {
+            ledger.append(candidate).unwrap();
+        }
+        assert_eq!(ledger.place(stream, 5).unwrap(), None);
+        // What it leapt over is refused, and the writer goes on.
+        assert!(matches!(ledger.append(Chain { seq: 5, ..Chain::new(stream) }.next(30)), Err(LedgerError::Refused(_))));
+        assert_eq!(ledger.head(stream).unwrap().unwrap().next_seq, 11);
+        assert!(!ledger.append(tail).unwrap().new);
+    };
+    leap_in(&path, "leaper");
+    assert_eq!(found(&check(&path)), []);
+    let ledger = open(&path);
+    assert_eq!(ledger.head("leaper").unwrap().unwrap().next_seq, 11);
+    drop(ledger);
+    // The owner knows nothing of a log before this one, for this chain.
+    leap_in(&path, "holes");
+    assert_eq!(found(&check(&path)), [("chain", "holes/9")]);
 }

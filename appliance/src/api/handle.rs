@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use exhibit_evidence::{Body, StreamName, exchange::EntryRecord};
+use exhibit_ledger::LedgerError;
 use exhibit_pki::Certificate;
 use exhibit_tlog::Hash;
 use hyper::body::{Body as _, Incoming};
@@ -21,6 +22,7 @@ use super::route::Route;
 use super::server::{Listener, Peer};
 use crate::appliance::Appliance;
 use crate::ingest::{self, contents, payload_object, refuse_vault, rules};
+use crate::predecessor::{self, Archive};
 use crate::query::Query;
 use crate::registry::RegistryError;
 use crate::rows::AttachmentRow;
@@ -64,9 +66,9 @@ fn permit(appliance: &Appliance, peer: &Peer, route: &Route) -> Result<(), Refus
 
 async fn serve(appliance: Arc<Appliance>, peer: Arc<Peer>, route: Route, request: Request<Incoming>) -> Result<Answer, Refusal> {
     match route {
-        Route::Put { stream, seq } => {
+        Route::Put { stream, seq, log } => {
             let length = announced_length(request.headers())?;
-            let answered = ingest::put(appliance, peer, (stream, seq), request.into_body(), length).await?;
+            let answered = ingest::put(appliance, peer, (stream, seq), log, request.into_body(), length).await?;
             let status = match (answered.is_final, answered.new) {
                 (true, true) => StatusCode::CREATED,
                 (true, false) => StatusCode::OK,
@@ -114,7 +116,11 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, head
         Route::Segments { series, from, to, after } => {
             Ok(answer::json(StatusCode::OK, &query.segments(series, *from, *to, after.as_ref())?))
         }
-        Route::EntryByLeaf(leaf) => found(query.record_of(leaf)?),
+        Route::EntryByLeaf(leaf) => match query.record_of(leaf)? {
+            // What is acknowledged stays so: its receipt is had from the log that gave it.
+            None => found(first_of(appliance, |archive| archive.record_of(leaf))?),
+            record => found(record),
+        },
         Route::EntryByIndex(index) => found(query.record(*index)?),
         Route::Certificate(fingerprint) => found(introduction(appliance, &query, fingerprint)?),
         Route::Attachment(sha256) => attachment(appliance, peer, sha256),
@@ -135,6 +141,10 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, head
             let witnessed = appliance.witnessing.witnessed().ok_or_else(Refusal::not_found)?;
             Ok(log_resource::answer(log_resource::Kind::Checkpoint, witnessed.note.as_bytes().to_vec(), headers))
         }
+        Route::TpmSigned => {
+            let note = appliance.tpm_notes.newest().ok_or_else(Refusal::not_found)?;
+            Ok(log_resource::answer(log_resource::Kind::Checkpoint, note.as_bytes().to_vec(), headers))
+        }
         Route::Witnesses => Ok(answer::json(StatusCode::OK, &appliance.witnessing.status(&appliance.ledger))),
         Route::Tile(tile) => {
             let hashes = appliance.ledger.tile(*tile).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
@@ -144,6 +154,7 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, head
             let entries = appliance.ledger.bundle(*bundle).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
             Ok(log_resource::answer(log_resource::Kind::Bundle { is_open: peer.is_none() }, entries, headers))
         }
+        Route::Successor { log, size } => found(predecessor::successor(appliance, log, *size)?),
         Route::Version => Ok(answer::json(
             StatusCode::OK,
             &json!({ "name": "exhibit-appliance", "version": exhibit_program::version(), "origin": appliance.anchor.verifier.origin,
@@ -156,6 +167,16 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, head
 
 fn found(record: Option<impl serde::Serialize>) -> Result<Answer, Refusal> {
     record.map(|record| answer::json(StatusCode::OK, &record)).ok_or_else(Refusal::not_found)
+}
+
+/// What the newest of the logs before has of something.
+fn first_of<T>(appliance: &Appliance, find: impl Fn(&Archive) -> Result<Option<T>, LedgerError>) -> Result<Option<T>, RegistryError> {
+    for archive in predecessor::archives(appliance) {
+        if let Some(found) = find(archive)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 fn introduction(appliance: &Appliance, query: &Query<'_>, fingerprint: &[u8; 32]) -> Result<Option<EntryRecord>, RegistryError> {

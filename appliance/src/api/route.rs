@@ -11,12 +11,14 @@ use super::problem::{Kind, Refusal};
 /// A request of the API (docs/formats/api.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `PUT /v1/streams/{stream}/{seq}`
+    /// `PUT /v1/streams/{stream}/{seq}?log=`
     Put {
         /// The place.
         stream: StreamName,
         /// See above.
         seq: u64,
+        /// The log that the sender knows, which it says where the statement is for the log before.
+        log: Option<Hash>,
     },
     /// `GET /v1/streams?prefix=&after=`
     Streams {
@@ -88,12 +90,21 @@ pub enum Route {
     Checkpoint,
     /// `GET /log/witnessed`
     Witnessed,
+    /// `GET /log/tpm`
+    TpmSigned,
     /// `GET /v1/witnesses`
     Witnesses,
     /// `GET /log/tile/{level}/…`
     Tile(TileId),
     /// `GET /log/tile/entries/…`
     Bundle(BundleId),
+    /// `GET /v1/successor?log=&size=`
+    Successor {
+        /// The log that has ended.
+        log: Hash,
+        /// Entries that whoever asks has observed of it.
+        size: u64,
+    },
     /// `GET /v1/version`
     Version,
     /// `GET /healthz`
@@ -107,7 +118,8 @@ impl Route {
         let route = match (method, path) {
             ("PUT", _) => {
                 let (stream, seq) = path.strip_prefix("/v1/streams/").and_then(place).ok_or_else(Refusal::not_found)?;
-                Self::Put { stream, seq }
+                let log = query.take("log").map(|log| Hash::from_hex(&log).ok_or_else(|| malformed("log is not a leaf hash")));
+                Self::Put { stream, seq, log: log.transpose()? }
             }
             ("GET", _) => Self::get(path, &mut query)?,
             // Of the log's resources only: what else is read may leave a trace on the ledger, or costs as much as the whole.
@@ -120,7 +132,7 @@ impl Route {
 
     /// What anyone may have, without a certificate: it tells sizes and hashes, and nothing else.
     pub fn is_public(&self) -> bool {
-        matches!(self, Self::Checkpoint | Self::Witnessed | Self::Tile(_) | Self::Health)
+        matches!(self, Self::Checkpoint | Self::Witnessed | Self::TpmSigned | Self::Tile(_) | Self::Health)
     }
 
     /// What tells entries, and is public where the operator has said so.
@@ -130,7 +142,7 @@ impl Route {
 
     /// A static resource of the log.
     fn is_of_log(&self) -> bool {
-        matches!(self, Self::Checkpoint | Self::Witnessed | Self::Tile(_) | Self::Bundle(_) | Self::Health)
+        matches!(self, Self::Checkpoint | Self::Witnessed | Self::TpmSigned | Self::Tile(_) | Self::Bundle(_) | Self::Health)
     }
 
     fn get(path: &str, query: &mut Query) -> Result<Self, Refusal> {
@@ -140,7 +152,12 @@ impl Route {
             "/v1/version" => return Ok(Self::Version),
             "/log/checkpoint" => return Ok(Self::Checkpoint),
             "/log/witnessed" => return Ok(Self::Witnessed),
+            "/log/tpm" => return Ok(Self::TpmSigned),
             "/v1/witnesses" => return Ok(Self::Witnesses),
+            "/v1/successor" => {
+                let log = Hash::from_hex(&query.required("log")?).ok_or_else(|| malformed("log is not a leaf hash"))?;
+                return Ok(Self::Successor { log, size: query.number("size")?.unwrap_or(0) });
+            }
             "/v1/streams" => {
                 return Ok(Self::Streams { prefix: query.required("prefix")?, after: query.take("after") });
             }
@@ -299,7 +316,10 @@ mod tests {
         assert_eq!(listing, Route::Entries { stream: stream.clone(), first: 3, last: 9 });
         let next = get("/v1/streams/camera/102/main/20261120T115958Z/entries?first=3&last=9&after=5").unwrap();
         assert_eq!(next, Route::Entries { stream: stream.clone(), first: 6, last: 9 });
-        assert_eq!(Route::parse("PUT", "/v1/streams/camera/102/main/20261120T115958Z/7", None).unwrap(), Route::Put { stream, seq: 7 });
+        assert_eq!(
+            Route::parse("PUT", "/v1/streams/camera/102/main/20261120T115958Z/7", None).unwrap(),
+            Route::Put { stream, seq: 7, log: None }
+        );
     }
 
     #[test]

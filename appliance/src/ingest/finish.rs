@@ -6,12 +6,14 @@ use std::sync::PoisonError;
 
 use exhibit_evidence::{Body, SignedStatement, Statement, VerifiedStatement, exchange::Admitted};
 use exhibit_ledger::{Admission, Candidate, EntryPlace, LedgerError, Refusal as LedgerRefusal};
-use exhibit_tlog::{Checkpoint, LogProof};
+use exhibit_tlog::{Checkpoint, Hash, LogProof};
 
 use super::contents::{self, Contents};
 use super::{Answered, contradict, refuse_vault, rules};
 use crate::api::problem::{Kind, Refusal};
 use crate::appliance::Appliance;
+use crate::maintain::carry::may_leap;
+use crate::predecessor::Archive;
 use crate::registry::{Registry, RegistryError};
 use crate::rows::{BLOCK_ENTRIES, Indexed};
 use crate::vault::{Object, Staged};
@@ -42,9 +44,9 @@ impl Complete {
         let _turn = looks_beyond.then(|| appliance.turn.lock().unwrap_or_else(PoisonError::into_inner));
         if looks_beyond {
             let before = appliance.registry.stream(&statement.stream)?;
-            rules::check(&self.verified, before.as_ref(), &appliance.registry, appliance.now())?;
+            rules::check(&self.verified, before.as_ref(), &appliance.registry, &appliance.anchor.log, appliance.now())?;
         }
-        let candidate = candidate(&appliance.registry, self.verified.signed(), &contents)?;
+        let candidate = candidate(&appliance.registry, self.verified.signed(), &contents, &appliance.anchor.log)?;
         let admission = appliance.ledger.append(candidate).map_err(|error| refuse(appliance, &self.verified, error))?;
         let Admission { place, new, .. } = admission;
         tracing::info!(index = place.index, stream = %statement.stream, seq = statement.seq, kind = statement.type_name(), new, "admitted");
@@ -53,8 +55,8 @@ impl Complete {
     }
 }
 
-/// What a statement becomes on the ledger, with its index rows.
-pub fn candidate(registry: &Registry, signed: &SignedStatement, contents: &Contents) -> Result<Candidate, RegistryError> {
+/// What a statement becomes on the ledger of the log named `log`, with its index rows.
+pub fn candidate(registry: &Registry, signed: &SignedStatement, contents: &Contents, log: &Hash) -> Result<Candidate, RegistryError> {
     let statement = signed.statement();
     let is_segment = matches!(statement.body, Body::Segment(_));
     // The first introduction counts, for ever: a later one must not move a certificate behind what it has signed.
@@ -79,6 +81,7 @@ pub fn candidate(registry: &Registry, signed: &SignedStatement, contents: &Conte
         entry: signed.der().to_vec(),
         annotations: indexed.rows(),
         is_last: matches!(statement.body, Body::Succession(_)),
+        may_leap: may_leap(statement, log),
     })
 }
 
@@ -89,7 +92,7 @@ fn refuse(appliance: &Appliance, verified: &VerifiedStatement, error: LedgerErro
         LedgerError::Refused(LedgerRefusal::Contradiction { .. }) => {
             let statement = verified.statement();
             match appliance.registry.place(&statement.stream, statement.seq) {
-                Ok(Some(first)) => contradict(appliance, &first, verified.signed()),
+                Ok(Some(first)) => contradict(appliance, &appliance.ledger, &first, verified.signed()),
                 Ok(None) => RegistryError::Entry.into(),
                 Err(error) => error.into(),
             }
@@ -110,10 +113,22 @@ fn refuse(appliance: &Appliance, verified: &VerifiedStatement, error: LedgerErro
 /// Receipt of the entry at `place`, the consistency proof from what `statement` observed, and whether that is final.
 pub fn admitted(appliance: &Appliance, place: &EntryPlace, statement: &Statement) -> Result<(Admitted, bool), RegistryError> {
     let (receipt, is_final) = appliance.witnessing.receipt(&appliance.ledger, place.index)?.ok_or(RegistryError::Entry)?;
+    if statement.log != appliance.anchor.log {
+        // What it observed was of the log before: there is nothing to prove between that and this one.
+        return Ok((Admitted { index: place.index, leaf: place.leaf.to_string(), receipt, consistency: Vec::new() }, is_final));
+    }
     // The log may grow at any moment: the proof goes to the very checkpoint that is in the receipt.
     let proof = LogProof::parse(&receipt).map_err(|_| RegistryError::Entry)?;
     let checkpoint = Checkpoint::parse_unverified(&proof.checkpoint).map_err(|_| RegistryError::Entry)?;
     let consistency = appliance.ledger.consistency(statement.observed.size, checkpoint.size)?.ok_or(RegistryError::Entry)?;
+    let consistency = consistency.iter().map(|hash| hash.to_base64()).collect();
+    Ok((Admitted { index: place.index, leaf: place.leaf.to_string(), receipt, consistency }, is_final))
+}
+
+/// The same for an entry of the log before: its receipt there, and the proof from what `statement` observed of it.
+pub fn admitted_before(archive: &Archive, place: &EntryPlace, statement: &Statement) -> Result<(Admitted, bool), RegistryError> {
+    let (receipt, is_final) = archive.receipt(place.index)?.ok_or(RegistryError::Entry)?;
+    let consistency = archive.ledger.consistency(statement.observed.size, archive.ledger.size())?.ok_or(RegistryError::Entry)?;
     let consistency = consistency.iter().map(|hash| hash.to_base64()).collect();
     Ok((Admitted { index: place.index, leaf: place.leaf.to_string(), receipt, consistency }, is_final))
 }

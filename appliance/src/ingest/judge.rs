@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use exhibit_evidence::{SignedStatement, SignedStatementError, Statement, StreamName, VerifiedStatement, VerifyError};
+use exhibit_evidence::{Head, SignedStatement, SignedStatementError, Statement, StreamName, VerifiedStatement, VerifyError};
 use exhibit_ledger::{EntryPlace, StreamHead};
 use exhibit_pki::{AwsLc, Certificate, Fingerprint, PathError, Timestamp, ValidatedPath};
 use exhibit_tlog::Hash;
@@ -91,8 +91,33 @@ pub struct Arrival<'a> {
     pub peer: &'a Certificate,
     /// What the peer sent above its certificate.
     pub peer_chain: &'a [Certificate],
+    /// The log whose receipt the sender can verify, if it said so.
+    pub knows: Option<Hash>,
     /// The appliance's clock.
     pub now: Timestamp,
+}
+
+/// The log, and the one that it goes on for.
+pub struct Logs<'a> {
+    /// The log's name.
+    pub log: Hash,
+    /// What it has.
+    pub view: &'a dyn LedgerView,
+    /// The log before.
+    pub before: Option<Before<'a>>,
+}
+
+/// A log that has ended.
+#[derive(Clone, Copy)]
+pub struct Before<'a> {
+    /// Its name.
+    pub log: Hash,
+    /// Its last head.
+    pub end: Head,
+    /// What it had, where that can be read.
+    pub view: Option<&'a dyn LedgerView>,
+    /// Whether that is all that it ever had.
+    pub is_whole: bool,
 }
 
 /// What becomes of it.
@@ -104,6 +129,8 @@ pub enum Judgement {
         place: EntryPlace,
         /// What arrived.
         statement: Box<Statement>,
+        /// True if it is on the log before.
+        is_before: bool,
     },
     /// Its place has another statement: both are proof against their issuer.
     Contradiction {
@@ -111,6 +138,8 @@ pub enum Judgement {
         first: EntryPlace,
         /// The second.
         second: Box<VerifiedStatement>,
+        /// True if the first is on the log before.
+        is_before: bool,
     },
     /// It gets its place once attachments and payload have come as signed.
     Admit(Box<VerifiedStatement>),
@@ -136,6 +165,9 @@ pub enum JudgeError {
     /// Another log's leaf hash.
     #[error("the statement names another log: this one is {0}")]
     OtherLog(Hash),
+    /// The log before's, by somebody who does not know this one yet.
+    #[error("the log {0} has ended: ask /v1/successor for the one that goes on, and send to that")]
+    Ended(Hash),
     /// No entry introduced the signer's certificate.
     #[error("the signer's certificate {0} is not on the ledger: its authority has to put it there first")]
     UnknownCertificate(String),
@@ -179,7 +211,8 @@ pub enum JudgeError {
 }
 
 /// Decides, in the order in which docs/formats/api.md lists the checks.
-pub fn judge(arrival: &Arrival<'_>, log: &Hash, view: &dyn LedgerView) -> Result<Judgement, JudgeError> {
+pub fn judge(arrival: &Arrival<'_>, logs: &Logs<'_>) -> Result<Judgement, JudgeError> {
+    let view = logs.view;
     let signed = SignedStatement::parse(arrival.entry)?;
     let statement = signed.statement();
     if (&statement.stream, statement.seq) != (arrival.stream, arrival.seq) {
@@ -189,8 +222,11 @@ pub fn judge(arrival: &Arrival<'_>, log: &Hash, view: &dyn LedgerView) -> Result
     let Some(peer) = peer else {
         return Err(JudgeError::NotOwner { peer: name_of(arrival.peer), stream: statement.stream.clone() });
     };
-    if statement.log != *log {
-        return Err(JudgeError::OtherLog(*log));
+    let before = logs.before.filter(|before| before.log == statement.log);
+    match &before {
+        None if statement.log != logs.log => return Err(JudgeError::OtherLog(logs.log)),
+        Some(before) if arrival.knows != Some(logs.log) => return Err(JudgeError::Ended(before.log)),
+        _ => {}
     }
     let signer = signer(&signed, arrival, view)?;
     // Trust domain and all: under two roots there may be two cameras 102.
@@ -198,33 +234,64 @@ pub fn judge(arrival: &Arrival<'_>, log: &Hash, view: &dyn LedgerView) -> Result
         return Err(JudgeError::OtherSubject { signer: name_of(&signer), peer: name_of(arrival.peer) });
     }
     let verified = signed.verify(&signer, &AwsLc)?;
-    if view.root_at(statement.observed.size)? != Some(statement.observed.root) {
-        return Err(JudgeError::Observed(statement.observed.size));
-    }
+    check_observed(&statement.observed, view, before.as_ref())?;
     if let Some(place) = view.place(&statement.stream, statement.seq)? {
-        // Statements are compared, not entries: the same one under another signature is the same.
-        return Ok(if place.identity == signed.statement_hash() {
-            Judgement::Same { place, statement: Box::new(statement.clone()) }
-        } else {
-            Judgement::Contradiction { first: place, second: Box::new(verified) }
-        });
+        return Ok(taken(place, verified, false));
     }
-    check_chain(statement, view)?;
-    let before = view.stream(&statement.stream)?;
-    if before.as_ref().is_some_and(|before| statement.observed.size < before.observed_size) {
+    // A chain that goes on here needs its epoch here too: that one is admitted once more.
+    let archive = before.and_then(|before| before.view).filter(|_| statement.seq > 0);
+    if let Some(place) = archive.map_or(Ok(None), |archive| archive.place(&statement.stream, statement.seq))? {
+        return Ok(taken(place, verified, true));
+    }
+    check_chain(statement, view, before.as_ref())?;
+    let row = view.stream(&statement.stream)?;
+    if row.as_ref().is_some_and(|row| statement.observed.size < row.observed_size) {
         return Err(JudgeError::ObservedFell(statement.observed.size));
     }
-    rules::check(&verified, before.as_ref(), view, arrival.now)?;
+    rules::check(&verified, row.as_ref(), view, &logs.log, arrival.now)?;
     Ok(Judgement::Admit(Box::new(verified)))
 }
 
-fn check_chain(statement: &Statement, view: &dyn LedgerView) -> Result<(), JudgeError> {
+/// Statements are compared, not entries: the same one under another signature is the same.
+fn taken(place: EntryPlace, verified: VerifiedStatement, is_before: bool) -> Judgement {
+    if place.identity == verified.signed().statement_hash() {
+        Judgement::Same { place, statement: Box::new(verified.statement().clone()), is_before }
+    } else {
+        Judgement::Contradiction { first: place, second: Box::new(verified), is_before }
+    }
+}
+
+/// Of a log that has ended, a head beyond its end tells of entries that are known to be lost, and where it can not be read, any may be its.
+fn check_observed(observed: &Head, view: &dyn LedgerView, before: Option<&Before<'_>>) -> Result<(), JudgeError> {
+    let root = match before {
+        None => view.root_at(observed.size)?,
+        Some(before) if observed.size > before.end.size && !before.is_whole => return Ok(()),
+        Some(Before { view: Some(archive), end, .. }) if observed.size <= end.size => archive.root_at(observed.size)?,
+        Some(Before { view: None, end, .. }) if observed.size < end.size => return Ok(()),
+        Some(before) => (observed.size == before.end.size).then_some(before.end.root),
+    };
+    if root == Some(observed.root) { Ok(()) } else { Err(JudgeError::Observed(observed.size)) }
+}
+
+/// The chain's end here; for one that began in the log before, and has only its epoch here, the end there.
+fn check_chain(statement: &Statement, view: &dyn LedgerView, before: Option<&Before<'_>>) -> Result<(), JudgeError> {
     let head = view.head(&statement.stream)?;
     let (expected_seq, expected_prev) = head.map_or((0, Hash([0; 32])), |head| (head.next_seq, head.leaf));
-    if (statement.seq, statement.prev) != (expected_seq, expected_prev) {
-        return Err(JudgeError::BrokenChain { expected_seq, expected_prev });
+    if (statement.seq, statement.prev) == (expected_seq, expected_prev) {
+        return Ok(());
     }
-    Ok(())
+    let broken = JudgeError::BrokenChain { expected_seq, expected_prev };
+    let Some(before) = before.filter(|_| expected_seq == 1 && statement.seq > 1) else { return Err(broken) };
+    let ended = before.view.map_or(Ok(None), |archive| archive.head(&statement.stream))?;
+    let row = before.view.map_or(Ok(None), |archive| archive.stream(&statement.stream))?;
+    let follows = ended.as_ref().is_some_and(|ended| (ended.next_seq, ended.leaf) == (statement.seq, statement.prev));
+    // What a disaster took of the log before is a hole that everybody sees.
+    let is_lost = !before.is_whole && ended.is_none_or(|ended| statement.seq > ended.next_seq);
+    match row {
+        Some(row) if row.closed => Err(RuleError::Broken("the stream was closed: begin another epoch".to_owned()).into()),
+        _ if follows || is_lost => Ok(()),
+        _ => Err(broken),
+    }
 }
 
 /// The signer's certificate, known to the ledger and valid now.
@@ -258,6 +325,7 @@ impl From<JudgeError> for Refusal {
                 Kind::NotOwner
             }
             JudgeError::OtherLog(_) => Kind::Log,
+            JudgeError::Ended(_) => Kind::Ended,
             JudgeError::UnknownCertificate(_) | JudgeError::Path(_) | JudgeError::NotValidNow => Kind::Certificate,
             JudgeError::Verify(VerifyError::WrongCertificate | VerifyError::WrongSuite { .. } | VerifyError::NotForSigning) => {
                 Kind::Certificate

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use exhibit_evidence::{
     Body, SignedStatement, Statement, StreamName, VerifiedStatement, cms::ENTRY_BYTES_MAX, exchange::Admitted, segment::CiphertextChecker,
 };
-use exhibit_ledger::{EntryPlace, LedgerError, Refusal as LedgerRefusal};
+use exhibit_ledger::{EntryPlace, Ledger, LedgerError, Refusal as LedgerRefusal};
 use exhibit_tlog::Hash;
 use hyper::body::{Bytes, Incoming};
 use sha2::{Digest, Sha256};
@@ -28,7 +28,7 @@ use crate::registry::RegistryError;
 use crate::vault::{Object, Staged, VaultError};
 use body::BodyReader;
 use finish::Complete;
-use judge::{Arrival, Judgement, judge};
+use judge::{Arrival, Before, Judgement, LedgerView, Logs, judge};
 use staging::StagedWriter;
 
 /// What the sender is told.
@@ -47,6 +47,7 @@ pub async fn put(
     appliance: Arc<Appliance>,
     peer: Arc<Peer>,
     place: (StreamName, u64),
+    knows: Option<Hash>,
     body: Incoming,
     length: u64,
 ) -> Result<Answered, Refusal> {
@@ -58,7 +59,7 @@ pub async fn put(
         return Err(Refusal::new(Kind::TooLarge, format!("a signed statement is at most {ENTRY_BYTES_MAX} bytes long")));
     }
     let entry = body.exact(entry_length).await?;
-    let judged = judge_blocking(appliance.clone(), peer, place, entry).await?;
+    let judged = judge_blocking(appliance.clone(), peer, place, knows, entry).await?;
     let verified = match judged {
         Judged::Admit(verified) => verified,
         Judged::Same((admitted, is_final)) => {
@@ -85,29 +86,47 @@ async fn judge_blocking(
     appliance: Arc<Appliance>,
     peer: Arc<Peer>,
     (stream, seq): (StreamName, u64),
+    knows: Option<Hash>,
     entry: Vec<u8>,
 ) -> Result<Judged, Refusal> {
     let judged = spawn_blocking(move || -> Result<Judged, Refusal> {
         let now = appliance.now();
-        let arrival = Arrival { stream: &stream, seq, entry: &entry, peer: &peer.certificate, peer_chain: &peer.chain, now };
-        match judge(&arrival, &appliance.anchor.log, &appliance.registry)? {
+        let arrival = Arrival { stream: &stream, seq, entry: &entry, peer: &peer.certificate, peer_chain: &peer.chain, knows, now };
+        let archive = appliance.predecessor.as_ref().and_then(|predecessor| predecessor.archive.as_ref());
+        match judge(&arrival, &logs(&appliance))? {
             // Before its payload is sent for nothing.
             Judgement::Admit(_) if appliance.ledger.is_ended().map_err(RegistryError::from)? => {
                 Err(Refusal::new(Kind::Ended, LedgerRefusal::Ended.to_string()))
             }
             Judgement::Admit(verified) => Ok(Judged::Admit(verified)),
-            Judgement::Same { place, statement } => Ok(Judged::Same(finish::admitted(&appliance, &place, &statement)?)),
-            Judgement::Contradiction { first, second } => Err(contradict(&appliance, &first, second.signed())),
+            Judgement::Same { place, statement, is_before } => Ok(Judged::Same(match archive.filter(|_| is_before) {
+                Some(archive) => finish::admitted_before(archive, &place, &statement)?,
+                None => finish::admitted(&appliance, &place, &statement)?,
+            })),
+            Judgement::Contradiction { first, second, is_before } => {
+                let ledger = archive.filter(|_| is_before).map_or(&appliance.ledger, |archive| &archive.ledger);
+                Err(contradict(&appliance, ledger, &first, second.signed()))
+            }
         }
     });
     judged.await.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
 }
 
-/// Puts on the ledger that one place was claimed twice, and says so.
-pub(crate) fn contradict(appliance: &Appliance, first: &EntryPlace, second: &SignedStatement) -> Refusal {
+/// What arrives is judged against.
+pub fn logs(appliance: &Appliance) -> Logs<'_> {
+    let before = appliance.predecessor.as_ref().map(|predecessor| {
+        let archive = predecessor.archive.as_ref();
+        let view = archive.map(|archive| &archive.registry as &dyn LedgerView);
+        Before { log: predecessor.anchor.log, end: predecessor.end, view, is_whole: archive.is_some_and(|archive| archive.is_ended) }
+    });
+    Logs { log: appliance.anchor.log, view: &appliance.registry, before }
+}
+
+/// Puts on the ledger that one place was claimed twice, and says so. `ledger` has the first: ours, or that of the log before.
+pub(crate) fn contradict(appliance: &Appliance, ledger: &Ledger, first: &EntryPlace, second: &SignedStatement) -> Refusal {
     let statement = second.statement();
     tracing::warn!(stream = %statement.stream, seq = statement.seq, "a contradiction");
-    let first_entry = match appliance.ledger.entry(first.index) {
+    let first_entry = match ledger.entry(first.index) {
         Ok(Some(entry)) => entry,
         Ok(None) => return Refusal::from(crate::registry::RegistryError::Entry),
         Err(error) => return Refusal::from(crate::registry::RegistryError::from(error)),

@@ -4,9 +4,10 @@
 
 use exhibit_evidence::{
     Body, SignedStatement, Statement, VerifiedStatement,
-    body::{CertificateBody, Epoch, Export, Fetch, Recipients},
+    body::{Approve, CertificateBody, Epoch, Export, Fetch, Recipients},
 };
 use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, Role, Timestamp};
+use exhibit_tlog::Hash;
 
 use super::judge::LedgerView;
 use crate::api::problem::{Kind, Refusal};
@@ -54,15 +55,24 @@ pub fn introduces_itself(signed: &SignedStatement) -> bool {
     matches!(&statement.body, Body::Certificate(body) if statement.seq == 0 && body.fingerprint == *signed.signer())
 }
 
-/// Checks the rules of the statement's type. `before` is what is known of its stream.
-pub fn check(verified: &VerifiedStatement, before: Option<&StreamRow>, view: &dyn LedgerView, now: Timestamp) -> Result<(), RuleError> {
+/// Checks the rules of the statement's type on the log named `log`. `before` is what is known of its stream.
+pub fn check(
+    verified: &VerifiedStatement,
+    before: Option<&StreamRow>,
+    view: &dyn LedgerView,
+    log: &Hash,
+    now: Timestamp,
+) -> Result<(), RuleError> {
     let statement = verified.statement();
     check_attachment_lengths(statement)?;
     if statement.stream.kind() == "camera" {
         check_camera_stream(statement, before)?;
     }
     match &statement.body {
+        // What the log before had not lost, it had judged.
+        Body::Epoch(_) if statement.log != *log => Ok(()),
         Body::Epoch(body) => check_epoch(statement, body, view),
+        Body::Approve(body) => check_approve(body, view, log),
         // What a camera says of itself is judged by whoever reads it.
         Body::Segment(_) | Body::Gap(_) | Body::Close(_) | Body::Heartbeat(_) | Body::Config(_) | Body::Event(_) | Body::Attestation(_) => {
             Ok(())
@@ -78,7 +88,6 @@ pub fn check(verified: &VerifiedStatement, before: Option<&StreamRow>, view: &dy
         Body::Group(_)
         | Body::Request(_)
         | Body::Revoke(_)
-        | Body::Approve(_)
         | Body::Redaction(_)
         | Body::Reopen(_)
         | Body::Hold(_)
@@ -138,6 +147,15 @@ fn check_epoch(statement: &Statement, epoch: &Epoch, view: &dyn LedgerView) -> R
     match view.statement(&epoch.recipients)?.as_ref().map(|signed| &signed.statement().body) {
         Some(Body::Recipients(recipients)) if recipients.scope == statement.stream.owner() => Ok(()),
         _ => broken("the epoch obeys a `recipients` that is not on the ledger, or is of another camera"),
+    }
+}
+
+/// A log that goes on for another after a disaster is approved by custodians; nothing else that is approved is heeded yet.
+fn check_approve(body: &Approve, view: &dyn LedgerView, log: &Hash) -> Result<(), RuleError> {
+    let genesis = if body.entry == *log { view.statement(log)? } else { None };
+    match genesis {
+        Some(genesis) if genesis.statement_hash() == body.statement => Ok(()),
+        _ => broken("this appliance heeds approvals of its log's genesis only, which are for a log that goes on for another"),
     }
 }
 

@@ -13,6 +13,7 @@ use exhibit_ledger::fsck::{Claim, Damage, Fsck, Owner, Progress, Report};
 use exhibit_tlog::Hash;
 use sha2::{Digest, Sha256};
 
+use super::carry::may_leap;
 use crate::ingest::payload_object;
 use crate::setup::{Folder, SetupError};
 use crate::vault::{Object, Vault, VaultError};
@@ -33,9 +34,10 @@ pub struct CheckOptions<'a> {
 
 /// Checks the state folder's ledger and vault.
 pub fn check(folder: &Folder, options: &CheckOptions<'_>) -> Result<Report, SetupError> {
-    let owner = Statements { vault: folder.vault_as_it_is(), erased: Mutex::default() };
+    let anchor = folder.anchor()?;
+    let owner = Statements { vault: folder.vault_as_it_is(), log: anchor.log, erased: Mutex::default() };
     let fsck = Fsck {
-        log: folder.anchor()?.verifier,
+        log: anchor.verifier,
         owner: &owner,
         threads: options.threads,
         bytes_per_s: options.bytes_per_s,
@@ -56,6 +58,7 @@ pub fn check(folder: &Folder, options: &CheckOptions<'_>) -> Result<Report, Setu
 /// Reads entries as statements, and looks for what they name.
 struct Statements {
     vault: Arc<dyn Vault>,
+    log: Hash,
     /// SHA-256 of what an `erasure` names, hex.
     erased: Mutex<HashSet<String>>,
 }
@@ -70,6 +73,7 @@ impl Owner for Statements {
             prev: statement.prev,
             identity: signed.statement_hash(),
             is_last: matches!(statement.body, Body::Succession(_)),
+            may_leap: may_leap(statement, &self.log),
         })
     }
 

@@ -3,6 +3,8 @@
 //! It serves nothing, and decides nothing about new statements.
 
 pub mod backup;
+pub mod by_itself;
+pub mod carry;
 pub mod control;
 pub mod fsck;
 mod objects;

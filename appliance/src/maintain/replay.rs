@@ -9,6 +9,7 @@ use exhibit_evidence::{Body, SignedStatement, Statement};
 use exhibit_ledger::rebuild::Describe;
 use exhibit_ledger::{Candidate, Ledger};
 use exhibit_pki::{Certificate, KeyPurpose};
+use exhibit_tlog::Hash;
 
 use crate::ingest::contents::{Contents, parse_terms};
 use crate::ingest::finish::candidate;
@@ -19,39 +20,39 @@ use crate::vault::{Object, Vault};
 /// Replays a log.
 pub struct Replay<'a> {
     vault: Arc<dyn Vault>,
+    log: Hash,
     registry: Option<Registry>,
     progress: &'a dyn Fn(u64, u64),
 }
 
 impl<'a> Replay<'a> {
-    /// `vault` has the attachments.
-    pub fn new(vault: Arc<dyn Vault>, progress: &'a dyn Fn(u64, u64)) -> Self {
-        Self { vault, registry: None, progress }
+    /// Of the log named `log`; `vault` has the attachments.
+    pub fn new(vault: Arc<dyn Vault>, log: Hash, progress: &'a dyn Fn(u64, u64)) -> Self {
+        Self { vault, log, registry: None, progress }
     }
+}
 
-    /// What of the attachments the rows are made of. One that is missing or erased leaves its rows out, as fsck will say.
-    fn contents(&self, statement: &Statement) -> Contents {
-        let stored = |name: &str| {
-            let attachment = statement.body.attachment(name)?;
-            let bytes = self.vault.read(Object::Attachment(attachment.sha256), attachment.length).ok().flatten()?;
-            (exhibit_evidence::AttachmentRef::of(name, &bytes, attachment.erasable).sha256 == attachment.sha256)
-                .then_some((attachment, bytes))
-        };
-        let certificate = |name: &str| stored(name).and_then(|(_, der)| Certificate::from_der(&der).ok());
-        match &statement.body {
-            Body::Genesis(_) => Contents { certificate: certificate("certificate"), ..Contents::default() },
-            Body::Certificate(body) => {
-                let issuers = body.attachments.iter().filter(|attachment| attachment.name != "certificate");
-                let issuers = issuers.filter_map(|attachment| certificate(&attachment.name));
-                let issuers = issuers.filter(|issuer| issuer.purpose() == KeyPurpose::Authority).collect();
-                Contents { certificate: certificate("certificate"), issuers, terms: None }
-            }
-            Body::Grant(body) => {
-                let terms = stored("terms").and_then(|(attachment, bytes)| parse_terms(attachment.open(&bytes)?, &body.scope).ok());
-                Contents { terms, ..Contents::default() }
-            }
-            _ => Contents::default(),
+/// What of the attachments the rows are made of. One that is missing or erased leaves its rows out, as fsck will say.
+pub(crate) fn contents(vault: &dyn Vault, statement: &Statement) -> Contents {
+    let stored = |name: &str| {
+        let attachment = statement.body.attachment(name)?;
+        let bytes = vault.read(Object::Attachment(attachment.sha256), attachment.length).ok().flatten()?;
+        (exhibit_evidence::AttachmentRef::of(name, &bytes, attachment.erasable).sha256 == attachment.sha256).then_some((attachment, bytes))
+    };
+    let certificate = |name: &str| stored(name).and_then(|(_, der)| Certificate::from_der(&der).ok());
+    match &statement.body {
+        Body::Genesis(_) => Contents { certificate: certificate("certificate"), ..Contents::default() },
+        Body::Certificate(body) => {
+            let issuers = body.attachments.iter().filter(|attachment| attachment.name != "certificate");
+            let issuers = issuers.filter_map(|attachment| certificate(&attachment.name));
+            let issuers = issuers.filter(|issuer| issuer.purpose() == KeyPurpose::Authority).collect();
+            Contents { certificate: certificate("certificate"), issuers, terms: None }
         }
+        Body::Grant(body) => {
+            let terms = stored("terms").and_then(|(attachment, bytes)| parse_terms(attachment.open(&bytes)?, &body.scope).ok());
+            Contents { terms, ..Contents::default() }
+        }
+        _ => Contents::default(),
     }
 }
 
@@ -68,7 +69,8 @@ impl Describe for Replay<'_> {
             if !candidates.is_empty() && (looks_beyond || streams.contains(&statement.stream)) {
                 break;
             }
-            let mut candidate = candidate(registry, &signed, &self.contents(statement)).map_err(|error| error.to_string())?;
+            let mut candidate =
+                candidate(registry, &signed, &contents(self.vault.as_ref(), statement), &self.log).map_err(|error| error.to_string())?;
             if let Body::Contradiction(body) = &statement.body {
                 candidate.annotations.push((rows::contradiction_key(&body.stream, body.seq), Vec::new()));
             }

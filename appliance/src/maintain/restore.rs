@@ -166,7 +166,7 @@ pub(super) fn whole(
         }
     })?;
     outcome?;
-    let mut replay = Replay::new(folder.vault_as_it_is(), progress);
+    let mut replay = Replay::new(folder.vault_as_it_is(), folder.anchor()?.log, progress);
     let ledger = rebuild(&places.rebuilt, unsealed(folder, &config)?, &target.note, &listed, &mut replay)?;
     let (note, head) = ledger.checkpoint().ok_or(RestoreError::NoCheckpoint)?;
     drop((ledger, replay, tree));

@@ -111,6 +111,12 @@ impl Sources {
         self.shown.iter().chain(&self.outside).copied().max_by_key(|head| head.size)
     }
 
+    /// A signed checkpoint of that head, if anything has one.
+    pub fn note_of(&self, head: &SealedHead) -> Option<String> {
+        let signed = self.signed.iter().find(|signed| (signed.head.size, signed.head.root) == (head.size, head.root));
+        signed.map(|signed| signed.note.clone())
+    }
+
     /// What was sealed. All seals together bound the log only if each has a head, as at a start.
     pub fn add_seals(&mut self, seals: &[Arc<dyn HeadSeal>]) -> Result<(), RestoreError> {
         let sealed = seals.iter().map(|seal| seal.read()).collect::<Result<Vec<_>, _>>().map_err(RestoreError::Seal)?;

@@ -2,7 +2,7 @@
 //!
 //! Nothing is decided here about what issuers do: they begin new chains in the new log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use exhibit_evidence::body::{Succession, SuccessionReason, Successor};
@@ -10,12 +10,14 @@ use exhibit_evidence::{Anchor, Body};
 use exhibit_pki::Timestamp;
 
 use super::backup::copy;
+use super::carry::{CarryError, carry};
 use super::{FileError, sync_folder};
 use crate::appliance::Appliance;
 use crate::begin::refuse_same;
 use crate::chronicle::{ChronicleError, Clock};
+use crate::ended::{EndedLog, predecessor};
 use crate::registry::RegistryError;
-use crate::setup::{EndedLog, NewLog, SIGNERS_FILES, SetupError, predecessor};
+use crate::setup::{NewLog, SIGNERS_FILES, SetupError};
 use crate::state_lock::LockedFolder;
 
 /// When a log is to end.
@@ -47,6 +49,9 @@ pub enum SucceedError {
     /// The ledger could not be read.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// What is carried over.
+    #[error(transparent)]
+    Carry(#[from] CarryError),
     /// It names another one.
     #[error("the log has ended already, and its last entry names {0} with other keys or another origin as its successor")]
     OtherSuccessor(String),
@@ -82,26 +87,38 @@ pub fn succeed(old: &LockedFolder, new: &LockedFolder, origin: &str, when: When,
             return Err(SucceedError::OtherSuccessor(named.origin));
         }
     } else {
-        let Some(reason) = reason(&appliance, when, clock)? else { return Ok(None) };
+        let Some(reason) = is_due(&appliance, when, clock)? else { return Ok(None) };
         // All of it is there before the old log ends, seals included: only genesis is missing, which names the last head.
         new.prepare_log(&pems.new_log(origin, None, clock()))?;
         appliance.chronicle.succession(successor, reason)?;
     }
     let (note, _) = appliance.ledger.checkpoint().expect("a log that has ended has entries, and its head is signed");
-    let before = predecessor(&appliance.anchor, &note)?;
+    let state = match new.path().parent() {
+        Some(parent) if parent == old.path() => PathBuf::from(".."),
+        _ => std::path::absolute(old.path()).map_err(super::at(old.path()))?,
+    };
+    let before = predecessor(&appliance.anchor, &note)?.with_state(&state);
     // The head is sealed.
     drop(appliance);
-    if new.anchor().is_ok() {
-        let (successor, _) = Appliance::open(new, &new.config()?, clock.clone(), Arc::new(|_: &str| {}))?;
-        let genesis = successor.registry.statement_at(0)?;
-        return match &genesis.statement().body {
-            Body::Genesis(genesis) if genesis.predecessor.as_ref() == Some(&before.named) && genesis.origin == origin => {
-                Ok(Some(successor.anchor))
-            }
-            _ => Err(SucceedError::OtherLog(new.path().display().to_string())),
-        };
+    if new.anchor().is_err() {
+        new.create_log(&pems.new_log(origin, Some(before.clone()), clock()))?;
+    } else if new.predecessor().is_none() && new.predecessor_anchor().is_ok_and(|named| named.log == before.named.log) {
+        // What is carried over is read through the link, which a copy of the folder may lack.
+        new.write_predecessor(&before)?;
     }
-    Ok(Some(new.create_log(&pems.new_log(origin, Some(before), clock()))?))
+    let (successor, _) = Appliance::open(new, &new.config()?, clock.clone(), Arc::new(|_: &str| {}))?;
+    let genesis = successor.registry.statement_at(0)?;
+    match &genesis.statement().body {
+        Body::Genesis(genesis) if genesis.predecessor.as_ref() == Some(&before.named) && genesis.origin == origin => {}
+        _ => return Err(SucceedError::OtherLog(new.path().display().to_string())),
+    }
+    let carried = carry(&successor)?;
+    tracing::info!(carried, "what people and authorities stated goes on in the successor");
+    let anchor = successor.anchor.clone();
+    drop(successor);
+    // Last: whoever follows it finds all of it there.
+    old.link_successor(new)?;
+    Ok(Some(anchor))
 }
 
 /// The certificates above the successor's.
@@ -116,7 +133,8 @@ impl Pems {
     }
 }
 
-fn reason(appliance: &Appliance, when: When, clock: &Clock) -> Result<Option<SuccessionReason>, SucceedError> {
+/// Why the log is to end now; `None` if it is not.
+pub fn is_due(appliance: &Appliance, when: When, clock: &Clock) -> Result<Option<SuccessionReason>, SucceedError> {
     let (entries, days) = match when {
         When::Now(reason) => return Ok(Some(reason)),
         When::Due { entries, days } => (entries, days),

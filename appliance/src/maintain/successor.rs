@@ -13,7 +13,8 @@ use super::backup::copy;
 use super::place::Place;
 use super::restore::{Gathered, RestoreError, Restored, whole};
 use super::{at, sync_folder};
-use crate::setup::{EndedLog, NewLog, SIGNERS_FILES};
+use crate::ended::EndedLog;
+use crate::setup::{NewLog, SIGNERS_FILES};
 use crate::state_lock::LockedFolder;
 
 /// How it ended.
@@ -56,10 +57,11 @@ pub fn restore_or_succeed(
 ) -> Result<Outcome, RestoreError> {
     let gathered = Gathered::of(folder, from, known)?;
     let last = gathered.sources.last();
+    let note = last.and_then(|last| gathered.sources.note_of(&last));
     match (whole(folder, from, gathered, progress), last) {
         (Err(reason), Some(last)) if is_for_a_successor(&reason) => {
             let last = Head { size: last.size, root: last.root };
-            let anchor = begin(folder, successor, last)?;
+            let anchor = begin(folder, successor, last, note)?;
             Ok(Outcome::Succeeded(Box::new(Succeeded { anchor, last, reason })))
         }
         (restored, _) => restored.map(Outcome::Restored),
@@ -75,7 +77,7 @@ fn is_for_a_successor(error: &RestoreError) -> bool {
     }
 }
 
-fn begin(old: &LockedFolder, successor: &Successor<'_>, last: Head) -> Result<Anchor, RestoreError> {
+fn begin(old: &LockedFolder, successor: &Successor<'_>, last: Head, note: Option<String>) -> Result<Anchor, RestoreError> {
     let new = successor.folder;
     for name in SIGNERS_FILES {
         let (here, there) = (old.path().join(name), new.path().join(name));
@@ -87,7 +89,9 @@ fn begin(old: &LockedFolder, successor: &Successor<'_>, last: Head) -> Result<An
     let pem = |name: &str| fs::read_to_string(new.path().join(name)).map_err(at(&new.path().join(name)));
     let [chain_pem, root_pem] = [pem(SIGNERS_FILES[0])?, pem(SIGNERS_FILES[1])?];
     let anchor = old.anchor()?;
-    let before = EndedLog { named: Predecessor { log: anchor.log, head: last }, verifier: anchor.verifier };
+    let named = Predecessor { log: anchor.log, head: last };
+    // Where only a seal knows that head, nobody has a note of it: then what the custodians approve is all that shows it.
+    let before = EndedLog { named, anchor, note, state: None };
     let log =
         NewLog { origin: successor.origin, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(before), now: successor.now };
     Ok(new.create_log(&log)?)

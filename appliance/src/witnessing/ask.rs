@@ -12,8 +12,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::WitnessState;
+use super::collect::Witnessed;
 use super::peer::{Answer, Peer, Post};
-use crate::appliance::Appliance;
 
 /// A conflict tells the size to ask from; a witness that others feed too may have moved once more.
 const CONFLICTS_MAX: usize = 3;
@@ -39,14 +39,14 @@ pub(super) enum Outcome {
 
 /// The way to one of them, and how far it is.
 pub(super) struct Asker {
-    pub appliance: Arc<Appliance>,
+    pub appliance: Arc<Witnessed>,
     pub peer: Peer,
     /// What it has accepted last, as far as we know.
     pub size: Option<u64>,
 }
 
 impl Asker {
-    pub fn new(appliance: &Arc<Appliance>, peer: Peer) -> Self {
+    pub fn new(appliance: &Arc<Witnessed>, peer: Peer) -> Self {
         Self { appliance: appliance.clone(), peer, size: None }
     }
 

@@ -7,15 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use exhibit_ledger::Ledger;
 use exhibit_tlog::VerifierKey;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
-use super::WitnessState;
 use super::ask::{Asker, BackOff, Outcome, Target};
 use super::mirror::Feeder;
 use super::peer::Peer;
+use super::{WitnessState, Witnessing};
 use crate::appliance::Appliance;
 
 /// How often the log is looked at for growth: what a final receipt waits for at most before anybody is asked.
@@ -25,11 +26,23 @@ const ROUND_MAX: Duration = Duration::from_secs(20);
 /// The same where no receipt waits for anybody, and only mirrors are fed: what is lost with the appliance at most.
 const ROUND_UNGATED: Duration = Duration::from_secs(1);
 
+/// A log that is witnessed: the one that is served, or one that has ended.
+pub struct Witnessed {
+    /// Its name.
+    pub origin: String,
+    /// Its ledger.
+    pub ledger: Ledger,
+    /// Who has seen it.
+    pub witnessing: Arc<Witnessing>,
+    /// Who serves it: not unused before the last of us has ended, on blocking threads too.
+    pub appliance: Arc<Appliance>,
+}
+
 /// The newest checkpoint that is asked for: one, however far somebody lags.
 pub(super) type Targets = watch::Receiver<Option<Arc<Target>>>;
 
 /// Collects, and feeds mirrors, until `draining` says so. Nothing is begun where nobody has an address.
-pub fn start(appliance: &Arc<Appliance>, roots: &Path, draining: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+pub fn start(appliance: &Arc<Witnessed>, roots: &Path, draining: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
     let (targets, _) = watch::channel(None);
     let newer = Arc::new(Notify::new());
     let mut running = Vec::new();
@@ -73,7 +86,7 @@ fn until(mut draining: watch::Receiver<bool>, work: impl Future<Output = ()> + S
 }
 
 /// Chooses what is asked for: the newest checkpoint, whenever the one before is witnessed or has had its time.
-async fn choose(appliance: Arc<Appliance>, targets: watch::Sender<Option<Arc<Target>>>, newer: Arc<Notify>) {
+async fn choose(appliance: Arc<Witnessed>, targets: watch::Sender<Option<Arc<Target>>>, newer: Arc<Notify>) {
     loop {
         let pressed = tokio::select! {
             () = sleep(LOOK) => false,
@@ -167,8 +180,8 @@ pub(super) enum Whom {
 }
 
 /// Remembers how it stands with a witness or a mirror; what has changed is told.
-pub(super) fn stand(appliance: &Appliance, whom: Whom, size: Option<u64>, state: WitnessState, detail: String) {
-    let now_unix_s = appliance.now().unix_s();
+pub(super) fn stand(appliance: &Witnessed, whom: Whom, size: Option<u64>, state: WitnessState, detail: String) {
+    let now_unix_s = appliance.appliance.now().unix_s();
     let mut shared = appliance.witnessing.state();
     let (what, standing) = match whom {
         Whom::Witness(number) => ("witness", &mut shared.standings[number]),

@@ -22,9 +22,9 @@ use tokio::time::sleep;
 
 use super::WitnessState;
 use super::ask::{Asker, BackOff, Outcome, Target, refused};
+use super::collect::Witnessed;
 use super::collect::{Targets, Whom, newest, stand};
 use super::peer::{Answer, Post};
-use crate::appliance::Appliance;
 
 /// No package is begun in a request that is so long: what a slow link carries in time. The last one may have 16 MiB more.
 const UPLOAD_BYTES: usize = 4 * 1024 * 1024;
@@ -166,8 +166,8 @@ impl Feeder {
 }
 
 /// The compressed body, with packages from `start` on, and where they end.
-fn upload(appliance: &Appliance, start: u64, end: u64, ticket: Vec<u8>) -> Result<(Bytes, u64), LedgerError> {
-    let header = UploadHeader { origin: appliance.anchor.verifier.origin.clone(), start, end, ticket };
+fn upload(appliance: &Witnessed, start: u64, end: u64, ticket: Vec<u8>) -> Result<(Bytes, u64), LedgerError> {
+    let header = UploadHeader { origin: appliance.origin.clone(), start, end, ticket };
     let header = header.to_bytes().ok_or_else(|| LedgerError::Damaged("the log's name is too long for an upload".to_owned()))?;
     let mut body = GzEncoder::new(Vec::new(), Compression::fast());
     let mut length = 0;
@@ -192,7 +192,7 @@ fn upload(appliance: &Appliance, start: u64, end: u64, ticket: Vec<u8>) -> Resul
 }
 
 /// The entries from `from` on to the end of their bundle, and the proof that the bundle up to there is in the tree of `end`.
-fn package(appliance: &Appliance, from: u64, end: u64) -> Result<Vec<u8>, LedgerError> {
+fn package(appliance: &Witnessed, from: u64, end: u64) -> Result<Vec<u8>, LedgerError> {
     let to = EntryPackage::end(from, end);
     let first = from - from % WIDTH;
     let missing = || LedgerError::Damaged(format!("entries {from} to {to} can not be read"));

@@ -121,6 +121,7 @@ async fn a_tpm_tells_a_state_that_was_put_back_as_a_whole() {
         entry,
         annotations: vec![],
         is_last: false,
+        may_leap: false,
     };
     folder.ledger(&origin, &with_tpm).unwrap().append(candidate).unwrap();
     assert_eq!(folder.ledger(&origin, &with_tpm).unwrap().size(), size + 1, "the newest state starts");

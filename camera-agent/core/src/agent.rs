@@ -28,6 +28,7 @@ use crate::{
     recorder::{Orders, Recorder, Shared},
     spool::{Spool, SpoolError},
     state::{AgentState, StateError},
+    succession::{Logs, go_on, has_moved},
 };
 
 /// A camera that knows recipients asks for newer ones this long before it begins without an answer.
@@ -128,13 +129,16 @@ impl CameraAgent {
         events: mpsc::Sender<AgentEvent>,
     ) -> Result<RunningAgent, AgentError> {
         check_identity(&config)?;
-        let appliance = Appliance::new(&config.appliance_address, &config.identity, &config.pin.anchor)?;
+        let mut appliance = Appliance::new(&config.appliance_address, &config.identity, &config.pin.anchor)?;
         make_private(&config.state_folder)?;
         let spool = Spool::open(&config.state_folder.join("spool"), config.limits.spool_bytes_max, config.limits.kept_items_max)?;
-        let (state, lost) = open_state(&config.state_folder.join("state.json"))?;
-        let findings: Vec<String> = spool.findings().iter().cloned().chain(lost).collect();
+        let (logs, lost_logs) = or_begin(&config.state_folder.join("logs.json"), |path| Logs::open(path, &config.pin.anchor))?;
+        logs.successors().for_each(|anchor| appliance.go_on(anchor));
+        let log = logs.current().log;
+        let (state, lost) = or_begin(&config.state_folder.join("state.json"), |path| AgentState::open(path, log))?;
+        let findings: Vec<String> = spool.findings().iter().cloned().chain(lost_logs).chain(lost).collect();
         let begun_before = spool.newest_position().is_some();
-        let shared = Arc::new(Shared::new(config, clock, spool, state, events));
+        let shared = Arc::new(Shared::new(config, clock, spool, state, logs, events));
         let reason = if !findings.is_empty() && !begun_before { EpochReason::StateLost } else { EpochReason::Start };
         for text in &findings {
             shared.tell(AgentEvent::Finding { stream: None, text: text.clone() });
@@ -166,6 +170,7 @@ async fn work(
     let Some(recipients) = first_recipients(&shared, &mut appliance, &mut inputs).await? else {
         return Ok(AgentSummary { unsent: shared.spool().unsent().count() as u64, ..AgentSummary::default() });
     };
+    let reason = if has_moved(&shared) { EpochReason::Succession } else { reason };
     let (orders, to_recorder) = watch::channel(Orders { recipients: Arc::new(recipients), renewals: 0, reason: EpochReason::Rotation });
     let (to_courier, spooled) = mpsc::unbounded_channel();
     let courier = Courier::new(Arc::clone(&shared), appliance, orders, spooled);
@@ -195,7 +200,8 @@ async fn first_recipients(
     inputs: &mut mpsc::Receiver<Input>,
 ) -> Result<Option<Obeyed>, AgentError> {
     let number = shared.state().recipients_number();
-    let kept = match obtain(shared).kept(&recipients_path(shared), number) {
+    let anchors = shared.logs().anchors();
+    let kept = match obtain(shared, &anchors).kept(&recipients_path(shared), number) {
         Ok(kept) => kept,
         Err(error) => {
             shared.tell(AgentEvent::Finding { stream: None, text: error.to_string() });
@@ -206,6 +212,15 @@ async fn first_recipients(
     loop {
         let asked = newest_recipients(shared, appliance, kept.as_ref());
         let answer = if kept.is_some() { timeout(FIRST_ANSWER_MAX, asked).await.ok() } else { Some(asked.await) };
+        if let Some(Err(RecipientsFailure::Obtain(error))) = &answer
+            && error.may_be_of_successor()
+        {
+            match go_on(shared, appliance, kept.as_ref().map(|kept| &kept.accepted)).await? {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(text) => shared.tell(AgentEvent::Finding { stream: None, text }),
+            }
+        }
         let reason = match (answer, kept.as_ref()) {
             (Some(Ok(Some(obeyed))), _) => return Ok(Some(obeyed)),
             (Some(Err(RecipientsFailure::Agent(error))), _) => return Err(error),
@@ -265,14 +280,15 @@ fn make_private(folder: &Path) -> Result<(), AgentError> {
     made.map_err(|source| AgentError::State(StateError::Storage { path: folder.to_owned(), source }))
 }
 
-/// A damaged state is like a lost one: it is moved aside and said, and the camera begins from its pin instead of not at all.
-fn open_state(path: &Path) -> Result<(AgentState, Option<String>), AgentError> {
-    match AgentState::open(path) {
+/// A damaged file is like a lost one: it is moved aside and said, and the camera begins from its pin instead of not at all.
+fn or_begin<T>(path: &Path, open: impl Fn(&Path) -> Result<T, StateError>) -> Result<(T, Option<String>), AgentError> {
+    match open(path) {
         Err(StateError::Damaged(_)) => {
             let aside = path.with_extension("damaged");
             fs::rename(path, &aside).map_err(|source| StateError::Storage { path: path.to_owned(), source })?;
-            let finding = format!("the state was damaged: it was moved to {}, and the camera begins from its pin", aside.display());
-            Ok((AgentState::open(path)?, Some(finding)))
+            let finding =
+                format!("{} was damaged: it was moved to {}, and the camera begins from its pin", path.display(), aside.display());
+            Ok((open(path)?, Some(finding)))
         }
         other => Ok((other?, None)),
     }

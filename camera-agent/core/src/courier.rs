@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use exhibit_client::{Appliance, ClientError, Receipt};
-use exhibit_evidence::{Head, SignedStatement, StreamName, body::EpochReason};
+use exhibit_evidence::{Anchor, Head, SignedStatement, StreamName, body::EpochReason};
 use exhibit_pki::RustCrypto;
 use tokio::{
     sync::{mpsc, watch},
@@ -18,6 +18,7 @@ use crate::{
     recipients::Obeyed,
     recorder::{Orders, Shared, Spooled},
     spool::{ItemState, SpoolError, SpooledStatement},
+    succession::{go_on, left_over},
     upload::{Action, Consequence, Outcome, UploadPlan, outcome_of_refusal},
 };
 
@@ -53,6 +54,8 @@ impl Courier {
         for (stream, seq) in shared.spool().durable() {
             plan.durable(stream, seq);
         }
+        let current = shared.logs().current().log;
+        plan.send_again(&left_over(&shared.spool(), &current));
         let recipients_due_ms = shared.clock.monotonic_ms().saturating_add(shared.config.limits.recipients_interval_ms);
         Self {
             shared,
@@ -162,6 +165,15 @@ impl Courier {
             }
             Action::WaitUntil(_) | Action::Rest => return Ok(()),
         };
+        let outcome = match outcome {
+            outcome @ (Outcome::Ended(_) | Outcome::Untrustworthy(_) | Outcome::Refused { status: 403, .. }) => {
+                if self.go_on().await? {
+                    return Ok(());
+                }
+                outcome
+            }
+            outcome => outcome,
+        };
         let now_ms = self.shared.clock.monotonic_ms();
         match self.plan.answered(&stream, seq, outcome, now_ms, jitter()?) {
             Consequence::Continue => {}
@@ -179,6 +191,25 @@ impl Courier {
             }
         }
         Ok(())
+    }
+
+    /// What the appliance says may be the word of a log that goes on for ours. True if that was shown: then what ours did not get is sent to it,
+    /// and a new epoch begins there.
+    async fn go_on(&mut self) -> Result<bool, AgentError> {
+        let in_force = Arc::clone(&self.orders.borrow().recipients);
+        match go_on(&self.shared, &mut self.appliance, Some(&in_force.accepted)).await? {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(text) => {
+                self.find(None, text);
+                return Ok(false);
+            }
+        }
+        let current = self.shared.logs().current().log;
+        let left = left_over(&self.shared.spool(), &current);
+        self.plan.send_again(&left);
+        self.renew(EpochReason::Succession);
+        Ok(true)
     }
 
     async fn send(&mut self, stream: &StreamName, seq: u64) -> Result<Outcome, AgentError> {
@@ -228,7 +259,16 @@ impl Courier {
         let statement = signed.statement();
         let head = Head { size: receipt.checkpoint.size, root: receipt.checkpoint.root };
         let observed = self.shared.state().observed();
-        if statement.observed != observed || head.size < observed.size {
+        let (current, end) = {
+            let logs = self.shared.logs();
+            (logs.current().log, logs.end_of(&receipt.log))
+        };
+        if receipt.log != current {
+            // Of a log that has ended, its last checkpoint is known, and nothing else is proven to be of it.
+            if end != Some(head) {
+                return Ok(Outcome::Untrustworthy("a receipt of a log that has ended is not under its last checkpoint".into()));
+            }
+        } else if (statement.log, statement.observed) != (current, observed) || head.size < observed.size {
             let (older, newer) = if observed.size <= head.size { (observed, head) } else { (head, observed) };
             if let Err(error) = self.appliance.extends(&older, &newer).await {
                 return Ok(match error {
@@ -239,22 +279,27 @@ impl Courier {
         }
         let (stream, seq, shared) = (statement.stream.clone(), statement.seq, Arc::clone(&self.shared));
         let Receipt { index, is_final, .. } = receipt;
-        let was_durable = self.shared.spool().state_of(&stream, seq) == Some(ItemState::Durable);
+        let was = self.shared.spool().state_of(&stream, seq);
         on_disk(move || -> Result<(), AgentError> {
-            match (is_final, was_durable) {
+            match (is_final, was) {
+                // Sent again for the sake of what follows it: the receipt that is kept is good.
+                (_, Some(ItemState::Final)) => {}
                 (true, _) => shared.spool().acknowledge(&stream, seq, &receipt.proof)?,
-                (false, false) => shared.spool().keep_durable(&stream, seq, &receipt.proof)?,
                 // One receipt that is not final is as good as another.
-                (false, true) => {}
+                (false, Some(ItemState::Durable)) => {}
+                (false, _) => shared.spool().keep_durable(&stream, seq, &receipt.proof)?,
             }
-            if head.size > observed.size {
+            if receipt.log == current && head.size > observed.size {
                 shared.state().advance(head)?;
             }
             Ok(())
         })
         .await??;
         let (stream, seq) = (statement.stream.clone(), statement.seq);
-        if !was_durable {
+        if was == Some(ItemState::Final) {
+            return Ok(Outcome::Receipt);
+        }
+        if was == Some(ItemState::Unsent) {
             self.summary.acknowledged += 1;
             let unsent = self.plan.unsent().saturating_sub(1);
             self.shared.tell(AgentEvent::Acknowledged { stream, seq, index, unsent });
@@ -270,6 +315,7 @@ impl Courier {
             Ok(Some(obeyed)) => self.orders.send_modify(|orders| orders.recipients = Arc::new(obeyed)),
             Ok(None) => {}
             Err(RecipientsFailure::Obtain(ObtainError::Client(ClientError::Unreachable { .. }))) => {}
+            Err(RecipientsFailure::Obtain(error)) if error.may_be_of_successor() && self.go_on().await? => {}
             Err(RecipientsFailure::Obtain(error)) if error.is_untrustworthy() => {
                 self.find(None, error.to_string());
                 return Err(AgentError::Untrustworthy(error.to_string()));
@@ -311,7 +357,8 @@ pub(crate) async fn newest_recipients(
     appliance: &mut Appliance,
     in_force: Option<&Obeyed>,
 ) -> Result<Option<Obeyed>, RecipientsFailure> {
-    let obtain = obtain(shared);
+    let anchors = shared.logs().anchors();
+    let obtain = obtain(shared, &anchors);
     let newest = obtain.newest(appliance, in_force.map(|obeyed| &obeyed.accepted), &recipients_path(shared)).await;
     let obeyed = newest.map_err(RecipientsFailure::Obtain)?;
     if let Some(obeyed) = &obeyed {
@@ -321,9 +368,9 @@ pub(crate) async fn newest_recipients(
     Ok(obeyed)
 }
 
-pub(crate) fn obtain(shared: &Shared) -> Obtain<'_> {
+pub(crate) fn obtain<'a>(shared: &'a Shared, anchors: &'a [Anchor]) -> Obtain<'a> {
     let config = &shared.config;
-    Obtain { pin: &config.pin, camera: &config.camera, intermediates: &config.identity.chain, verifier: &RustCrypto }
+    Obtain { pin: &config.pin, anchors, camera: &config.camera, intermediates: &config.identity.chain, verifier: &RustCrypto }
 }
 
 /// Where accepted recipients are kept.
@@ -346,7 +393,7 @@ fn outcome_of(error: ClientError) -> Outcome {
 fn damaged_unless_receipt(outcome: Outcome, reason: String) -> Outcome {
     match outcome {
         Outcome::Receipt | Outcome::Durable | Outcome::Later(_) | Outcome::Untrustworthy(_) => outcome,
-        Outcome::Chain { .. } | Outcome::Refused { .. } | Outcome::Damaged(_) => Outcome::Damaged(reason),
+        Outcome::Chain { .. } | Outcome::Ended(_) | Outcome::Refused { .. } | Outcome::Damaged(_) => Outcome::Damaged(reason),
     }
 }
 

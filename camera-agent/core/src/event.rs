@@ -51,6 +51,15 @@ pub enum AgentEvent {
         /// Its position.
         seq: u64,
     },
+    /// The log has ended and another goes on for it, which was shown: a new epoch begins there.
+    WentOn {
+        /// Its name.
+        origin: String,
+        /// True if the log that ended says so itself; else the custodians do, after a disaster.
+        is_planned: bool,
+        /// Entries that were verified of the log that ended, and that the new one knows to be lost.
+        lost: u64,
+    },
     /// Uploading waits; recording goes on.
     UploadDelayed(Delay),
     /// The spool is full of what could not be sent: segments are dropped until there is room, and a `gap` will say so.

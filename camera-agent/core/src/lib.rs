@@ -16,6 +16,7 @@ pub mod seal;
 pub mod spool;
 pub mod state;
 mod storage;
+mod succession;
 #[cfg(test)]
 #[path = "../../../client/tests/support/mod.rs"]
 mod support;

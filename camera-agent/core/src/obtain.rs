@@ -8,7 +8,7 @@ use std::{
 };
 
 use exhibit_client::{Appliance, ClientError, Receipt, open_record};
-use exhibit_evidence::{Pin, SignedStatement, exchange::EntryRecord};
+use exhibit_evidence::{Anchor, Pin, SignedStatement, exchange::EntryRecord};
 use exhibit_pki::{Certificate, Fingerprint, Subject, Verifier};
 use exhibit_tlog::Hash;
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,8 @@ pub enum ObtainError {
 pub struct Obtain<'a> {
     /// The log and the first custodians.
     pub pin: &'a Pin,
+    /// The anchors of the log and of those that it goes on for.
+    pub anchors: &'a [Anchor],
     /// Us.
     pub camera: &'a Subject,
     /// Issuing authorities.
@@ -120,7 +122,7 @@ impl Obtain<'_> {
         if kept.type_name != TYPE {
             return Err(damaged());
         }
-        let (signed, _) = open_record(&self.pin.anchor, &kept.record)?;
+        let (signed, _) = open_record(self.anchors, &kept.record)?;
         let signer = Certificate::from_pem(&kept.signer).map_err(|_| damaged())?;
         let certificates = kept.certificates.iter().map(|pem| Certificate::from_pem(pem)).collect::<Result<Vec<_>, _>>();
         // Its signer was judged by the custodians in force at the time, which are not kept; form, signature and paths are judged again.
@@ -207,6 +209,12 @@ fn write_kept(path: &Path, record: &EntryRecord, signer: &Certificate, obeyed: &
 }
 
 impl ObtainError {
+    /// True for what the log that goes on for ours would say to whoever does not know it yet: receipts under its keys, and that it does not
+    /// know our certificate.
+    pub fn may_be_of_successor(&self) -> bool {
+        matches!(self, Self::Client(ClientError::Refused(problem)) if problem.status == 403) || self.is_untrustworthy()
+    }
+
     /// True for what an auditor has to see, rather than a link that is down.
     pub fn is_untrustworthy(&self) -> bool {
         matches!(self, Self::Client(ClientError::Untrustworthy(_)))

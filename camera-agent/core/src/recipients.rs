@@ -22,6 +22,8 @@ pub struct Accepted {
     pub number: u64,
     /// Leaf hash of its entry.
     pub leaf: Hash,
+    /// The log that it was stated to.
+    pub log: Hash,
     /// Who may replace it.
     pub next: Custodians,
     /// When it is stale.
@@ -126,7 +128,9 @@ pub fn judge_succession(
     if set.number <= accepted {
         return Err(RecipientsError::Number { accepted, offered: set.number });
     }
-    if in_force.is_some_and(|accepted| set.replaces != Some(accepted.leaf)) {
+    // The first set of a log that goes on for another, after a disaster, may replace none: what it would name is not there.
+    let begins_anew = |accepted: &Accepted| set.replaces.is_none() && signed.statement().log != accepted.log;
+    if in_force.is_some_and(|accepted| set.replaces != Some(accepted.leaf) && !begins_anew(accepted)) {
         return Err(RecipientsError::Replaces(set.number));
     }
     // Its key, its stream, and the role of a custodian, which alone may state recipients.
@@ -135,6 +139,7 @@ pub fn judge_succession(
     Ok(Accepted {
         number: set.number,
         leaf: signed.leaf_hash(),
+        log: signed.statement().log,
         next: Custodians { fingerprints: set.custodians.clone(), threshold: set.threshold },
         expires: set.expires,
     })

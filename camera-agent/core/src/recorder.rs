@@ -24,6 +24,7 @@ use crate::{
     seal::{Chain, OpenSegment, SEGMENT_BYTES_MAX, SegmentStart, initialisation},
     spool::{Spool, SpoolError},
     state::AgentState,
+    succession::Logs,
 };
 
 /// An epoch ends this long before its tree does, so that no segment is left without a key.
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     spool: Mutex<Spool>,
     state: Mutex<AgentState>,
+    logs: Mutex<Logs>,
     events: mpsc::Sender<AgentEvent>,
 }
 
@@ -44,15 +46,19 @@ impl Shared {
         clock: Arc<dyn Clock>,
         spool: Spool,
         state: AgentState,
+        logs: Logs,
         events: mpsc::Sender<AgentEvent>,
     ) -> Self {
-        Self { config, clock, spool: Mutex::new(spool), state: Mutex::new(state), events }
+        Self { config, clock, spool: Mutex::new(spool), state: Mutex::new(state), logs: Mutex::new(logs), events }
     }
     pub(crate) fn spool(&self) -> MutexGuard<'_, Spool> {
         self.spool.lock().expect("nothing panics while it holds the spool")
     }
     pub(crate) fn state(&self) -> MutexGuard<'_, AgentState> {
         self.state.lock().expect("nothing panics while it holds the state")
+    }
+    pub(crate) fn logs(&self) -> MutexGuard<'_, Logs> {
+        self.logs.lock().expect("nothing panics while it holds the logs")
     }
     /// Tells whoever listens. Recording never waits for a listener.
     pub(crate) fn tell(&self, event: AgentEvent) {
@@ -288,7 +294,7 @@ fn append(
     attachments: &[&[u8]],
     payload: Option<&[u8]>,
 ) -> Result<SignedStatement, AgentError> {
-    let observed: Head = shared.state().observed();
+    let observed: Head = shared.state().observed_of(chain.log());
     let signed = chain.state(body, shared.clock.now(), observed)?;
     shared.spool().append(&signed, attachments, payload)?;
     chain.took(&signed);
@@ -303,7 +309,7 @@ fn begin_epoch(
     recipients: &Obeyed,
     reason: EpochReason,
 ) -> Result<RunningEpoch, AgentError> {
-    let log = shared.config.pin.anchor.log;
+    let log = shared.logs().current().log;
     let started = shared.clock.now();
     let began_ms = shared.clock.monotonic_ms();
     let stream = name_epoch(shared, started)?;
@@ -433,9 +439,12 @@ mod tests {
             media_type: "video/mp4".into(),
             limits: AgentLimits::default(),
         };
+        let logs = Logs::open(&folder.path().join("logs.json"), &config.pin.anchor).unwrap();
+        let anchor_log = logs.current().log;
         let accepted = Accepted {
             number: 1,
             leaf: Hash([2; 32]),
+            log: anchor_log,
             next: Custodians { fingerprints: vec![], threshold: 1 },
             expires: support::time("2050-01-01T00:00:00.000Z"),
         };
@@ -443,8 +452,8 @@ mod tests {
         let (orders, ordered) = watch::channel(Orders { recipients, renewals: 0, reason: EpochReason::Rotation });
         let clock = Arc::new(SetClock(AtomicU64::new(1_000_000)));
         let spool = Spool::open(&folder.path().join("spool"), 1 << 30, 100).unwrap();
-        let state = AgentState::open(&folder.path().join("state.json")).unwrap();
-        let shared = Arc::new(Shared::new(config, clock.clone(), spool, state, mpsc::channel(100).0));
+        let state = AgentState::open(&folder.path().join("state.json"), anchor_log).unwrap();
+        let shared = Arc::new(Shared::new(config, clock.clone(), spool, state, logs, mpsc::channel(100).0));
         let recorder = Recorder::begin(shared, ordered, mpsc::unbounded_channel().0, EpochReason::Start).unwrap();
         Bench { clock, recorder, _orders: orders, _folder: folder }
     }

@@ -32,6 +32,11 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// The log that it is stated to.
+    pub fn log(&self) -> &Hash {
+        &self.log
+    }
+
     /// A new stream.
     pub fn begin(log: Hash, stream: StreamName, identity: ClientIdentity) -> Self {
         Self { log, stream, next_seq: 0, prev: Hash::default(), observed_size: 0, identity }

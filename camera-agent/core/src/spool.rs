@@ -344,7 +344,7 @@ impl Spool {
 
     /// Removes what is sent beside a statement, and counts it no more.
     fn remove_payload(&mut self, stream: &StreamName, seq: u64) -> Result<(), SpoolError> {
-        self.remove_parts(stream, seq, &[Part::Payload, Part::Attachments])?;
+        self.remove_parts(stream, seq, let_go_of(seq))?;
         if let Some(item) = self.streams.get_mut(stream).and_then(|items| items.get_mut(&seq)) {
             let bytes = std::mem::take(&mut item.payload_bytes);
             self.payload_bytes -= bytes;
@@ -410,8 +410,9 @@ impl Spool {
             return Ok(None);
         }
         if parts.has(Part::Receipt) {
-            if parts.has(Part::Payload) || parts.has(Part::Attachments) || parts.has(Part::Durable) {
-                self.remove_parts(stream, seq, &[Part::Payload, Part::Attachments, Part::Durable])?;
+            if let_go_of(seq).iter().chain([&Part::Durable]).any(|part| parts.has(*part)) {
+                self.remove_parts(stream, seq, let_go_of(seq))?;
+                self.remove_parts(stream, seq, &[Part::Durable])?;
             }
             return Ok(Some(Item { state: ItemState::Final, payload_bytes: 0 }));
         }
@@ -520,6 +521,12 @@ impl Spool {
     fn path(&self, stream: &StreamName, seq: u64, part: Part) -> PathBuf {
         self.folder_of(stream).join(format!("{seq:010}.{}", part.extension()))
     }
+}
+
+/// What is not kept of a statement that the ledger has. Of an epoch's all is: a log that goes on after a disaster may have to be told of it
+/// again, and nobody could open what was not sent without its wraps.
+fn let_go_of(seq: u64) -> &'static [Part] {
+    if seq == 0 { &[Part::Payload] } else { &[Part::Payload, Part::Attachments] }
 }
 
 /// The stream that a folder of the spool is for; nothing else lies in folders with a `~`.

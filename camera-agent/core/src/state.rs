@@ -20,7 +20,11 @@ const STATE_BYTES_MAX: u64 = 4096;
 #[derive(Debug)]
 pub struct AgentState {
     path: PathBuf,
+    /// The log that `observed` is of.
+    log: Hash,
     observed: Head,
+    /// What was observed of logs before, in this run: statements of their epochs may still be made.
+    ended: Vec<(Hash, Head)>,
     recipients_number: u64,
 }
 
@@ -53,25 +57,30 @@ pub enum StateError {
 struct StateFile {
     #[serde(rename = "type")]
     type_name: String,
+    log: String,
     observed_size: u64,
     observed_root: String,
     recipients_number: u64,
 }
 
+const NOTHING: Head = Head { size: 0, root: EMPTY_ROOT };
 const TYPE: &str = "exhibit-camera-state/v1";
 
 impl AgentState {
-    /// Reads it, or begins: nothing observed, no recipients.
-    pub fn open(path: &Path) -> Result<Self, StateError> {
+    /// Reads it, or begins: nothing observed, no recipients. What was observed of another log than `log` is nothing of this one.
+    pub fn open(path: &Path, log: Hash) -> Result<Self, StateError> {
         let storage = |source| StateError::Storage { path: path.to_owned(), source };
-        let mut state = Self { path: path.to_owned(), observed: Head { size: 0, root: EMPTY_ROOT }, recipients_number: 0 };
+        let mut state = Self { path: path.to_owned(), log, observed: NOTHING, ended: Vec::new(), recipients_number: 0 };
         if let Some(bytes) = storage::read_bounded(path, STATE_BYTES_MAX).map_err(storage)? {
             let damaged = || StateError::Damaged(path.to_owned());
             let file: StateFile = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
             if file.type_name != TYPE {
                 return Err(damaged());
             }
-            state.observed = Head { size: file.observed_size, root: Hash::from_hex(&file.observed_root).ok_or_else(damaged)? };
+            let observed = Head { size: file.observed_size, root: Hash::from_hex(&file.observed_root).ok_or_else(damaged)? };
+            if Hash::from_hex(&file.log).ok_or_else(damaged)? == log {
+                state.observed = observed;
+            }
             state.recipients_number = file.recipients_number;
         }
         Ok(state)
@@ -80,6 +89,22 @@ impl AgentState {
     /// The last head that was verified, and synced here.
     pub fn observed(&self) -> Head {
         self.observed
+    }
+
+    /// The same of any log that this run has stated to.
+    pub fn observed_of(&self, log: &Hash) -> Head {
+        let ended = self.ended.iter().find(|(ended, _)| ended == log);
+        ended.map_or(if self.log == *log { self.observed } else { NOTHING }, |(_, observed)| *observed)
+    }
+
+    /// Goes on in another log, of which nothing was observed yet. Synced when this returns.
+    pub fn go_on(&mut self, log: Hash) -> Result<(), StateError> {
+        let ended = (self.log, self.observed);
+        self.log = log;
+        self.write(NOTHING, self.recipients_number)?;
+        self.observed = NOTHING;
+        self.ended.push(ended);
+        Ok(())
     }
 
     /// The number of the last recipients that were accepted; 0 before the first.
@@ -111,6 +136,7 @@ impl AgentState {
     fn write(&self, observed: Head, recipients_number: u64) -> Result<(), StateError> {
         let file = StateFile {
             type_name: TYPE.to_owned(),
+            log: self.log.to_string(),
             observed_size: observed.size,
             observed_root: observed.root.to_string(),
             recipients_number,
@@ -125,6 +151,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const LOG: Hash = Hash([9; 32]);
+
     fn head(size: u64) -> Head {
         Head { size, root: Hash([size as u8; 32]) }
     }
@@ -133,14 +161,29 @@ mod tests {
     fn the_observed_head_never_falls_and_outlives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
-        let mut state = AgentState::open(&path).unwrap();
+        let mut state = AgentState::open(&path, LOG).unwrap();
         assert_eq!(state.observed(), Head { size: 0, root: EMPTY_ROOT });
         state.advance(head(5)).unwrap();
         assert!(matches!(state.advance(head(4)), Err(StateError::Older { observed: 5, offered: 4 })), "a shrunken log was believed");
         state.accept_recipients(3).unwrap();
         state.accept_recipients(2).unwrap();
-        let again = AgentState::open(&path).unwrap();
+        let again = AgentState::open(&path, LOG).unwrap();
         assert_eq!((again.observed(), again.recipients_number()), (head(5), 3));
+    }
+
+    #[test]
+    fn what_was_observed_of_one_log_is_nothing_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let (mut state, next) = (AgentState::open(&path, LOG).unwrap(), Hash([8; 32]));
+        state.advance(head(5)).unwrap();
+        state.accept_recipients(3).unwrap();
+        state.go_on(next).unwrap();
+        assert_eq!((state.observed(), state.observed_of(&LOG), state.observed_of(&next)), (NOTHING, head(5), NOTHING));
+        state.advance(head(2)).unwrap();
+        let again = AgentState::open(&path, next).unwrap();
+        assert_eq!((again.observed(), again.recipients_number()), (head(2), 3));
+        assert_eq!(AgentState::open(&path, LOG).unwrap().observed(), NOTHING, "a head of one log was taken for another's");
     }
 
     #[test]
@@ -148,13 +191,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         std::fs::write(&path, b"{").unwrap();
-        assert!(matches!(AgentState::open(&path), Err(StateError::Damaged(_))));
+        assert!(matches!(AgentState::open(&path, LOG), Err(StateError::Damaged(_))));
     }
 
     #[test]
     fn a_head_that_cannot_be_synced_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
-        let mut state = AgentState::open(&folder.path().join("gone/state.json")).unwrap();
+        let mut state = AgentState::open(&folder.path().join("gone/state.json"), LOG).unwrap();
         assert!(state.advance(head(5)).is_err());
         assert_eq!(state.observed().size, 0, "a statement would name a head that a crash makes it forget");
     }

@@ -54,6 +54,8 @@ pub enum Outcome {
         /// The reason given.
         reason: String,
     },
+    /// 410: the log has ended, or goes on as another that we do not know yet.
+    Ended(String),
     /// Not now: unreachable, overloaded, out of space.
     Later(String),
     /// The spool cannot give it.
@@ -126,6 +128,17 @@ impl UploadPlan {
         self.queues.entry(stream.clone()).or_default().durable.insert(seq);
     }
 
+    /// Another log goes on for the one that these were meant for: they are sent to it, whatever became of them before.
+    pub fn send_again(&mut self, left: &[(StreamName, u64)]) {
+        for (stream, seq) in left {
+            let queue = self.queues.entry(stream.clone()).or_default();
+            queue.durable.remove(seq);
+            queue.unsent.insert(*seq);
+            queue.admitted_below = 0;
+        }
+        (self.failures, self.waits_until_ms) = (0, None);
+    }
+
     /// This stream is the live one: it goes first.
     pub fn live(&mut self, stream: &StreamName) {
         self.live = Some(stream.clone());
@@ -185,6 +198,8 @@ impl UploadPlan {
                 self.acknowledged(stream, seq, now_ms, true)
             }
             Outcome::Later(reason) => self.back_off(reason, now_ms, jitter, false),
+            // Nobody has shown which log goes on: all is kept until somebody does.
+            Outcome::Ended(reason) => self.back_off(reason, now_ms, jitter, true),
             Outcome::Untrustworthy(reason) => Consequence::Stop(reason),
             Outcome::Damaged(reason) => self.halt(stream, reason),
             Outcome::Chain { expected_seq, reason } => self.resync(stream, seq, expected_seq, reason),
@@ -261,6 +276,7 @@ impl UploadPlan {
 pub fn outcome_of_refusal(kind: &str, status: u16, expected_seq: Option<u64>, reason: String) -> Outcome {
     let kind = kind.rsplit(':').next().unwrap_or_default();
     match (status, kind) {
+        (410, "ended") => Outcome::Ended(reason),
         (409, "chain") => Outcome::Chain { expected_seq, reason },
         (408 | 425 | 429, _) | (500.., _) => Outcome::Later(reason),
         _ => Outcome::Refused { status, reason },

@@ -244,7 +244,13 @@ impl Asking {
     }
 
     fn obtain(&self) -> Obtain<'_> {
-        Obtain { pin: &self.pin, camera: &self.camera, intermediates: &self.intermediates, verifier: &RustCrypto }
+        Obtain {
+            pin: &self.pin,
+            anchors: std::slice::from_ref(&self.pin.anchor),
+            camera: &self.camera,
+            intermediates: &self.intermediates,
+            verifier: &RustCrypto,
+        }
     }
 
     async fn newest(&self, in_force: Option<&Accepted>) -> Result<Option<Obeyed>, ObtainError> {

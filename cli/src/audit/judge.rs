@@ -155,6 +155,12 @@ impl Judge {
         let signed = parsed.as_ref().map_err(|error| entry(format!("The entry is not a signed statement: {error}.")))?;
         let statement = signed.statement();
         let leaf = signed.leaf_hash();
+        // What follows in the same bundle may be of the log before.
+        if let (0, Body::Genesis(genesis)) = (index, &statement.body)
+            && leaf == self.anchor.log
+        {
+            self.memory.rest.predecessor = genesis.predecessor.as_ref().map(|predecessor| predecessor.log.to_string());
+        }
         let fits = match &statement.body {
             Body::Genesis(_) => index == 0 && leaf == self.anchor.log,
             _ => index > 0 && (statement.log == self.anchor.log || self.memory.rest.predecessor == Some(statement.log.to_string())),

@@ -127,6 +127,7 @@ impl Pki {
 /// An append-only log in memory.
 pub struct Log {
     pub entries: Vec<Vec<u8>>,
+    origin: String,
     ed25519: Ed25519NoteSigner,
     ml_dsa: MlDsa44NoteSigner,
     /// Which keys sign.
@@ -149,16 +150,21 @@ impl Log {
     }
 
     pub fn with_keys(seed: u8) -> Self {
+        Self::named(ORIGIN, seed)
+    }
+
+    pub fn named(origin: &str, seed: u8) -> Self {
         Self {
             entries: Vec::new(),
-            ed25519: Ed25519NoteSigner::new(ORIGIN, &Zeroizing::new([seed; 32])).unwrap(),
-            ml_dsa: MlDsa44NoteSigner::new(ORIGIN, &Zeroizing::new([seed + 1; 32])).unwrap(),
+            origin: origin.to_owned(),
+            ed25519: Ed25519NoteSigner::new(origin, &Zeroizing::new([seed; 32])).unwrap(),
+            ml_dsa: MlDsa44NoteSigner::new(origin, &Zeroizing::new([seed + 1; 32])).unwrap(),
             signs_with_both: true,
         }
     }
 
     pub fn verifier(&self) -> LogVerifier {
-        LogVerifier { origin: ORIGIN.into(), keys: vec![self.ed25519.verifier_key().clone(), self.ml_dsa.verifier_key().clone()] }
+        LogVerifier { origin: self.origin.clone(), keys: vec![self.ed25519.verifier_key().clone(), self.ml_dsa.verifier_key().clone()] }
     }
 
     fn leaves(&self) -> Leaves {
@@ -175,7 +181,7 @@ impl Log {
     }
 
     pub fn checkpoint(&self) -> String {
-        self.checkpoint_for(ORIGIN)
+        self.checkpoint_for(&self.origin)
     }
 
     pub fn checkpoint_for(&self, origin: &str) -> String {

@@ -319,6 +319,7 @@ fn append_unsigned(store: &Store, first: u64, count: u64) {
             entry: entry(index),
             annotations: vec![],
             is_last: false,
+            may_leap: false,
         })
         .collect();
     let placed = candidates

@@ -74,6 +74,7 @@ impl Chain {
             prev: self.prev,
             identity: leaf_hash(format!("identity {} {}", self.stream, self.seq).as_bytes()),
             is_last: false,
+            may_leap: false,
             annotations: vec![(format!("seq/{}/{:08}", self.stream, self.seq).into_bytes(), vec![])],
             entry,
         };

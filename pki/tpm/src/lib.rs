@@ -12,7 +12,7 @@ use std::{sync::mpsc, thread, time::Duration};
 
 use exhibit_pki::{PublicKey, Signer, SignerError};
 
-use owner::Request;
+use owner::{Kind, Request};
 
 /// A TPM that answers does so within milliseconds; a discrete one that runs its self-test first, within seconds.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -28,6 +28,14 @@ pub struct Tpm {
 /// A P-384 signing key (fixedTPM, fixedParent, made by the TPM, not restricted) that persists at a handle.
 #[derive(Clone, Debug)]
 pub struct DeviceKey {
+    requests: mpsc::Sender<Request>,
+    handle: u32,
+    public_key: PublicKey,
+}
+
+/// A P-384 key like a device's, whose signatures are over SHA-256: a log's note key of type 02 (docs/formats/log.md).
+#[derive(Clone, Debug)]
+pub struct NoteKey {
     requests: mpsc::Sender<Request>,
     handle: u32,
     public_key: PublicKey,
@@ -84,11 +92,20 @@ impl Tpm {
     ///
     /// A key that is there already is taken only if every attribute is as we would have made it.
     pub fn device_key(&self, handle: u32) -> Result<DeviceKey, TpmError> {
-        const COMMAND: &str = "the device key";
-        let (reply, answer) = mpsc::channel();
-        let public_key = ask(&self.requests, Request::DeviceKey { handle, reply }, &answer)
-            .map_err(|reason| TpmError::Command { command: COMMAND, reason })??;
+        let public_key = self.key(handle, Kind::Device)?;
         Ok(DeviceKey { requests: self.requests.clone(), handle, public_key })
+    }
+
+    /// The same for a key that signs a log's notes. Neither is ever taken for the other.
+    pub fn note_key(&self, handle: u32) -> Result<NoteKey, TpmError> {
+        let public_key = self.key(handle, Kind::Note)?;
+        Ok(NoteKey { requests: self.requests.clone(), handle, public_key })
+    }
+
+    fn key(&self, handle: u32, kind: Kind) -> Result<PublicKey, TpmError> {
+        let (reply, answer) = mpsc::channel();
+        ask(&self.requests, Request::Key { handle, kind, reply }, &answer)
+            .map_err(|reason| TpmError::Command { command: "the signing key", reason })?
     }
 
     /// What was written at an index of non-volatile storage (`0x0150_0e00`, say); `None` if nothing ever was.
@@ -114,15 +131,29 @@ impl DeviceKey {
     }
 }
 
+impl NoteKey {
+    /// Its public half.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// Signs the SHA-256 of a note's text: r and s, 48 bytes each.
+    pub fn sign(&self, digest: &[u8; 32]) -> Result<[u8; 96], TpmError> {
+        let (reply, answer) = mpsc::channel();
+        ask(&self.requests, Request::Sign { handle: self.handle, kind: Kind::Note, digest: digest.to_vec(), reply }, &answer)
+            .map_err(|reason| TpmError::Command { command: "TPM2_Sign", reason })?
+    }
+}
+
 impl Signer for DeviceKey {
     fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
 
     fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
-        let digest = digest.try_into().map_err(|_| SignerError("a device key signs digests of SHA-384".to_owned()))?;
+        let digest: [u8; 48] = digest.try_into().map_err(|_| SignerError("a device key signs digests of SHA-384".to_owned()))?;
         let (reply, answer) = mpsc::channel();
-        ask(&self.requests, Request::Sign { handle: self.handle, digest, reply }, &answer)
+        ask(&self.requests, Request::Sign { handle: self.handle, kind: Kind::Device, digest: digest.to_vec(), reply }, &answer)
             .map_err(SignerError)?
             .map(|signature| signature.to_vec())
             .map_err(|error| SignerError(error.to_string()))

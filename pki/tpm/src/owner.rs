@@ -41,13 +41,31 @@ const SESSION: Option<AuthSession> = Some(AuthSession::Password);
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Finds the key at a persistent handle, or makes it.
-    DeviceKey { handle: u32, reply: Sender<Result<PublicKey, TpmError>> },
-    /// Signs with a key that was found before; r and s, each padded on the left.
-    Sign { handle: u32, digest: [u8; 48], reply: Sender<Result<[u8; 96], TpmError>> },
+    Key { handle: u32, kind: Kind, reply: Sender<Result<PublicKey, TpmError>> },
+    /// Signs with a key that was found before; r and s, each padded on the left. The digest is as long as the key's kind has it.
+    Sign { handle: u32, kind: Kind, digest: Vec<u8>, reply: Sender<Result<[u8; 96], TpmError>> },
     /// Reads an index of non-volatile storage.
     NvRead { index: u32, reply: Sender<Result<Option<Vec<u8>>, TpmError>> },
     /// Writes one.
     NvWrite { index: u32, bytes: Vec<u8>, reply: Sender<Result<(), TpmError>> },
+}
+
+/// What a P-384 key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Digests of SHA-384: a device's statements.
+    Device,
+    /// Digests of SHA-256: a log's notes, for which no other digest is computed in the field (docs/formats/log.md).
+    Note,
+}
+
+impl Kind {
+    fn hash(self) -> HashScheme {
+        HashScheme::new(match self {
+            Self::Device => HashingAlgorithm::Sha384,
+            Self::Note => HashingAlgorithm::Sha256,
+        })
+    }
 }
 
 /// Connects, says how that went, and serves until nobody can ask any more. An asker who has left is no error.
@@ -65,8 +83,8 @@ pub(crate) fn run(tcti: &str, connected: &Sender<Result<(), String>>, incoming: 
     let _ = connected.send(Ok(()));
     for request in incoming {
         match request {
-            Request::DeviceKey { handle, reply } => drop(reply.send(owner.device_key(handle))),
-            Request::Sign { handle, digest, reply } => drop(reply.send(owner.sign(handle, &digest))),
+            Request::Key { handle, kind, reply } => drop(reply.send(owner.key(handle, kind))),
+            Request::Sign { handle, kind, digest, reply } => drop(reply.send(owner.sign(handle, kind, &digest))),
             Request::NvRead { index, reply } => drop(reply.send(owner.nv_read(index))),
             Request::NvWrite { index, bytes, reply } => drop(reply.send(owner.nv_write(index, &bytes))),
         }
@@ -80,11 +98,11 @@ struct Owner {
 }
 
 impl Owner {
-    fn device_key(&mut self, handle: u32) -> Result<PublicKey, TpmError> {
+    fn key(&mut self, handle: u32, kind: Kind) -> Result<PublicKey, TpmError> {
         let persistent = PersistentTpmHandle::new(handle)
             .map_err(|_| TpmError::NotOurs { handle, reason: "not a persistent handle (0x81000000 to 0x817fffff)" })?;
         if !self.is_taken(handle)? {
-            self.make_key(persistent)?;
+            self.make_key(persistent, kind)?;
         }
         let object = self
             .context
@@ -93,7 +111,7 @@ impl Owner {
         let key = KeyHandle::from(object);
         let (public, _, _) =
             self.context.execute_without_session(|context| context.read_public(key)).map_err(refused("TPM2_ReadPublic"))?;
-        let public_key = check_public(&public).map_err(|reason| TpmError::NotOurs { handle, reason })?;
+        let public_key = check_public(&public, kind).map_err(|reason| TpmError::NotOurs { handle, reason })?;
         self.keys.insert(handle, key);
         Ok(public_key)
     }
@@ -114,7 +132,7 @@ impl Owner {
 
     /// Makes the key under the storage root key and lets it persist. Nothing transient stays behind, whatever fails: small TPMs have
     /// three slots.
-    fn make_key(&mut self, persistent: PersistentTpmHandle) -> Result<(), TpmError> {
+    fn make_key(&mut self, persistent: PersistentTpmHandle, kind: Kind) -> Result<(), TpmError> {
         let root = self
             .context
             .execute_with_session(SESSION, |context| context.create_primary(Hierarchy::Owner, storage_root()?, None, None, None, None))
@@ -123,7 +141,7 @@ impl Owner {
         let made = self
             .context
             .execute_with_session(SESSION, |context| {
-                let key = context.create(root, signing_key()?, None, None, None, None)?;
+                let key = context.create(root, signing_key(kind)?, None, None, None, None)?;
                 context.load(root, key.out_private, key.out_public)
             })
             .map_err(refused("TPM2_Create"));
@@ -143,13 +161,13 @@ impl Owner {
         self.context.flush_context(ObjectHandle::from(key)).map_err(refused("TPM2_FlushContext"))
     }
 
-    fn sign(&mut self, handle: u32, digest: &[u8; 48]) -> Result<[u8; 96], TpmError> {
+    fn sign(&mut self, handle: u32, kind: Kind, digest: &[u8]) -> Result<[u8; 96], TpmError> {
         const COMMAND: &str = "TPM2_Sign";
-        let key = *self.keys.get(&handle).expect("a DeviceKey exists only after its handle was checked by this thread");
+        let key = *self.keys.get(&handle).expect("a key exists only after its handle was checked by this thread");
         let signature = self
             .context
             .execute_with_session(SESSION, |context| {
-                context.sign(key, Digest::try_from(&digest[..])?, SignatureScheme::EcDsa { hash_scheme: sha384() }, no_ticket()?)
+                context.sign(key, Digest::try_from(digest)?, SignatureScheme::EcDsa { hash_scheme: kind.hash() }, no_ticket()?)
             })
             .map_err(refused(COMMAND))?;
         let malformed =
@@ -172,15 +190,18 @@ fn pad_left(value: &[u8], into: &mut [u8]) -> Option<()> {
 }
 
 /// The public key, if it is of a key as [`signing_key`] asks for, attribute by attribute.
-fn check_public(public: &Public) -> Result<PublicKey, &'static str> {
+fn check_public(public: &Public, kind: Kind) -> Result<PublicKey, &'static str> {
     let Public::Ecc { object_attributes, name_hashing_algorithm, auth_policy, parameters, unique } = public else {
         return Err("it is not an elliptic-curve key");
     };
     if parameters.ecc_curve() != EccCurve::NistP384 {
         return Err("it is not on P-384");
     }
-    if *parameters != signing_parameters().map_err(|_| "its parameters can not be compared")? {
-        return Err("it is not made for ECDSA with SHA-384 alone");
+    if *parameters != signing_parameters(kind).map_err(|_| "its parameters can not be compared")? {
+        return Err(match kind {
+            Kind::Device => "it is not made for ECDSA with SHA-384 alone",
+            Kind::Note => "it is not made for ECDSA with SHA-256 alone",
+        });
     }
     check_attributes(*object_attributes)?;
     if *name_hashing_algorithm != HashingAlgorithm::Sha384 {
@@ -230,9 +251,9 @@ fn signing_attributes() -> tss_esapi::Result<ObjectAttributes> {
         .build()
 }
 
-fn signing_parameters() -> tss_esapi::Result<PublicEccParameters> {
+fn signing_parameters(kind: Kind) -> tss_esapi::Result<PublicEccParameters> {
     PublicEccParametersBuilder::new()
-        .with_ecc_scheme(EccScheme::EcDsa(sha384()))
+        .with_ecc_scheme(EccScheme::EcDsa(kind.hash()))
         .with_curve(EccCurve::NistP384)
         .with_is_signing_key(true)
         .with_key_derivation_function_scheme(KeyDerivationFunctionScheme::Null)
@@ -240,8 +261,8 @@ fn signing_parameters() -> tss_esapi::Result<PublicEccParameters> {
         .build()
 }
 
-fn signing_key() -> tss_esapi::Result<Public> {
-    ecc_public(signing_attributes()?, signing_parameters()?)
+fn signing_key(kind: Kind) -> tss_esapi::Result<Public> {
+    ecc_public(signing_attributes()?, signing_parameters(kind)?)
 }
 
 /// The storage root key: a primary key, so the TPM makes the same one again each time and it need not persist.
@@ -268,10 +289,6 @@ fn ecc_public(attributes: ObjectAttributes, parameters: PublicEccParameters) -> 
         .with_ecc_parameters(parameters)
         .with_ecc_unique_identifier(EccPoint::default())
         .build()
-}
-
-fn sha384() -> HashScheme {
-    HashScheme::new(HashingAlgorithm::Sha384)
 }
 
 /// "This digest was not made by the TPM": allowed, since the key is not restricted.
@@ -334,8 +351,16 @@ mod tests {
             (EccCurve::NistP384, HashingAlgorithm::Sha256, "SHA-384 alone"),
         ] {
             let other = public(signing_attributes().unwrap(), parameters(curve, hash).build().unwrap());
-            assert!(check_public(&other).unwrap_err().contains(expected));
+            assert!(check_public(&other, Kind::Device).unwrap_err().contains(expected));
         }
+    }
+
+    /// Each kind signs what the other does not: a statement can not be passed off as a note.
+    #[test]
+    fn a_devices_key_signs_no_notes() {
+        let made = |kind| public(signing_attributes().unwrap(), signing_parameters(kind).unwrap());
+        assert!(check_public(&made(Kind::Device), Kind::Note).unwrap_err().contains("SHA-256 alone"));
+        assert!(check_public(&made(Kind::Note), Kind::Device).unwrap_err().contains("SHA-384 alone"));
     }
 
     #[test]
@@ -347,7 +372,7 @@ mod tests {
                 .with_name_hashing_algorithm(hash)
                 .with_auth_policy(policy.to_vec().try_into().unwrap())
                 .with_object_attributes(signing_attributes().unwrap())
-                .with_ecc_parameters(signing_parameters().unwrap())
+                .with_ecc_parameters(signing_parameters(Kind::Device).unwrap())
                 .with_ecc_unique_identifier(unique)
                 .build()
                 .unwrap()
@@ -357,7 +382,7 @@ mod tests {
             (made(HashingAlgorithm::Sha384, &[7; 48], unique()), "policy"),
             (made(HashingAlgorithm::Sha384, &[], unique()), "not on the curve"),
         ] {
-            let reason = check_public(&key).unwrap_err();
+            let reason = check_public(&key, Kind::Device).unwrap_err();
             assert!(reason.contains(expected), "{expected}: {reason}");
         }
     }

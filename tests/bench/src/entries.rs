@@ -70,6 +70,7 @@ impl Camera {
             entry,
             annotations: Vec::new(),
             is_last: false,
+            may_leap: false,
         };
         self.seq += 1;
         self.prev = leaf;

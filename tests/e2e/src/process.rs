@@ -227,7 +227,8 @@ fn forward(output: impl Read + Send + 'static, mut log: File, lines: Sender<Stri
         for line in BufReader::new(output).lines() {
             let Ok(line) = line else { break };
             // The folder may be going away with the test, and nobody may be listening any more: the pipe is emptied all the same.
-            let _ = writeln!(log, "{line}");
+            // One write for a line and its end: standard output and standard error are appended to the same file.
+            let _ = log.write_all(format!("{line}\n").as_bytes());
             let _ = lines.send(line);
         }
     });

@@ -110,7 +110,8 @@ impl World {
         self.create_log_with(name, origin, |_| {})
     }
 
-    fn create_log_with(&self, name: &str, origin: &str, prepare: impl FnOnce(&Path)) -> PathBuf {
+    /// Makes an appliance's state without a log: keys, certificate, configuration.
+    pub fn initialise(&self, name: &str) -> PathBuf {
         let state = self.folder().join(name);
         let identity = format!("spiffe://{DOMAIN}/appliance/1");
         let servers = ["--server-name", "localhost", "--server-name", "127.0.0.1"];
@@ -119,6 +120,11 @@ impl World {
         let mut sign = Command::new(program("exhibit-authority"));
         sign.arg("sign").arg("--dir").arg(self.pki()).arg("--csr").arg(state.join("appliance.csr"));
         run(sign.args(["--role", "appliance"]).args(servers).arg("--out").arg(state.join("appliance.pem"))).expect(0);
+        state
+    }
+
+    fn create_log_with(&self, name: &str, origin: &str, prepare: impl FnOnce(&Path)) -> PathBuf {
+        let state = self.initialise(name);
         prepare(&state);
         let mut create = Command::new(program("exhibit-appliance"));
         create.arg("create-log").arg("--state").arg(&state).args(["--origin", origin]);

@@ -109,6 +109,7 @@ pub fn read(entry: &[u8]) -> Option<Candidate> {
         identity: leaf_hash(&[b"identity of ", entry].concat()),
         entry: entry.to_vec(),
         is_last: content.starts_with(SUCCESSION),
+        may_leap: false,
     })
 }
 

@@ -236,8 +236,8 @@ struct Reader;
 impl Owner for Reader {
     fn claim(&self, entry: &[u8]) -> Result<Claim, String> {
         let candidate = read(entry).ok_or("nobody here has made it")?;
-        let Candidate { stream, seq, prev, identity, is_last, .. } = candidate;
-        Ok(Claim { stream, seq, prev, identity, is_last })
+        let Candidate { stream, seq, prev, identity, is_last, may_leap, .. } = candidate;
+        Ok(Claim { stream, seq, prev, identity, is_last, may_leap })
     }
 
     fn inspect(&self, _: u64, _: &[u8], _: &mut Vec<Damage>) -> u64 {

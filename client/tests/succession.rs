@@ -1,0 +1,411 @@
+//! Whether a log goes on for another: what is believed, and what a hostile appliance or network can not make anybody believe.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use base64ct::{Base64, Encoding};
+use exhibit_evidence::{
+    Anchor, AttachmentRef, Body, Head,
+    anchor::WitnessPolicy,
+    body::{Approve, Close, CloseReason, Genesis, Predecessor, Succession, SuccessionReason, Successor},
+    exchange::SuccessorRecord,
+    succession::{Basis, SuccessionError, SuccessorLog, Trusted, judge},
+};
+use exhibit_pki::{Fingerprint, KeyPurpose, Role, RustCrypto};
+use exhibit_tlog::{EMPTY_ROOT, Ed25519Cosigner, Hash, LogVerifier, NoteSigner, leaf_hash};
+use support::{Log, Party, Pki, signed};
+use zeroize::Zeroizing;
+
+const NOTHING: Head = Head { size: 0, root: EMPTY_ROOT };
+const CHRONICLE: &str = "appliance/1/log/20261101T000000Z";
+
+/// What a test changes about an honest succession.
+struct Change {
+    /// The log that genesis says to go on for, and where that ended.
+    predecessor: Box<dyn Fn(Predecessor) -> Predecessor>,
+    genesis: Box<dyn Fn(&mut Genesis)>,
+    successor: Box<dyn Fn(&mut Successor)>,
+    signer: fn(&Pki) -> Party,
+    succession_signer: fn(&Pki) -> Party,
+    /// Comes behind the succession on the old log.
+    goes_on: bool,
+    is_planned: bool,
+    approves: fn(&Pki) -> Vec<Party>,
+    approved: Box<dyn Fn(&mut Approve)>,
+    record: Box<dyn Fn(&mut SuccessorRecord)>,
+    observed: Box<dyn Fn(Head) -> Head>,
+    witnesses: bool,
+    cosigns: bool,
+    threshold: u64,
+}
+
+impl Default for Change {
+    fn default() -> Self {
+        Self {
+            predecessor: Box::new(|named| named),
+            genesis: Box::new(|_| {}),
+            successor: Box::new(|_| {}),
+            signer: Pki::appliance,
+            succession_signer: Pki::appliance,
+            goes_on: false,
+            is_planned: true,
+            approves: |_| Vec::new(),
+            approved: Box::new(|_| {}),
+            record: Box::new(|_| {}),
+            observed: Box::new(|observed| observed),
+            witnesses: false,
+            cosigns: false,
+            threshold: 1,
+        }
+    }
+}
+
+fn custodian(pki: &Pki, number: u8) -> Party {
+    pki.party(&format!("user/c{number}"), Role::Custodian, KeyPurpose::Signing, 100 + number)
+}
+
+fn keys(log: &LogVerifier) -> Vec<String> {
+    log.keys.iter().map(ToString::to_string).collect()
+}
+
+fn old_log() -> Log {
+    let mut log = Log::new();
+    log.entries.extend([b"genesis, as far as these tests care".to_vec(), b"more".to_vec()]);
+    log
+}
+
+/// An old log that ends, a new one that begins, and what is judged of both.
+fn judged(change: &Change) -> Result<SuccessorLog, SuccessionError> {
+    let pki = Pki::new(10);
+    let (mut old, mut new) = (old_log(), Log::named("city.example/log/2", 80));
+    let old_id = leaf_hash(&old.entries[0]);
+    let observed = (change.observed)(old.head());
+    let mut successor = Successor { origin: "city.example/log/2".into(), keys: keys(&new.verifier()) };
+    (change.successor)(&mut successor);
+    let body = Body::Succession(Succession { successor, reason: SuccessionReason::Year, attachments: Vec::new() });
+    let ends = signed(&(change.succession_signer)(&pki), old_id, CHRONICLE, 1, Hash([1; 32]), NOTHING, body);
+    old.entries.push(ends.der().to_vec());
+    if change.goes_on {
+        old.entries.push(b"and more".to_vec());
+    }
+    let witness = Ed25519Cosigner::new("witness.example/w1", &Zeroizing::new([9; 32])).unwrap();
+    let policy = format!("witness w1 {}\nquorum w1\n", witness.verifier_key());
+    let mut last_checkpoint = old.checkpoint();
+    if change.cosigns {
+        let text = last_checkpoint.split_inclusive('\n').take(3).collect::<String>();
+        let cosigned = exhibit_tlog::Note::sign(&text, &[&witness], 1_790_000_001).unwrap();
+        last_checkpoint.push_str(cosigned.split_once("\n\n").unwrap().1);
+    }
+
+    let appliance = (change.signer)(&pki);
+    let mut genesis = Genesis {
+        origin: "city.example/log/2".into(),
+        keys: keys(&new.verifier()),
+        roots: vec![*pki.root.fingerprint()],
+        witness_policy: if change.witnesses { policy.clone() } else { String::new() },
+        predecessor: Some((change.predecessor)(Predecessor { log: old_id, head: old.head() })),
+        attachments: vec![AttachmentRef::of("certificate", appliance.certificate.der(), false)],
+    };
+    (change.genesis)(&mut genesis);
+    let genesis =
+        signed(&appliance, Hash::default(), "appliance/1/log/20261201T000000Z", 0, Hash::default(), NOTHING, Body::Genesis(genesis));
+    new.entries.push(genesis.der().to_vec());
+
+    let approval = |party: &Party| {
+        let mut body = Approve { entry: genesis.leaf_hash(), statement: genesis.statement_hash(), attachments: Vec::new() };
+        (change.approved)(&mut body);
+        let stream = format!("{}/20261201T000000Z", party.certificate.identity().unwrap().subject);
+        signed(party, genesis.leaf_hash(), &stream, 0, Hash::default(), NOTHING, Body::Approve(body))
+    };
+    let parties = (change.approves)(&pki);
+    let signers = parties.iter().chain([&appliance]).map(|party| &party.certificate);
+    let mut record = SuccessorRecord {
+        consistency: Some(old.consistency(observed.size)),
+        succession: change.is_planned.then(|| old.record(old.size() - 1 - u64::from(change.goes_on))),
+        genesis: new.record(0),
+        certificates: signers.chain([&pki.issuing]).map(|certificate| Base64::encode_string(certificate.der())).collect(),
+        approvals: parties.iter().map(|party| Base64::encode_string(approval(party).der())).collect(),
+        last_checkpoint: Some(last_checkpoint),
+    };
+    (change.record)(&mut record);
+
+    let mut anchor = Anchor { log: old_id, verifier: old.verifier(), roots: vec![pki.root.clone()], policy: Default::default() };
+    if change.witnesses {
+        anchor.policy.witnesses = Some(WitnessPolicy::parse(&policy, &anchor.verifier).unwrap());
+    }
+    let custodians: Vec<Fingerprint> = [1, 2].map(|number| *custodian(&pki, number).certificate.fingerprint()).to_vec();
+    let trusted = Trusted {
+        anchor: &anchor,
+        observed,
+        custodians: &custodians,
+        threshold: change.threshold,
+        intermediates: &[],
+        verifier: &RustCrypto,
+    };
+    judge(&record, &trusted)
+}
+
+#[test]
+fn a_log_that_ended_by_plan_is_followed() {
+    let next = judged(&Change::default()).unwrap();
+    assert_eq!((next.basis, next.lost, next.end.size, next.same_witnesses), (Basis::Plan, 0, 3, true));
+    assert_eq!(next.anchor.verifier.origin, "city.example/log/2");
+    let witnessed = judged(&Change { witnesses: true, cosigns: true, ..Change::default() }).unwrap();
+    assert!(witnessed.anchor.policy.witnesses.is_some(), "the successor was believed without witnesses");
+    let others =
+        Change { genesis: Box::new(|genesis| genesis.witness_policy.clear()), witnesses: true, cosigns: true, ..Change::default() };
+    let next = judged(&others).unwrap();
+    assert!(!next.same_witnesses && next.anchor.policy.witnesses.is_some(), "who runs the log chose the camera's witnesses");
+}
+
+#[test]
+fn after_a_disaster_the_custodians_say_which_log_goes_on() {
+    let lost = |approves: fn(&Pki) -> Vec<Party>, threshold| Change { is_planned: false, approves, threshold, ..Change::default() };
+    let next = judged(&lost(|pki| vec![custodian(pki, 1)], 1)).unwrap();
+    assert_eq!((next.basis, next.lost), (Basis::Approval, 0));
+    judged(&lost(|pki| vec![custodian(pki, 1), custodian(pki, 2)], 2)).unwrap();
+    let beyond = Change { observed: Box::new(|_| Head { size: 7, root: Hash([7; 32]) }), ..lost(|pki| vec![custodian(pki, 1)], 1) };
+    let beyond = Change { record: Box::new(|record| record.consistency = None), ..beyond };
+    assert_eq!(judged(&beyond).unwrap().lost, 4, "what is lost is not told");
+
+    let refused = |change: Change| match judged(&change) {
+        Err(SuccessionError::NotApproved { given, .. }) => given,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(lost(|_| Vec::new(), 1)), 0, "an appliance's word moved a camera");
+    assert_eq!(refused(lost(|_| Vec::new(), 0)), 0, "a threshold of none was nobody's word");
+    assert_eq!(refused(lost(|pki| vec![custodian(pki, 3)], 1)), 0, "a custodian of others");
+    assert_eq!(refused(lost(|pki| vec![custodian(pki, 1), custodian(pki, 1)], 2)), 1, "one custodian counted twice");
+    let other_entry = Change { approved: Box::new(|body| body.entry = Hash([3; 32])), ..lost(|pki| vec![custodian(pki, 1)], 1) };
+    assert_eq!(refused(other_entry), 0, "an approval of something else");
+    let other_statement = Change { approved: Box::new(|body| body.statement = Hash([3; 32])), ..lost(|pki| vec![custodian(pki, 1)], 1) };
+    assert_eq!(refused(other_statement), 0, "an approval of what was not read");
+}
+
+/// Only a seal knew the last head: nobody has a note of it, and the custodians have approved the genesis that names it.
+#[test]
+fn after_a_disaster_the_last_checkpoint_may_be_lost_too() {
+    let lost = |approves: fn(&Pki) -> Vec<Party>, threshold| {
+        let record = Box::new(|record: &mut SuccessorRecord| record.last_checkpoint = None);
+        Change { is_planned: false, approves, threshold, record, ..Change::default() }
+    };
+    let next = judged(&lost(|pki| vec![custodian(pki, 1), custodian(pki, 2)], 2)).unwrap();
+    assert_eq!((next.basis, next.lost, next.end.size), (Basis::Approval, 0, 3));
+    for (given, approves) in [(0, (|_| Vec::new()) as fn(&Pki) -> Vec<Party>), (1, |pki| vec![custodian(pki, 1)])] {
+        let refused = judged(&lost(approves, 2)).unwrap_err();
+        assert_eq!(refused, SuccessionError::NotApproved { given, threshold: 2 });
+    }
+}
+
+#[test]
+fn nobody_is_moved_to_another_log() {
+    type Expected = fn(&SuccessionError) -> bool;
+    let cases: Vec<(&str, Change, Expected)> = vec![
+        (
+            "genesis_names_another_log",
+            Change { predecessor: Box::new(|named| Predecessor { log: Hash([5; 32]), ..named }), ..Change::default() },
+            |error| matches!(error, SuccessionError::OtherPredecessor),
+        ),
+        (
+            "genesis_names_another_end",
+            Change {
+                predecessor: Box::new(|named| Predecessor { head: Head { size: 2, root: Hash([5; 32]) }, ..named }),
+                ..Change::default()
+            },
+            |error| matches!(error, SuccessionError::OtherPredecessor),
+        ),
+        (
+            "genesis_names_nothing_before_it",
+            Change { genesis: Box::new(|genesis| genesis.predecessor = None), ..Change::default() },
+            |error| matches!(error, SuccessionError::OtherPredecessor),
+        ),
+        ("genesis_drops_the_root", Change { genesis: Box::new(|genesis| genesis.roots = vec![[8; 32]]), ..Change::default() }, |error| {
+            matches!(error, SuccessionError::OtherRoots)
+        }),
+        (
+            "succession_names_another_origin",
+            Change { successor: Box::new(|successor| successor.origin = "city.example/log/3".into()), ..Change::default() },
+            |error| matches!(error, SuccessionError::OtherSuccessor),
+        ),
+        (
+            "succession_names_other_keys",
+            Change {
+                successor: Box::new(|successor| successor.keys = keys(&Log::named("city.example/log/2", 90).verifier())),
+                ..Change::default()
+            },
+            |error| matches!(error, SuccessionError::OtherSuccessor),
+        ),
+        (
+            "successor_without_post_quantum_key",
+            Change {
+                genesis: Box::new(|genesis| genesis.keys.truncate(1)),
+                successor: Box::new(|successor| successor.keys.truncate(1)),
+                ..Change::default()
+            },
+            |error| matches!(error, SuccessionError::Keys(_)),
+        ),
+        (
+            "successor_under_the_old_name",
+            Change { genesis: Box::new(|genesis| genesis.origin = support::ORIGIN.into()), ..Change::default() },
+            |error| matches!(error, SuccessionError::Keys(_)),
+        ),
+        ("succession_is_not_the_last_entry", Change { goes_on: true, ..Change::default() }, |error| {
+            matches!(error, SuccessionError::Entry(_))
+        }),
+        ("genesis_by_a_camera", Change { signer: Pki::camera, ..Change::default() }, |error| {
+            matches!(error, SuccessionError::Signature(..))
+        }),
+        ("succession_of_another_pki", Change { succession_signer: |_| Pki::new(20).appliance(), ..Change::default() }, |error| {
+            matches!(error, SuccessionError::NoCertificate(_))
+        }),
+        (
+            "all_of_another_pki",
+            Change {
+                signer: |_| Pki::new(20).appliance(),
+                succession_signer: |_| Pki::new(20).appliance(),
+                record: Box::new(|record| record.certificates.push(Base64::encode_string(Pki::new(20).issuing.der()))),
+                ..Change::default()
+            },
+            |error| matches!(error, SuccessionError::Path(..)),
+        ),
+        ("certificates_are_kept_back", Change { record: Box::new(|record| record.certificates.clear()), ..Change::default() }, |error| {
+            matches!(error, SuccessionError::NoCertificate(_))
+        }),
+        (
+            "last_checkpoint_of_other_keys",
+            Change {
+                record: Box::new(|record| {
+                    let mut forged = Log::with_keys(90);
+                    forged.entries = old_log().entries;
+                    record.last_checkpoint = Some(forged.checkpoint());
+                }),
+                ..Change::default()
+            },
+            |error| matches!(error, SuccessionError::Checkpoint(_)),
+        ),
+        (
+            "planned_end_without_its_checkpoint",
+            Change { record: Box::new(|record| record.last_checkpoint = None), ..Change::default() },
+            |error| matches!(error, SuccessionError::NoCheckpoint),
+        ),
+        (
+            "planned_end_without_its_checkpoint_that_a_custodian_approved",
+            Change {
+                record: Box::new(|record| record.last_checkpoint = None),
+                approves: |pki| vec![custodian(pki, 1)],
+                ..Change::default()
+            },
+            |error| matches!(error, SuccessionError::NoCheckpoint),
+        ),
+        (
+            "checkpoint_kept_back_to_hide_the_plan",
+            Change { record: Box::new(|record| (record.last_checkpoint, record.succession) = (None, None)), ..Change::default() },
+            |error| matches!(error, SuccessionError::NotApproved { given: 0, threshold: 1 }),
+        ),
+        (
+            "disaster_with_a_checkpoint_of_another_head",
+            Change {
+                is_planned: false,
+                approves: |pki| vec![custodian(pki, 1)],
+                record: Box::new(|record| record.last_checkpoint = Some(old_log().checkpoint())),
+                ..Change::default()
+            },
+            |error| matches!(error, SuccessionError::OtherPredecessor),
+        ),
+        (
+            "disaster_of_another_log_without_a_checkpoint",
+            Change {
+                is_planned: false,
+                approves: |pki| vec![custodian(pki, 1)],
+                predecessor: Box::new(|named| Predecessor { log: Hash([5; 32]), ..named }),
+                record: Box::new(|record| record.last_checkpoint = None),
+                ..Change::default()
+            },
+            |error| matches!(error, SuccessionError::OtherPredecessor),
+        ),
+        (
+            "false_proof_to_a_head_without_a_checkpoint",
+            Change {
+                is_planned: false,
+                approves: |pki| vec![custodian(pki, 1)],
+                observed: Box::new(|observed| Head { root: Hash([6; 32]), ..observed }),
+                record: Box::new(|record| record.last_checkpoint = None),
+                ..Change::default()
+            },
+            |error| matches!(error, SuccessionError::Observed { .. }),
+        ),
+        ("end_without_its_witnesses", Change { witnesses: true, ..Change::default() }, |error| {
+            matches!(error, SuccessionError::Witness(_))
+        }),
+        (
+            "end_that_is_another_history",
+            Change { observed: Box::new(|observed| Head { root: Hash([6; 32]), ..observed }), ..Change::default() },
+            |error| matches!(error, SuccessionError::Observed { .. }),
+        ),
+        (
+            "end_below_what_was_observed",
+            Change { observed: Box::new(|_| Head { size: 9, root: Hash([6; 32]) }), ..Change::default() },
+            |error| matches!(error, SuccessionError::Observed { .. }),
+        ),
+        (
+            "no_proof_from_what_was_observed",
+            Change { record: Box::new(|record| record.consistency = None), ..Change::default() },
+            |error| matches!(error, SuccessionError::Observed { .. }),
+        ),
+        (
+            "false_proof_after_a_disaster",
+            Change {
+                is_planned: false,
+                approves: |pki| vec![custodian(pki, 1)],
+                observed: Box::new(|observed| Head { root: Hash([6; 32]), ..observed }),
+                ..Change::default()
+            },
+            |error| matches!(error, SuccessionError::Observed { .. }),
+        ),
+        (
+            "receipt_of_genesis_from_the_old_log",
+            Change { record: Box::new(|record| record.genesis.receipt = old_log().record(0).receipt), ..Change::default() },
+            |error| matches!(error, SuccessionError::Receipt(..)),
+        ),
+        (
+            "something_else_at_the_end",
+            Change {
+                record: Box::new(|record| {
+                    let pki = Pki::new(10);
+                    let body = Body::Close(Close { reason: CloseReason::Stop, attachments: Vec::new() });
+                    let close = signed(&pki.camera(), Hash([1; 32]), "camera/102/main/20261120T115958Z", 1, Hash([1; 32]), NOTHING, body);
+                    record.succession.as_mut().unwrap().entry = Base64::encode_string(close.der());
+                }),
+                ..Change::default()
+            },
+            |error| matches!(error, SuccessionError::Entry(_)),
+        ),
+        (
+            "something_else_than_genesis",
+            Change { record: Box::new(|record| record.genesis.clone_from(record.succession.as_ref().unwrap())), ..Change::default() },
+            |error| matches!(error, SuccessionError::Entry(_)),
+        ),
+        (
+            "entry_that_is_no_statement",
+            Change { record: Box::new(|record| record.genesis.entry = Base64::encode_string(b"x")), ..Change::default() },
+            |error| matches!(error, SuccessionError::Statement(_)),
+        ),
+        (
+            "certificate_that_is_none",
+            Change { record: Box::new(|record| record.certificates[0] = "x".into()), ..Change::default() },
+            |error| matches!(error, SuccessionError::Malformed(_)),
+        ),
+    ];
+    for (defect, change, expected) in cases {
+        match judged(&change) {
+            Err(error) => assert!(expected(&error), "{defect}: {error:?}"),
+            Ok(_) => panic!("{defect} was believed"),
+        }
+    }
+    // The receipt of the succession counts, not its place in the answer.
+    let elsewhere = Change {
+        record: Box::new(|record| record.succession.as_mut().unwrap().receipt = old_log().record(1).receipt),
+        ..Change::default()
+    };
+    assert!(judged(&elsewhere).is_err(), "a succession without its receipt");
+}
