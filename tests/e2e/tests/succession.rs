@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use exhibit_client::Appliance;
@@ -43,7 +43,7 @@ impl Installation {
     }
 
     /// Everything that the agent told to be acknowledged is on one of the two logs, in chains without a hole, and both are whole.
-    async fn judge(&self, new: &PathBuf) -> BTreeMap<String, Vec<SignedStatement>> {
+    async fn judge(&self, new: &Path) -> BTreeMap<String, Vec<SignedStatement>> {
         let anchor = Anchor::parse(&std::fs::read(new.join("anchor.json")).unwrap()).unwrap();
         let mut told: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for told_one in self.camera.told(&self.world) {
@@ -69,7 +69,7 @@ impl Installation {
             }
             there.insert(stream.clone(), statements);
         }
-        for state in [self.world.state(), new.clone()] {
+        for state in [self.world.state(), new.to_owned()] {
             run(Command::new(program("exhibit-appliance")).arg("fsck").arg("--state").arg(state)).expect(0);
         }
         let state = self.world.folder().join("audit");
