@@ -109,7 +109,7 @@ mod tests {
     use exhibit_evidence::{
         Head,
         body::{self, AttachmentRef, SeqRange},
-        exchange::SlotRange,
+        exchange::{SlotRange, terms::TERMS_TYPE},
     };
     use exhibit_tlog::{EMPTY_ROOT, Hash};
 
@@ -157,7 +157,7 @@ mod tests {
 
     fn terms() -> Terms {
         Terms {
-            type_name: "exhibit-terms/v1".to_owned(),
+            type_name: TERMS_TYPE.to_owned(),
             grantee: "00".repeat(32),
             grantee_subject: "user/i".to_owned(),
             from: "2026-11-20T12:00:00.000Z".to_owned(),

@@ -1,6 +1,12 @@
 //! What clients and the appliance say to each other beside statements (docs/formats/api.md): JSON with serde, unknown members ignored by
 //! clients, so that a server may say more.
 
+pub mod route;
+pub mod terms;
+
+pub use route::{Route, RouteError};
+pub use terms::{SlotRange, Terms, TermsError};
+
 use serde::{Deserialize, Serialize};
 
 /// The answer to an admitted statement (201 new, 200 the same as before, 202 durable and waiting for witnesses).
@@ -81,41 +87,6 @@ pub struct StreamRecord {
 pub struct StreamRecords {
     /// In order of name.
     pub streams: Vec<StreamRecord>,
-}
-
-/// The terms of a grant: the `terms` attachment, JSON, strict.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Terms {
-    /// `exhibit-terms/v1`
-    #[serde(rename = "type")]
-    pub type_name: String,
-    /// Fingerprint of the grantee's wrapping certificate, hex.
-    pub grantee: String,
-    /// The grantee's identity: `user/<id>`.
-    pub grantee_subject: String,
-    /// What was asked for, by the cameras' clocks.
-    pub from: String,
-    /// To.
-    pub to: String,
-    /// What was granted: slots per stream, inclusive.
-    pub ranges: Vec<SlotRange>,
-    /// Until when the appliance serves it.
-    pub expires: String,
-    /// Why; a case number, perhaps.
-    pub purpose: String,
-}
-
-/// A run of slots of a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SlotRange {
-    /// The stream.
-    pub stream: String,
-    /// First slot.
-    pub first: u32,
-    /// Last slot, inclusive.
-    pub last: u32,
 }
 
 /// An error (RFC 9457, `application/problem+json`).

@@ -2,10 +2,10 @@
 //!
 //! It does not know what a grant covers (see `share`), nor whether a signature is good.
 
+use exhibit_evidence::exchange::Route;
 use exhibit_pki::{Role, Subject};
 
 use super::problem::{Kind, Refusal};
-use super::route::Route;
 use crate::rows::AttachmentRow;
 use crate::tpm_note::KEY_ATTACHMENT;
 use Role::{Auditor, Authority, Camera, Custodian, Investigator};

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use exhibit_evidence::{Body, StreamName, exchange::EntryRecord};
+use exhibit_evidence::exchange::{EntryRecord, Route, Terms};
+use exhibit_evidence::{Body, StreamName};
 use exhibit_ledger::LedgerError;
 use exhibit_pki::Certificate;
 use exhibit_tlog::Hash;
@@ -18,10 +19,9 @@ use super::answer::{self, Answer, AnswerBody};
 use super::authorise::{Caller, authorise, is_open_attachment, may_read_attachment};
 use super::log_resource;
 use super::problem::{Kind, Refusal};
-use super::route::Route;
 use super::server::{Listener, Peer};
 use crate::appliance::Appliance;
-use crate::ingest::{self, contents, payload_object, refuse_vault, rules};
+use crate::ingest::{self, payload_object, refuse_vault, rules};
 use crate::predecessor::{self, Archive};
 use crate::query::Query;
 use crate::registry::RegistryError;
@@ -34,7 +34,7 @@ pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, request: Req
     let has_body = !request.body().is_end_stream();
     let route = Route::parse(request.method().as_str(), request.uri().path(), request.uri().query());
     let answered = match (route, listener) {
-        (Err(refusal), _) => Err(refusal),
+        (Err(error), _) => Err(error.into()),
         (Ok(route), Listener::Public) if route.is_public() || (appliance.public_entries && route.is_of_entries()) => {
             read(appliance, None, route, request.headers().clone()).await
         }
@@ -308,12 +308,12 @@ fn open_payload(
 }
 
 /// The terms of a grant, as they were checked when it was admitted; `None` if they are gone or damaged.
-fn terms_of(appliance: &Appliance, grant: &exhibit_evidence::Statement) -> Result<Option<exhibit_evidence::exchange::Terms>, Refusal> {
+fn terms_of(appliance: &Appliance, grant: &exhibit_evidence::Statement) -> Result<Option<Terms>, Refusal> {
     let Body::Grant(body) = &grant.body else { return Ok(None) };
     let Some(attachment) = body.attachments.iter().find(|attachment| attachment.name == "terms") else { return Ok(None) };
     let stored = appliance.vault.read(Object::Attachment(attachment.sha256), rules::TERMS_BYTES_MAX)?;
     let content = stored.as_deref().and_then(|stored| attachment.open(stored));
-    Ok(content.and_then(|content| contents::parse_terms(content, &body.scope).ok()))
+    Ok(content.and_then(|content| Terms::parse(content, &body.scope).ok()))
 }
 
 /// The wrapping certificates to which the epoch of a stream was wrapped, as far as they are valid now.

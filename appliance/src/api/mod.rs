@@ -1,4 +1,4 @@
-//! The API over HTTP: connections, routes, who may ask, and how refusals are told.
+//! The API over HTTP: connections, who may ask, and how refusals are told.
 //!
 //! It decides nothing about evidence: see `ingest` and `share`.
 
@@ -7,6 +7,5 @@ pub mod authorise;
 pub mod handle;
 pub mod log_resource;
 pub mod problem;
-pub mod route;
 pub mod server;
 mod watched;

@@ -2,7 +2,7 @@
 //!
 //! It does not decide who is refused. Nothing in a refusal comes out of a key, and names only from certificates and paths that were parsed.
 
-use exhibit_evidence::exchange::Problem;
+use exhibit_evidence::exchange::{Problem, RouteError};
 use exhibit_tlog::Hash;
 
 use crate::registry::RegistryError;
@@ -121,6 +121,16 @@ impl Refusal {
             detail: self.detail.clone(),
             expected_seq: self.expected.map(|(seq, _)| seq),
             expected_prev: self.expected.map(|(_, prev)| prev.to_string()),
+        }
+    }
+}
+
+impl From<RouteError> for Refusal {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::NotFound => Self::not_found(),
+            RouteError::Method => Self::new(Kind::NotFound, error.to_string()),
+            RouteError::Malformed(detail) => Self::new(Kind::Malformed, detail),
         }
     }
 }

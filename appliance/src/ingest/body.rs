@@ -112,6 +112,37 @@ mod tests {
         assert_eq!(reader.exact(2).await, Err(BodyError::Ended), "a body that is cut short was taken for whole");
     }
 
+    /// The pieces of a body, all there at once.
+    struct Pieces(std::collections::VecDeque<Bytes>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            std::task::Poll::Ready(self.0.pop_front().map(|piece| Ok(hyper::body::Frame::data(piece))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_reads_the_same_in_pieces_of_any_length() {
+        let body = b"\0\0\0\x05entry\0\0\0\x03abcpayload";
+        for length in 1..=body.len() {
+            // An empty piece is none.
+            let pieces = body.chunks(length).flat_map(|piece| [Bytes::new(), Bytes::copy_from_slice(piece)]).collect();
+            let mut reader = BodyReader::new(Pieces(pieces), body.len() as u64);
+            for part in [&b"entry"[..], b"abc"] {
+                assert_eq!(reader.length().await, Ok(part.len() as u32));
+                assert_eq!(reader.exact(part.len()).await.as_deref(), Ok(part), "in pieces of {length}");
+            }
+            assert_eq!(reader.remaining(), 7);
+            assert_eq!(reader.exact(7).await.as_deref(), Ok(&b"payload"[..]));
+            assert_eq!(reader.piece(1).await, Err(BodyError::Ended), "there is more than was sent");
+        }
+    }
+
     /// Never gives a byte.
     struct Silent;
 

@@ -2,18 +2,13 @@
 //!
 //! It does not know keys: wraps are opaque to the appliance. Hashes and lengths have been checked before.
 
-use exhibit_evidence::{Body, Statement, StreamName, exchange::Terms, keytree};
+use exhibit_evidence::{Body, Statement, exchange::Terms};
 use exhibit_pki::{Certificate, KeyPurpose, PathError, Subject, Timestamp};
 
 use super::judge::LedgerView;
 use super::rules;
 use crate::api::problem::{Kind, Refusal};
 use crate::registry::RegistryError;
-
-/// The `type` of terms.
-pub const TERMS_TYPE: &str = "exhibit-terms/v1";
-/// Terms name at most this many ranges: what a fetch may name.
-const RANGES_MAX: usize = exhibit_evidence::body::RANGES_MAX;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -68,7 +63,8 @@ pub fn read(statement: &Statement, stored: &[(String, Vec<u8>)], view: &dyn Ledg
             let (Some(attachment), Some(bytes)) = (attachment, bytes) else { return wrong("terms", "is missing") };
             let content =
                 attachment.open(bytes).ok_or(ContentsError::Attachment("terms".to_owned(), "is not what was signed".to_owned()))?;
-            let terms = parse_terms(content, &grant.scope)?;
+            let terms = Terms::parse(content, &grant.scope);
+            let terms = terms.map_err(|error| ContentsError::Attachment("terms".to_owned(), error.to_string()))?;
             check_grantee(&terms, view, now)?;
             Ok(Contents { terms: Some(terms), ..Contents::default() })
         }
@@ -102,35 +98,6 @@ fn read_certificates(stored: &[(String, Vec<u8>)], view: &dyn LedgerView, now: T
         return wrong("issuer-…", "does not stand above the certificate");
     }
     Ok(Contents { certificate: Some(certificate), issuers, terms: None })
-}
-
-/// Parses terms strictly, and checks that they speak of the scope.
-pub fn parse_terms(content: &[u8], scope: &str) -> Result<Terms, ContentsError> {
-    let terms: Terms = match serde_json::from_slice(content) {
-        Ok(terms) => terms,
-        Err(_) => return wrong("terms", "is not the JSON of terms"),
-    };
-    if terms.type_name != TERMS_TYPE {
-        return wrong("terms", format!("is not of type {TERMS_TYPE}"));
-    }
-    let times = [&terms.from, &terms.to, &terms.expires].map(|time| Timestamp::parse(time));
-    let [Ok(from), Ok(to), Ok(_)] = times else { return wrong("terms", "has a time that is none") };
-    if to < from {
-        return wrong("terms", "ends before it begins");
-    }
-    if terms.ranges.is_empty() || terms.ranges.len() > RANGES_MAX {
-        return wrong("terms", format!("does not have 1 to {RANGES_MAX} ranges"));
-    }
-    for range in &terms.ranges {
-        let of_scope = StreamName::parse(&range.stream).is_ok_and(|stream| stream.owner() == scope);
-        if !of_scope {
-            return wrong("terms", "has a range outside its scope");
-        }
-        if range.first > range.last || range.last >= keytree::SLOTS {
-            return wrong("terms", "has a range of slots that is none");
-        }
-    }
-    Ok(terms)
 }
 
 /// The grantee's certificate must be on the ledger, theirs, and for wrapping: else nobody could open the grant.

@@ -5,13 +5,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use exhibit_evidence::exchange::Terms;
 use exhibit_evidence::{Body, SignedStatement, Statement};
 use exhibit_ledger::rebuild::Describe;
 use exhibit_ledger::{Candidate, Ledger};
 use exhibit_pki::{Certificate, KeyPurpose};
 use exhibit_tlog::Hash;
 
-use crate::ingest::contents::{Contents, parse_terms};
+use crate::ingest::contents::Contents;
 use crate::ingest::finish::candidate;
 use crate::registry::Registry;
 use crate::rows;
@@ -49,7 +50,7 @@ pub(crate) fn contents(vault: &dyn Vault, statement: &Statement) -> Contents {
             Contents { certificate: certificate("certificate"), issuers, terms: None }
         }
         Body::Grant(body) => {
-            let terms = stored("terms").and_then(|(attachment, bytes)| parse_terms(attachment.open(&bytes)?, &body.scope).ok());
+            let terms = stored("terms").and_then(|(attachment, bytes)| Terms::parse(attachment.open(&bytes)?, &body.scope).ok());
             Contents { terms, ..Contents::default() }
         }
         _ => Contents::default(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use exhibit_evidence::body::{AttachmentRef, Grant};
 use exhibit_evidence::envelope::{self, KeyPackage, StreamKeys};
+use exhibit_evidence::exchange::terms::TERMS_TYPE;
 use exhibit_evidence::exchange::{SlotRange, Terms};
 use exhibit_evidence::keytree::SLOTS;
 use exhibit_evidence::{Body, StreamName};
@@ -76,7 +77,7 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let package = cover(&mut session, &opener, &ranges).await?;
     let nodes: usize = package.streams.iter().map(|keys| keys.nodes.len()).sum();
     let terms = Terms {
-        type_name: "exhibit-terms/v1".to_owned(),
+        type_name: TERMS_TYPE.to_owned(),
         grantee: hex::encode(grantee.fingerprint()),
         grantee_subject: subject.clone(),
         from: from.to_string(),

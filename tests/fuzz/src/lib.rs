@@ -6,7 +6,7 @@ pub mod allocation;
 pub mod mutate;
 pub mod targets;
 
-use targets::{attestation, bundle, evidence, keys, media, pki, resigned, signatures, tlog};
+use targets::{api, attestation, bundle, evidence, keys, media, mirror, pki, resigned, signatures, tlog};
 
 /// A parser under attack.
 pub struct Target {
@@ -49,6 +49,8 @@ const BUNDLE: AllocationMax = AllocationMax { fixed_bytes: 4 << 20, times: 200 }
 const PARSER_ROUNDS: u64 = 2000;
 /// A signature takes a millisecond to verify in a test build.
 const SIGNATURE_ROUNDS: u64 = 500;
+/// A mirror writes a dozen files.
+const MIRROR_ROUNDS: u64 = 100;
 /// A bundle has a score of them.
 const BUNDLE_ROUNDS: u64 = 24;
 
@@ -110,4 +112,8 @@ pub const TARGETS: &[Target] = &[
     whole("bundle-edited", bundle::bundle_edited),
     whole("bundle-resigned", resigned::bundle_resigned),
     parser("mp4", media::mp4),
+    parser("route", api::route),
+    parser("grant-terms", api::grant_terms),
+    signed("entry-record", api::entry_record, NOTES),
+    Target { name: "mirror", run: mirror::mirror, allocation: BUNDLE, rounds: MIRROR_ROUNDS },
 ];

@@ -4,7 +4,10 @@
 
 use std::path::Path;
 
+use base64ct::{Base64, Encoding};
+use exhibit_evidence::bundle::{entry_path, receipt_path};
 use exhibit_evidence::envelope::{KeyPackage, StreamKeys, seal};
+use exhibit_evidence::exchange::terms::TERMS_TYPE;
 use exhibit_evidence::exchange::{
     Admitted, EntryRecord, EntryRecords, Problem, SlotRange, StreamRecord, StreamRecords, Terms, intake_prefix,
 };
@@ -14,7 +17,7 @@ use exhibit_evidence::{Pin, StreamName};
 use exhibit_fuzz::targets::evidence::{CONTENT, RECIPIENT, recipient};
 use exhibit_fuzz::targets::signatures::recorded;
 use exhibit_fuzz::targets::tlog::{Leaves, ORIGIN, SIGNED_UNIX_S, cosigned_subtree, head, leaves, log_signers, nodes_of, witness};
-use exhibit_fuzz::targets::{bundle, keys, pki};
+use exhibit_fuzz::targets::{bundle, keys, mirror, pki};
 use exhibit_pki::{KeyPurpose, Role};
 use exhibit_tlog::mirror::{EntryPackage, MirrorInfo, UploadHeader};
 use exhibit_tlog::tile::{encode_bundle, encode_tile};
@@ -49,6 +52,8 @@ fn write_the_fuzz_corpus() {
     signatures();
     attestations();
     seed("mp4", "two-segments", media());
+    requests();
+    uploads();
 }
 
 fn signed(size: u64) -> String {
@@ -205,7 +210,7 @@ fn exchanges() {
     };
     json("streams", &StreamRecords { streams: vec![stream] });
     let terms = Terms {
-        type_name: text("exhibit-terms/v1"),
+        type_name: text(TERMS_TYPE),
         grantee: hash.clone(),
         grantee_subject: text("user/bb"),
         from: text("2026-11-20T12:00:00.000Z"),
@@ -244,6 +249,67 @@ fn key_trees() {
     seed("fragments", "whole", [&[0, 7], &payload[..]].concat());
     seed("fragments", "first", [&[0, 255], &payload[..34]].concat());
     seed("fragments", "last", [&[2, 1], &payload[payload.len() - 17..]].concat());
+}
+
+/// What an appliance is asked for and sent, and what it answers.
+fn requests() {
+    let hash = "7".repeat(64);
+    for (name, target) in [
+        ("put", "PUT /v1/streams/camera/102/main/20261120T115958Z/7".to_owned()),
+        ("put-of-the-log-before", format!("PUT /v1/streams/camera/102/main/20261120T115958Z/7?log={hash}")),
+        ("streams", "GET /v1/streams?prefix=camera%2F&after=camera%2F102".to_owned()),
+        ("stream", "GET /v1/streams/camera/102/main/a".to_owned()),
+        ("entry", "GET /v1/streams/camera/102/main/a/0".to_owned()),
+        ("entries", "GET /v1/streams/camera/102/main/a/entries?first=3&last=9&after=4".to_owned()),
+        (
+            "segments",
+            "GET /v1/segments?series=camera/102/main&from=2026-11-20T12:00:00.000Z&to=2026-11-20T13:00:00.000Z&after=camera/102/main/a/7"
+                .to_owned(),
+        ),
+        ("leaf", format!("GET /v1/entries/{hash}")),
+        ("index", "GET /v1/index/18446744073709551615".to_owned()),
+        ("certificate", format!("GET /v1/certificates/{hash}")),
+        ("attachment", format!("GET /v1/attachments/{hash}")),
+        ("recipients", "GET /v1/recipients/camera/102".to_owned()),
+        ("grants", "GET /v1/grants?after=7".to_owned()),
+        ("payload", format!("GET /v1/payloads/camera/102/main/a/7?fetch={hash}")),
+        ("checkpoint", "HEAD /log/checkpoint".to_owned()),
+        ("tile", "GET /log/tile/0/x001/234.p/17".to_owned()),
+        ("bundle", "GET /log/tile/entries/000".to_owned()),
+        ("successor", format!("GET /v1/successor?log={hash}&size=4211")),
+        ("tpm", "GET /log/tpm".to_owned()),
+        ("version", "GET /v1/version".to_owned()),
+    ] {
+        seed("route", name, target);
+    }
+    let slots = SlotRange { stream: "camera/102/main/a".to_owned(), first: 0, last: 3599 };
+    let terms = Terms {
+        type_name: TERMS_TYPE.to_owned(),
+        grantee: hash,
+        grantee_subject: "user/bb".to_owned(),
+        from: "2026-11-20T12:00:00.000Z".to_owned(),
+        to: "2026-11-20T13:00:00.000Z".to_owned(),
+        ranges: vec![slots],
+        expires: "2026-12-20T12:00:00.000Z".to_owned(),
+        purpose: "case 7".to_owned(),
+    };
+    seed("grant-terms", "hour", serde_json::to_vec(&terms).unwrap());
+    for index in [0, 5, 9] {
+        let entry = Base64::encode_string(&bundle::WHOLE.0[&entry_path(index)]);
+        let receipt = String::from_utf8(bundle::WHOLE.0[&receipt_path(index)].clone()).unwrap();
+        let record = EntryRecord { index, entry, receipt, is_final: true };
+        seed("entry-record", &index.to_string(), serde_json::to_vec(&record).unwrap());
+    }
+}
+
+/// To a mirror that has nothing: whole, cut off, and with a proof that is none.
+fn uploads() {
+    let whole = mirror::upload(0);
+    seed("mirror", "whole", &whole);
+    seed("mirror", "cut-off", &whole[..whole.len() - 100]);
+    let mut changed = whole.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    seed("mirror", "another-proof-at-the-end", changed);
 }
 
 /// Of a bundle no byte is changed, then one in each of its files.

@@ -26,7 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("exhibit-e2e", &["exhibit-camera-core", "exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog", "exhibit-tpm"]),
     ("exhibit-power-loss", &[]),
     ("exhibit-simulator", &["exhibit-ledger", "exhibit-power-loss", "exhibit-tlog", "exhibit-witness"]),
-    ("exhibit-fuzz", &["exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
+    ("exhibit-fuzz", &["exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog", "exhibit-witness"]),
     ("exhibit-bench", &["exhibit-evidence", "exhibit-ledger", "exhibit-pki", "exhibit-tlog"]),
     ("exhibit-tidy", &[]),
 ];

@@ -1,10 +1,12 @@
 //! The targets, by the crate whose parsers they attack.
 
+pub mod api;
 pub mod attestation;
 pub mod bundle;
 pub mod evidence;
 pub mod keys;
 pub mod media;
+pub mod mirror;
 pub mod pki;
 pub mod resigned;
 pub mod signatures;

@@ -1,12 +1,11 @@
-//! What a request asks for: method, path and query, parsed strictly.
+//! What a request to an appliance asks for: method, path and query, parsed strictly.
 //!
 //! It does not know who asks, nor whether there is such a thing.
 
-use exhibit_evidence::StreamName;
 use exhibit_pki::{Fingerprint, Subject, Timestamp};
 use exhibit_tlog::{BundleId, Hash, TileId};
 
-use super::problem::{Kind, Refusal};
+use crate::StreamName;
 
 /// A request of the API (docs/formats/api.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,20 +110,34 @@ pub enum Route {
     Health,
 }
 
+/// Why a request asks for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// No such path.
+    #[error("there is nothing at this path")]
+    NotFound,
+    /// Another method than those of the API.
+    #[error("only GET, HEAD and PUT are known")]
+    Method,
+    /// The path is known, and its query is not what it demands.
+    #[error("{0}")]
+    Malformed(String),
+}
+
 impl Route {
     /// Parses. Unknown paths are not found; anything unknown in a query is malformed.
-    pub fn parse(method: &str, path: &str, query: Option<&str>) -> Result<Self, Refusal> {
+    pub fn parse(method: &str, path: &str, query: Option<&str>) -> Result<Self, RouteError> {
         let mut query = Query::parse(query.unwrap_or_default())?;
         let route = match (method, path) {
             ("PUT", _) => {
-                let (stream, seq) = path.strip_prefix("/v1/streams/").and_then(place).ok_or_else(Refusal::not_found)?;
+                let (stream, seq) = path.strip_prefix("/v1/streams/").and_then(place).ok_or(RouteError::NotFound)?;
                 let log = query.take("log").map(|log| Hash::from_hex(&log).ok_or_else(|| malformed("log is not a leaf hash")));
                 Self::Put { stream, seq, log: log.transpose()? }
             }
             ("GET", _) => Self::get(path, &mut query)?,
             // Of the log's resources only: what else is read may leave a trace on the ledger, or costs as much as the whole.
-            ("HEAD", _) => Some(Self::get(path, &mut query)?).filter(Self::is_of_log).ok_or_else(Refusal::not_found)?,
-            _ => return Err(Refusal::new(Kind::NotFound, "only GET, HEAD and PUT are known")),
+            ("HEAD", _) => Some(Self::get(path, &mut query)?).filter(Self::is_of_log).ok_or(RouteError::NotFound)?,
+            _ => return Err(RouteError::Method),
         };
         query.finish()?;
         Ok(route)
@@ -145,8 +158,7 @@ impl Route {
         matches!(self, Self::Checkpoint | Self::Witnessed | Self::TpmSigned | Self::Tile(_) | Self::Bundle(_) | Self::Health)
     }
 
-    fn get(path: &str, query: &mut Query) -> Result<Self, Refusal> {
-        let not_found = Refusal::not_found;
+    fn get(path: &str, query: &mut Query) -> Result<Self, RouteError> {
         match path {
             "/healthz" => return Ok(Self::Health),
             "/v1/version" => return Ok(Self::Version),
@@ -166,30 +178,30 @@ impl Route {
             _ => {}
         }
         if let Some(bundle) = path.strip_prefix("/log/tile/entries/") {
-            return Ok(Self::Bundle(BundleId::parse(bundle).map_err(|_| not_found())?));
+            return Ok(Self::Bundle(BundleId::parse(bundle).map_err(|_| RouteError::NotFound)?));
         }
         if let Some(tile) = path.strip_prefix("/log/tile/") {
-            return Ok(Self::Tile(TileId::parse(tile).map_err(|_| not_found())?));
+            return Ok(Self::Tile(TileId::parse(tile).map_err(|_| RouteError::NotFound)?));
         }
-        let (kind, rest) = path.strip_prefix("/v1/").and_then(|path| path.split_once('/')).ok_or_else(not_found)?;
+        let (kind, rest) = path.strip_prefix("/v1/").and_then(|path| path.split_once('/')).ok_or(RouteError::NotFound)?;
         match kind {
             "streams" => Self::stream(rest, query),
             "entries" => Ok(Self::EntryByLeaf(hash(rest)?)),
-            "index" => Ok(Self::EntryByIndex(decimal(rest).ok_or_else(not_found)?)),
+            "index" => Ok(Self::EntryByIndex(decimal(rest).ok_or(RouteError::NotFound)?)),
             "certificates" => Ok(Self::Certificate(hash(rest)?.0)),
             "attachments" => Ok(Self::Attachment(hash(rest)?)),
-            "recipients" => Ok(Self::Recipients { scope: Subject::parse(rest).map_err(|_| not_found())? }),
+            "recipients" => Ok(Self::Recipients { scope: Subject::parse(rest).map_err(|_| RouteError::NotFound)? }),
             "payloads" => {
-                let (stream, seq) = place(rest).ok_or_else(not_found)?;
+                let (stream, seq) = place(rest).ok_or(RouteError::NotFound)?;
                 let fetch = Hash::from_hex(&query.required("fetch")?);
                 Ok(Self::Payload { stream, seq, fetch: fetch.ok_or_else(|| malformed("fetch is not a leaf hash"))? })
             }
-            _ => Err(not_found()),
+            _ => Err(RouteError::NotFound),
         }
     }
 
     /// A last component of digits only is a seq, and `entries` a listing, wherever what stands before is a stream's name.
-    fn stream(rest: &str, query: &mut Query) -> Result<Self, Refusal> {
+    fn stream(rest: &str, query: &mut Query) -> Result<Self, RouteError> {
         if let Some((stream, seq)) = place(rest) {
             return Ok(Self::Entry { stream, seq });
         }
@@ -202,16 +214,16 @@ impl Route {
             };
             return Ok(Self::Entries { stream, first, last });
         }
-        Ok(Self::Stream { stream: StreamName::parse(rest).map_err(|_| Refusal::not_found())? })
+        Ok(Self::Stream { stream: StreamName::parse(rest).map_err(|_| RouteError::NotFound)? })
     }
 
-    fn segments(query: &mut Query) -> Result<Self, Refusal> {
+    fn segments(query: &mut Query) -> Result<Self, RouteError> {
         let series = query.required("series")?;
         // A series is a stream's name without its generation.
         if StreamName::parse(&format!("{series}/1")).is_err() {
             return Err(malformed("series is not a stream's name without its generation, like camera/102/main"));
         }
-        let mut time = |name: &str| -> Result<Timestamp, Refusal> {
+        let mut time = |name: &str| -> Result<Timestamp, RouteError> {
             Timestamp::parse(&query.required(name)?).map_err(|error| malformed(&format!("{name} is {error}")))
         };
         let (from, to) = (time("from")?, time("to")?);
@@ -223,12 +235,12 @@ impl Route {
     }
 }
 
-fn malformed(detail: &str) -> Refusal {
-    Refusal::new(Kind::Malformed, detail)
+fn malformed(detail: &str) -> RouteError {
+    RouteError::Malformed(detail.to_owned())
 }
 
-fn hash(text: &str) -> Result<Hash, Refusal> {
-    Hash::from_hex(text).ok_or_else(Refusal::not_found)
+fn hash(text: &str) -> Result<Hash, RouteError> {
+    Hash::from_hex(text).ok_or(RouteError::NotFound)
 }
 
 /// `camera/102/main/20261120T115958Z/7`
@@ -247,7 +259,7 @@ fn decimal(text: &str) -> Option<u64> {
 struct Query(Vec<(String, String)>);
 
 impl Query {
-    fn parse(text: &str) -> Result<Self, Refusal> {
+    fn parse(text: &str) -> Result<Self, RouteError> {
         let mut members: Vec<(String, String)> = Vec::new();
         for member in text.split('&').filter(|member| !member.is_empty()) {
             let (name, value) = member.split_once('=').ok_or_else(|| malformed("a member of the query has no value"))?;
@@ -265,16 +277,16 @@ impl Query {
         Some(self.0.swap_remove(position).1)
     }
 
-    fn required(&mut self, name: &str) -> Result<String, Refusal> {
+    fn required(&mut self, name: &str) -> Result<String, RouteError> {
         self.take(name).ok_or_else(|| malformed(&format!("the query lacks {name}")))
     }
 
-    fn number(&mut self, name: &str) -> Result<Option<u64>, Refusal> {
+    fn number(&mut self, name: &str) -> Result<Option<u64>, RouteError> {
         let Some(text) = self.take(name) else { return Ok(None) };
         decimal(&text).map(Some).ok_or_else(|| malformed(&format!("{name} is not a number")))
     }
 
-    fn finish(self) -> Result<(), Refusal> {
+    fn finish(self) -> Result<(), RouteError> {
         if self.0.is_empty() { Ok(()) } else { Err(malformed("the query has a member that is not known here")) }
     }
 }
@@ -302,7 +314,7 @@ fn decode_percent(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn get(target: &str) -> Result<Route, Refusal> {
+    fn get(target: &str) -> Result<Route, RouteError> {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         Route::parse("GET", path, query)
     }
@@ -333,39 +345,43 @@ mod tests {
     fn hostile_targets_are_refused() {
         let zeros = "0".repeat(64);
         let cases = [
-            ("unknown path", "/v2/streams".to_owned(), Kind::NotFound),
-            ("upper-case hash", format!("/v1/entries/{}", "A".repeat(64)), Kind::NotFound),
-            ("short hash", "/v1/entries/00".to_owned(), Kind::NotFound),
-            ("climbing", "/v1/streams/camera/../main/1".to_owned(), Kind::NotFound),
-            ("signed index", "/v1/index/+1".to_owned(), Kind::NotFound),
-            ("index with a leading zero", "/v1/index/01".to_owned(), Kind::NotFound),
-            ("index beyond 64 bits", "/v1/index/18446744073709551616".to_owned(), Kind::NotFound),
-            ("unknown member", "/v1/streams?prefix=a&limit=9".to_owned(), Kind::Malformed),
-            ("member where none is known", format!("/v1/entries/{zeros}?x=1"), Kind::Malformed),
-            ("member twice", "/v1/streams?prefix=a&prefix=b".to_owned(), Kind::Malformed),
-            ("member without value", "/v1/streams?prefix".to_owned(), Kind::Malformed),
-            ("missing member", "/v1/streams".to_owned(), Kind::Malformed),
-            ("cut percent-encoding", "/v1/streams?prefix=%2".to_owned(), Kind::Malformed),
-            ("percent-encoding that is not UTF-8", "/v1/streams?prefix=%ff".to_owned(), Kind::Malformed),
-            ("payload without fetch", "/v1/payloads/camera/1/main/a/0".to_owned(), Kind::Malformed),
+            ("unknown path", "/v2/streams".to_owned(), RouteError::NotFound),
+            ("upper-case hash", format!("/v1/entries/{}", "A".repeat(64)), RouteError::NotFound),
+            ("short hash", "/v1/entries/00".to_owned(), RouteError::NotFound),
+            ("climbing", "/v1/streams/camera/../main/1".to_owned(), RouteError::NotFound),
+            ("signed index", "/v1/index/+1".to_owned(), RouteError::NotFound),
+            ("index with a leading zero", "/v1/index/01".to_owned(), RouteError::NotFound),
+            ("index beyond 64 bits", "/v1/index/18446744073709551616".to_owned(), RouteError::NotFound),
+            ("unknown member", "/v1/streams?prefix=a&limit=9".to_owned(), malformed("the query has a member that is not known here")),
+            ("member where none is known", format!("/v1/entries/{zeros}?x=1"), malformed("the query has a member that is not known here")),
+            ("member twice", "/v1/streams?prefix=a&prefix=b".to_owned(), malformed("a member of the query is there twice")),
+            ("member without value", "/v1/streams?prefix".to_owned(), malformed("a member of the query has no value")),
+            ("missing member", "/v1/streams".to_owned(), malformed("the query lacks prefix")),
+            ("cut percent-encoding", "/v1/streams?prefix=%2".to_owned(), malformed("a value in the query is not percent-encoded UTF-8")),
+            (
+                "percent-encoding that is not UTF-8",
+                "/v1/streams?prefix=%ff".to_owned(),
+                malformed("a value in the query is not percent-encoded UTF-8"),
+            ),
+            ("payload without fetch", "/v1/payloads/camera/1/main/a/0".to_owned(), malformed("the query lacks fetch")),
             (
                 "series that is a kind",
                 "/v1/segments?series=camera&from=2026-11-20T12:00:00.000Z&to=2026-11-20T12:00:00.000Z".to_owned(),
-                Kind::Malformed,
+                malformed("series is not a stream's name without its generation, like camera/102/main"),
             ),
-            ("scope of nobody", "/v1/recipients/camera".to_owned(), Kind::NotFound),
+            ("scope of nobody", "/v1/recipients/camera".to_owned(), RouteError::NotFound),
         ];
-        for (defect, target, kind) in cases {
-            assert_eq!(get(&target).unwrap_err().kind, kind, "{defect}");
+        for (defect, target, error) in cases {
+            assert_eq!(get(&target).unwrap_err(), error, "{defect}");
         }
-        assert_eq!(Route::parse("HEAD", "/v1/version", None).unwrap_err().kind, Kind::NotFound);
+        assert_eq!(Route::parse("HEAD", "/v1/version", None).unwrap_err(), RouteError::NotFound);
         assert_eq!(
-            Route::parse("HEAD", "/v1/payloads/camera/1/main/a/0", Some(&format!("fetch={zeros}"))).unwrap_err().kind,
-            Kind::NotFound
+            Route::parse("HEAD", "/v1/payloads/camera/1/main/a/0", Some(&format!("fetch={zeros}"))).unwrap_err(),
+            RouteError::NotFound
         );
         assert_eq!(Route::parse("HEAD", "/log/checkpoint", None).unwrap(), Route::Checkpoint);
-        assert_eq!(Route::parse("DELETE", "/v1/streams/a/b/c/0", None).unwrap_err().kind, Kind::NotFound);
-        assert_eq!(Route::parse("PUT", "/v1/streams/a/b/c", None).unwrap_err().kind, Kind::NotFound, "a place has a seq");
-        assert_eq!(Route::parse("PUT", "/v1/index/0", None).unwrap_err().kind, Kind::NotFound);
+        assert_eq!(Route::parse("DELETE", "/v1/streams/a/b/c/0", None).unwrap_err(), RouteError::Method);
+        assert_eq!(Route::parse("PUT", "/v1/streams/a/b/c", None).unwrap_err(), RouteError::NotFound, "a place has a seq");
+        assert_eq!(Route::parse("PUT", "/v1/index/0", None).unwrap_err(), RouteError::NotFound);
     }
 }
