@@ -55,9 +55,10 @@ pub struct Appliance {
     pub public_entries: bool,
     /// Held from the last look at the rules to the append, by statements whose rules look beyond their own stream.
     pub turn: Mutex<()>,
-    fatal: Fatal,
     /// Nobody else works in the folder meanwhile.
     _folder: LockedFolder,
+    /// The last that is dropped: whoever holds the other end of something in it learns that everything above is closed.
+    fatal: Fatal,
 }
 
 impl Appliance {
@@ -111,8 +112,8 @@ impl Appliance {
             downloads: Arc::new(Semaphore::new(config.downloads_max)),
             public_entries: config.public_entries,
             turn: Mutex::new(()),
-            fatal,
             _folder: folder.clone(),
+            fatal,
         };
         Ok((appliance, credentials))
     }

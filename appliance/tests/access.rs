@@ -248,7 +248,7 @@ async fn heads_of_requests_are_bounded() {
 async fn the_program_says_when_it_is_ready_and_ends_when_it_is_asked_to() {
     let World { pki, anchor, running, folder, camera, .. } = World::new().await;
     let state = folder.path().join("state");
-    running.stop(std::time::Duration::from_secs(5)).await;
+    stop(running).await;
     let program = env!("CARGO_BIN_EXE_exhibit-appliance");
     let mut served = Command::new(program)
         .args(["serve", "--json", "--intake", "127.0.0.1:0", "--public", "127.0.0.1:0", "--state"])

@@ -7,66 +7,22 @@ mod common;
 use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use common::http::serve_http;
 use common::mirror::{Mirror, mirror_toml};
-use common::{World, Writer, python, segment};
-use exhibit_appliance::witnessing::{Status, WitnessState};
+use common::watched::TIMESTAMPS_HOURLY;
+use common::{World, python};
+use exhibit_appliance::witnessing::WitnessState;
+use exhibit_evidence::exchange::Admitted;
 use exhibit_ledger::Candidate;
 use exhibit_tlog::mirror::{EntryPackage, MirrorInfo, PACKAGE_SIZE_BYTES_MAX, UploadHeader};
 use exhibit_tlog::{AddCheckpoint, Checkpoint, Ed25519Cosigner, Hash, NoteSigner, Policy, leaf_hash};
 use zeroize::Zeroizing;
 
-/// A test that waits for longer waits for nothing.
-const LIMIT: Duration = Duration::from_secs(60);
-
-async fn world_with_camera() -> (World, Writer) {
-    let world = World::new().await;
-    let (_, recipients) = world.set_recipients().await;
-    let camera = world.begin_epoch("20261120T115958Z", recipients).await;
-    (world, camera)
-}
-
-/// A world that is configured so from now on.
-async fn configured(world: World, policy: &str, more: &str) -> World {
-    let (policy, mut more) = (policy.to_owned(), more.to_owned());
-    if !policy.is_empty() {
-        more = format!("witness_policy = \"witness.policy\"\ntimestamp_interval_s = 3600\n{more}");
-    }
-    world
-        .restart_after(move |folder| {
-            std::fs::write(folder.join("state/witness.policy"), policy).unwrap();
-            std::fs::write(folder.join("more.toml"), more).unwrap();
-        })
-        .await
-}
-
-async fn put_segment(world: &World, camera: &mut Writer, status: u16) -> u64 {
-    let (body, ciphertext) = segment(&camera.stream, camera.seq, camera.seq as u32, b"some video, as it were");
-    let signed = camera.next(body);
-    let answer = world.connect(&world.camera).await.put(&signed, &[], &ciphertext).await;
-    answer.admitted(status, &world.anchor, camera, &signed).index
-}
-
-async fn until_status(world: &World, wanted: impl Fn(&Status) -> bool) -> Status {
-    let appliance = &world.running.appliance;
-    let found = tokio::time::timeout(LIMIT, async {
-        loop {
-            let status = appliance.witnessing.status(&appliance.ledger);
-            if wanted(&status) {
-                return status;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    found.await.unwrap_or_else(|_| panic!("{:?}", appliance.witnessing.status(&appliance.ledger)))
-}
-
 /// Until the mirror has cosigned all that there is now, and how much that is.
 async fn until_mirrored(world: &World) -> u64 {
     let size = world.size();
-    until_status(world, |status| status.mirrors[0].state == WitnessState::Cosigned && status.mirrors[0].size >= Some(size)).await;
+    world.until_status(|status| status.mirrors[0].state == WitnessState::Cosigned && status.mirrors[0].size >= Some(size)).await;
     size
 }
 
@@ -100,14 +56,14 @@ fn fill(world: &World, stream: &str, entries: impl Iterator<Item = Vec<u8>>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_gets_every_entry_and_its_cosignature_counts() {
-    let (world, mut camera) = world_with_camera().await;
+    let (world, mut camera) = World::with_camera().await;
     let folder = tempfile::tempdir().unwrap();
     let mut mirror = Mirror::start(folder.path(), "m", &world.anchor).await;
     let policy_text = format!("{}quorum m\n", mirror.policy_line("m"));
-    let world = configured(world, &policy_text, &mirror.toml()).await;
-    put_segment(&world, &mut camera, 202).await;
+    let world = world.watched(&policy_text, &format!("{TIMESTAMPS_HOURLY}{}", mirror.toml())).await;
+    world.put_segment(&mut camera, 202).await;
     let size = until_mirrored(&world).await;
-    let status = until_status(&world, |status| status.final_size >= size).await;
+    let status = world.until_status(|status| status.final_size >= size).await;
     assert_eq!((status.mirrors[0].names.as_slice(), status.witnesses.len()), (&["m.example/w/mirror".to_owned()][..], 0));
     let note = world.running.appliance.witnessing.witnessed().unwrap().note.clone();
     let witnessed = Policy::parse(&policy_text).unwrap().verify_of(&world.anchor.verifier, &note).unwrap();
@@ -116,35 +72,35 @@ async fn a_mirror_gets_every_entry_and_its_cosignature_counts() {
 
     // It dies: the intake goes on, nothing becomes final, and it is told who lags.
     mirror.kill().await;
-    let index = put_segment(&world, &mut camera, 202).await;
-    let status = until_status(&world, |status| status.mirrors[0].state == WitnessState::Unreachable).await;
+    let (_, Admitted { index, .. }) = world.put_segment(&mut camera, 202).await;
+    let status = world.until_status(|status| status.mirrors[0].state == WitnessState::Unreachable).await;
     assert!(status.final_size <= index, "final without the mirror");
     let shown = world.connect(&world.camera).await.get("/v1/witnesses").await;
     assert!(String::from_utf8(shown.body).unwrap().contains("\"mirrors\":[{\"names\":[\"m.example/w/mirror\"]"), "a laggard is not seen");
 
     // Both come back, the appliance first.
     let world = world.restart().await;
-    put_segment(&world, &mut camera, 202).await;
+    world.put_segment(&mut camera, 202).await;
     mirror.go_on().await;
     let size = until_mirrored(&world).await;
     assert!(audited(&world, &mirror).await >= size);
     mirror.kill().await;
     mirror.go_on().await;
     let world = world.restart().await;
-    put_segment(&world, &mut camera, 202).await;
+    world.put_segment(&mut camera, 202).await;
     let size = until_mirrored(&world).await;
     assert!(audited(&world, &mirror).await >= size);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_policy_a_mirror_is_fed_and_holds_nothing_back() {
-    let (world, mut camera) = world_with_camera().await;
+    let (world, mut camera) = World::with_camera().await;
     let folder = tempfile::tempdir().unwrap();
     let mirror = Mirror::start(folder.path(), "m", &world.anchor).await;
-    let world = configured(world, "", &mirror.toml()).await;
-    put_segment(&world, &mut camera, 201).await;
+    let world = world.watched("", &format!("{TIMESTAMPS_HOURLY}{}", mirror.toml())).await;
+    world.put_segment(&mut camera, 201).await;
     until_mirrored(&world).await;
-    put_segment(&world, &mut camera, 201).await;
+    world.put_segment(&mut camera, 201).await;
     until_mirrored(&world).await;
     let checkpoint = world.connect(&world.camera).await.get("/log/checkpoint").await;
     assert!(String::from_utf8(checkpoint.body).unwrap().contains("\u{2014} m.example/w/mirror "), "the checkpoint has not its cosignature");
@@ -153,14 +109,14 @@ async fn without_a_policy_a_mirror_is_fed_and_holds_nothing_back() {
 /// A witness and a mirror at one address, each with its own keys in the policy.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_witness_may_be_a_mirror_too_and_each_counts_for_itself() {
-    let (world, mut camera) = world_with_camera().await;
+    let (world, mut camera) = World::with_camera().await;
     let folder = tempfile::tempdir().unwrap();
     let mirror = Mirror::start(folder.path(), "m", &world.anchor).await;
     let lines = format!("witness w {} {}\n{}", mirror.witness_keys[0], mirror.url(), mirror.policy_line("m"));
-    let world = configured(world, &format!("{lines}group both all w m\nquorum both\n"), &mirror.toml()).await;
+    let world = world.watched(&format!("{lines}group both all w m\nquorum both\n"), &format!("{TIMESTAMPS_HOURLY}{}", mirror.toml())).await;
     for _ in 0..3 {
-        let index = put_segment(&world, &mut camera, 202).await;
-        until_status(&world, |status| status.final_size > index).await;
+        let (_, Admitted { index, .. }) = world.put_segment(&mut camera, 202).await;
+        world.until_status(|status| status.final_size > index).await;
     }
     assert!(audited(&world, &mirror).await > camera.seq);
 }
@@ -168,7 +124,7 @@ async fn a_witness_may_be_a_mirror_too_and_each_counts_for_itself() {
 /// More than any request holds, by number and by bytes, while the log grows on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_catches_up_from_nothing_in_bounded_pieces() {
-    let (world, mut camera) = world_with_camera().await;
+    let (world, mut camera) = World::with_camera().await;
     fill(&world, "small", (0..9000_u32).map(|number| number.to_be_bytes().to_vec()));
     // Nothing that gzip makes smaller.
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -189,12 +145,12 @@ async fn a_mirror_catches_up_from_nothing_in_bounded_pieces() {
         Some(pass_on(&to, path, body))
     }));
     let policy = format!("{}quorum m\n", mirror.policy_line("m"));
-    let world = configured(world, &policy, &mirror_toml(&between, &mirror.keys)).await;
+    let world = world.watched(&policy, &format!("{TIMESTAMPS_HOURLY}{}", mirror_toml(&between, &mirror.keys))).await;
     for _ in 0..3 {
-        put_segment(&world, &mut camera, 202).await;
+        world.put_segment(&mut camera, 202).await;
     }
     let size = until_mirrored(&world).await;
-    until_status(&world, |status| status.final_size >= size).await;
+    world.until_status(|status| status.final_size >= size).await;
     assert!(audited(&world, &mirror).await >= size);
     let largest = largest.load(Ordering::Relaxed);
     assert!(largest > 4 << 20, "the test's entries are too small: {largest}");
@@ -317,25 +273,25 @@ async fn mirrors_that_lie_are_found_out_and_harm_nobody() {
     let names: Vec<String> = (0..liars.len()).map(|number| format!("m{number}")).collect();
     let policy = format!("{lines}group one any {}\nquorum one\n", names.join(" "));
     let more: String = liars.iter().map(|liar| mirror_toml(&liar.url, &[key(liar)])).collect();
-    let (world, mut camera) = world_with_camera().await;
-    let world = configured(world, &policy, &more).await;
-    put_segment(&world, &mut camera, 202).await;
+    let (world, mut camera) = World::with_camera().await;
+    let world = world.watched(&policy, &format!("{TIMESTAMPS_HOURLY}{}", more)).await;
+    world.put_segment(&mut camera, 202).await;
     for (number, (defect, state, word)) in told.into_iter().enumerate() {
-        let failed = until_status(&world, |status| ![WitnessState::Unasked, WitnessState::Filling].contains(&status.mirrors[number].state));
+        let failed = world.until_status(|status| ![WitnessState::Unasked, WitnessState::Filling].contains(&status.mirrors[number].state));
         let standing = failed.await.mirrors.swap_remove(number);
         assert!(standing.state == state && standing.detail.contains(word), "{defect}: {standing:?}");
         let uploads = liars[number].uploads.load(Ordering::Relaxed);
         assert!(uploads <= 30, "{defect}: {uploads} uploads, without waiting in between");
     }
     // Whatever they say, the intake goes on, and nothing is final.
-    put_segment(&world, &mut camera, 202).await;
-    assert_eq!(until_status(&world, |_| true).await.final_size, 0, "a lie made a receipt final");
+    world.put_segment(&mut camera, 202).await;
+    assert_eq!(world.until_status(|_| true).await.final_size, 0, "a lie made a receipt final");
     assert!(world.fatal.lock().unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_comes_back_as_it_was_given() {
-    let (world, mut camera) = world_with_camera().await;
+    let (world, mut camera) = World::with_camera().await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let told = seen.clone();
     let lie: Lie = Box::new(move |header, head| {
@@ -347,8 +303,9 @@ async fn a_ticket_comes_back_as_it_was_given() {
     });
     let liar = liar(1, lie);
     let policy = format!("witness m {}\nquorum m\n", liar.signer.verifier_key());
-    let world = configured(world, &policy, &mirror_toml(&liar.url, &[liar.signer.verifier_key().clone()])).await;
-    let index = put_segment(&world, &mut camera, 202).await;
-    until_status(&world, |status| status.final_size > index).await;
+    let world =
+        world.watched(&policy, &format!("{TIMESTAMPS_HOURLY}{}", mirror_toml(&liar.url, &[liar.signer.verifier_key().clone()]))).await;
+    let (_, Admitted { index, .. }) = world.put_segment(&mut camera, 202).await;
+    world.until_status(|status| status.final_size > index).await;
     assert_eq!(seen.lock().unwrap()[..2], [Vec::new(), b"\0ticket\xff".to_vec()]);
 }

@@ -9,11 +9,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use common::http::serve_http;
 use common::mirror::Mirror;
-use common::{World, Writer, segment, stop};
+use common::watched::TIMESTAMPS_HOURLY;
+use common::{World, stop};
 use exhibit_appliance::maintain::backup::back_up;
 use exhibit_appliance::maintain::place::Place;
 use exhibit_appliance::maintain::restore::{RestoreError, Restored, restore};
@@ -23,9 +23,6 @@ use exhibit_evidence::{Body, SignedStatement};
 use exhibit_ledger::rebuild::RebuildError;
 use exhibit_ledger::source::LedgerFolder;
 use exhibit_pki::{Identity, Role};
-
-/// A test that waits for longer waits for nothing.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// A world that was backed up, has grown since, is in a mirror as a whole, and was stopped.
 struct Lost {
@@ -38,23 +35,13 @@ struct Lost {
     _elsewhere: tempfile::TempDir,
 }
 
-async fn put_segment(world: &World, camera: &mut Writer) -> String {
-    let (body, ciphertext) = segment(&camera.stream, camera.seq, camera.seq as u32, b"some video, as it were");
-    let signed = camera.next(body);
-    let answer = world.connect(&world.camera).await.put(&signed, &[], &ciphertext).await;
-    answer.admitted(answer.status, &world.anchor, camera, &signed);
-    signed.statement_hash().to_string()
-}
-
 impl Lost {
     async fn new() -> Self {
-        let world = World::new().await;
-        let (_, recipients) = world.set_recipients().await;
-        let mut camera = world.begin_epoch("20261120T115958Z", recipients).await;
+        let (world, mut camera) = World::with_camera().await;
         let elsewhere = tempfile::tempdir().unwrap();
         let mirror = Mirror::start(elsewhere.path(), "m", &world.anchor).await;
         let policy = format!("witness w {} {}\nquorum w\n", mirror.witness_keys[0], mirror.url());
-        let more = format!("witness_policy = \"witness.policy\"\ntimestamp_interval_s = 3600\n{}", mirror.toml());
+        let more = format!("witness_policy = \"witness.policy\"\n{TIMESTAMPS_HOURLY}{}", mirror.toml());
         let world = world
             .restart_after(|folder| {
                 fs::write(folder.join("state/witness.policy"), policy).unwrap();
@@ -63,23 +50,21 @@ impl Lost {
                 fs::write(folder.join("state/appliance.toml"), config).unwrap();
             })
             .await;
-        let mut payloads = vec![put_segment(&world, &mut camera).await];
+        let mut payloads = Vec::new();
+        let mut put = async |world: &World| {
+            let (signed, _) = world.put_segment(&mut camera, 202).await;
+            payloads.push(signed.statement_hash().to_string());
+        };
+        put(&world).await;
         let (state, to) = (Folder::new(&world.folder.path().join("state")), world.folder.path().join("backup"));
         let backed_up = back_up(&state, &world.running.appliance.ledger, &to).unwrap().size;
         // More than a tile, so that there are levels.
         while world.size() < 300 {
-            payloads.push(put_segment(&world, &mut camera).await);
+            put(&world).await;
         }
-        let appliance = world.running.appliance.clone();
-        let all_mirrored = async {
-            // Also what the appliance itself states about its witnesses, which is no more than one statement an hour.
-            while { appliance.witnessing.status(&appliance.ledger) }.mirrors[0].size != Some(appliance.ledger.size()) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(LIMIT, all_mirrored).await.expect("the mirror lags");
-        let size = appliance.ledger.size();
-        drop(appliance);
+        // Also what the appliance itself states about its witnesses, which is no more than one statement an hour.
+        world.until_status(|status| status.mirrors[0].size == Some(status.size)).await;
+        let size = world.size();
         stop(world.running).await;
         assert!(backed_up < size);
         Self { world_folder: world.folder, mirror, pki: world.pki, size, backed_up, payloads, _elsewhere: elsewhere }

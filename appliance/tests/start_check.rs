@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use common::World;
 use common::http::serve_http;
 use common::mirror::{Mirror, mirror_toml};
-use common::{World, Writer, segment};
+use common::watched::TIMESTAMPS_HOURLY;
 use exhibit_appliance::appliance::Appliance;
 use exhibit_appliance::config::Config;
 use exhibit_appliance::setup::{Folder, SetupError, now};
@@ -17,30 +18,6 @@ use exhibit_ledger::LedgerError;
 use exhibit_tlog::witness::cosign;
 use exhibit_tlog::{Checkpoint, Ed25519Cosigner, Hash, NoteSigner};
 use zeroize::Zeroizing;
-
-/// A test that waits for longer waits for nothing.
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
-
-async fn world_with_camera() -> (World, Writer) {
-    let world = World::new().await;
-    let (_, recipients) = world.set_recipients().await;
-    let camera = world.begin_epoch("20261120T115958Z", recipients).await;
-    (world, camera)
-}
-
-async fn put_segment(world: &World, camera: &mut Writer) {
-    let (body, ciphertext) = segment(&camera.stream, camera.seq, camera.seq as u32, b"some video, as it were");
-    let signed = camera.next(body);
-    let answer = world.connect(&world.camera).await.put(&signed, &[], &ciphertext).await;
-    answer.admitted(answer.status, &world.anchor, camera, &signed);
-}
-
-async fn until_final(world: &World) -> u64 {
-    let size = world.size();
-    let mut final_size = world.running.appliance.witnessing.final_size();
-    tokio::time::timeout(LIMIT, final_size.wait_for(|known| *known >= size)).await.expect("nothing becomes final").unwrap();
-    size
-}
 
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
@@ -66,26 +43,20 @@ fn behind(opened: Result<u64, SetupError>) -> String {
 /// A copy of the state, its seal included, is started beside the running appliance, and after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_copy_beside_the_running_one_is_refused() {
-    let (world, mut camera) = world_with_camera().await;
+    let (world, mut camera) = World::with_camera().await;
     let folder = tempfile::tempdir().unwrap();
     let mut mirror = Mirror::start(folder.path(), "m", &world.anchor).await;
     let old = folder.path().join("old");
     let policy = format!("witness w {} {}\nquorum w\n", mirror.witness_keys[0], mirror.url());
-    let (as_witness, as_mirror) = ("witness_policy = \"witness.policy\"\ntimestamp_interval_s = 3600\n".to_owned(), mirror.toml());
+    let world = world.watched(&policy, &format!("{TIMESTAMPS_HOURLY}{}", mirror.toml())).await;
+    let (as_witness, as_mirror) = (format!("witness_policy = \"witness.policy\"\n{TIMESTAMPS_HOURLY}"), mirror.toml());
     let more = format!("{as_witness}{as_mirror}");
-    let world = world
-        .restart_after(|folder| {
-            std::fs::write(folder.join("state/witness.policy"), policy).unwrap();
-            std::fs::write(folder.join("more.toml"), &more).unwrap();
-        })
-        .await;
-    until_final(&world).await;
+    world.until_final(world.size()).await;
     let world = world.restart_after(|folder| copy(&folder.join("state"), &old)).await;
-    put_segment(&world, &mut camera).await;
-    let size = until_final(&world).await;
-    while world.running.appliance.witnessing.status(&world.running.appliance.ledger).mirrors[0].size < Some(size) {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    world.put_segment(&mut camera, 202).await;
+    let size = world.size();
+    world.until_final(size).await;
+    world.until_status(|status| status.mirrors[0].size >= Some(size)).await;
     // Each alone is enough, and nothing is signed: what is refused is refused again with the same sizes.
     for (more, who) in [(&as_witness, "the witness w has seen"), (&as_mirror, "the mirror http"), (&more, "has seen"), (&more, "has seen")]
     {

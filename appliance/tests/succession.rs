@@ -12,7 +12,6 @@ use exhibit_appliance::config::Config;
 use exhibit_appliance::maintain::by_itself;
 use exhibit_appliance::maintain::fsck::{CheckOptions, check};
 use exhibit_appliance::maintain::succeed::{SucceedError, When, succeed};
-use exhibit_appliance::serve::Running;
 use exhibit_appliance::setup::{Folder, NewLog, SetupError, now};
 use exhibit_evidence::body::{Succession, SuccessionReason};
 use exhibit_evidence::exchange::{Admitted, EntryRecord, Problem, SuccessorRecord, intake_prefix};
@@ -49,9 +48,9 @@ fn size(folder: &Folder) -> u64 {
     LedgerFolder::open(&folder.ledger_path()).unwrap().size().unwrap()
 }
 
-async fn run(folder: &Folder) -> Running {
+async fn run(folder: &Folder) -> Started {
     let config = Config::parse("intake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n").unwrap();
-    Running::start(folder.clone(), config, Arc::new(now), Arc::new(|reason: &str| panic!("{reason}"))).await.unwrap()
+    Started::new(folder.clone(), config, Arc::new(now), |reason| panic!("{reason}")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
 
 use common::http::serve_http;
-use common::{World, Writer, segment};
-use exhibit_appliance::witnessing::{Status, WitnessState};
-use exhibit_evidence::exchange::{Admitted, EntryRecord};
+use common::watched::TIMESTAMPS_HOURLY;
+use common::{World, segment};
+use exhibit_appliance::witnessing::WitnessState;
+use exhibit_evidence::exchange::EntryRecord;
 use exhibit_evidence::{Anchor, Body, SignedStatement};
 use exhibit_pki::DigestAlgorithm;
 use exhibit_pki::foreign::ChainCertificate;
@@ -22,9 +22,6 @@ use exhibit_witness::disk::LocalDisk;
 use exhibit_witness::store::Store;
 use exhibit_witness::witness::{AddError, Witness};
 use zeroize::Zeroizing;
-
-/// A test that waits for longer waits for nothing.
-const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mood {
@@ -100,73 +97,27 @@ fn policy(witnesses: &[&TestWitness], threshold: usize) -> String {
     format!("{lines}group enough {threshold} {}\nquorum enough\n", groups.join(" "))
 }
 
-/// A world whose log has been followed by witnesses from now on.
-async fn watched(world: World, policy: &str, more: &str) -> World {
-    let (policy, more) = (policy.to_owned(), format!("witness_policy = \"witness.policy\"\n{more}"));
-    world
-        .restart_after(move |folder| {
-            std::fs::write(folder.join("state/witness.policy"), policy).unwrap();
-            std::fs::write(folder.join("more.toml"), more).unwrap();
-        })
-        .await
-}
-
-async fn until_final(world: &World, size: u64) {
-    let mut final_size = world.running.appliance.witnessing.final_size();
-    tokio::time::timeout(LIMIT, final_size.wait_for(|known| *known >= size)).await.expect("nothing becomes final").unwrap();
-}
-
-async fn until_status(world: &World, wanted: impl Fn(&Status) -> bool) -> Status {
-    let appliance = &world.running.appliance;
-    let found = tokio::time::timeout(LIMIT, async {
-        loop {
-            let status = appliance.witnessing.status(&appliance.ledger);
-            if wanted(&status) {
-                return status;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    found.await.unwrap_or_else(|_| panic!("{:?}", appliance.witnessing.status(&appliance.ledger)))
-}
-
-async fn put_segment(world: &World, camera: &mut Writer, status: u16) -> (SignedStatement, Admitted) {
-    let seq = camera.seq;
-    let (body, ciphertext) = segment(&camera.stream, seq, seq as u32, b"some video, as it were");
-    let signed = camera.next(body);
-    let answer = world.connect(&world.camera).await.put(&signed, &[], &ciphertext).await;
-    let admitted = answer.admitted(status, &world.anchor, camera, &signed);
-    (signed, admitted)
-}
-
 async fn record(world: &World, signed: &SignedStatement) -> EntryRecord {
     world.connect(&world.camera).await.record(&format!("/v1/entries/{}", signed.leaf_hash())).await.0
 }
 
-async fn world_with_camera() -> (World, Writer) {
-    let world = World::new().await;
-    let (_, recipients) = world.set_recipients().await;
-    let camera = world.begin_epoch("20261120T115958Z", recipients).await;
-    (world, camera)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn receipts_wait_for_enough_witnesses_and_the_intake_for_none() {
-    let (world, mut camera) = world_with_camera().await;
+    let (world, mut camera) = World::with_camera().await;
     let folder = tempfile::tempdir().unwrap();
     let witness = |number, mood| TestWitness::start(folder.path(), number, &world.anchor, mood);
     let (good, dead, slow) = (witness(1, Mood::Good), witness(2, Mood::Dead), witness(3, Mood::Slow));
     let policy_text = policy(&[&good, &dead, &slow], 2);
-    let world = watched(world, &policy_text, "timestamp_interval_s = 3600\n").await;
+    let world = world.watched(&policy_text, TIMESTAMPS_HOURLY).await;
 
-    let (first, admitted) = put_segment(&world, &mut camera, 202).await;
+    let (first, admitted) = world.put_segment(&mut camera, 202).await;
     assert!(!record(&world, &first).await.is_final);
-    let status = until_status(&world, |status| status.witnesses[0].state == WitnessState::Cosigned).await;
+    let status = world.until_status(|status| status.witnesses[0].state == WitnessState::Cosigned).await;
     assert_eq!((status.is_gated, status.final_size, status.contradicted), (true, 0, false));
     assert_eq!(world.connect(&world.camera).await.get("/log/witnessed").await.status, 404, "one of two is enough");
 
     slow.become_(Mood::Good);
-    until_final(&world, admitted.index + 1).await;
+    world.until_final(admitted.index + 1).await;
     let last = record(&world, &first).await;
     assert!(last.is_final);
     let note = LogProof::parse(&last.receipt).unwrap().checkpoint;
@@ -175,7 +126,7 @@ async fn receipts_wait_for_enough_witnesses_and_the_intake_for_none() {
     assert!(witnessed.cosigners().len() >= 4, "both keys of two witnesses");
     let served = world.connect(&world.camera).await.get("/log/witnessed").await;
     assert_eq!(served.status, 200);
-    let status = until_status(&world, |status| status.witnesses[1].state == WitnessState::Unreachable).await;
+    let status = world.until_status(|status| status.witnesses[1].state == WitnessState::Unreachable).await;
     assert_eq!(status.witnesses[2].names, ["w2-a", "w2-b"]);
     let asked = world.connect(&world.camera).await.get("/v1/witnesses").await;
     assert!(String::from_utf8(asked.body).unwrap().contains("\"state\":\"unreachable\""), "a laggard is not seen");
@@ -187,7 +138,7 @@ async fn receipts_wait_for_enough_witnesses_and_the_intake_for_none() {
     assert_eq!(again.status, 200);
     slow.become_(Mood::Dead);
     good.become_(Mood::Dead);
-    let (second, _) = put_segment(&world, &mut camera, 202).await;
+    let (second, _) = world.put_segment(&mut camera, 202).await;
     let world = world.restart().await;
     assert!(record(&world, &first).await.is_final, "what was final is not any more");
     assert!(!record(&world, &second).await.is_final);
@@ -195,36 +146,36 @@ async fn receipts_wait_for_enough_witnesses_and_the_intake_for_none() {
     // A dead one comes back, and the rest is final with the newest.
     good.become_(Mood::Good);
     dead.become_(Mood::Good);
-    let (third, admitted) = put_segment(&world, &mut camera, 202).await;
-    until_final(&world, admitted.index + 1).await;
+    let (third, admitted) = world.put_segment(&mut camera, 202).await;
+    world.until_final(admitted.index + 1).await;
     assert!(record(&world, &second).await.is_final && record(&world, &third).await.is_final);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cosignature_by_another_key_counts_for_nothing() {
-    let (world, mut camera) = world_with_camera().await;
+    let (world, mut camera) = World::with_camera().await;
     let folder = tempfile::tempdir().unwrap();
     let witness = TestWitness::start(folder.path(), 1, &world.anchor, Mood::Forged);
-    let world = watched(world, &policy(&[&witness], 1), "").await;
-    put_segment(&world, &mut camera, 202).await;
-    let status = until_status(&world, |status| status.witnesses[0].state == WitnessState::Refuses).await;
+    let world = world.watched(&policy(&[&witness], 1), "").await;
+    world.put_segment(&mut camera, 202).await;
+    let status = world.until_status(|status| status.witnesses[0].state == WitnessState::Refuses).await;
     assert_eq!(status.final_size, 0, "a forged line made a receipt final");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_asks_for_nobody_holds_nothing_back() {
-    let (world, mut camera) = world_with_camera().await;
-    let world = watched(world, "quorum none\n", "").await;
-    let (signed, _) = put_segment(&world, &mut camera, 201).await;
+    let (world, mut camera) = World::with_camera().await;
+    let world = world.watched("quorum none\n", "").await;
+    let (signed, _) = world.put_segment(&mut camera, 201).await;
     assert!(record(&world, &signed).await.is_final);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_disk_is_refused_by_witnesses_and_says_so() {
-    let (world, mut camera) = world_with_camera().await;
+    let (world, mut camera) = World::with_camera().await;
     let folder = tempfile::tempdir().unwrap();
     let witness = TestWitness::start(folder.path(), 1, &world.anchor, Mood::Good);
-    let world = watched(world, &policy(&[&witness], 1), "timestamp_interval_s = 3600\n").await;
+    let world = world.watched(&policy(&[&witness], 1), TIMESTAMPS_HOURLY).await;
     let copy = folder.path().join("copy");
     let copy_of = |from: PathBuf, to: PathBuf| {
         assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
@@ -232,41 +183,41 @@ async fn an_older_disk_is_refused_by_witnesses_and_says_so() {
     let world = world.restart_after(|folder| copy_of(folder.join("state"), copy.clone())).await;
     let older = camera.clone();
     for _ in 0..3 {
-        put_segment(&world, &mut camera, 202).await;
+        world.put_segment(&mut camera, 202).await;
     }
-    until_final(&world, world.size()).await;
+    world.until_final(world.size()).await;
     let put_back = |folder: &Path| {
         std::fs::remove_dir_all(folder.join("state")).unwrap();
         copy_of(copy.clone(), folder.join("state"));
     };
     let world = world.restart_after(put_back).await;
-    until_status(&world, |status| status.contradicted).await;
+    world.until_status(|status| status.contradicted).await;
     // It grows past what was witnessed, another way.
     let mut camera = older;
     for _ in 0..8 {
-        put_segment(&world, &mut camera, 202).await;
+        world.put_segment(&mut camera, 202).await;
     }
-    let status = until_status(&world, |status| status.contradicted && status.witnesses[0].detail.contains("begins with")).await;
+    let status = world.until_status(|status| status.contradicted && status.witnesses[0].detail.contains("begins with")).await;
     assert!(status.final_size < status.size, "a fork was made final");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_say_goes_back_on_the_ledger() {
-    let (world, mut camera) = world_with_camera().await;
+    let (world, mut camera) = World::with_camera().await;
     let folder = tempfile::tempdir().unwrap();
     let witness = TestWitness::start(folder.path(), 1, &world.anchor, Mood::Good);
     let (tsa, certificate) = timestamp_authority(folder.path());
     std::fs::write(world.folder.path().join("state/tsa.pem"), &certificate).unwrap();
     let policy_text = policy(&[&witness], 1);
     let more = format!("timestamp_interval_s = 0\n\n[[timestamp_authority]]\nurl = {tsa:?}\ncertificate = \"tsa.pem\"\n");
-    let world = watched(world, &policy_text, &more).await;
+    let world = world.watched(&policy_text, &more).await;
     let mut stamped = VecDeque::new();
     for _ in 0..3 {
-        let (_, admitted) = put_segment(&world, &mut camera, 202).await;
+        let (_, admitted) = world.put_segment(&mut camera, 202).await;
         let before = world.size();
-        until_final(&world, admitted.index + 1).await;
+        world.until_final(admitted.index + 1).await;
         // The statement about it is seen by the witness in turn.
-        until_final(&world, before + 1).await;
+        world.until_final(before + 1).await;
         stamped.push_back(admitted.index);
     }
     let appliance = &world.running.appliance;

@@ -47,7 +47,7 @@ pub fn start(appliance: &Arc<Witnessed>, roots: &Path, draining: &watch::Receive
     let newer = Arc::new(Notify::new());
     let mut running = Vec::new();
     let witnessing = &appliance.witnessing;
-    let standings = witnessing.state().standings.clone();
+    let standings = witnessing.state.borrow().standings.clone();
     for (number, standing) in standings.into_iter().enumerate() {
         let Some(url) = standing.url else { continue };
         let witnesses = witnessing.policy.iter().flat_map(|policy| policy.witnesses());
@@ -182,27 +182,38 @@ pub(super) enum Whom {
 /// Remembers how it stands with a witness or a mirror; what has changed is told.
 pub(super) fn stand(appliance: &Witnessed, whom: Whom, size: Option<u64>, state: WitnessState, detail: String) {
     let now_unix_s = appliance.appliance.now().unix_s();
-    let mut shared = appliance.witnessing.state();
-    let (what, standing) = match whom {
-        Whom::Witness(number) => ("witness", &mut shared.standings[number]),
-        Whom::Mirror(number) => ("mirror", &mut shared.mirrors[number]),
-    };
-    standing.size = size.or(standing.size);
-    standing.detail = detail;
-    if standing.state == state {
-        return;
+    let mut names = None;
+    appliance.witnessing.state.send_modify(|shared| {
+        let standing = match whom {
+            Whom::Witness(number) => &mut shared.standings[number],
+            Whom::Mirror(number) => &mut shared.mirrors[number],
+        };
+        standing.size = size.or(standing.size);
+        standing.detail.clone_from(&detail);
+        if standing.state != state {
+            (standing.state, standing.since_unix_s) = (state, now_unix_s);
+            names = Some(standing.names.join(", "));
+        }
+    });
+    if let Some(names) = names {
+        tell(whom, &names, state, &detail);
     }
-    (standing.state, standing.since_unix_s) = (state, now_unix_s);
-    let (names, detail) = (standing.names.join(", "), &standing.detail);
+}
+
+fn tell(whom: Whom, names: &str, state: WitnessState, detail: &str) {
+    let what = match whom {
+        Whom::Witness(_) => "witness",
+        Whom::Mirror(_) => "mirror",
+    };
     match state {
-        WitnessState::Unasked | WitnessState::Cosigned => tracing::info!(what, ?names, "a witness or mirror cosigns"),
-        WitnessState::Filling => tracing::info!(what, ?names, ?detail, "a mirror is being filled"),
-        WitnessState::Unreachable => tracing::warn!(what, ?names, ?detail, "a witness or mirror can not be reached"),
-        WitnessState::Refuses => tracing::warn!(what, ?names, ?detail, "a witness or mirror refuses"),
+        WitnessState::Unasked | WitnessState::Cosigned => tracing::info!(what, names, "a witness or mirror cosigns"),
+        WitnessState::Filling => tracing::info!(what, names, detail, "a mirror is being filled"),
+        WitnessState::Unreachable => tracing::warn!(what, names, detail, "a witness or mirror can not be reached"),
+        WitnessState::Refuses => tracing::warn!(what, names, detail, "a witness or mirror refuses"),
         WitnessState::Contradicts => tracing::error!(
             what,
-            ?names,
-            ?detail,
+            names,
+            detail,
             "a witness or mirror has seen another log: this one was rolled back or forked. Stop, and see docs/operations.md"
         ),
     }

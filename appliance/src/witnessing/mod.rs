@@ -11,7 +11,7 @@ pub(crate) mod peer;
 pub mod stamp;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use exhibit_ledger::{Ledger, LedgerError};
 use exhibit_tlog::note::NOTE_SIZE_BYTES_MAX;
@@ -39,7 +39,7 @@ pub struct Witnessing {
     /// False where the policy demands no cosignature, or there is none: then every receipt is final.
     is_gated: bool,
     file: PathBuf,
-    state: Mutex<State>,
+    state: watch::Sender<State>,
     /// Size of the newest checkpoint that satisfies the policy.
     final_size: watch::Sender<u64>,
 }
@@ -119,7 +119,7 @@ impl Witnessing {
             state.standings = standings(policy, &mirrors);
         }
         let size = state.witnessed.as_ref().map_or(0, |witnessed| witnessed.head.size);
-        Self { log, policy, mirrors, is_gated, file, state: Mutex::new(state), final_size: watch::Sender::new(size) }
+        Self { log, policy, mirrors, is_gated, file, state: watch::Sender::new(state), final_size: watch::Sender::new(size) }
     }
 
     /// The receipt of the entry at `index`, and whether it is final: then under a checkpoint that satisfies the policy, else under the newest.
@@ -137,13 +137,13 @@ impl Witnessing {
 
     /// The newest checkpoint that satisfies the policy.
     pub fn witnessed(&self) -> Option<Arc<Cosigned>> {
-        self.state().witnessed.clone()
+        self.state.borrow().witnessed.clone()
     }
 
     /// The newest checkpoint, with the cosignatures that it has by now.
     pub fn newest(&self, ledger: &Ledger) -> Option<String> {
         let (note, head) = ledger.checkpoint()?;
-        let state = self.state();
+        let state = self.state.borrow();
         let known = state.collecting.iter().chain(&state.witnessed).find(|cosigned| cosigned.head == head);
         Some(known.map_or_else(|| note.as_ref().to_owned(), |cosigned| cosigned.note.clone()))
     }
@@ -156,7 +156,7 @@ impl Witnessing {
     /// How it stands.
     pub fn status(&self, ledger: &Ledger) -> Status {
         let size = ledger.size();
-        let state = self.state();
+        let state = self.state.borrow();
         let witnessed = state.witnessed.as_ref().map_or(0, |witnessed| witnessed.head.size);
         Status {
             is_gated: self.is_gated,
@@ -168,32 +168,60 @@ impl Witnessing {
         }
     }
 
+    /// Waits until it stands so; looks again when a witness or mirror has answered.
+    pub async fn until(&self, ledger: &Ledger, wanted: impl Fn(&Status) -> bool) -> Status {
+        let mut changes = self.state.subscribe();
+        loop {
+            // Before the look, so that what changes meanwhile is looked at again.
+            changes.mark_unchanged();
+            let status = self.status(ledger);
+            if wanted(&status) {
+                return status;
+            }
+            changes.changed().await.expect("the sender is in self");
+        }
+    }
+
     /// From now on cosignatures are collected for this checkpoint.
     fn begin(&self, note: &str, head: &Checkpoint) {
-        let mut state = self.state();
-        if state.collecting.as_ref().is_none_or(|collecting| collecting.head != *head) {
-            state.collecting = Some(Arc::new(Cosigned { note: note.to_owned(), head: head.clone() }));
-        }
+        self.state.send_if_modified(|state| {
+            let is_new = state.collecting.as_ref().is_none_or(|collecting| collecting.head != *head);
+            if is_new {
+                state.collecting = Some(Arc::new(Cosigned { note: note.to_owned(), head: head.clone() }));
+            }
+            is_new
+        });
     }
 
     /// Takes a witness's answer on a checkpoint, each line verified. One that came too late for anything is passed over.
     fn deliver(&self, head: &Checkpoint, lines: &str, keys: &[VerifierKey]) -> Result<(), NoteError> {
-        let mut state = self.state();
+        let mut delivered = Ok(None);
+        self.state.send_if_modified(|state| {
+            delivered = self.take(state, head, lines, keys);
+            delivered.is_ok()
+        });
+        if let Some(witnessed) = delivered? {
+            self.final_size.send_if_modified(|size| std::mem::replace(size, head.size) != head.size);
+            self.keep(&witnessed.note);
+        }
+        Ok(())
+    }
+
+    /// The same with the state in hand; what satisfies the policy now, if this answer was what it lacked.
+    fn take(&self, state: &mut State, head: &Checkpoint, lines: &str, keys: &[VerifierKey]) -> Result<Option<Arc<Cosigned>>, NoteError> {
         let known = state.collecting.iter().chain(&state.witnessed).find(|cosigned| cosigned.head == *head).cloned();
-        let Some(known) = known else { return Ok(()) };
+        let Some(known) = known else { return Ok(None) };
         let cosigned = Arc::new(Cosigned { note: add_cosignatures(&known.note, lines, keys)?, head: head.clone() });
         if state.collecting.as_ref().is_some_and(|collecting| collecting.head == *head) {
             state.collecting = Some(cosigned.clone());
         }
         let is_newest = state.witnessed.as_ref().is_none_or(|witnessed| witnessed.head.size <= head.size);
         let satisfies = |policy: &Policy| policy.verify_of(&self.log, &cosigned.note).is_ok();
-        if is_newest && self.policy.as_ref().is_some_and(satisfies) {
-            state.witnessed = Some(cosigned.clone());
-            drop(state);
-            self.final_size.send_if_modified(|size| std::mem::replace(size, head.size) != head.size);
-            self.keep(&cosigned.note);
+        if !is_newest || !self.policy.as_ref().is_some_and(satisfies) {
+            return Ok(None);
         }
-        Ok(())
+        state.witnessed = Some(cosigned.clone());
+        Ok(Some(cosigned))
     }
 
     /// Not synced: what is lost is collected again, and what is torn does not verify.
@@ -203,11 +231,6 @@ impl Witnessing {
         if let Err(error) = kept {
             tracing::warn!(%error, file = %self.file.display(), "the witnessed checkpoint could not be kept");
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Each value is replaced in one assignment, so that a poisoned lock holds whole ones.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

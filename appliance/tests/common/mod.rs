@@ -5,14 +5,14 @@
 pub mod http;
 pub mod mirror;
 pub mod python;
+mod running;
+pub mod watched;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use exhibit_appliance::config::Config;
-use exhibit_appliance::serve::Running;
 use exhibit_appliance::setup::{Folder, NewLog, now};
 use exhibit_appliance::tls::crypto_provider;
 use exhibit_evidence::exchange::{Admitted, EntryRecord, Problem, SlotRange, Terms, intake_prefix};
@@ -29,6 +29,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
+
+pub use running::{Started, start, stop};
 
 pub const DAY_MS: u64 = 86_400_000;
 pub const SERIES: &str = "camera/102/main";
@@ -116,7 +118,7 @@ fn issuance(serial: &AtomicU64, days_ago: u64, days: u64) -> Issuance {
 pub struct World {
     pub pki: Pki,
     pub anchor: Anchor,
-    pub running: Running,
+    pub running: Started,
     pub folder: tempfile::TempDir,
     /// Milliseconds by which the appliance's clock is ahead.
     pub ahead_ms: Arc<AtomicU64>,
@@ -254,31 +256,6 @@ impl World {
     pub fn size(&self) -> u64 {
         self.running.appliance.ledger.size()
     }
-}
-
-/// Stops, and waits until nobody uses the appliance.
-pub async fn stop(running: Running) {
-    let held = Arc::downgrade(&running.appliance);
-    running.stop(std::time::Duration::from_secs(5)).await;
-    // Work on blocking threads ends after the task that asked for it. The program waits for it when its runtime ends; here the runtime is
-    // the test's own, and what is still being written must not meet what comes next.
-    let unused = async {
-        while held.strong_count() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(10), unused).await.expect("nobody uses the appliance that was stopped");
-}
-
-pub async fn start(folder: &Path, ahead_ms: &Arc<AtomicU64>, fatal: &Arc<Mutex<Vec<String>>>, more: &str) -> Running {
-    // A test may put more into the configuration for good.
-    let more = format!("{more}{}", std::fs::read_to_string(folder.join("more.toml")).unwrap_or_default());
-    let config = Config::parse(&format!("intake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n{more}")).unwrap();
-    let ahead_ms = ahead_ms.clone();
-    let clock = Arc::new(move || Timestamp::from_unix_ms(now().unix_ms() + ahead_ms.load(Ordering::Relaxed)).unwrap());
-    let fatal = fatal.clone();
-    let fatal = Arc::new(move |reason: &str| fatal.lock().unwrap().push(reason.to_owned()));
-    Running::start(Folder::new(&folder.join("state")), config, clock, fatal).await.unwrap()
 }
 
 pub fn tree() -> KeyTree {
