@@ -1,11 +1,17 @@
-//! A first run over a large log of real signed statements: how fast, in how much memory, and what a run costs that finds nothing new.
+//! A first run of `exhibit audit` over a large log of real signed statements, against verifying their signatures alone: how fast, in how much
+//! memory, and what a run costs that finds nothing new.
 //!
 //! It makes the log once, in `EXHIBIT_AUDIT_LOG` or a temporary folder, of `EXHIBIT_AUDIT_ENTRIES` entries in `EXHIBIT_AUDIT_STREAMS` streams:
 //!
-//!     cargo test --release -p exhibit-cli --test audit scale -- --ignored --nocapture
+//!     cargo bench -p exhibit-cli --bench audit
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../tests/audit/site.rs"]
+#[allow(dead_code)]
+mod site;
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,17 +19,24 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{Digest, SHA384};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair};
 use exhibit_evidence::body::{Continues, Epoch, EpochReason, Recipients, Segment};
-use exhibit_evidence::{AttachmentRef, Body, Head, Statement, StreamName, sign};
-use exhibit_pki::{Certificate, PublicKey, Role, Signer, SignerError, Timestamp};
+use exhibit_evidence::{AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, sign};
+use exhibit_pki::{AwsLc, Certificate, PublicKey, Role, Signer, SignerError, Timestamp};
 use exhibit_tlog::tile::{BundleId, TileId, encode_bundle, encode_tile};
 use exhibit_tlog::{Hash, MerkleFrontier, leaf_hash, root_of};
 
-use crate::site::{self, Desk, Site, Writer, checkpoint};
+use site::{Desk, Site, Writer, checkpoint};
 
 /// Entries that are signed at a time, on all cores.
 const CHUNK: usize = 4096;
 /// Cameras; each has many streams, as one that begins an epoch a day has in months.
 const CAMERAS: usize = 100;
+
+/// A second's work for a core, or more.
+const BASELINE_EACH: usize = 10_000;
+/// The run that is ended in the middle; one over fewer entries has ended before.
+const ENDED_AFTER: Duration = Duration::from_secs(20);
+/// How often the memory of a run is looked at.
+const SAMPLED_EACH: Duration = Duration::from_millis(5);
 
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
@@ -231,62 +244,95 @@ fn run(camera: &mut Camera, log: Hash, observed: Head, segments: u64, rounds: us
     entries
 }
 
-/// Waits for a run: how long it took, and its peak of resident memory (MiB).
-fn watch(mut child: Child, until: impl Fn() -> bool) -> (Duration, u64, Option<i32>) {
+/// Waits for a run, which is ended by SIGTERM once `until` says so: how long it took, its peak of resident memory (MiB), and its last line.
+fn watch(mut child: Child, until: impl Fn() -> bool) -> (Duration, u64, serde_json::Value) {
+    let stdout = child.stdout.take().unwrap();
+    let said = std::thread::spawn(|| last_line(stdout));
     let (begun, mut peak) = (Instant::now(), 0);
-    loop {
+    let mut is_asked = false;
+    while child.try_wait().unwrap().is_none() {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
         let peak_now = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         peak = peak.max(peak_now.unwrap_or(0) / 1024);
-        if let Some(ended) = child.try_wait().unwrap() {
-            return (begun.elapsed(), peak, ended.code());
+        if until() && !is_asked {
+            is_asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success();
         }
-        if until() {
-            let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-        }
-        std::thread::sleep(Duration::from_millis(5));
+        // Linux tells the peak of a process while it lives, and of one that ended nobody without unsafe code.
+        std::thread::sleep(SAMPLED_EACH);
     }
+    (begun.elapsed(), peak, said.join().unwrap())
 }
 
-fn say(what: &str, took: Duration, peak: u64, code: Option<i32>) {
-    println!("{what}: {:.2} s, {peak} MiB, code {code:?}", took.as_secs_f64());
+/// How many signed statements this machine verifies in a second, on all its cores, where that is all that it does.
+fn baseline() -> f64 {
+    let site = Site::new();
+    let entry = SignedStatement::parse(site.entries.last().unwrap()).unwrap();
+    let certificate = &site.authority.certificate;
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| (0..BASELINE_EACH).for_each(|_| drop(entry.verify(certificate, &AwsLc).unwrap())));
+        }
+    });
+    (threads * BASELINE_EACH) as f64 / begun.elapsed().as_secs_f64()
 }
 
-#[test]
-#[ignore = "a benchmark: it signs and judges hundreds of thousands of statements"]
-fn scale_of_an_audit() {
+/// A run as cron has it, over a log that nobody stamps any more.
+fn auditing(desk: &Desk, log: &Path) -> Command {
+    let mut command = desk.command(log.to_str().unwrap(), &["--late-s", "99999999", "--silent-s", "99999999"]);
+    command.stdout(Stdio::piped());
+    command
+}
+
+/// The line that a run ends with.
+fn last_line(stdout: impl Read) -> serde_json::Value {
+    let last = BufReader::new(stdout).lines().last().unwrap().unwrap();
+    serde_json::from_str(&last).unwrap()
+}
+
+fn say(what: &str, took: Duration, peak_mib: u64) {
+    eprintln!("audit: {what} in {:.2} s, {peak_mib} MiB", took.as_secs_f64());
+}
+
+fn main() {
     let (entries, streams) = (number("EXHIBIT_AUDIT_ENTRIES", 300_000), number("EXHIBIT_AUDIT_STREAMS", 50_000));
     let temporary = tempfile::tempdir().unwrap();
-    let folder = std::env::var_os("EXHIBIT_AUDIT_LOG").map_or(temporary.path().to_owned(), PathBuf::from);
-    let anchor = folder.join("anchor.json");
+    let log = std::env::var_os("EXHIBIT_AUDIT_LOG").map_or(temporary.path().to_owned(), PathBuf::from);
+    let anchor = log.join("anchor.json");
     if !anchor.exists() {
         let begun = Instant::now();
-        let site = make(&folder, entries, streams);
+        let site = make(&log, entries, streams);
         fs::write(&anchor, site.anchor().to_json()).unwrap();
-        println!("made in {:.0} s", begun.elapsed().as_secs_f64());
+        eprintln!("audit: a log was made in {:.0} s", begun.elapsed().as_secs_f64());
     }
     let desk = Desk::new(&Site::new());
     fs::copy(&anchor, desk.path("anchor.json")).unwrap();
-    let log = folder.to_str().unwrap();
-    let start = || desk.command(log, &["--late-s", "99999999", "--silent-s", "99999999"]).stdout(Stdio::null()).spawn().unwrap();
-    let (took, peak, code) = watch(start(), || false);
-    say("first run", took, peak, code);
-    assert_eq!(code, Some(0));
-    println!("{:.0} entries/s", entries as f64 / took.as_secs_f64());
-    let sizes: Vec<_> = fs::read_dir(desk.path("state")).unwrap().map(|entry| entry.unwrap()).collect();
-    for file in sizes {
-        println!("{}: {} bytes", file.file_name().to_str().unwrap(), file.metadata().unwrap().len());
+    let (took, peak_mib, last) = watch(auditing(&desk, &log).spawn().unwrap(), || false);
+    assert_eq!(last["outcome"], "sound", "{last}");
+    say("a first run", took, peak_mib);
+    let rate = last["size"].as_f64().unwrap() / took.as_secs_f64();
+    for file in fs::read_dir(desk.path("state")).unwrap().map(Result::unwrap) {
+        eprintln!("audit: {} has {} bytes", file.file_name().display(), file.metadata().unwrap().len());
     }
-    let (took, peak, code) = watch(start(), || false);
-    say("nothing new", took, peak, code);
+    let (took, peak_mib, last) = watch(auditing(&desk, &log).spawn().unwrap(), || false);
+    assert_eq!(last["new"], 0, "{last}");
+    say("nothing new", took, peak_mib);
     // Ended in the middle, and begun again.
     fs::remove_dir_all(desk.path("state")).unwrap();
     let begun = Instant::now();
-    let (took, peak, code) = watch(start(), || begun.elapsed() > Duration::from_secs(20));
-    say("ended by SIGTERM", took, peak, code);
-    let output = desk.command(log, &["--late-s", "99999999", "--silent-s", "99999999"]).output().unwrap();
-    let last: serde_json::Value = serde_json::from_slice(output.stdout.split(|byte| *byte == b'\n').rev().nth(1).unwrap()).unwrap();
-    println!("resumed: {} of {} were left", last["new"], last["size"]);
-    std::io::stdout().flush().unwrap();
+    let (took, peak_mib, _) = watch(auditing(&desk, &log).spawn().unwrap(), || begun.elapsed() > ENDED_AFTER);
+    say("ended by SIGTERM", took, peak_mib);
+    let (took, peak_mib, last) = watch(auditing(&desk, &log).spawn().unwrap(), || false);
     assert_eq!(last["outcome"], "sound", "{last}");
+    say(&format!("the {} that were left of {}", last["new"], last["size"]), took, peak_mib);
+    let baseline = baseline();
+    let baseline_of = "signed statements verified alone, on all cores (1/s)";
+    println!(
+        "{}",
+        serde_json::json!({
+            "bench": "audit", "value": rate.round(), "unit": "entries/s", "baseline": baseline_of,
+            "baseline_value": baseline.round(), "ratio": (rate / baseline * 1000.0).round() / 1000.0,
+        })
+    );
 }

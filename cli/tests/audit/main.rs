@@ -3,7 +3,6 @@
 
 mod depth;
 mod heads;
-mod scale;
 mod server;
 mod site;
 

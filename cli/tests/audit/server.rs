@@ -1,14 +1,15 @@
 //! `exhibit audit` against a server of HTTP that serves the log, or misbehaves in ways that files can not.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Stdio;
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use flate2::{Compression, write::GzEncoder};
+use serde_json::Value;
 
 use crate::site::{Desk, Site};
 
@@ -174,6 +175,34 @@ fn nobody_there_is_unavailable() {
     assert_eq!(Desk::new(&site).audit_at("ftp://127.0.0.1/log", &[]).code, 64);
 }
 
+/// A monitor of a server, and what it says.
+struct Monitor {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Monitor {
+    fn start(desk: &Desk, server: &Server) -> Self {
+        let mut child = desk.command(&server.url, &["--follow", "--interval-s", "1"]).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn next(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
+    }
+
+    /// Until a round says something else than that nobody answers.
+    fn next_that_answers(&mut self) -> Value {
+        loop {
+            let line = self.next();
+            if line["outcome"] != "unavailable" {
+                return line;
+            }
+        }
+    }
+}
+
 /// A monitor goes on until there is something to see.
 #[test]
 fn a_monitor_ends_when_there_is_something_to_see() {
@@ -181,20 +210,19 @@ fn a_monitor_ends_when_there_is_something_to_see() {
     site.grow(3);
     let server = Server::start(&site, "", Mischief::None);
     let desk = Desk::new(&site);
-    let mut monitor = desk.command(&server.url, &["--follow", "--interval-s", "1"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(monitor.stdout.take().unwrap()).lines();
-    let first: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let mut monitor = Monitor::start(&desk, &server);
+    let first = monitor.next();
     assert_eq!((first["outcome"].as_str(), first["judged"].as_u64()), (Some("sound"), Some(6)));
     site.grow(2);
     *server.resources.lock().unwrap() = site.resources();
-    let grown: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let grown = monitor.next();
     assert_eq!((grown["outcome"].as_str(), grown["new"].as_u64()), (Some("sound"), Some(2)), "{grown}");
     site.entries[4] = site.entries[3].clone();
     site.grow(1);
     *server.resources.lock().unwrap() = site.resources();
-    let found: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let found = monitor.next();
     assert_eq!((found["event"].as_str(), found["kind"].as_str()), (Some("finding"), Some("forked")), "{found}");
-    assert_eq!(monitor.wait().unwrap().code(), Some(1));
+    assert_eq!(monitor.child.wait().unwrap().code(), Some(1));
     assert!(desk.audit_at(&server.url, &[]).code == 1, "what a monitor saw was forgotten");
 }
 
@@ -205,22 +233,17 @@ fn a_monitor_survives_a_server_that_goes_away_and_comes_back() {
     site.grow(3);
     let server = Server::start(&site, "", Mischief::None);
     let desk = Desk::new(&site);
-    let mut monitor = desk.command(&server.url, &["--follow", "--interval-s", "1"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(monitor.stdout.take().unwrap()).lines();
-    let mut next = || -> serde_json::Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
-    assert_eq!(next()["outcome"], "sound");
+    let mut monitor = Monitor::start(&desk, &server);
+    assert_eq!(monitor.next()["outcome"], "sound");
     server.is_down.store(true, Ordering::SeqCst);
-    let away = next();
+    let away = monitor.next();
     assert_eq!((away["outcome"].as_str(), away["judged"].as_u64()), (Some("unavailable"), Some(6)), "{away}");
     site.grow(2);
     *server.resources.lock().unwrap() = site.resources();
     server.is_down.store(false, Ordering::SeqCst);
-    let mut back = next();
-    while back["outcome"] == "unavailable" {
-        back = next();
-    }
+    let back = monitor.next_that_answers();
     assert_eq!((back["outcome"].as_str(), back["new"].as_u64()), (Some("sound"), Some(2)), "{back}");
-    let status = std::process::Command::new("kill").args(["-TERM", &monitor.id().to_string()]).status().unwrap();
+    let status = std::process::Command::new("kill").args(["-TERM", &monitor.child.id().to_string()]).status().unwrap();
     assert!(status.success());
-    assert_eq!(monitor.wait().unwrap().code(), Some(0), "SIGTERM is no alarm");
+    assert_eq!(monitor.child.wait().unwrap().code(), Some(0), "SIGTERM is no alarm");
 }

@@ -1,0 +1,174 @@
+//! Second certificates of one identity.
+
+use exhibit_evidence::Body;
+use exhibit_evidence::body::CertificateRevocation;
+use exhibit_pki::{Role, Timestamp};
+use exhibit_tlog::Hash;
+
+use super::{Board, Story, epoch, expect, found, harmless};
+use crate::site::{self, Writer, ago};
+
+/// Somebody with a first certificate, and a second one that is not on the log yet.
+struct Twice {
+    board: Board,
+    first: Writer,
+    second: Writer,
+}
+
+impl Twice {
+    fn new() -> Self {
+        let mut board = Board::new();
+        let first = board.site.member("user/i", Role::Investigator, 44, "user/i/1");
+        let second = board.site.writer("user/i", Role::Investigator, 45, "user/i/2");
+        board.from = board.site.entries.len();
+        Self { board, first, second }
+    }
+
+    fn introduce(&mut self, replaces: bool) -> Hash {
+        let replaced = replaces.then_some(&self.first.certificate);
+        self.board.site.replace(replaced, &self.second.certificate)
+    }
+
+    fn approve(&mut self, leaf: Hash) {
+        let approval = self.board.site.approval(leaf);
+        self.board.site.put(&mut self.board.m, approval);
+    }
+
+    fn revoke(&mut self, since: Timestamp) {
+        let fingerprint = *self.first.certificate.fingerprint();
+        let body = CertificateRevocation { fingerprint, since, reason: None, attachments: vec![] };
+        self.board.site.by_authority(Body::CertificateRevocation(body));
+    }
+
+    fn use_first(&mut self) {
+        self.board.site.put(&mut self.first, harmless());
+    }
+
+    fn use_second(&mut self) {
+        self.board.site.put(&mut self.second, harmless());
+    }
+}
+
+/// How somebody comes to a second certificate, and what is wrong with it.
+const REPLACEMENTS: [Story<Twice>; 12] = [
+    (
+        "replaced and approved",
+        |twice| {
+            let leaf = twice.introduce(true);
+            twice.approve(leaf);
+            twice.use_second();
+            twice.use_first();
+        },
+        &[("replacement", 0)],
+    ),
+    ("replaced, and not in use", |twice| _ = twice.introduce(true), &[("replacement", 0)]),
+    ("beside the first", |twice| _ = twice.introduce(false), &[("second-certificate", 0)]),
+    (
+        "approved, but it does not say that it replaces the first",
+        |twice| {
+            let leaf = twice.introduce(false);
+            twice.approve(leaf);
+            twice.use_second();
+        },
+        &[("second-certificate", 0)],
+    ),
+    (
+        "used without approval",
+        |twice| {
+            twice.introduce(true);
+            twice.use_second();
+            twice.use_second();
+        },
+        &[("replacement", 0), ("second-certificate", 1)],
+    ),
+    (
+        "approved when it was used",
+        |twice| {
+            let leaf = twice.introduce(true);
+            twice.use_second();
+            twice.approve(leaf);
+        },
+        &[("replacement", 0), ("second-certificate", 1)],
+    ),
+    (
+        "approved by a custodian whom nobody put in force",
+        |twice| {
+            let leaf = twice.introduce(true);
+            let approval = twice.board.site.approval(leaf);
+            twice.board.site.put(&mut twice.board.n, approval);
+            twice.use_second();
+        },
+        &[("replacement", 0), ("second-certificate", 2)],
+    ),
+    (
+        "approved by one who was dismissed",
+        |twice| {
+            twice.board.decided(1, None, &[&twice.board.k()], 1);
+            let leaf = twice.introduce(true);
+            twice.approve(leaf);
+            twice.use_second();
+        },
+        &[("replacement", 2), ("second-certificate", 4)],
+    ),
+    (
+        "the first was taken back",
+        |twice| {
+            twice.revoke(ago(3_600_000));
+            twice.introduce(false);
+            twice.use_second();
+        },
+        &[("revocation", 0)],
+    ),
+    (
+        "the first is to be taken back some day",
+        |twice| {
+            twice.revoke(Timestamp::from_unix_ms(site::now().unix_ms() + 3_600_000).unwrap());
+            twice.introduce(false);
+        },
+        &[("revocation", 0), ("second-certificate", 1)],
+    ),
+    (
+        "approved when it was in use already, and the first goes on",
+        |twice| {
+            twice.revoke(ago(3_600_000));
+            let leaf = twice.introduce(true);
+            twice.use_second();
+            twice.approve(leaf);
+            twice.board.site.age_ms = 2 * 3_600_000;
+            twice.use_first();
+            twice.board.site.age_ms = 0;
+        },
+        &[("revocation", 0), ("replacement", 1), ("second-certificate", 4)],
+    ),
+    (
+        "the first was taken back, and goes on",
+        |twice| {
+            twice.revoke(ago(3_600_000));
+            twice.introduce(false);
+            twice.use_second();
+            twice.board.site.age_ms = 2 * 3_600_000;
+            twice.use_first();
+            twice.board.site.age_ms = 0;
+        },
+        &[("revocation", 0), ("second-certificate", 3)],
+    ),
+];
+
+#[test]
+fn second_certificates_count_with_a_custodians_approval_before_they_are_used() {
+    for (what, story, expected) in REPLACEMENTS {
+        let mut twice = Twice::new();
+        story(&mut twice);
+        expect(what, &found(&twice.board.site, twice.board.from), expected);
+    }
+    // Of a camera, its own custodians count: who is in force for another approves of nothing here.
+    let mut board = Board::new();
+    board.decided(1, None, &[&board.n.clone()], 1);
+    let mut second = board.site.writer("camera/1", Role::Camera, 46, "camera/1/main/2");
+    let from = board.site.entries.len();
+    let leaf = board.site.replace(Some(&board.camera.certificate.clone()), &second.certificate);
+    let approval = board.site.approval(leaf);
+    board.site.put(&mut board.m, approval);
+    board.site.put(&mut second, epoch(Hash([6; 32]), None));
+    expect("dismissed of the camera", &found(&board.site, from), &[("replacement", 0), ("recipients", 2), ("second-certificate", 2)]);
+}
