@@ -276,6 +276,18 @@ fn truncated_or_longer() {
 }
 
 #[test]
+fn a_segment_that_only_touches_an_interval_is_not_in_it() {
+    let mut segment = seal(&four_fragments()).segment;
+    let at = |ms: u64| Timestamp::from_unix_ms(1_795_176_000_000 + ms).unwrap();
+    (segment.start, segment.duration_ms) = (at(2_000), 2_000);
+    for (from, to, is_in) in
+        [(0, 2_000, false), (0, 2_001, true), (2_000, 4_000, true), (3_999, 9_000, true), (4_000, 9_000, false), (2_500, 2_500, true)]
+    {
+        assert_eq!(segment.overlaps(at(from), at(to)), is_in, "from {from} to {to} ms");
+    }
+}
+
+#[test]
 fn lengths_that_were_never_sealed() {
     let mut segment = seal(&four_fragments()).segment;
     for lengths in [vec![], vec![0], vec![0, 0], vec![15], vec![u32::MAX], vec![16; FRAGMENTS_MAX + 1]] {

@@ -182,3 +182,68 @@ fn began(chain: &Chain<'_>, ended: &HashMap<(&str, u64), Ended>) -> Option<Began
     });
     whole.then(|| Began { at_ms: epoch.started.unix_ms(), reason: epoch.continues.reason, after_ms })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOLE: Span = Span { from_ms: 10_000, to_ms: 20_000 };
+
+    fn told(reasons: &Reasons) -> (Grade, FindingKind) {
+        let (grade, kind, _) = reasons.explain(&HOLE);
+        (grade, kind)
+    }
+
+    const UNCOVERED: (Grade, FindingKind) = (Grade::Undecided, FindingKind::Uncovered);
+
+    #[test]
+    fn a_gap_fills_what_it_reaches_but_for_a_second_at_each_end() {
+        let of = |from_ms, to_ms| told(&Reasons { gaps: vec![(from_ms, to_ms, GapCause::Mode)], epochs: vec![], unsent_ms: None });
+        let filled = (Grade::NotDemanded, FindingKind::NotRecorded);
+        for (from_ms, to_ms, expected) in [
+            (11_000, 19_000, filled),
+            (11_001, 19_000, UNCOVERED),
+            (11_000, 18_999, UNCOVERED),
+            (0, u64::from(u32::MAX), filled),
+            (0, 9_000, UNCOVERED),
+        ] {
+            assert_eq!(of(from_ms, to_ms), expected, "a gap from {from_ms} to {to_ms}");
+        }
+        let no_gap = Reasons { gaps: vec![], epochs: vec![], unsent_ms: None };
+        assert_eq!(told(&no_gap), UNCOVERED);
+    }
+
+    #[test]
+    fn an_epoch_explains_the_pause_before_it_where_nothing_stood_between() {
+        let of =
+            |at_ms, reason, after_ms| told(&Reasons { gaps: vec![], epochs: vec![Began { at_ms, reason, after_ms }], unsent_ms: None });
+        let pause = (Grade::NotDemanded, FindingKind::Gap);
+        for (at_ms, reason, after_ms, expected) in [
+            (9_000, EpochReason::Start, None, pause),
+            (8_999, EpochReason::Start, None, UNCOVERED),
+            (21_000, EpochReason::Start, None, pause),
+            (21_001, EpochReason::Start, None, UNCOVERED),
+            (20_000, EpochReason::Rotation, None, UNCOVERED),
+            (20_000, EpochReason::Rotation, Some(Some(11_000)), pause),
+            (20_000, EpochReason::Rotation, Some(Some(11_001)), UNCOVERED),
+            (20_000, EpochReason::Rotation, Some(None), UNCOVERED),
+            (20_000, EpochReason::Start, Some(None), UNCOVERED),
+            (20_000, EpochReason::StateLost, Some(Some(10_000)), (Grade::Undecided, FindingKind::StateLost)),
+            (20_000, EpochReason::StateLost, None, (Grade::Undecided, FindingKind::StateLost)),
+        ] {
+            assert_eq!(of(at_ms, reason, after_ms), expected, "an epoch at {at_ms}, {reason:?}, after {after_ms:?}");
+        }
+        // Each that began within is looked at.
+        let began = |at_ms, reason, after_ms| Began { at_ms, reason, after_ms };
+        let lost = began(15_000, EpochReason::StateLost, None);
+        let epochs = vec![began(5_000, EpochReason::Start, None), lost, began(20_000, EpochReason::Rotation, Some(Some(10_000)))];
+        assert_eq!(told(&Reasons { gaps: vec![], epochs, unsent_ms: Some(30_000) }), pause);
+    }
+
+    #[test]
+    fn what_was_not_received_is_what_the_camera_still_had_when_the_hole_began_or_later() {
+        let of = |unsent_ms| told(&Reasons { gaps: vec![], epochs: vec![], unsent_ms: Some(unsent_ms) });
+        assert_eq!(of(10_000), (Grade::Undecided, FindingKind::NotYetReceived));
+        assert_eq!(of(9_999), UNCOVERED);
+    }
+}

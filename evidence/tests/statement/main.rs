@@ -67,6 +67,7 @@ fn the_independent_verifier_agrees_on_every_statement() {
     types::what_an_authority_states();
     types::what_an_appliance_states_of_its_log();
     types::what_an_appliance_states_of_single_dealings();
+    types::every_body_tells_what_it_names();
     for line in include_str!("../vectors/statements.jsonl").lines() {
         refusal(line);
     }
@@ -256,6 +257,7 @@ fn attachments_of_the_wrong_form_are_refused() {
     };
     let fine = attachment("thumb-0", "100", "false");
     assert_eq!(refusal(with(&fine)), "accepted");
+    assert_eq!(refusal(with(&attachment("salt-alone", "32", "true"))), "accepted", "an erasable attachment may be empty");
     let seventeen = (0..17).map(|number| attachment(&format!("a{number}"), "1", "false")).collect::<Vec<_>>().join(",");
     let cases = [
         ("named_twice", format!("{fine},{fine}"), "body.attachments names one twice"),
@@ -386,7 +388,9 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
     let key = r#""a+00000000+AAAA""#;
     assert_eq!(refusal(at_0(nothing_observed(genesis(key, "null")))), "accepted");
     let genesis_without = |from: &str, to: &str| spoil(&at_0(nothing_observed(genesis(key, "null"))), from, to);
-    let policy_too_long = genesis_without(r#""witness_policy":"""#, &format!(r#""witness_policy":"{}""#, "a".repeat(32 * 1024 + 1)));
+    let policy_of = |length: usize| genesis_without(r#""witness_policy":"""#, &format!(r#""witness_policy":"{}""#, "a".repeat(length)));
+    assert_eq!(refusal(policy_of(32 * 1024)), "accepted", "32 KiB of a policy are allowed");
+    let policy_too_long = policy_of(32 * 1024 + 1);
     let predecessor_and_more = format!(r#"{{"log":"{LOG}","size":1,"root":"{LOG}","x":1}}"#);
     let position_and_more = format!(r#"{{"reason":"start","previous":{{"stream":"{CAMERA}","seq":1,"leaf":"{LOG}","x":1}}}}"#);
     let log_named = at_0(nothing_observed(genesis(key, "null"))).replacen(&zeros, LOG, 1);

@@ -1,5 +1,7 @@
 //! What each type refuses beyond the form of its members: golden lines, each spoiled in one place.
 
+use exhibit_evidence::{Body, Statement};
+
 use crate::{refusal, spoil};
 
 /// What the golden lines are, by type and number.
@@ -376,6 +378,27 @@ pub(crate) fn what_an_appliance_states_of_its_log() {
     let observed = golden("timestamp", 0).replace(r#""size":4096"#, r#""size":4211"#).replace(HASH_5, &"3".repeat(64));
     assert_eq!(refusal(observed), "accepted", "the observed head itself may be witnessed");
     assert_all_accepted(&[("a batch of 65,536 lines", "log", 0, r#""count":512"#, r#""count":65536"#)]);
+}
+
+/// Whatever a body names beside the ledger, it tells and writes again: of what it did not tell, nobody would ask whether it is there.
+#[test]
+pub(crate) fn every_body_tells_what_it_names() {
+    let named = format!(r#""attachments":[{{"name":"note","sha256":"{HASH_7}","length":32,"erasable":true}}]"#);
+    let mut optional = 0;
+    for line in include_str!("../vectors/statements.jsonl").lines() {
+        let with_one = line.replace(r#""attachments":[]"#, &named);
+        assert_eq!(refusal(line), "accepted");
+        for text in [line, &with_one] {
+            let Ok(statement) = Statement::parse(text.as_bytes()) else { continue };
+            assert_eq!(statement.body.attachments().len(), text.matches(r#""erasable":"#).count(), "{text}");
+            // What is unknown is written in the order of its members' names.
+            if !matches!(statement.body, Body::Unknown { .. }) {
+                assert_eq!(String::from_utf8(statement.to_bytes()).as_deref(), Ok(text));
+            }
+            optional += usize::from(text != line);
+        }
+    }
+    assert!(optional > 5, "only {optional} bodies may name more than they must");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use exhibit_evidence::body::{
     Continues, Contradiction, Epoch, EpochReason, Fetch, Gap, GapCause, Heartbeat, Retention, SeqRange, StreamPosition,
 };
-use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
+use exhibit_evidence::verdict::{Axis, FindingKind, Grade, Place};
 use exhibit_evidence::{Body, Head, Statement, sign};
 use exhibit_pki::Timestamp;
 use exhibit_tlog::Hash;
@@ -100,6 +100,13 @@ fn each_cause_of_a_gap_is_told_as_what_it_is() {
     for (between, kind) in cases {
         assert_eq!(with_hole(between), [(Grade::NotDemanded, kind)]);
     }
+}
+
+#[test]
+fn a_second_between_two_segments_is_no_hole_and_more_is_one() {
+    let late = |ms| told(&Case::recorded(Recording { late: Some((3, ms)), ..Recording::default() }));
+    assert_eq!(late(1_000), []);
+    assert_eq!(late(1_001), [(Grade::Undecided, FindingKind::Uncovered)]);
 }
 
 #[test]
@@ -257,6 +264,29 @@ fn two_statements_for_one_place_are_held_against_their_signer() {
         contradiction(log, &first, second.der());
     };
     assert_eq!(with_epoch(after, false), [(Grade::Bad, FindingKind::Contradiction)]);
+    let case = Case::recorded(Recording { after: Some(after), ..Recording::default() });
+    let verdict = case.judge().unwrap();
+    let told = verdict.findings.iter().find(|finding| finding.kind == FindingKind::Contradiction).unwrap();
+    let is_contradiction = |entry: &exhibit_evidence::SignedStatement| matches!(entry.statement().body, Body::Contradiction(_));
+    let index = case.log.entries.iter().position(is_contradiction).unwrap() as u64;
+    let statement = case.log.entries[index as usize].statement();
+    assert_eq!(told.place, Place { index: Some(index), ..Place::position(statement.stream.as_str(), statement.seq) });
+}
+
+/// Two statements for one place in another log than this one.
+fn contradiction_in(log: &mut Log, named: Hash) {
+    let (_, mut first) = other_statement(log);
+    first.log = named;
+    let second = Statement { issued: moment(STARTED_MS + 1), ..first.clone() };
+    let [first, second] = [first, second].map(|statement| sign(&statement, &log.camera.party.certificate, &log.camera.party.key).unwrap());
+    contradiction(log, first.der(), second.der());
+}
+
+#[test]
+fn two_statements_for_one_place_in_the_log_before_are_held_against_their_signer_and_in_a_foreign_one_against_the_appliance() {
+    let faults = |after: Extra| Case::recorded(Recording { successor: true, after: Some(after), ..Recording::default() }).faults();
+    assert_eq!(faults(|log| contradiction_in(log, PREDECESSOR)), [FindingKind::Contradiction]);
+    assert_eq!(faults(|log| contradiction_in(log, Hash([0xad; 32]))), [FindingKind::ContradictionFalse]);
 }
 
 #[test]
@@ -411,7 +441,9 @@ pub const TESTS: &[fn()] = &[
     an_epoch_continues_the_very_statement_that_it_names_also_where_the_chain_went_on,
     another_device_in_the_place_is_told,
     two_statements_for_one_place_are_held_against_their_signer,
+    a_second_between_two_segments_is_no_hole_and_more_is_one,
     contradictions_that_are_none_are_held_against_the_appliance,
+    two_statements_for_one_place_in_the_log_before_are_held_against_their_signer_and_in_a_foreign_one_against_the_appliance,
     content_that_a_rule_deleted_is_told_apart_from_what_is_withheld,
     statements_for_the_declared_predecessor_are_accepted_and_what_it_lost_is_told,
     a_statement_of_an_unknown_type_is_told_and_breaks_nothing,

@@ -278,6 +278,19 @@ fn stale_recipients_are_told_and_nothing_more() {
     assert!(verdict.findings.iter().any(|finding| finding.kind == FindingKind::RecipientsStale));
 }
 
+#[test]
+fn recipients_are_obeyed_up_to_the_moment_when_they_expire() {
+    let case = Case::recorded(Recording {
+        recipients: Some(|log| {
+            let Body::Recipients(mut body) = set(log, 1, None, &[0], 1) else { unreachable!() };
+            body.expires = Timestamp::from_unix_ms(STARTED_MS).unwrap();
+            append(log, Body::Recipients(body));
+        }),
+        ..Recording::default()
+    });
+    assert!(case.judge().unwrap().findings.iter().all(|finding| finding.kind != FindingKind::RecipientsStale));
+}
+
 /// A hostile authority makes a second camera 102, whose key records; the first is live.
 fn second_camera(log: &mut Log, replaces: bool) -> u64 {
     second_camera_at(log, replaces, STARTED_MS - 9_000)
@@ -434,28 +447,42 @@ fn a_certificate_is_taken_back_at_once_and_signs_no_more_or_is_live() {
     }
 }
 
+/// The camera's next epoch, which obeys the set of that leaf hash, or the same as before.
+fn next_epoch(log: &mut Log, recipients: Option<Hash>) {
+    let is_epoch = |entry: &&SignedStatement| matches!(entry.statement().body, Body::Epoch(_));
+    let Body::Epoch(mut epoch) = log.entries.iter().find(is_epoch).unwrap().statement().body.clone() else { unreachable!() };
+    let previous = StreamPosition { stream: log.camera.stream.clone(), seq: log.camera.next_seq - 1, leaf: log.camera.prev };
+    epoch.continues = Continues { reason: EpochReason::Rotation, previous: Some(previous) };
+    epoch.started = time("2026-11-20T13:00:00.000Z");
+    epoch.recipients = recipients.unwrap_or(epoch.recipients);
+    (log.camera.stream, log.camera.next_seq, log.camera.prev) = (stream("camera/102/main/20261120T130000Z"), 0, Hash::default());
+    log.append(|log| &mut log.camera, STARTED_MS + 3_600_000, Body::Epoch(epoch));
+}
+
 /// Whoever holds the camera's key sets it back to a set from before a custodian was dismissed.
 #[test]
 fn a_camera_that_was_set_back_to_older_recipients_is_bad() {
     let after: Extra = |log| {
         let sets = |body: &Body| matches!(body, Body::Recipients(_));
         let oldest = log.entries.iter().find(|entry| sets(&entry.statement().body)).unwrap().leaf_hash();
-        let is_epoch = |entry: &&SignedStatement| matches!(entry.statement().body, Body::Epoch(_));
-        let Body::Epoch(mut epoch) = log.entries.iter().find(is_epoch).unwrap().statement().body.clone() else { unreachable!() };
-        let previous = StreamPosition { stream: log.camera.stream.clone(), seq: log.camera.next_seq - 1, leaf: log.camera.prev };
-        epoch.continues = Continues { reason: EpochReason::Rotation, previous: Some(previous) };
-        epoch.started = time("2026-11-20T13:00:00.000Z");
-        epoch.recipients = oldest;
-        (log.camera.stream, log.camera.next_seq, log.camera.prev) = (stream("camera/102/main/20261120T130000Z"), 0, Hash::default());
-        log.append(|log| &mut log.camera, STARTED_MS + 3_600_000, Body::Epoch(epoch));
+        next_epoch(log, Some(oldest));
     };
     let case = Case::recorded(Recording { recipients: Some(two_of_three), after: Some(after), ..Recording::default() });
     assert_eq!(case.faults(), [FindingKind::RecipientsRollback]);
 }
 
+#[test]
+fn a_camera_that_goes_on_with_the_same_recipients_is_good() {
+    let case =
+        Case::recorded(Recording { recipients: Some(two_of_three), after: Some(|log| next_epoch(log, None)), ..Recording::default() });
+    assert_eq!(case.faults(), []);
+}
+
 /// What these tests judge is judged by the verifier in Python too.
 pub const TESTS: &[fn()] = &[
     recipients_that_the_threshold_decided_hold,
+    recipients_are_obeyed_up_to_the_moment_when_they_expire,
+    a_camera_that_goes_on_with_the_same_recipients_is_good,
     a_set_that_was_decided_is_not_refused_when_it_is_repeated,
     without_pinned_custodians_nobodys_decision_is_judged,
     recipients_that_the_threshold_did_not_decide_are_bad,

@@ -1,5 +1,6 @@
 //! How findings are told: places, words and exit codes, which programs and people go by.
 
+use exhibit_evidence::bundle::receipt_path;
 use exhibit_evidence::verdict::{Axis, Finding, FindingKind, Grade, Place};
 use exhibit_evidence::verify::verify;
 use exhibit_pki::Timestamp;
@@ -45,6 +46,12 @@ fn a_finding_is_placed_in_its_entry_and_its_stream() {
     case.replace_entry(case.fetch_index, b"not a signed statement");
     let verdict = case.judge().unwrap();
     assert_eq!(of_kind(&verdict.findings, FindingKind::EntryMalformed).place.index, Some(case.fetch_index));
+    let mut case = Case::new();
+    let receipt = case.file(&receipt_path(case.fetch_index - 1)).clone();
+    *case.file(&receipt_path(case.fetch_index)) = receipt;
+    let verdict = case.judge().unwrap();
+    let place = Place { index: Some(case.fetch_index), ..Place::file(&receipt_path(case.fetch_index)) };
+    assert_eq!(of_kind(&verdict.findings, FindingKind::Receipt).place, place);
     let mut case = Case::new();
     case.withhold(3);
     let verdict = case.judge().unwrap();

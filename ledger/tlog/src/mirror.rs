@@ -176,6 +176,10 @@ mod tests {
         let more = |bytes: &[u8]| [bytes, b"more"].concat();
         assert_eq!(UploadHeader::parse(&more(&header_bytes)), Ok(Some((header, &b"more"[..]))));
         assert_eq!(EntryPackage::parse(&more(&package_bytes), 3), Ok(Some((package, &b"more"[..]))));
+        let bare = EntryPackage { entries: entries.iter().map(|entry| entry.to_vec()).collect(), proof: vec![] };
+        let bare_bytes = EntryPackage::encode(&entries, &[]).unwrap();
+        let looks_like_an_entry = &b"\0\x01x"[..];
+        assert_eq!(EntryPackage::parse(&[&bare_bytes[..], looks_like_an_entry].concat(), 3), Ok(Some((bare, looks_like_an_entry))));
         (0..header_bytes.len()).for_each(|cut| assert_eq!(UploadHeader::parse(&header_bytes[..cut]), Ok(None)));
         (0..package_bytes.len()).for_each(|cut| assert_eq!(EntryPackage::parse(&package_bytes[..cut], 3), Ok(None)));
         // The example of docs/formats/witness.md.

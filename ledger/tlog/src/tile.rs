@@ -335,6 +335,8 @@ mod tests {
         assert_eq!(decode_bundle(&[&bytes[..], &[0]].concat(), 3), Err(TileError::Width), "surplus byte");
         assert_eq!(decode_bundle(&[], 0), Err(TileError::Width), "empty bundle");
         assert_eq!(decode_bundle(&[0; 514], 257), Err(TileError::Width), "wider than a bundle");
+        let full = [b"entry".as_slice(); 256];
+        assert_eq!(decode_bundle(&encode_bundle(&full).unwrap(), 256), Ok(full.to_vec()));
         assert_eq!(encode_bundle(&[]), Err(TileError::Width), "no entry");
         assert_eq!(encode_bundle(&[b"".as_slice(); 257]), Err(TileError::Width), "257 entries");
         assert_eq!(encode_bundle(&[&vec![0; ENTRY_SIZE_BYTES_MAX + 1]]), Err(TileError::EntrySize));

@@ -144,6 +144,10 @@ fn malformed_requests_are_refused() {
         assert!(matches!(refusal, Refusal::Malformed(_)), "{defect}: {refusal}");
         assert_eq!(refusal.status(), 400, "{defect}");
     }
+    let too_large = Refusal::Malformed("it is too large");
+    for (length, is_too_large) in [(118_784, false), (118_785, true)] {
+        assert_eq!(AddCheckpoint::parse(&"x".repeat(length)).unwrap_err() == too_large, is_too_large, "{length} bytes");
+    }
     let checkpoint_defects = [
         ("no checkpoint", EXAMPLE[..EXAMPLE.find("\n\n").unwrap() + 2].to_owned()),
         ("two blank lines", EXAMPLE.replacen("\n\n", "\n\n\n", 1)),
