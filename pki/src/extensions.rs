@@ -10,7 +10,7 @@ use const_oid::{
         rfc6960::ID_PKIX_OCSP_NOCHECK,
     },
 };
-use der::{Decode, asn1::Null};
+use der::{Decode, Encode, asn1::Null};
 use x509_cert::ext::{
     Extension,
     pkix::{
@@ -256,8 +256,11 @@ fn key_identifier(identifier: &der::asn1::OctetString) -> Result<Vec<u8>, Certif
     if fits { Ok(bytes.to_vec()) } else { Err(Profile("a key identifier is empty or too long")) }
 }
 
-fn decode<'a, T: Decode<'a>>(value: &'a [u8]) -> Result<T, CertificateError> {
-    T::from_der(value).map_err(|_| CertificateError::Malformed)
+/// The value of an extension, which is the one DER encoding of what it says: no default is written, and no unused bit is set.
+fn decode<'a, T: Decode<'a> + Encode>(value: &'a [u8]) -> Result<T, CertificateError> {
+    let decoded = T::from_der(value).map_err(|_| CertificateError::Malformed)?;
+    let is_der = decoded.to_der().is_ok_and(|der| der == value);
+    if is_der { Ok(decoded) } else { Err(CertificateError::Malformed) }
 }
 
 use CertificateError::Profile;

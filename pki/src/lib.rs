@@ -9,6 +9,7 @@ mod extensions;
 pub mod foreign;
 pub mod identity;
 pub mod issue;
+mod links;
 mod name;
 pub mod ocsp;
 pub mod oid;
@@ -25,7 +26,7 @@ pub use foreign::{ChainCertificate, ChainCertificateError, ChainError, DigestAlg
 pub use identity::{Identity, IdentityError, Role, Subject, TrustDomain};
 pub use issue::{EndEntity, Issuance, IssueError, issue_end_entity, issue_issuing_ca, issue_root};
 pub use ocsp::{OcspRequest, OcspResponder, OcspResponse, VerifiedOcspResponse};
-pub use path::{IssuedCertificate, PathError, ValidatedPath, validate_path};
+pub use path::{Authorities, IssuedCertificate, PathError, ValidatedPath, validate_path};
 pub use request::{CertificateRequest, RequestError, build_request_pem};
 #[cfg(feature = "aws-lc")]
 pub use signature::AwsLc;

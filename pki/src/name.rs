@@ -1,7 +1,10 @@
 //! Distinguished names: one common name, for people to read. Who somebody is stands in the subject alternative name.
 
 use const_oid::db::rfc4519::COMMON_NAME;
-use der::{Any, Decode, Encode, Tag, Tagged, asn1::SetOfVec};
+use der::{
+    Any, Decode, Encode, Tag, Tagged,
+    asn1::{PrintableStringRef, SetOfVec},
+};
 use x509_cert::{
     attr::AttributeTypeAndValue,
     name::{Name, RdnSequence, RelativeDistinguishedName},
@@ -9,7 +12,8 @@ use x509_cert::{
 
 use crate::Identity;
 
-/// The only common name in `name`; `None` unless there is exactly one, printable, of at most 64 characters.
+/// The only common name in `name`; `None` unless there is exactly one, of 1 to 64 characters, none of them a
+/// control character.
 pub(crate) fn common_name(name: &Name) -> Option<String> {
     let mut values = name.iter().filter(|attribute| attribute.oid == COMMON_NAME).map(|attribute| &attribute.value);
     let value = values.next()?;
@@ -17,13 +21,14 @@ pub(crate) fn common_name(name: &Name) -> Option<String> {
         return None;
     }
     let text = match value.tag() {
-        Tag::Utf8String | Tag::PrintableString => std::str::from_utf8(value.value()).ok()?,
+        Tag::Utf8String => std::str::from_utf8(value.value()).ok()?,
+        Tag::PrintableString if PrintableStringRef::new(value.value()).is_ok() => std::str::from_utf8(value.value()).ok()?,
         _ => return None,
     };
     is_common_name(text).then(|| text.to_owned())
 }
 
-/// A name that consists of `common_name`; `None` if that is empty, too long or not printable.
+/// A name that consists of `common_name`; `None` if that is empty, too long or has control characters.
 pub(crate) fn of_common_name(common_name: &str) -> Option<Name> {
     if !is_common_name(common_name) {
         return None;

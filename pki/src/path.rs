@@ -2,7 +2,9 @@
 //!
 //! It knows no clock (the moment comes in), no revocation and no ledger.
 
-use crate::{Certificate, Fingerprint, KeyPurpose, PublicKey, Role, Timestamp, TrustDomain, Verifier};
+use std::collections::{HashMap, HashSet};
+
+use crate::{Certificate, Fingerprint, KeyPurpose, PublicKey, Role, Timestamp, TrustDomain, Verifier, links::Links};
 
 /// Holding one is the proof that a chain led from a leaf to a trusted root at a moment, with its roles along the whole chain.
 #[derive(Clone, Debug)]
@@ -61,6 +63,20 @@ pub enum PathError {
     RoleNotAllowed(Role),
 }
 
+pub use crate::links::AUTHORITIES_MAX;
+
+/// The roots that are believed, and the other authorities that lead to one of them by signatures: what paths are made of. Certificates that
+/// nobody believed has signed are left out at once, so that there may be any number of them, in any order.
+#[derive(Clone, Debug)]
+pub struct Authorities {
+    /// The roots first, then the others as they were found.
+    certificates: Vec<Certificate>,
+    links: Links,
+    roots: usize,
+    /// By name and key identifier: why an authority that bears them leads to no root.
+    refused: HashMap<(Vec<u8>, Vec<u8>), PathError>,
+}
+
 /// Validates `leaf` at `at` through `intermediates` to one of `roots` (trusted as given).
 pub fn validate_path(
     leaf: &Certificate,
@@ -70,10 +86,63 @@ pub fn validate_path(
     verifier: &dyn Verifier,
 ) -> Result<ValidatedPath, PathError> {
     check_validity(leaf, at)?;
-    let mut search = Search { intermediates, roots, at, verifier, signatures_left: SIGNATURES_MAX };
-    let mut path = vec![leaf];
-    search.extend(&mut path)?;
-    Ok(ValidatedPath { certificates: path.into_iter().cloned().collect(), at })
+    Authorities::new(roots, intermediates, verifier).path(leaf, at, verifier)
+}
+
+impl Authorities {
+    /// Finds which of `others` the roots have certified, themselves or through one another; of more than
+    /// [`AUTHORITIES_MAX`] the first that are found. Each is
+    /// verified under each that it names and that leads to a root: with one root, a signature each.
+    pub fn new<'a>(roots: &'a [Certificate], others: impl IntoIterator<Item = &'a Certificate>, verifier: &dyn Verifier) -> Self {
+        let mut seen: HashSet<&Fingerprint> = roots.iter().map(Certificate::fingerprint).collect();
+        let mut certificates: Vec<&Certificate> = roots.iter().collect();
+        certificates.extend(others.into_iter().filter(|other| seen.insert(other.fingerprint())));
+        let mut refused = HashMap::new();
+        let (links, places) = Links::find(roots.len(), certificates.len() - roots.len(), |subject, issuer| {
+            let (subject, issuer) = (certificates[subject], certificates[issuer]);
+            if !names(subject, issuer) {
+                return false;
+            }
+            let judged =
+                check_authority(subject).and_then(|()| check_authority(issuer)).and_then(|()| check_link(subject, issuer, verifier));
+            if let Err(error) = &judged {
+                let name = (subject.subject_der().to_vec(), subject.subject_key_identifier().to_vec());
+                refused.entry(name).or_insert_with(|| error.clone());
+            }
+            judged.is_ok()
+        });
+        let certificates = places.into_iter().map(|place| certificates[place].clone()).collect();
+        Self { certificates, links, roots: roots.len(), refused }
+    }
+
+    /// Those that are no roots, as they were found.
+    pub fn others(&self) -> &[Certificate] {
+        &self.certificates[self.roots..]
+    }
+
+    /// Validates `leaf` at `at`: the shortest path to a root that holds then, of several the first.
+    pub fn path(&self, leaf: &Certificate, at: Timestamp, verifier: &dyn Verifier) -> Result<ValidatedPath, PathError> {
+        check_validity(leaf, at)?;
+        let may = |authority: usize, below: usize| {
+            let (issuer, is_root) = (&self.certificates[authority], authority < self.roots);
+            check_authority(issuer)?;
+            if issuer.path_length_max().is_some_and(|most| below > usize::from(most)) {
+                return Err(PathError::NotAnIssuer(issuer.common_name().to_owned()));
+            }
+            check_validity(issuer, at)?;
+            // A role counts if every authority between the leaf and the root asserts it; the root, as trust anchor, is exempt.
+            if let Some(role) = leaf.roles().iter().find(|role| !is_root && !issuer.has_role(**role)) {
+                return Err(PathError::RoleNotAllowed(*role));
+            }
+            // Last, since it alone costs time. Who stands higher was found to have signed the one below.
+            if below == 0 { check_link(leaf, issuer, verifier) } else { Ok(()) }
+        };
+        let named: Vec<usize> = (0..self.certificates.len()).filter(|authority| names(leaf, &self.certificates[*authority])).collect();
+        let unbelieved = self.refused.get(&(leaf.issuer_der().to_vec(), named_key(leaf).to_vec()));
+        let way = self.links.path(&named, may, unbelieved.cloned().unwrap_or(PathError::NoPath))?;
+        let certificates = std::iter::once(leaf).chain(way.into_iter().map(|authority| &self.certificates[authority]));
+        Ok(ValidatedPath { certificates: certificates.cloned().collect(), at })
+    }
 }
 
 impl ValidatedPath {
@@ -135,73 +204,28 @@ impl Issuer {
     }
 }
 
-struct Search<'a> {
-    intermediates: &'a [Certificate],
-    roots: &'a [Certificate],
-    at: Timestamp,
-    verifier: &'a dyn Verifier,
-    signatures_left: usize,
-}
-
-impl<'a> Search<'a> {
-    /// Extends `path` to a root, depth first; leaves it as it was where there is none. Of several dead ends the first is reported.
-    fn extend(&mut self, path: &mut Vec<&'a Certificate>) -> Result<(), PathError> {
-        let subject = *path.last().expect("the path begins with the leaf");
-        let mut dead_end = PathError::NoPath;
-        let candidates = self.roots.iter().map(|root| (root, true)).chain(self.intermediates.iter().map(|other| (other, false)));
-        for (issuer, is_root) in candidates.filter(|(issuer, _)| names(subject, issuer)) {
-            let seen = path.iter().any(|earlier| earlier.fingerprint() == issuer.fingerprint());
-            if (seen && !is_root) || path.len() == PATH_CERTIFICATES_MAX {
-                continue;
-            }
-            // Certificates that all bear one name make a search of factorial size: it is cut short.
-            let Some(left) = self.signatures_left.checked_sub(1) else { break };
-            self.signatures_left = left;
-            let mut attempt = self.check_link(subject, issuer, path.len() - 1);
-            if attempt.is_ok() {
-                path.push(issuer);
-                // A path that lacks a role is a dead end: an authority's other certificate, of the same key, may assert more.
-                attempt = if is_root { check_roles(path) } else { self.extend(path) };
-                if attempt.is_ok() {
-                    return Ok(());
-                }
-                path.pop();
-            }
-            if let (Err(error), PathError::NoPath) = (attempt, &dead_end) {
-                dead_end = error;
-            }
-        }
-        Err(dead_end)
-    }
-
-    /// Judges that `issuer` issued `subject` and was allowed to, with `authorities_below` of them between it and the leaf.
-    fn check_link(&self, subject: &Certificate, issuer: &Certificate, authorities_below: usize) -> Result<(), PathError> {
-        let within_length = issuer.path_length_max().is_none_or(|most| authorities_below <= usize::from(most));
-        if issuer.purpose() != KeyPurpose::Authority || !within_length {
-            return Err(PathError::NotAnIssuer(issuer.common_name().to_owned()));
-        }
-        self.verifier
-            .verify(issuer.public_key(), subject.tbs_der(), subject.signature())
-            .map_err(|_| PathError::Signature(subject.common_name().to_owned()))?;
-        if subject.trust_domain() != issuer.trust_domain() {
-            return Err(PathError::TrustDomain(subject.common_name().to_owned()));
-        }
-        check_validity(issuer, self.at)
-    }
-}
-
 /// True if `subject` says that `issuer` issued it: by name and key identifier.
 fn names(subject: &Certificate, issuer: &Certificate) -> bool {
-    // Only a certificate that signs itself may leave out whose key signed it.
-    let key = subject.authority_key_identifier().unwrap_or(subject.subject_key_identifier());
-    subject.issuer_der() == issuer.subject_der() && key == issuer.subject_key_identifier()
+    subject.issuer_der() == issuer.subject_der() && named_key(subject) == issuer.subject_key_identifier()
 }
 
-/// A role counts if every authority between the leaf and the root asserts it; the root, as trust anchor, is exempt.
-fn check_roles(path: &[&Certificate]) -> Result<(), PathError> {
-    let authorities = &path[1..path.len() - 1];
-    let missing = path[0].roles().iter().find(|role| !authorities.iter().all(|authority| authority.has_role(**role)));
-    missing.map_or(Ok(()), |role| Err(PathError::RoleNotAllowed(*role)))
+/// Only a certificate that signs itself may leave out whose key signed it.
+fn named_key(subject: &Certificate) -> &[u8] {
+    subject.authority_key_identifier().unwrap_or(subject.subject_key_identifier())
+}
+
+fn check_authority(certificate: &Certificate) -> Result<(), PathError> {
+    let is_authority = certificate.purpose() == KeyPurpose::Authority;
+    if is_authority { Ok(()) } else { Err(PathError::NotAnIssuer(certificate.common_name().to_owned())) }
+}
+
+/// Judges that `issuer` issued `subject`, at whatever moment: what costs nothing is asked first.
+fn check_link(subject: &Certificate, issuer: &Certificate, verifier: &dyn Verifier) -> Result<(), PathError> {
+    if subject.trust_domain() != issuer.trust_domain() {
+        return Err(PathError::TrustDomain(subject.common_name().to_owned()));
+    }
+    let judged = verifier.verify(issuer.public_key(), subject.tbs_der(), subject.signature());
+    judged.map_err(|_| PathError::Signature(subject.common_name().to_owned()))
 }
 
 fn check_validity(certificate: &Certificate, at: Timestamp) -> Result<(), PathError> {
@@ -215,8 +239,3 @@ fn check_validity(certificate: &Certificate, at: Timestamp) -> Result<(), PathEr
         not_after: certificate.not_after(),
     })
 }
-
-/// Leaf, issuing authority and root are three; a customer's hierarchy may be deeper, but not by much.
-const PATH_CERTIFICATES_MAX: usize = 6;
-/// How many signatures are verified in search of one path.
-const SIGNATURES_MAX: usize = 32;

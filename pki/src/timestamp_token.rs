@@ -254,9 +254,10 @@ impl TimestampToken {
             return Err(TimestampTokenError::Signature);
         }
         let out_of_range = Profile("its time is out of range");
-        let (earliest, latest) = self.info.bounds(trust.accuracy_unstated_ms).ok_or(out_of_range)?;
         let at = Timestamp::from_unix_ms(self.info.moment.0 / 1000).ok_or(out_of_range)?;
         check_path(authority.body(), ID_KP_TIME_STAMPING, &certificates, trust.anchors, at).map_err(TimestampTokenError::Path)?;
+        // Only now: what a stranger says is a stranger's word, whatever it is.
+        let (earliest, latest) = self.info.bounds(trust.accuracy_unstated_ms).ok_or(out_of_range)?;
         let Info { policy, serial, .. } = self.info.clone();
         Ok(VerifiedTimestamp { earliest, latest, authority: *authority.fingerprint(), policy, serial })
     }

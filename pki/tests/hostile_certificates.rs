@@ -381,6 +381,14 @@ fn bytes_that_are_not_one_certificate_in_der_are_refused() {
     let mut generalized = camera.clone();
     generalized.not_after = tlv(0x18, &[b"20360101000000Z"]);
     malformed("GeneralizedTime before 2050", &generalized.sign(&city.issuing_key));
+    for (flaw, moment) in [("a moment of 1950", b"500101000000Z"), ("a moment of 1969", b"691231235959Z")] {
+        let mut early = camera.clone();
+        early.not_before = tlv(0x17, &[moment]);
+        malformed(flaw, &early.sign(&city.issuing_key));
+    }
+    let mut first = camera.clone();
+    first.not_before = tlv(0x17, &[b"700101000000Z"]);
+    assert!(judged::read_certificate(&first.sign(&city.issuing_key)).is_ok(), "the first moment that there is");
     let mut leap = camera.clone();
     leap.not_after = tlv(0x17, &[b"361231235960Z"]);
     malformed("a leap second", &leap.sign(&city.issuing_key));
@@ -391,6 +399,120 @@ fn bytes_that_are_not_one_certificate_in_der_are_refused() {
     malformed("too long", &camera.clone().with("2.25.1586047359.99", false, vec![0; 17_000]).sign(&city.issuing_key));
     for length in 0..good.len() {
         malformed("cut off", &good[..length]);
+    }
+}
+
+/// The value of an extension is octets to whoever reads the certificate around it; it is DER all the same.
+#[test]
+fn the_values_of_extensions_are_der() {
+    let city = City::new();
+    let (camera, authority) = (Forgery::camera(&city), Forgery::authority(&city));
+    let identifier = city.issuing.subject_key_identifier();
+    let long_form = |tag: u8, content: &[u8]| [&[tag, 0x81, content.len() as u8][..], content].concat();
+    let client = oid("1.3.6.1.5.5.7.3.2");
+    let uri = tlv(0x86, &[b"spiffe://city.example/camera/102"]);
+    let policy = tlv(0x30, &[&oid("2.25.1586047359.2.1")]);
+    let constrained = |content: &[&[u8]]| authority.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, content));
+    for (flaw, forgery) in [
+        ("key usage with a byte too many", camera.clone().replace(KEY_USAGE, vec![3, 3, 7, 0x80, 0])),
+        ("key usage whose unused bits are set", camera.clone().replace(KEY_USAGE, vec![3, 2, 7, 0xff])),
+        ("key usage with fewer unused bits than there are", camera.clone().replace(KEY_USAGE, vec![3, 2, 6, 0x80])),
+        ("key usage with a bit that nobody defined", camera.clone().replace(KEY_USAGE, vec![3, 3, 6, 0x80, 0x40])),
+        ("a default that is written", camera.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0]]))),
+        ("true as 1", constrained(&[&[1, 1, 1], &[2, 1, 0]])),
+        ("a path length with a zero too many", constrained(&[&[1, 1, 0xff], &[2, 2, 0, 0]])),
+        ("a negative path length", constrained(&[&[1, 1, 0xff], &[2, 1, 0x80]])),
+        ("a path length above 255", constrained(&[&[1, 1, 0xff], &[2, 2, 1, 0]])),
+        ("basicConstraints in long form", camera.clone().replace(BASIC_CONSTRAINTS, vec![0x30, 0x81, 0])),
+        ("a subject key identifier in long form", camera.clone().replace(SUBJECT_KEY, long_form(4, &[7; 20]))),
+        ("an authority key identifier in long form", camera.clone().replace(AUTHORITY_KEY, tlv(0x30, &[&long_form(0x80, identifier)]))),
+        ("an extended key usage in long form", camera.clone().replace(EXTENDED_USAGE, long_form(0x30, &client))),
+        ("a subject alternative name in long form", camera.clone().replace(ALTERNATIVE_NAME, long_form(0x30, &uri))),
+        ("policies in long form", camera.clone().replace(POLICIES, long_form(0x30, &policy))),
+    ] {
+        let refusal = judged::read_certificate(&forgery.sign(&city.issuing_key)).err();
+        assert_eq!(refusal, Some(CertificateError::Malformed), "{flaw}");
+    }
+    for most in [0, 1, 127] {
+        assert_eq!(
+            judged::read_certificate(&constrained(&[&[1, 1, 0xff], &[2, 1, most]]).sign(&city.root_key)).unwrap().path_length_max(),
+            Some(most)
+        );
+    }
+    let largest = constrained(&[&[1, 1, 0xff], &[2, 2, 0, 0xff]]).sign(&city.root_key);
+    assert_eq!(judged::read_certificate(&largest).unwrap().path_length_max(), Some(255));
+}
+
+/// Control characters (Cc) could move a cursor and end a line. What else is not printed is a matter of fonts, and is left alone.
+#[test]
+fn names_for_people_are_text_without_control_characters() {
+    let city = City::new();
+    let named = |tag: u8, text: &[u8]| {
+        let mut forgery = Forgery::camera(&city);
+        forgery.subject = tlv(0x30, &[&tlv(0x31, &[&tlv(0x30, &[&oid("2.5.4.3"), &tlv(tag, &[text])])])]);
+        judged::read_certificate(&forgery.sign(&city.issuing_key))
+    };
+    let (utf8, printable) = (0x0c, 0x13);
+    let two = "\u{e9}".repeat(64);
+    for (what, tag, text) in [
+        ("a space that does not break", utf8, "a\u{a0}b"),
+        ("a space of no width", utf8, "a\u{200b}b"),
+        ("a turn to the left", utf8, "a\u{202e}b"),
+        ("what nobody assigned", utf8, "a\u{378}b"),
+        ("a noncharacter", utf8, "a\u{fffe}b"),
+        ("a private character", utf8, "a\u{e000}b"),
+        ("a line separator", utf8, "a\u{2028}b"),
+        ("64 characters of 128 bytes", utf8, two.as_str()),
+        ("a PrintableString", printable, "camera 102"),
+    ] {
+        assert_eq!(named(tag, text.as_bytes()).map(|read| read.common_name().to_owned()), Ok(text.to_owned()), "{what}");
+    }
+    let refused = Some(CertificateError::Profile("it does not have exactly one printable common name"));
+    let three = two.clone() + "a";
+    for (flaw, tag, text) in [
+        ("65 characters", utf8, three.as_bytes()),
+        ("no character", utf8, b""),
+        ("a NUL", utf8, b"a\0b"),
+        ("a tabulator", utf8, b"a\tb"),
+        ("DEL", utf8, b"a\x7fb"),
+        ("the last of C1", utf8, "a\u{9f}b".as_bytes()),
+        ("UTF-8 that is none", utf8, b"a\xffb"),
+        ("a surrogate", utf8, b"a\xed\xa0\x80b"),
+        ("a character in long form", utf8, b"a\xc1\xa1b"),
+        ("a PrintableString that is not UTF-8", printable, b"a\xffb"),
+        ("a PrintableString with a character that those have not", printable, b"a@b"),
+        ("a TeletexString", 0x14, b"camera"),
+        ("an IA5String", 0x16, b"camera"),
+        ("a BMPString", 0x1e, b"\0c\0a"),
+    ] {
+        assert_eq!(named(tag, text).err(), refused, "{flaw}");
+    }
+}
+
+/// RFC 1035: labels of 1 to 63, at most 255 in all, no hyphen at an end.
+#[test]
+fn names_of_domains_and_servers_have_labels() {
+    let city = City::new();
+    let of_domain = |domain: &str| {
+        let uri = format!("spiffe://{domain}/camera/102");
+        judged::read_certificate(&Forgery::camera(&city).replace(ALTERNATIVE_NAME, uris(&[&uri])).sign(&city.issuing_key))
+    };
+    let client_and_server = tlv(0x30, &[&oid("1.3.6.1.5.5.7.3.2"), &oid("1.3.6.1.5.5.7.3.1")]);
+    let of_server = |name: &str| {
+        let names = tlv(0x30, &[&tlv(0x86, &[b"spiffe://city.example/camera/102"]), &tlv(0x82, &[name.as_bytes()])]);
+        let forgery = Forgery::camera(&city).replace(EXTENDED_USAGE, client_and_server.clone()).replace(ALTERNATIVE_NAME, names);
+        judged::read_certificate(&forgery.sign(&city.issuing_key))
+    };
+    let label = |length: usize| "a".repeat(length);
+    let whole = |length: usize| format!("{}.{}.{}.{}", label(63), label(63), label(63), label(length - 192));
+    for name in ["a", "1", "a-b.c", "a--b", "xn--4ca.example", &label(63), &whole(255)] {
+        assert!(of_domain(name).is_ok(), "{name}");
+        assert!(of_server(name).is_ok(), "{name}");
+    }
+    assert!(of_server("City.Example").is_ok() && of_domain("City.example").is_err(), "a trust domain has small letters");
+    for name in ["", ".", "a.", ".a", "a..b", "-a.b", "a-.b", "a.-b", "a.b-", "-", "a_b", "a b", "a:1", "\u{e9}", &label(64), &whole(256)] {
+        assert!(of_domain(name).is_err(), "{name}");
+        assert!(of_server(name).is_err(), "{name}");
     }
 }
 
@@ -432,12 +554,15 @@ fn pem_is_certificates_and_nothing_else() {
 
 #[test]
 fn the_verifier_in_python_agrees_on_every_vector() {
-    let tests: [fn(); 6] = [
+    let tests: [fn(); 9] = [
         the_forger_can_write_certificates_without_a_flaw,
         a_certificate_with_a_flaw_is_refused,
         a_service_of_an_authority_is_nothing_else,
         what_is_compared_each_with_each_is_counted_first,
         bytes_that_are_not_one_certificate_in_der_are_refused,
+        the_values_of_extensions_are_der,
+        names_for_people_are_text_without_control_characters,
+        names_of_domains_and_servers_have_labels,
         what_is_unknown_and_not_critical_is_left_alone,
     ];
     judged::assert_agrees_on(&tests, 150);

@@ -394,14 +394,14 @@ class Axes:
                 continue
             try:
                 found, refusal = RevocationList(data), "its authority is not here"
-                for authority in [*self.verdict.between, *self.anchor.roots]:
+                for authority in [*self.verdict.authorities.others, *self.anchor.roots]:
                     if not found.is_of(authority):
                         continue
                     try:
                         found.judge(authority)
                         made_ms, roots = found.this_update_s * 1000, self.anchor.roots
                         is_root = any(authority.der == root.der for root in roots) and authority.valid_at(made_ms)
-                        need(is_root or authority.path_to(roots, self.verdict.between, made_ms), "leads to no root")
+                        need(is_root or self.verdict.authorities.path(authority, made_ms), "leads to no root")
                         refusal = None
                         break
                     except Malformed as error:

@@ -147,6 +147,6 @@ class Continuity:
         need(signed.statement["log"] in (self.verdict.anchor.log, self.verdict.predecessor_log), "one is of another log")
         _, certificate = self.verdict.certificates.get(signed.fingerprint, (0, None))
         need(certificate is not None, "the certificate of one is not here")
-        need(certificate.path_to(self.verdict.anchor.roots, self.verdict.between, signed.issued_ms), "the certificate of one leads to no root")
+        need(self.verdict.authorities.path(certificate, signed.issued_ms), "the certificate of one leads to no root")
         signed.judge(certificate)
         return signed.statement["log"], hashlib.sha256(signed.statement_bytes).digest()

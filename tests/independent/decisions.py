@@ -104,10 +104,10 @@ class Decisions:
                 revoked.add(statement["body"]["fingerprint"])
             if own is None or own.owner is None:
                 continue
-            others = [other for other in live.get((own.identity, own.for_signing), [])
+            others = [other for other in live.get((own.identity, own.for_signing, own.service), [])
                       if other.fingerprint not in revoked and signed.issued_ms < (other.last_second + 1) * 1000
                       or last_use.get(other.fingerprint, 0) > signed.index]
-            live[own.identity, own.for_signing] = others
+            live[own.identity, own.for_signing, own.service] = others
             if own.fingerprint in [other.fingerprint for other in others]:
                 continue
             used = first_use.get(own.fingerprint)

@@ -12,7 +12,7 @@ from log import (Checkpoint, VerifierKey, checkpoint_text, cosigned_message, is_
 from mldsa import verifies as verifies_ml_dsa
 from ocsp import Request as OcspRequest
 from ocsp import Response as OcspResponse
-from signed import Certificate, SignedStatement
+from signed import Authorities, Certificate, SignedStatement
 from statements import Malformed, need, parse_statement
 from tokens import ForeignCertificate, Token
 from tpm import AttestationKey, Public, endorsement_certificate_key, endorsement_key
@@ -114,7 +114,7 @@ def path(leaf, moment, count, *certificates):
     """A path from a leaf to one of the first certificates, which are roots, by way of the others."""
     found = [Certificate(certificate) for certificate in certificates]
     roots, between = found[:int(count)], found[int(count):]
-    need(Certificate(leaf).path_to(roots, between, int(moment)), "no path")
+    need(Authorities(roots, between).path(Certificate(leaf), int(moment)), "no path")
 
 
 def timestamp_token_by(token, digest, nonce, count, *certificates):
@@ -135,7 +135,7 @@ def revocation_list_by(data, issuer):
 def good_by(word, moment, leaf, count, certificates):
     """That a list or response of this authority's says that a certificate is good, which leads to one of the first, which are roots, by the others."""
     certificate, found = Certificate(leaf), [Certificate(one) for one in certificates]
-    path = certificate.path_to(found[:int(count)], found[int(count):], int(moment))
+    path = Authorities(found[:int(count)], found[int(count):]).path(certificate, int(moment))
     need(path, "no path")
     need(word.status(certificate, path[1], int(moment)) == "good", "not said to be good")
 

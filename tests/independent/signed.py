@@ -6,17 +6,18 @@ Knows nothing of ledgers or files. The DER reader is ours; only the arithmetic o
 import datetime
 import hashlib
 import re
+import unicodedata
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from paths import Links
 from statements import TYPES, Malformed, milliseconds, need, parse_statement
 
 ENTRY_LIMIT_BYTES = 65_535
 CERTIFICATE_LIMIT_BYTES = 16 * 1024
-PATH_LIMIT, SIGNATURES_LIMIT = 6, 32
 ORDER_P384 = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, OID, UTF8, SEQUENCE, SET, PRINTABLE = 0x01, 0x02, 0x03, 0x04, 0x06, 0x0C, 0x30, 0x31, 0x13
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
@@ -231,12 +232,13 @@ class Certificate:
             if parts and parts[0][0] == INTEGER:
                 content = parts.pop(0)[1]
                 self.path_length = 0 if content == b"\0" else positive(content)
+                need(self.path_length <= 255, "a path length that is too large")
         need(not parts, "basic constraints of another form")
 
     def _purpose(self, value, extended, extended_critical):
         need(value is not None, "no key usage")
         bits = only(value, BIT_STRING)
-        need(len(bits) == 2, "a key usage of another length")
+        need(len(bits) == 2 and bits[1] & -bits[1] == 1 << bits[0], "a key usage that is not DER, or of another length")
         usage, self.service, self.serves = bits[1], None, False
         if self.is_authority:
             need(usage in (0x04, 0x06) and extended is None, "an authority's key usage")
@@ -262,11 +264,11 @@ class Certificate:
         need(len(uris) == 1 and all(tag in (0x86, 0x82, 0x87) for tag, _, _ in names), "not exactly one identity")
         need((len(names) > 1) == self.serves, "server names belong to those who serve")
         for tag, content, _ in names:
-            need(tag != 0x82 or re.fullmatch(rb"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", content), "not the name of a server")
+            need(tag != 0x82 or is_dns_name(content.decode("latin-1")), "not the name of a server")
             need(tag != 0x87 or len(content) in (4, 16), "not an address")
         path = "" if self.is_authority else r"/((?:camera|user|appliance|authority)/[a-z0-9-]{1,64})"
-        match = re.fullmatch(r"spiffe://([a-z0-9-]+(?:\.[a-z0-9-]+)*)" + path, uris[0].decode("latin-1"))
-        need(match, "not an identity of ours")
+        match = re.fullmatch("spiffe://([^/A-Z]*)" + path, uris[0].decode("latin-1"))
+        need(match and is_dns_name(match.group(1)), "not an identity of ours")
         self.domain = match.group(1)
         self.owner = None if self.is_authority else match.group(2)
         self.identity = uris[0].decode("latin-1")
@@ -287,33 +289,29 @@ class Certificate:
         """Valid from the first moment of notBefore to the end of the second notAfter."""
         return self.first_second * 1000 <= moment_ms < (self.last_second + 1) * 1000
 
-    def path_to(self, roots, between, moment_ms):
-        """The path that leads from this certificate to a root at a moment, or None: roots are tried first, then the others in their order."""
-        if not self.valid_at(moment_ms):
-            return None
-        self.tries_left = SIGNATURES_LIMIT
-        return self._path([self], roots, between, moment_ms)
+    def names(self, issuer):
+        """Whether it says that this issuer issued it."""
+        return issuer.subject == self.issuer and issuer.key_identifier == (self.authority_key_identifier or self.key_identifier)
 
-    def _path(self, path, roots, between, moment_ms):
-        at = path[-1]
-        for issuer, is_root in [(root, True) for root in roots] + [(other, False) for other in between]:
-            if issuer.subject != at.issuer or issuer.key_identifier != (at.authority_key_identifier or at.key_identifier):
-                continue
-            if len(path) == PATH_LIMIT or not is_root and any(issuer.der == below.der for below in path):
-                continue
-            if not self.tries_left:
-                return None
-            self.tries_left -= 1
-            within = issuer.path_length is None or len(path) - 1 <= issuer.path_length
-            if not (issuer.is_authority and within and at.signed_by(issuer) and at.domain == issuer.domain and issuer.valid_at(moment_ms)):
-                continue
-            found = [*path, issuer]
-            if is_root and not all(self.roles <= authority.roles for authority in path[1:]):
-                continue
-            found = found if is_root else self._path(found, roots, between, moment_ms)
-            if found:
-                return found
-        return None
+    def certified_by(self, issuer):
+        """Whether this issuer issued it, at whatever moment."""
+        return self.names(issuer) and self.domain == issuer.domain and issuer.is_authority and self.signed_by(issuer)
+
+
+class Authorities:
+    """The roots, and the others that lead to one by signatures."""
+
+    def __init__(self, roots, others):
+        others = [other for other in others if other.is_authority]
+        self.links = Links(roots, others, lambda subject, issuer: subject.certified_by(issuer))
+        self.others = self.links.authorities[len(roots):]
+
+    def path(self, leaf, moment_ms):
+        """The path that leads from a certificate to a root at a moment, or None."""
+        def may(issuer, is_root, below):
+            return (issuer.is_authority and issuer.valid_at(moment_ms) and (issuer.path_length is None or below <= issuer.path_length)
+                    and (is_root or leaf.roles <= issuer.roles) and (below > 0 or leaf.certified_by(issuer)))
+        return self.links.path(leaf, Certificate.names, may) if leaf.valid_at(moment_ms) else None
 
 
 def extensions_of(content):
@@ -346,14 +344,25 @@ def attributes_of_name(whole):
     return found
 
 
+def is_dns_name(text):
+    """Labels of 1 to 63 letters, digits and hyphens, none of them at an end; at most 255 in all."""
+    label = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    return len(text) <= 255 and re.fullmatch(rf"{label}(\.{label})*", text) is not None
+
+
 def _common_name(whole):
     """Refuses a name without exactly one common name of 1 to 64 characters."""
     common = []
     for kind, tag, text in attributes_of_name(whole):
         if kind == oid("2.5.4.3"):
             need(tag in (UTF8, PRINTABLE), "a common name of another kind")
-            common.append(text.decode("utf-8", "replace"))
-    need(len(common) == 1 and 1 <= len(common[0]) <= 64 and common[0].isprintable(), "not exactly one common name")
+            need(tag == UTF8 or re.fullmatch(rb"[A-Za-z0-9 '()+,\-./:=?]*", text), "not a PrintableString")
+            try:
+                common.append(text.decode("utf-8"))
+            except UnicodeError as error:
+                raise Malformed("a name that is not UTF-8") from error
+    need(len(common) == 1 and 1 <= len(common[0]) <= 64, "not exactly one common name")
+    need(not any(unicodedata.category(character) == "Cc" for character in common[0]), "a control character")
 
 
 def certificate_seconds(tag, content, any_year=False):
@@ -366,6 +375,7 @@ def certificate_seconds(tag, content, any_year=False):
         moment = datetime.datetime.strptime(year + text[-11:], "%Y%m%d%H%M%SZ")
     except ValueError as error:
         raise Malformed("a time that does not exist") from error
+    need(moment.year >= 1970, "a moment before 1970")
     return (moment - datetime.datetime(1970, 1, 1)) // datetime.timedelta(seconds=1)
 
 

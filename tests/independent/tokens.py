@@ -9,15 +9,15 @@ import re
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from signed import (BIT_STRING, BOOLEAN, CURVES, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, UTC_TIME, attributes_of_name, der, elements, expect,
                     is_ecdsa, is_rsa, oid, only, positive, read)
+from paths import Links
 from statements import Malformed, need
 
 TOKEN_LIMIT_BYTES = 64 * 1024
 CERTIFICATE_LIMIT_BYTES = 16 * 1024
-PATH_LIMIT, SIGNATURE_LIMIT = 6, 32
 NULL = b"\5\0"
 # digest: (its OID, its function, the library's, what stands before it in PKCS #1)
 DIGESTS = {
@@ -33,7 +33,7 @@ TST_INFO = oid("1.2.840.113549.1.9.16.1.4")
 
 
 def _algorithms(dotted):
-    """The two spellings of a digest's AlgorithmIdentifier."""
+    """The two spellings of an AlgorithmIdentifier: parameters absent, and NULL."""
     return der(SEQUENCE, oid(dotted)), der(SEQUENCE, oid(dotted), NULL)
 
 
@@ -51,9 +51,9 @@ def suite_of(algorithm, digest=None):
         if algorithm == der(SEQUENCE, oid(dotted)):
             return "ECDSA", of_digest
     for dotted, of_digest in RSA.items():
-        if algorithm == der(SEQUENCE, oid(dotted), NULL):
+        if algorithm in _algorithms(dotted):
             return "RSA", of_digest
-    if digest and algorithm == der(SEQUENCE, oid(RSA_ENCRYPTION), NULL):
+    if digest and algorithm in _algorithms(RSA_ENCRYPTION):
         return "RSA", digest
     for dotted, (function, _, _) in DIGESTS.items():
         for hash_algorithm in _algorithms(dotted):
@@ -73,6 +73,11 @@ class ForeignKey:
                            if spki.startswith(prefix) and len(spki) == len(prefix) + length), None)
         if self.curve:
             self.public = spki[len(CURVES[self.curve][0]):]
+            need(self.public[0] == 4, "not an uncompressed point")
+            try:
+                ec.EllipticCurvePublicKey.from_encoded_point(CURVES[self.curve][2], self.public)
+            except ValueError as error:
+                raise Malformed("not a point on the curve") from error
             return
         content = only(spki, SEQUENCE)
         algorithm = der(SEQUENCE, oid(RSA_ENCRYPTION), NULL)
@@ -80,7 +85,7 @@ class ForeignKey:
         bits = only(content[len(algorithm):], BIT_STRING)
         modulus, exponent = expect(only(bits[1:], SEQUENCE), INTEGER)
         self.modulus, self.exponent = positive(modulus), positive(only(exponent, INTEGER))
-        need(2048 <= self.modulus.bit_length() <= 8192 and self.exponent >= 65537 and self.exponent & 1, "an RSA key of another size")
+        need(2048 <= self.modulus.bit_length() <= 8192 and 65537 <= self.exponent < 2**32 and self.exponent & 1, "an RSA key of another size")
 
     def verifies(self, suite, signature, message):
         """Whether this key made the signature."""
@@ -153,14 +158,17 @@ class ForeignCertificate:
         aki = elements(only(known["aki"][1], SEQUENCE)) if known["aki"][1] is not None else []
         self.authority_key_identifier = next((content for tag, content, _ in aki if tag == 0x80), None)
         names = [elements(content) for tag, content, _ in aki if tag == 0xA1]
-        self.named_issuers = [content for tag, content, _ in names[0] if tag == 0xA4] if names else None
+        self.named_issuers = [content for tag, content, _ in names[0] if tag == 0xA4] if names else []
         self.named_serial = next((content for tag, content, _ in aki if tag == 0x82), None)
         basic = elements(only(known["basic"][1], SEQUENCE)) if known["basic"][1] is not None else []
-        self.is_authority = bool(basic) and basic[0][:2] == (BOOLEAN, b"\xff")
-        lengths = [int.from_bytes(content, "big") for tag, content, _ in basic if tag == INTEGER]
+        need([tag for tag, _, _ in basic] in ([], [BOOLEAN], [INTEGER], [BOOLEAN, INTEGER]), "basic constraints of another form")
+        flags = [content for tag, content, _ in basic if tag == BOOLEAN]
+        need(flags in ([], [b"\0"], [b"\xff"]), "a flag that DER has not")
+        self.is_authority = flags == [b"\xff"]
+        lengths = [0 if content == b"\0" else positive(content) for tag, content, _ in basic if tag == INTEGER]
+        need(not lengths or lengths[0] <= 255, "a path length that is too large")
         self.path_length = lengths[0] if lengths else None
-        bits = only(known["usage"][1], BIT_STRING) if known["usage"][1] is not None else None
-        self.usage = None if bits is None else int.from_bytes((bits[1:] + b"\0\0")[:2], "big")
+        self.usage = None if known["usage"][1] is None else _usage(only(known["usage"][1], BIT_STRING))
         self.extended_critical, extended = known["extended"]
         self.purposes = None if extended is None else [whole for _, _, whole in elements(only(extended, SEQUENCE))]
 
@@ -174,40 +182,45 @@ class ForeignCertificate:
         return (self.purposes == [TIME_STAMPING] and self.extended_critical and not self.is_authority
                 and (self.usage is None or self.usage and not self.usage & ~digital_or_non_repudiation))
 
+    def names(self, issuer):
+        """Whether it says that this issuer issued it."""
+        identified = issuer.key_identifier is None or self.authority_key_identifier in (None, issuer.key_identifier)
+        named = (not self.named_issuers or issuer.issuer in self.named_issuers) \
+            and self.named_serial in (None, elements(issuer.serial_der)[0][1])
+        return issuer.subject == self.issuer and identified and named
+
+    def may_issue(self, purpose, below):
+        """Whether it may certify for a purpose, with so many authorities below."""
+        return (self.is_authority and (self.path_length is None or below <= self.path_length)
+                and (self.usage is None or self.usage & 0x0400)
+                and (self.purposes is None or purpose in self.purposes or ANY_PURPOSE in self.purposes))
+
     def leads_to(self, anchors, between, moment_ms, purpose):
         """Whether a path leads from here to one of the anchors."""
-        return self._path([self], anchors, between, moment_ms, purpose, [SIGNATURE_LIMIT])
+        if not self.valid_at(moment_ms) or any(self.der == anchor.der for anchor in anchors):
+            return self.valid_at(moment_ms)
 
-    def _path(self, path, anchors, between, moment_ms, purpose, left):
-        at = path[-1]
-        if not at.valid_at(moment_ms):
-            return False
-        if any(at.der == anchor.der for anchor in anchors):
-            return True
-        if len(path) == PATH_LIMIT:
-            return False
-        for issuer in [*anchors, *between]:
-            identified = issuer.key_identifier is None or at.authority_key_identifier is None \
-                or issuer.key_identifier == at.authority_key_identifier
-            named = (at.named_issuers is None or issuer.issuer in at.named_issuers) \
-                and at.named_serial in (None, elements(issuer.serial_der)[0][1])
-            fits = (issuer.subject == at.issuer and identified and named and issuer.is_authority and issuer not in path
-                    and (issuer.path_length is None or len(path) - 1 <= issuer.path_length)
-                    and (issuer.usage is None or issuer.usage & 0x0400)
-                    and (issuer.purposes is None or purpose in issuer.purposes or ANY_PURPOSE in issuer.purposes))
-            if not fits or left[0] == 0:
-                continue
-            left[0] -= 1
-            if issuer.key.verifies(at.suite, at.signature, at.signed_bytes) \
-                    and self._path([*path, issuer], anchors, between, moment_ms, purpose, left):
-                return True
-        return False
+        def certified(subject, issuer):
+            return (subject.names(issuer) and issuer.may_issue(purpose, 0) and (subject is self or subject.may_issue(purpose, 0))
+                    and issuer.key.verifies(subject.suite, subject.signature, subject.signed_bytes))
+
+        def may(issuer, _, below):
+            return issuer.may_issue(purpose, below) and issuer.valid_at(moment_ms) and (below > 0 or certified(self, issuer))
+        return Links(anchors, between, certified).path(self, ForeignCertificate.names, may) is not None
+
+
+def _usage(bits):
+    """The nine named bits of a keyUsage, the first as 0x8000. What else there is up to two bytes says nothing."""
+    need(bits and bits[0] < 8 and (len(bits) > 1 or bits[0] == 0) and 8 * (len(bits) - 1) - bits[0] <= 16, "not a key usage")
+    number = int.from_bytes(bits[1:], "big") >> bits[0] << bits[0]
+    return number << 8 * (3 - len(bits)) & 0xFF80 if len(bits) <= 3 else number >> 8 & 0xFF80
 
 
 def _seconds(tag, content):
     text = content.decode("latin-1")
     need(re.fullmatch(r"\d{12}Z" if tag == UTC_TIME else r"\d{14}Z", text) and tag in (UTC_TIME, GENERALIZED_TIME), "not a time")
     year = ("19" if text[0] >= "5" else "20") + text[:2] if tag == UTC_TIME else text[:4]
+    need(year >= "1970", "a moment before 1970")
     return _calendar(year + text[-11:-1])
 
 

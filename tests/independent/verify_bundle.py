@@ -21,7 +21,7 @@ try:
     from continuity import Continuity
     from decisions import Decisions
     from log import Checkpoint, VerifierKey, judge_receipt, leaf_hash, root_of
-    from signed import Certificate, SignedStatement
+    from signed import Authorities, Certificate, SignedStatement
     from tokens import ForeignCertificate
     from witnesses import Policy
 except ImportError as error:
@@ -43,7 +43,6 @@ FRAGMENT_LIMIT_BYTES = 8 * 1024 * 1024
 ATTACHMENT_LIMIT_BYTES = 128 * 1024
 COPY_LIMIT_BYTES = 512 * 1024**3
 ANCHOR_LIMIT_BYTES = 256 * 1024
-ISSUERS_MAX = 64
 WITNESS_POLICY_LIMIT_BYTES = 64 * 1024
 TYPED = lambda name: lambda value: need(value == name, f"not of type {name}")
 TEXT = lambda value: need(isinstance(value, str), "not a text")
@@ -243,6 +242,7 @@ class Verdict:
         proven = [self._proven(f"entries/{index:010}", index) for index in self.manifest["entries"]]
         for signed in filter(None, proven):
             self._collect(signed)
+        self.authorities = Authorities(self.anchor.roots, self.between)
         for signed in filter(None, proven):
             if self._holds(signed):
                 self.held.append(signed)
@@ -298,12 +298,12 @@ class Verdict:
                 need(hashlib.sha256(data).hexdigest() == attachment["sha256"] and len(data) == attachment["length"],
                      "is not what the statement names")
                 certificate = Certificate(data)
-                if certificate.is_authority and len(self.between) < ISSUERS_MAX and all(certificate.der != other.der for other in self.between):
-                    self.between.append(certificate)
                 if name == "certificate":
                     need(statement["body"].get("fingerprint", certificate.fingerprint) == certificate.fingerprint,
                          "is not the certificate that the statement introduces")
                     signed.introduces = certificate
+                if certificate.is_authority:
+                    self.between.append(certificate)
             except Malformed as error:
                 self._bad("signature", "file-altered", path, error)
 
@@ -317,7 +317,7 @@ class Verdict:
         try:
             need(certificate and (index < signed.index or certificate is own), "no entry below introduced its signer's certificate")
             kind = "certificate-path"
-            signed.path = certificate.path_to(self.anchor.roots, self.between, signed.issued_ms)
+            signed.path = self.authorities.path(certificate, signed.issued_ms)
             need(signed.path, "its signer's certificate does not lead to a root")
             kind = "statement-signature"
             signed.judge(certificate)

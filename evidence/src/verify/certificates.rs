@@ -1,9 +1,10 @@
 //! Certificates: those that entries put on the ledger, and which of them signed an entry above.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, PathError, Timestamp, ValidatedPath, validate_path};
+use exhibit_pki::path::AUTHORITIES_MAX;
+use exhibit_pki::{Authorities, Certificate, Fingerprint, KeyPurpose, PathError, Timestamp, ValidatedPath};
 
 use super::Judgement;
 use super::entries::Proven;
@@ -16,8 +17,8 @@ use crate::verdict::{Axis, FindingKind, Place};
 pub(super) struct LedgerCertificates {
     /// Those that count, since the entry that introduced them was itself judged good, with the index of it.
     introduced: HashMap<Fingerprint, (u64, Certificate)>,
-    /// CA certificates met anywhere: candidates for building a path, which is then validated to the anchor's roots.
-    issuers: Vec<Certificate>,
+    /// The anchor's roots, and of the CA certificates that were met anywhere those that lead to one.
+    authorities: Authorities,
     /// By index of the entry: what it introduces once it holds.
     pending: HashMap<u64, Vec<Certificate>>,
     /// By index of the entry: what it introduced.
@@ -28,13 +29,8 @@ pub(super) struct LedgerCertificates {
 
 impl LedgerCertificates {
     pub fn collect(judgement: &mut Judgement<'_>, entries: &[Proven]) -> Result<Self, SourceError> {
-        let mut collected = Self {
-            introduced: HashMap::new(),
-            issuers: Vec::new(),
-            pending: HashMap::new(),
-            by_entry: HashMap::new(),
-            paths: HashMap::new(),
-        };
+        let mut pending: HashMap<u64, Vec<Certificate>> = HashMap::new();
+        let (mut met, mut seen) = (Vec::new(), HashSet::new());
         for entry in entries {
             if !matches!(entry.statement().body, Body::Certificate(_) | Body::Genesis(_)) {
                 continue;
@@ -55,16 +51,16 @@ impl LedgerCertificates {
                     );
                     continue;
                 };
-                let known = collected.issuers.iter().any(|known| known.fingerprint() == certificate.fingerprint());
-                if certificate.purpose() == KeyPurpose::Authority && !known && collected.issuers.len() < ISSUERS_MAX {
-                    collected.issuers.push(certificate.clone());
+                if certificate.purpose() == KeyPurpose::Authority && seen.insert(*certificate.fingerprint()) {
+                    met.push(certificate.clone());
                 }
                 if attachment.name == INTRODUCED {
-                    collected.pending.entry(entry.index).or_default().push(certificate);
+                    pending.entry(entry.index).or_default().push(certificate);
                 }
             }
         }
-        Ok(collected)
+        let authorities = Authorities::new(&judgement.anchor.roots, &met, judgement.verifier);
+        Ok(Self { introduced: HashMap::new(), authorities, pending, by_entry: HashMap::new(), paths: HashMap::new() })
     }
 
     /// The certificate that signed `entry`, if it was on the ledger below it. Two may introduce themselves: the appliance in genesis, and
@@ -94,9 +90,9 @@ impl LedgerCertificates {
         self.by_entry.get(&index)
     }
 
-    /// The authorities' certificates that were met.
+    /// The authorities that lead to a root of the anchor and are none.
     pub fn issuers(&self) -> &[Certificate] {
-        &self.issuers
+        self.authorities.others()
     }
 
     /// Whether an authority leads to a root of the anchor at a moment, or is one: an issuing authority may be pinned itself.
@@ -104,18 +100,18 @@ impl LedgerCertificates {
         if judgement.anchor.roots.iter().any(|root| root.fingerprint() == authority.fingerprint() && root.is_valid_at(at)) {
             return Ok(());
         }
-        validate_path(authority, &self.issuers, &judgement.anchor.roots, at, judgement.verifier).map(drop)
+        self.authorities.path(authority, at, judgement.verifier).map(drop)
     }
 
     /// The path from `certificate` to a root of the anchor at a moment. A search finds the same as long as the same authorities are valid.
     fn path(&mut self, judgement: &Judgement<'_>, certificate: &Certificate, at: Timestamp) -> Result<Rc<ValidatedPath>, PathError> {
-        let authorities = judgement.anchor.roots.iter().chain(&self.issuers);
+        let authorities = judgement.anchor.roots.iter().chain(self.issuers());
         let valid = authorities.fold(0, |valid, authority| valid << 1 | u128::from(authority.is_valid_at(at)));
         let searched = (*certificate.fingerprint(), valid);
         if let Some(path) = self.paths.get(&searched).filter(|_| certificate.is_valid_at(at)) {
             return Ok(Rc::clone(path));
         }
-        let path = Rc::new(validate_path(certificate, &self.issuers, &judgement.anchor.roots, at, judgement.verifier)?);
+        let path = Rc::new(self.authorities.path(certificate, at, judgement.verifier)?);
         self.paths.insert(searched, Rc::clone(&path));
         Ok(path)
     }
@@ -128,9 +124,7 @@ impl LedgerCertificates {
     }
 }
 
-/// So many authorities' certificates are kept for paths: a root, a few that issue, and some that they succeeded.
-const ISSUERS_MAX: usize = 64;
-const _: () = assert!(ROOTS_MAX + ISSUERS_MAX <= u128::BITS as usize, "which of them are valid is a bit each");
+const _: () = assert!(ROOTS_MAX + AUTHORITIES_MAX <= u128::BITS as usize, "which of them are valid is a bit each");
 
 /// The attachment that an entry introduces.
 const INTRODUCED: &str = "certificate";

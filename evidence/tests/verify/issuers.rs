@@ -8,10 +8,10 @@ use crate::common::remembered::Remembering;
 use crate::common::{NOT_AFTER, NOT_BEFORE, Party, key, time};
 use crate::synthetic::{Case, Extra, Log, Recording};
 
-/// As many are kept.
+/// As many are kept that are no roots.
 const ISSUERS_MAX: u8 = 64;
-/// The issuing authority and the root, which come with the log's own authority.
-const USUAL: u8 = 2;
+/// The issuing authority, which comes with the log's own authority.
+const USUAL: u8 = 1;
 
 fn issuance(serial: u8) -> Issuance {
     Issuance { not_before: time(NOT_BEFORE), not_after: time(NOT_AFTER), serial: [serial; 16] }
@@ -75,4 +75,26 @@ fn an_authority_counts_once() {
         certified_by_the_last_of(log, 2);
     };
     assert!(leads_to_a_root(again), "one that is there often took the place of others");
+}
+
+/// Anybody can make a certificate that bears an authority's name and key; its own authority's signature is what they can not make.
+#[test]
+fn no_number_of_certificates_that_nobody_signed_hides_an_authority() {
+    let before = |log: &mut Log| {
+        let custodian = log.custodian.party.certificate.clone();
+        let forged: Vec<Certificate> = (0..100).map(|number| unsigned(&authority(log, 1), number)).collect();
+        for some in forged.chunks(8) {
+            log.certify(&custodian, some);
+        }
+        certified_by_the_last_of(log, 1);
+    };
+    assert!(leads_to_a_root(before), "certificates that nobody signed took the place of one, or the time of its path");
+}
+
+/// The same with another serial number, which its signature is not over.
+fn unsigned(certificate: &Certificate, number: u8) -> Certificate {
+    let mut der = certificate.der().to_vec();
+    let at = der.windows(certificate.serial().len()).position(|bytes| bytes == certificate.serial()).unwrap();
+    der[at + 1] ^= number + 1;
+    Certificate::from_der(&der).unwrap()
 }

@@ -11,14 +11,16 @@ use const_oid::{
 use der::{Decode, Encode};
 use sha2::{Digest, Sha256};
 use x509_cert::{
-    certificate::Version,
+    certificate::{CertificateInner, Profile, Version},
     ext::{
         Extension,
         pkix::{
             AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier, name::GeneralName,
         },
     },
+    name::Name,
     spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned},
+    time::Time,
 };
 
 use super::suite::Key;
@@ -35,6 +37,16 @@ pub struct ChainCertificate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a certificate for a path to an anchor: {0}")]
 pub struct ChainCertificateError(pub &'static str);
+
+/// What re-encodes to what was read: vendors write GeneralizedTime before 2050 too, which RFC 5280 section 4.1.2.5 would have as UTCTime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct AsWritten;
+
+impl Profile for AsWritten {
+    fn time_encoding(time: Time) -> der::Result<Time> {
+        Ok(time)
+    }
+}
 
 /// All of a certificate but its key, which need not be one that verifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +142,7 @@ impl Body {
         if der.len() > CERTIFICATE_BYTES_MAX {
             return Err("it is too large");
         }
-        let certificate = x509_cert::Certificate::from_der(der).map_err(|_| MALFORMED)?;
+        let certificate = CertificateInner::<AsWritten>::from_der(der).map_err(|_| MALFORMED)?;
         let encode = |part: der::Result<Vec<u8>>| part.map_err(|_| MALFORMED);
         if encode(certificate.to_der())? != der {
             return Err(MALFORMED);
@@ -168,12 +180,13 @@ impl Body {
             _ => true,
         };
         let serials_agree = named.authority_cert_serial_number.as_ref().is_none_or(|serial| serial.as_bytes() == issuer.serial);
-        // Of the issuer's issuer. Names of other kinds say nothing that could be compared.
+        // Of the issuer's issuer, which may have several. Names of other kinds say nothing that could be compared.
         let mut directory = named.authority_cert_issuer.iter().flatten().filter_map(|name| match name {
             GeneralName::DirectoryName(name) => Some(name),
             _ => None,
         });
-        let issuers_agree = directory.next().is_none_or(|name| name.to_der().is_ok_and(|name| name == issuer.issuer));
+        let is_issuers = |name: &Name| name.to_der().is_ok_and(|name| name == issuer.issuer);
+        let issuers_agree = directory.next().is_none_or(|first| is_issuers(first) || directory.any(is_issuers));
         self.issuer == issuer.subject && keys_agree && serials_agree && issuers_agree
     }
 }

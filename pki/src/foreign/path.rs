@@ -8,7 +8,7 @@ use super::{
     certificate::{Body, ChainCertificate},
     suite::Scheme,
 };
-use crate::Timestamp;
+use crate::{Timestamp, links::Links};
 
 /// Why a certificate does not lead to an anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,64 +39,51 @@ pub(crate) fn check_path<'a>(
     if !leaf.is_valid_at(at) {
         return Err(ChainError::Validity);
     }
-    let mut search = Search { purpose, others, anchors, at, signatures_left: SIGNATURES_MAX };
-    search.extend(&mut vec![leaf])
-}
-
-struct Search<'a> {
-    purpose: ObjectIdentifier,
-    others: &'a [&'a ChainCertificate],
-    anchors: &'a [ChainCertificate],
-    at: Timestamp,
-    signatures_left: usize,
-}
-
-impl<'a> Search<'a> {
-    /// Depth first; of several dead ends the first is reported.
-    fn extend(&mut self, path: &mut Vec<&'a Body>) -> Result<&'a ChainCertificate, ChainError> {
-        let subject = *path.last().expect("the path begins with the leaf");
-        if let Some(anchor) = self.anchors.iter().find(|anchor| anchor.body() == subject) {
-            return Ok(anchor);
-        }
-        let mut dead_end = ChainError::NoPath;
-        let candidates = self.anchors.iter().chain(self.others.iter().copied());
-        for issuer in candidates.filter(|issuer| subject.names_issuer(issuer.body())) {
-            if path.contains(&issuer.body()) || path.len() == PATH_CERTIFICATES_MAX {
-                continue;
-            }
-            // Certificates that all bear one name make a search of factorial size: it is cut short.
-            let Some(left) = self.signatures_left.checked_sub(1) else { break };
-            self.signatures_left = left;
-            let attempt = self.check_link(subject, issuer, path.len() - 1).and_then(|()| {
-                path.push(issuer.body());
-                let attempt = self.extend(path);
-                path.pop();
-                attempt
-            });
-            match attempt {
-                Ok(anchor) => return Ok(anchor),
-                Err(error) if dead_end == ChainError::NoPath => dead_end = error,
-                Err(_) => {}
-            }
-        }
-        Err(dead_end)
+    if let Some(anchor) = anchors.iter().find(|anchor| anchor.body() == leaf) {
+        return Ok(anchor);
     }
-
-    fn check_link(&self, subject: &Body, issuer: &ChainCertificate, below: usize) -> Result<(), ChainError> {
-        if !issuer.may_issue(self.purpose, below) {
+    let mut authorities: Vec<&ChainCertificate> = anchors.iter().collect();
+    for other in others {
+        if !authorities.contains(other) {
+            authorities.push(other);
+        }
+    }
+    let mut refused = None;
+    let (links, places) = Links::find(anchors.len(), authorities.len() - anchors.len(), |subject, issuer| {
+        let (subject, issuer) = (authorities[subject], authorities[issuer]);
+        let may_issue =
+            |_| if subject.may_issue(purpose, 0) { check_link(subject.body(), issuer, purpose) } else { Err(ChainError::NotAnIssuer) };
+        let judged = subject.body().names_issuer(issuer.body()).then_some(()).map(may_issue);
+        if let Some(Err(error)) = judged.filter(|_| leaf.names_issuer(subject.body())) {
+            refused.get_or_insert(error);
+        }
+        judged == Some(Ok(()))
+    });
+    let authority = |number: usize| authorities[places[number]];
+    let may = |number: usize, below: usize| {
+        let issuer = authority(number);
+        if !issuer.may_issue(purpose, below) {
             return Err(ChainError::NotAnIssuer);
         }
-        let scheme = Scheme::of(&subject.algorithm).ok_or(ChainError::Signature)?;
-        if !issuer.key().verifies(scheme, &subject.tbs, &subject.signature) {
-            return Err(ChainError::Signature);
+        if !issuer.is_valid_at(at) {
+            return Err(ChainError::Validity);
         }
-        if issuer.is_valid_at(self.at) { Ok(()) } else { Err(ChainError::Validity) }
-    }
+        if below == 0 { check_link(leaf, issuer, purpose) } else { Ok(()) }
+    };
+    let named: Vec<usize> = (0..places.len()).filter(|number| leaf.names_issuer(authority(*number).body())).collect();
+    let way = links.path(&named, may, refused.unwrap_or(ChainError::NoPath))?;
+    Ok(&anchors[*way.last().expect("a way ends at an anchor")])
 }
 
-/// The same limits as for our own paths.
-const PATH_CERTIFICATES_MAX: usize = 6;
-const SIGNATURES_MAX: usize = 32;
+/// Judges that `issuer` issued `subject`, at whatever moment: what costs nothing is asked first.
+fn check_link(subject: &Body, issuer: &ChainCertificate, purpose: ObjectIdentifier) -> Result<(), ChainError> {
+    if !issuer.may_issue(purpose, 0) {
+        return Err(ChainError::NotAnIssuer);
+    }
+    let scheme = Scheme::of(&subject.algorithm).ok_or(ChainError::Signature)?;
+    let verified = issuer.key().verifies(scheme, &subject.tbs, &subject.signature);
+    if verified { Ok(()) } else { Err(ChainError::Signature) }
+}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -106,11 +106,14 @@ impl Key {
         let bytes = spki.subject_public_key.as_bytes()?;
         match spki.algorithm.oid {
             ID_EC_PUBLIC_KEY => match spki.algorithm.parameters.as_ref()?.decode_as::<ObjectIdentifier>().ok()? {
+                // RFC 5480 section 2.2 leaves it open to support compressed points; keys that are compared have one encoding here.
+                _ if bytes.first() != Some(&UNCOMPRESSED) => None,
                 SECP_256_R_1 => p256::ecdsa::VerifyingKey::from_sec1_bytes(bytes).ok().map(Self::P256),
                 SECP_384_R_1 => p384::ecdsa::VerifyingKey::from_sec1_bytes(bytes).ok().map(Self::P384),
                 _ => None,
             },
-            RSA_ENCRYPTION if absent_or_null(&spki.algorithm) => Self::rsa(bytes),
+            // RFC 3279 section 2.3.1: NULL, and not nothing.
+            RSA_ENCRYPTION if spki.algorithm.parameters.as_ref().is_some_and(Any::is_null) => Self::rsa(bytes),
             _ => None,
         }
     }
@@ -209,6 +212,8 @@ pub(crate) fn absent_or_null(algorithm: &AlgorithmIdentifierOwned) -> bool {
     algorithm.parameters.as_ref().is_none_or(Any::is_null)
 }
 
+/// SEC 1 section 2.3.3.
+const UNCOMPRESSED: u8 = 4;
 /// What authorities used in the years whose tokens are still to be judged.
 const RSA_BITS_MIN: usize = 2048;
 /// Nobody uses longer ones; verifying takes time that grows with the square.
@@ -291,10 +296,10 @@ mod tests {
         let f4 = &[1, 0, 1];
         assert!(of_bits(null(), 0x80, 256, f4).is_some());
         assert!(key(null(), 256, f4).is_some());
-        assert!(key(None, 256, f4).is_some());
         assert!(key(null(), 1024, f4).is_some());
         assert!(key(null(), 256, &[1, 0, 0, 1]).is_some());
         for (defect, found) in [
+            ("no parameters", key(None, 256, f4)),
             ("parameters that are not NULL", key(Some(Any::new(Tag::OctetString, &b"x"[..]).unwrap()), 256, f4)),
             ("2047 bits", of_bits(null(), 0x7f, 256, f4)),
             ("2040 bits", key(null(), 255, f4)),

@@ -89,6 +89,102 @@ pub fn an_authority_that_may_not_certify_does_not() {
     assert_eq!(verified, Err(TimestampTokenError::Path(ChainError::NotAnIssuer)), "pathLen exceeded");
 }
 
+/// What others write in more than one way is read, as far as it says one thing.
+#[test]
+pub fn certificates_are_read_as_others_write_them() {
+    let city = City::new();
+    let good = Forgery::authority(&city);
+    let read = |forgery: &Forgery| judged::read_chain_certificate(&forgery.sign(&city.root_key));
+    let of_key = |key: &[u8]| read(&Forgery { public_key: key.to_vec(), ..good.clone() });
+    let issuer = |names: &[&[u8]]| {
+        let key = tlv(0x80, &[city.root.subject_key_identifier()]);
+        good.clone().replace(AUTHORITY_KEY, tlv(0x30, &[&key, &tlv(0xa1, names), &tlv(0x82, &[city.root.serial()])]))
+    };
+    let (own, other) = (tlv(0xa4, &[city.root.subject_der()]), tlv(0xa4, &[&common_name("Other root")]));
+    let constrained = |content: &[&[u8]]| good.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, content));
+    let leaf = authority_certificate(&city).sign(&city.issuing_key);
+    let root = [chain(city.root.der())];
+    let leads = |issuing: &Forgery| {
+        let token = judged::read_token(&Token::good(&city).by(&leaf).der()).unwrap();
+        let imprint = Imprint::of(DigestAlgorithm::Sha384, MESSAGE);
+        judged::verify_token(&token, &imprint, &[], &trust(&root, &[read(issuing).unwrap()])).is_ok()
+    };
+    for (what, issuing) in [
+        ("GeneralizedTime before 2050", Forgery { not_after: tlv(0x18, &[b"20360101000000Z"]), ..good.clone() }),
+        ("the first moment there is", Forgery { not_before: tlv(0x17, &[b"700101000000Z"]), ..good.clone() }),
+        ("key usage with zeros at its end", good.clone().replace(KEY_USAGE, vec![3, 3, 0, 6, 0])),
+        ("key usage whose unused bits are set", good.clone().replace(KEY_USAGE, vec![3, 2, 1, 7])),
+        ("key usage with a bit that nobody defined", good.clone().replace(KEY_USAGE, vec![3, 3, 6, 6, 0x40])),
+        ("no path length", constrained(&[&[1, 1, 0xff]])),
+        ("a path length of 255", constrained(&[&[1, 1, 0xff], &[2, 2, 0, 0xff]])),
+        ("the issuer by its name", issuer(&[&own])),
+        ("the issuer by several names", issuer(&[&other, &tlv(0x82, &[b"city.example"]), &own])),
+        ("the issuer by a name of another kind", issuer(&[&tlv(0x82, &[b"city.example"])])),
+    ] {
+        assert!(leads(&issuing), "{what}");
+    }
+    for (what, issuing) in [
+        ("the issuer by another's name", issuer(&[&other])),
+        ("FALSE, written", constrained(&[&[1, 1, 0]])),
+        ("a defined bit among the unused", good.clone().replace(KEY_USAGE, vec![3, 2, 3, 7])),
+    ] {
+        assert!(!leads(&issuing), "{what}");
+    }
+    let rsa = |parameters: &[u8], exponent: &[u8]| {
+        let number = [&[0, 0xc5][..], &[0xff; 255]].concat();
+        let key = tlv(0x30, &[&tlv(2, &[&number]), &tlv(2, &[exponent])]);
+        tlv(0x30, &[&tlv(0x30, &[&oid("1.2.840.113549.1.1.1"), parameters]), &tlv(3, &[&[0], &key])])
+    };
+    let point = city.issuing.public_key().to_spki_der();
+    let on_curve = |point: &[u8]| tlv(0x30, &[&tlv(0x30, &[&oid("1.2.840.10045.2.1"), &oid("1.3.132.0.34")]), &tlv(3, &[&[0], point])]);
+    let (x, y_is_odd) = (&point[point.len() - 96..point.len() - 48], point[point.len() - 1] & 1);
+    for good in [rsa(&[5, 0], &[1, 0, 1]), rsa(&[5, 0], &[0, 0xff, 0xff, 0xff, 0xff]), on_curve(&point[point.len() - 97..])] {
+        assert!(of_key(&good).is_ok());
+    }
+    for (flaw, key) in [
+        ("a compressed point", on_curve(&[&[2 + y_is_odd][..], x].concat())),
+        ("a compact point", on_curve(&[&[5][..], x].concat())),
+        ("a hybrid point", on_curve(&[&[6 + y_is_odd][..], &point[point.len() - 96..]].concat())),
+        ("an RSA key without NULL", rsa(&[], &[1, 0, 1])),
+        ("an exponent of 33 bits", rsa(&[5, 0], &[1, 0, 0, 0, 1])),
+    ] {
+        assert_eq!(of_key(&key).err().map(|error| error.0), Some("its key is not P-384, P-256 or RSA of 2048 bits"), "{flaw}");
+    }
+    let malformed = Some("an extension is malformed");
+    for (flaw, reason, forgery) in [
+        ("a path length of 256", malformed, constrained(&[&[1, 1, 0xff], &[2, 2, 1, 0]])),
+        ("a negative path length", malformed, constrained(&[&[1, 1, 0xff], &[2, 1, 0x80]])),
+        ("true as 1", malformed, constrained(&[&[1, 1, 1]])),
+        ("basic constraints and more", malformed, constrained(&[&[1, 1, 0xff], &[2, 1, 0], &[5, 0]])),
+        ("key usage of 17 bits", malformed, good.clone().replace(KEY_USAGE, vec![3, 4, 7, 6, 0, 0])),
+        (
+            "a moment of 1969",
+            Some("it is not DER, or more than a certificate"),
+            Forgery { not_before: tlv(0x17, &[b"691231235959Z"]), ..good.clone() },
+        ),
+        (
+            "a moment of 1969 as GeneralizedTime",
+            Some("it is not DER, or more than a certificate"),
+            Forgery { not_before: tlv(0x18, &[b"19691231235959Z"]), ..good.clone() },
+        ),
+    ] {
+        assert_eq!(read(&forgery).err().map(|error| error.0), reason, "{flaw}");
+    }
+}
+
+/// Whether a stranger speaks is judged before what is said.
+#[test]
+pub fn what_a_stranger_says_of_1970_is_a_strangers_word() {
+    let city = City::new();
+    let token = Token::good(&city).with(|t| t.moment = tlv(0x18, &[b"19700101000000Z"]));
+    let leaf = Forgery { not_before: tlv(0x17, &[b"700101000000Z"]), ..authority_certificate(&city) }.sign(&city.issuing_key);
+    let token = judged::read_token(&token.by(&leaf).der()).unwrap();
+    let imprint = Imprint::of(DigestAlgorithm::Sha384, MESSAGE);
+    let judge = |anchor: &[u8]| judged::verify_token(&token, &imprint, &[], &trust(&[chain(anchor)], &[])).err();
+    assert_eq!(judge(city.root.der()), Some(TimestampTokenError::Path(ChainError::NoPath)));
+    assert_eq!(judge(&leaf), Some(TimestampTokenError::Profile("its time is out of range")));
+}
+
 /// Without a flaw but for their size or the encoding of a part, so that only the one check refuses them.
 #[test]
 pub fn limits_hold_where_nothing_else_is_wrong() {

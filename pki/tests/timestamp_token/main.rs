@@ -12,7 +12,7 @@ mod tokens;
 
 #[test]
 fn the_verifier_in_python_agrees_on_every_vector() {
-    let tests: [fn(); 9] = [
+    let tests: [fn(); 11] = [
         tokens::the_forger_can_write_tokens_without_a_flaw,
         tokens::a_token_with_a_flaw_is_refused,
         tokens::bytes_that_are_not_one_der_value_are_refused,
@@ -20,6 +20,8 @@ fn the_verifier_in_python_agrees_on_every_vector() {
         openssl::we_verify_tokens_with_pss,
         authorities::keys_and_certificates_of_no_suite_are_refused,
         authorities::an_authority_that_may_not_certify_does_not,
+        authorities::certificates_are_read_as_others_write_them,
+        authorities::what_a_stranger_says_of_1970_is_a_strangers_word,
         authorities::limits_hold_where_nothing_else_is_wrong,
         authorities::a_maze_of_certificates_is_left_early,
     ];
