@@ -19,15 +19,15 @@ impl Links {
         let mut number_of: Vec<Option<usize>> = vec![None; anchors + others];
         let mut number = 0;
         while let Some(issuer) = places.get(number).copied() {
-            for subject in anchors..anchors + others {
-                let known = number_of[subject];
+            for (subject, numbered) in number_of.iter_mut().enumerate().skip(anchors) {
+                let known = *numbered;
                 if subject == issuer || known.is_none() && places.len() == anchors + AUTHORITIES_MAX || !certified(subject, issuer) {
                     continue;
                 }
                 match known {
                     Some(known) => links.above[known].push(number),
                     None => {
-                        number_of[subject] = Some(places.len());
+                        *numbered = Some(places.len());
                         places.push(subject);
                         links.above.push(vec![number]);
                     }

@@ -317,6 +317,26 @@ fn a_certificate_lives_to_the_end_of_its_last_second() {
     }
 }
 
+/// An authority has its times and its statuses signed by two keys; each has a certificate of its own, and neither is the other's second.
+#[test]
+fn services_of_one_authority_are_certified_apart() {
+    let told = |before: Extra| {
+        let verdict = Case::recorded(Recording { before: Some(before), ..Recording::default() }).judge().unwrap();
+        verdict.findings.iter().filter(|finding| finding.kind == FindingKind::SecondCertificate).count()
+    };
+    assert_eq!(told(|log| certify_services(log, &SERVICES[..2])), 0);
+    assert_eq!(told(|log| certify_services(log, SERVICES)), 1);
+}
+
+const SERVICES: &[(KeyPurpose, u8)] = &[(KeyPurpose::Timestamping, 92), (KeyPurpose::OcspSigning, 93), (KeyPurpose::Timestamping, 94)];
+
+fn certify_services(log: &mut Log, purposes: &[(KeyPurpose, u8)]) {
+    for (purpose, scalar) in purposes {
+        let service = log.pki.party("authority/1", &[], *purpose, *scalar).certificate;
+        log.certify(&service, &[]);
+    }
+}
+
 #[test]
 fn a_second_certificate_needs_to_replace_the_first_and_a_custodians_approval() {
     let approved: Extra = |log| {
@@ -495,4 +515,5 @@ pub const TESTS: &[fn()] = &[
     a_certificate_is_taken_back_at_once_and_signs_no_more_or_is_live,
     a_camera_that_was_set_back_to_older_recipients_is_bad,
     a_certificate_lives_to_the_end_of_its_last_second,
+    services_of_one_authority_are_certified_apart,
 ];

@@ -98,3 +98,6 @@ fn unsigned(certificate: &Certificate, number: u8) -> Certificate {
     der[at + 1] ^= number + 1;
     Certificate::from_der(&der).unwrap()
 }
+
+pub const TESTS: &[fn()] =
+    &[a_path_leads_through_any_authority_that_the_log_has, no_number_of_certificates_that_nobody_signed_hides_an_authority];

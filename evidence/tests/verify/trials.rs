@@ -94,6 +94,7 @@ impl Trials {
             crate::decided::TESTS,
             crate::devices::TESTS,
             crate::introduced::TESTS,
+            crate::issuers::TESTS,
             crate::limits::TESTS,
             crate::revoked::TESTS,
             crate::witnessed::TESTS,
