@@ -3,6 +3,7 @@
 use exhibit_evidence::anchor::{AnchorPolicy, PinnedCustodians};
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
 use exhibit_evidence::verify::CannotJudge;
+use exhibit_pki::Timestamp;
 
 use crate::synthetic::{ASKED, Case, Recording, STARTED_MS, moment};
 use crate::witnessed::worst;
@@ -55,6 +56,18 @@ fn an_interval_without_a_segment_is_never_accounted_for() {
         case.export();
         let verdict = case.judge().unwrap();
         assert_eq!(worst(&verdict, Axis::Continuity), (Grade::Undecided, FindingKind::Uncovered), "{from} to {to}");
+    }
+}
+
+#[test]
+fn a_second_at_each_end_of_the_interval_is_no_hole_and_more_is_one() {
+    let at = |ms: u64| Timestamp::from_unix_ms(STARTED_MS + ms).unwrap().to_string();
+    // The first segment in the bundle begins after two seconds, and the last ends after twelve.
+    for (from_ms, to_ms, hole_ms) in [(1_000, 13_000, None), (999, 13_000, Some(999)), (1_000, 13_001, Some(12_000))] {
+        let verdict = asked(&at(from_ms), &at(to_ms)).judge().unwrap();
+        let uncovered = verdict.findings.iter().filter(|finding| finding.kind == FindingKind::Uncovered);
+        let places: Vec<_> = uncovered.map(|finding| finding.place.time.clone()).collect();
+        assert_eq!(places, hole_ms.map(|ms| Some(at(ms))).into_iter().collect::<Vec<_>>(), "{from_ms} to {to_ms}");
     }
 }
 
@@ -112,6 +125,7 @@ pub const TESTS: &[fn()] = &[
     what_a_segment_needs_to_be_decoded_belongs_to_it,
     segments_of_another_camera_are_bad,
     an_interval_without_a_segment_is_never_accounted_for,
+    a_second_at_each_end_of_the_interval_is_no_hole_and_more_is_one,
     where_no_content_is_disclosed_none_is_good,
     what_is_asked_for_is_a_series_of_a_camera,
     cameras_name_their_streams_with_three_to_six_components,

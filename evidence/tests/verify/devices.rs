@@ -52,12 +52,37 @@ fn a_device_is_told_by_its_level_and_held_against_what_the_anchor_accepts() {
         ("software, and more asked for", software, Some(AllowListed), &[], (Grade::Bad, FindingKind::DeviceLevel)),
         ("listed", listed, None, device, (Grade::Good, FindingKind::Holds)),
         ("listed, accepted", listed, Some(AllowListed), &[], (Grade::Good, FindingKind::Holds)),
+        ("software and later listed", |log| (software(log), listed(log)).0, Some(AllowListed), &[], (Grade::Good, FindingKind::Holds)),
+        ("listed and later software", |log| (listed(log), software(log)).0, Some(AllowListed), &[], (Grade::Good, FindingKind::Holds)),
         ("listed, and a vendor asked for", listed, Some(Attested), &[], (Grade::Bad, FindingKind::DeviceLevel)),
         ("attested by a vendor that the anchor does not name", attested, Some(AllowListed), &[], (Grade::Good, FindingKind::Holds)),
         ("the same, and a vendor asked for", attested, Some(Attested), &[], (Grade::Bad, FindingKind::DeviceLevel)),
     ] {
         assert_eq!(judged(before, least, demands), expected, "{name}");
     }
+}
+
+#[test]
+fn a_device_is_told_in_words() {
+    for (before, words) in [
+        (software as Extra, "was enrolled without a TPM, and can be anywhere"),
+        (listed, "is in a TPM by its authority's word; no vendor of the anchor stands behind it"),
+    ] {
+        let case = Case::recorded(Recording { before: Some(before), ..Recording::default() });
+        let verdict = case.judge().unwrap();
+        assert!(verdict.on(Axis::Device).any(|finding| finding.sentence.contains(words)), "{words}: {:#?}", verdict.findings);
+    }
+    let quoted: ExtraAt = |log, number| {
+        if number < 2 {
+            let enrolment = enrolment(log);
+            SoftTpm::new().quote(log, enrolment, STARTED_MS, &[7; 32], &[7; 32]);
+        }
+    };
+    let case = Case::recorded(Recording { before: Some(listed), between: Some(quoted), ..Recording::default() });
+    let attestations = case.log.entries.iter().filter(|entry| matches!(entry.statement().body, Body::Attestation(_)));
+    let words = format!("stated the values of its registers {} times", attestations.count());
+    let verdict = case.judge().unwrap();
+    assert!(verdict.on(Axis::Device).any(|finding| finding.sentence.contains(&words)), "{words}: {:#?}", verdict.findings);
 }
 
 #[test]

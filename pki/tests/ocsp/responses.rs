@@ -2,7 +2,7 @@
 
 use exhibit_pki::{
     BadSignature, Certificate,
-    ocsp::{OcspRefusal, OcspResponseError, OcspStatus},
+    ocsp::{OcspRefusal, OcspResponse, OcspResponseError, OcspStatus},
 };
 
 use crate::{forge::*, judged, support::*};
@@ -38,7 +38,11 @@ pub fn the_forger_can_write_responses_without_a_flaw() {
         ("of somebody else's certificate", good.answer(|a| a.id = id(&city.issuing, &[77])), OcspStatus::NotAnswered),
         ("about another authority's certificate", good.answer(|a| a.id = id(&city.root, camera.serial())), OcspStatus::NotAnswered),
     ] {
-        assert_eq!(judge(&city, &response.der()).unwrap().status_at(issued(&path), at(NOON)), status, "{name}");
+        let bytes = response.der();
+        let verified = judge(&city, &bytes).unwrap();
+        assert_eq!(verified.status_at(issued(&path), at(NOON)), status, "{name}");
+        assert_eq!(verified.der(), bytes, "whoever keeps it keeps other bytes than came");
+        assert_eq!(OcspResponse::from_der(&bytes).unwrap().der(), bytes);
     }
 }
 
