@@ -145,7 +145,9 @@ pub fn own_candidate(
 ) -> Candidate {
     let statement = signed.statement();
     let leaf = signed.leaf_hash();
-    let mut annotations = Indexed { statement, leaf, stream: before, block: None, certificate, issuers: &[], terms: None }.rows();
+    let signer = signed.signer();
+    let indexed = Indexed { statement, signer, leaf, stream: before, block: None, certificate, issuers: &[], terms: None, revoked: None };
+    let mut annotations = indexed.rows();
     annotations.extend(markers);
     Candidate {
         stream: statement.stream.as_str().to_owned(),

@@ -2,6 +2,7 @@
 //!
 //! Nothing is ever stated to it. What it lacks, after a disaster, is known to be lost.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
@@ -13,7 +14,6 @@ use exhibit_tlog::{Hash, LogProof};
 
 use crate::appliance::Appliance;
 use crate::registry::{Registry, RegistryError};
-use crate::rows;
 use crate::setup::{Folder, SetupError};
 use crate::state_lock::LockedFolder;
 use crate::vault::Vault;
@@ -82,9 +82,9 @@ impl Predecessor {
     }
 
     /// What shows that `successor` goes on for this log, for somebody who has observed `size` entries of it.
-    fn record(&self, successor: &Following<'_>, size: u64, now: Timestamp) -> Result<SuccessorRecord, RegistryError> {
+    fn record(&self, successor: &Following<'_>, size: u64) -> Result<SuccessorRecord, RegistryError> {
         let genesis = successor.registry.statement_at(0)?;
-        let mut signers = vec![*genesis.signer()];
+        let mut signers = vec![(*genesis.signer(), genesis.statement().issued)];
         let mut record = SuccessorRecord {
             last_checkpoint: self.note.clone(),
             consistency: None,
@@ -98,10 +98,9 @@ impl Predecessor {
             certificates: Vec::new(),
             approvals: Vec::new(),
         };
-        for (key, _) in successor.ledger.annotations(&rows::approval_prefix(&genesis.leaf_hash()), &[], APPROVALS_MAX)? {
-            let leaf = rows::approval_leaf(&key)?;
+        for leaf in successor.registry.approvals(&genesis.leaf_hash())? {
             let approval = successor.registry.statement(&leaf)?.ok_or(RegistryError::Entry)?;
-            signers.push(*approval.signer());
+            signers.push((*approval.signer(), approval.statement().issued));
             record.approvals.push(Base64::encode_string(approval.der()));
         }
         if let Some(archive) = &self.archive {
@@ -112,13 +111,18 @@ impl Predecessor {
             record.consistency = proof.map(|proof| proof.iter().map(|hash| hash.to_base64()).collect());
             if archive.is_ended {
                 let last = archive.record(self.end.size - 1)?.ok_or(RegistryError::Entry)?;
-                signers.push(*archive.registry.statement_at(self.end.size - 1)?.signer());
+                let succession = archive.registry.statement_at(self.end.size - 1)?;
+                signers.push((*succession.signer(), succession.statement().issued));
                 record.succession = Some(last);
             }
         }
+        let mut given = BTreeSet::new();
         for registry in [Some(successor.registry), self.archive.as_ref().map(|archive| &archive.registry)].into_iter().flatten() {
-            for signer in &signers {
-                record.certificates.extend(path(registry, signer, now)?.iter().map(|certificate| Base64::encode_string(certificate.der())));
+            for (signer, issued) in &signers {
+                // At that time: what has expired since has signed all the same.
+                let path = path(registry, signer, *issued)?;
+                let new = path.iter().filter(|certificate| given.insert(*certificate.fingerprint()));
+                record.certificates.extend(new.map(|certificate| Base64::encode_string(certificate.der())));
             }
         }
         Ok(record)
@@ -200,7 +204,7 @@ pub fn successor(appliance: &Appliance, log: &Hash, size: u64) -> Result<Option<
     let mut before = appliance.predecessor.as_deref();
     while let Some(predecessor) = before {
         if predecessor.anchor.log == *log {
-            return predecessor.record(&following, size, appliance.now()).map(Some);
+            return predecessor.record(&following, size).map(Some);
         }
         let Some(archive) = &predecessor.archive else { break };
         following = Following { ledger: &archive.ledger, registry: &archive.registry };
@@ -217,12 +221,9 @@ pub fn archives(appliance: &Appliance) -> impl Iterator<Item = &Archive> {
     std::iter::successors(archive(appliance.predecessor.as_deref()), |newer| archive(newer.before.as_deref()))
 }
 
-fn path(registry: &Registry, signer: &Fingerprint, now: Timestamp) -> Result<Vec<Certificate>, RegistryError> {
-    Ok(match registry.certificate(signer, now)? {
+fn path(registry: &Registry, signer: &Fingerprint, at: Timestamp) -> Result<Vec<Certificate>, RegistryError> {
+    Ok(match registry.certificate(signer, at)? {
         Some(Ok(known)) => known.path().to_vec(),
         _ => Vec::new(),
     })
 }
-
-/// Custodians of a city.
-const APPROVALS_MAX: usize = 64;

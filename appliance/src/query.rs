@@ -47,6 +47,15 @@ impl Query<'_> {
         self.ledger.index_of(leaf)?.map_or(Ok(None), |index| self.record(index))
     }
 
+    /// The approvals of an entry.
+    pub fn approvals(&self, approved: &Hash) -> Result<EntryRecords, RegistryError> {
+        let mut entries = Vec::new();
+        for leaf in self.registry.approvals(approved)? {
+            entries.push(self.record_of(&leaf)?.ok_or(RegistryError::Entry)?);
+        }
+        Ok(EntryRecords { entries, next: None })
+    }
+
     /// The entry at a place.
     pub fn record_at(&self, stream: &StreamName, seq: u64) -> Result<Option<EntryRecord>, RegistryError> {
         self.registry.place(stream, seq)?.map_or(Ok(None), |place| self.record(place.index))

@@ -66,12 +66,14 @@ pub struct Registry {
     chain: Vec<Certificate>,
     certificates: RwLock<HashMap<Fingerprint, Arc<KnownCertificate>>>,
     root_hashes: RwLock<HashMap<u64, Hash>>,
+    /// All of them; `None` until they are asked for, and when one has come.
+    revocations: RwLock<Option<Arc<HashMap<Fingerprint, Timestamp>>>>,
 }
 
 impl Registry {
     /// `roots` are those of genesis.
     pub fn new(ledger: Ledger, roots: Vec<Certificate>, chain: Vec<Certificate>) -> Self {
-        Self { ledger, roots, chain, certificates: RwLock::default(), root_hashes: RwLock::default() }
+        Self { ledger, roots, chain, certificates: RwLock::default(), root_hashes: RwLock::default(), revocations: RwLock::default() }
     }
 
     /// The trusted roots.
@@ -122,6 +124,54 @@ impl Registry {
     pub fn is_known(&self, fingerprint: &Fingerprint) -> Result<bool, RegistryError> {
         let cached = self.certificates.read().unwrap_or_else(PoisonError::into_inner).contains_key(fingerprint);
         Ok(cached || self.row(&rows::certificate_key(fingerprint))?.is_some())
+    }
+
+    /// Since when a certificate is revoked, if it is.
+    pub fn revoked_since(&self, fingerprint: &Fingerprint) -> Result<Option<Timestamp>, RegistryError> {
+        let read = self.revocations.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let revocations = match read {
+            Some(revocations) => revocations,
+            None => {
+                // Under the lock: what comes meanwhile makes it read again, and not before.
+                let mut kept = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
+                kept.insert(Arc::new(self.read_revocations()?)).clone()
+            }
+        };
+        Ok(revocations.get(fingerprint).copied())
+    }
+
+    /// Since when a path does not count any more at a moment, because one of its certificates is revoked.
+    pub fn revoked(&self, path: &[Certificate], at: Timestamp) -> Result<Option<Timestamp>, RegistryError> {
+        for certificate in path {
+            if let Some(since) = self.revoked_since(certificate.fingerprint())?.filter(|since| *since <= at) {
+                return Ok(Some(since));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One has come.
+    pub fn read_revocations_again(&self) {
+        *self.revocations.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn read_revocations(&self) -> Result<HashMap<Fingerprint, Timestamp>, RegistryError> {
+        let (mut revocations, mut after) = (HashMap::new(), Vec::new());
+        loop {
+            let page = self.ledger.annotations(rows::REVOCATION_PREFIX.as_bytes(), &after, REVOCATIONS_PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(revocations) };
+            after = [last.as_slice(), &[0]].concat();
+            for (key, value) in &page {
+                let (fingerprint, since) = rows::revocation_from(key, value)?;
+                revocations.insert(fingerprint, since);
+            }
+        }
+    }
+
+    /// Leaf hashes of the approvals of an entry: one of each custodian, as many as a set of recipients can name.
+    pub fn approvals(&self, approved: &Hash) -> Result<Vec<Hash>, RegistryError> {
+        let rows = self.ledger.annotations(&rows::approval_prefix(approved), &[], APPROVALS_MAX)?;
+        rows.iter().map(|(_, value)| Ok(rows::approval_leaf(value)?)).collect()
     }
 
     /// The leaf hash of the entry that introduced a certificate.
@@ -214,5 +264,9 @@ const CERTIFICATES_CACHED_MAX: usize = 16 * 1024;
 const ROOTS_CACHED_MAX: usize = 16 * 1024;
 /// A log that has met more authorities than this has another problem.
 const ISSUERS_MAX: usize = 64;
+/// 64 bytes each.
+const REVOCATIONS_PAGE: usize = 1024;
+/// Custodians of a city: so many a set of recipients can name.
+const APPROVALS_MAX: usize = 64;
 /// Most attachments are named once.
 const ATTACHMENT_ROWS_PAGE: usize = 64;

@@ -89,6 +89,8 @@ pub struct AttachmentRow {
 pub struct Indexed<'a> {
     /// The statement.
     pub statement: &'a Statement,
+    /// The certificate that signed it.
+    pub signer: &'a Fingerprint,
     /// Its leaf hash.
     pub leaf: Hash,
     /// The stream's row before it.
@@ -101,6 +103,8 @@ pub struct Indexed<'a> {
     pub issuers: &'a [Certificate],
     /// The terms of a grant.
     pub terms: Option<&'a Terms>,
+    /// Since when the certificate is revoked that it revokes, as far as known before.
+    pub revoked: Option<Timestamp>,
 }
 
 impl Indexed<'_> {
@@ -126,11 +130,17 @@ impl Indexed<'_> {
                 let parties = [Some(statement.stream.owner()), self.terms.map(|terms| terms.grantee_subject.as_str())];
                 rows.extend(parties.into_iter().flatten().map(|subject| (grant_key(subject, statement.issued, leaf), Vec::new())));
             }
-            Body::Approve(body) => rows.push(([approval_prefix(&body.entry), leaf.to_string().into_bytes()].concat(), Vec::new())),
+            Body::Approve(body) => rows.push((approval_key(&body.entry, self.signer), leaf.to_string().into_bytes())),
+            Body::CertificateRevocation(body) => rows.push((revocation_key(&body.fingerprint), self.revoked_since(body.since))),
             Body::Access(body) => rows.push((access_key(&body.fetch, body.granted), Vec::new())),
             _ => {}
         }
         rows
+    }
+
+    /// The earliest word counts: a later one does not give back what was taken.
+    fn revoked_since(&self, since: Timestamp) -> Vec<u8> {
+        self.revoked.map_or(since, |before| before.min(since)).unix_ms().to_string().into_bytes()
     }
 
     fn stream_rows(&self) -> Vec<Row> {
@@ -226,14 +236,30 @@ pub fn attachment_prefix(sha256: &Hash) -> Vec<u8> {
 fn grant_key(subject: &str, issued: Timestamp, leaf: &Hash) -> Vec<u8> {
     format!("v1/grant/{subject}\0{:016x}-{leaf}", issued.unix_ms()).into_bytes()
 }
-/// `approval/<leaf of what is approved>\0<leaf>`: what the rows of its approvals begin with.
+/// `approval/<leaf of what is approved>\0<fingerprint of the signer>`: leaf hash of the approval, hex. One of each custodian.
+fn approval_key(approved: &Hash, signer: &Fingerprint) -> Vec<u8> {
+    [approval_prefix(approved), hex::encode(signer).into_bytes()].concat()
+}
+/// What the rows of its approvals begin with.
 pub fn approval_prefix(approved: &Hash) -> Vec<u8> {
     format!("v1/approval/{approved}\0").into_bytes()
 }
-/// The leaf hash of an approval.
-pub fn approval_leaf(key: &[u8]) -> Result<Hash, RowError> {
-    let leaf = key.rsplit(|byte| *byte == 0).next().and_then(|leaf| str::from_utf8(leaf).ok());
-    leaf.and_then(Hash::from_hex).ok_or(RowError)
+/// The leaf hash of an approval, as its row has it.
+pub fn approval_leaf(value: &[u8]) -> Result<Hash, RowError> {
+    str::from_utf8(value).ok().and_then(Hash::from_hex).ok_or(RowError)
+}
+/// `revocation/<fingerprint>`: since when, in milliseconds since 1970, as decimal digits.
+pub fn revocation_key(fingerprint: &Fingerprint) -> Vec<u8> {
+    format!("{REVOCATION_PREFIX}{}", hex::encode(fingerprint)).into_bytes()
+}
+/// What the keys of revocations begin with.
+pub const REVOCATION_PREFIX: &str = "v1/revocation/";
+/// The fingerprint and the time that a row tells.
+pub fn revocation_from(key: &[u8], value: &[u8]) -> Result<(Fingerprint, Timestamp), RowError> {
+    let name = key.strip_prefix(REVOCATION_PREFIX.as_bytes()).and_then(|name| str::from_utf8(name).ok());
+    let fingerprint = name.and_then(Hash::from_hex).ok_or(RowError)?;
+    let ms = str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+    Ok((fingerprint.0, ms.and_then(Timestamp::from_unix_ms).ok_or(RowError)?))
 }
 /// What the rows of the grants by or to somebody begin with; what follows is a cursor.
 pub fn grant_prefix(subject: &str) -> Vec<u8> {
@@ -288,7 +314,18 @@ mod tests {
     }
 
     fn indexed(statement: &Statement, stream: Option<StreamRow>, block: Option<Span>) -> Vec<Row> {
-        Indexed { statement, leaf: Hash([9; 32]), stream, block, certificate: None, issuers: &[], terms: None }.rows()
+        Indexed {
+            statement,
+            signer: &[8; 32],
+            leaf: Hash([9; 32]),
+            stream,
+            block,
+            certificate: None,
+            issuers: &[],
+            terms: None,
+            revoked: None,
+        }
+        .rows()
     }
 
     #[test]

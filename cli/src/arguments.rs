@@ -31,6 +31,9 @@ pub enum Command {
     /// Say who can open a camera's evidence from now on, and who may change that.
     #[command(subcommand)]
     Recipients(commands::recipients::Command),
+    /// As a custodian, stand behind what another has stated, or behind a log that goes on for one that was lost.
+    #[command(subcommand)]
+    Approve(commands::approve::Command),
     /// Grant an investigator a range of time, back-dated if need be.
     Share(commands::share::Command),
     /// List the streams that the appliance has.

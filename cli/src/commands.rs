@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+pub mod approve;
 pub mod audit;
 pub mod export;
 pub mod fetch;

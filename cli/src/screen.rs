@@ -10,17 +10,17 @@ use crate::failure::Failure;
 
 /// A line on standard output.
 pub fn say(line: impl Display) {
-    println!("{}", printable(&line.to_string()));
+    told(write(&format!("{}\n", printable(&line.to_string()))));
 }
 
 /// A line on standard error, for what goes on and what went wrong.
 pub fn tell(line: impl Display) {
-    eprintln!("exhibit: {}", printable(&line.to_string()));
+    exhibit_program::tell(&format!("exhibit: {}\n", printable(&line.to_string())));
 }
 
 /// JSON on standard output.
 pub fn print_json(value: impl Display) {
-    println!("{}", printable_json(&value.to_string()));
+    told(write(&format!("{}\n", printable_json(&value.to_string()))));
 }
 
 /// A result in lines, whole before any of it is printed. That a reader has seen enough (`| head`) is no failure; that it can not be written is.
@@ -31,6 +31,13 @@ pub fn say_result(lines: &[String]) -> Result<(), Failure> {
 /// The same in JSON.
 pub fn print_json_result(value: impl Display) -> Result<(), Failure> {
     write(&format!("{}\n", printable_json(&value.to_string())))
+}
+
+/// What is said beside a result is done by then: that it can not be written is said, where that can.
+fn told(written: Result<(), Failure>) {
+    if let Err(failure) = written {
+        tell(failure);
+    }
 }
 
 fn write(text: &str) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use exhibit_client::{Appliance, ClientIdentity, Issuer, Receipt};
-use exhibit_evidence::{Anchor, Body, SignedStatement};
+use exhibit_evidence::{Anchor, Body, Pin, SignedStatement};
 use exhibit_pki::{Certificate, SoftwareSigner, Timestamp};
 
 use crate::arguments::Connection;
@@ -32,6 +32,7 @@ pub struct Session {
     /// The connection.
     pub appliance: Appliance,
     issuer: Issuer,
+    identity: ClientIdentity,
 }
 
 impl Session {
@@ -43,8 +44,18 @@ impl Session {
         let subject = identity.certificate.identity().map(|identity| identity.subject.to_string());
         let subject = subject.ok_or_else(|| Failure::content(&folder.join(SIGNING_CERTIFICATE), "the certificate names nobody"))?;
         let appliance = Appliance::new(&connection.appliance, &identity, &anchor)?;
-        let issuer = Issuer::open(folder, &subject, identity, anchor.log, now())?;
-        Ok(Self { anchor, appliance, issuer })
+        let issuer = Issuer::open(folder, &subject, identity.clone(), anchor.log, now())?;
+        Ok(Self { anchor, appliance, issuer, identity })
+    }
+
+    /// Who this is: the certificate that signs.
+    pub fn certificate(&self) -> &Certificate {
+        &self.identity.certificate
+    }
+
+    /// The authorities above it.
+    pub fn chain(&self) -> &[Certificate] {
+        &self.identity.chain
     }
 
     /// Signs `body` and puts it on the ledger.
@@ -76,6 +87,11 @@ pub fn read_identity(folder: &Path) -> Result<ClientIdentity, Failure> {
 /// Reads an anchor file.
 pub fn read_anchor(path: &Path) -> Result<Anchor, Failure> {
     Anchor::parse(&fs::read(path).map_err(Failure::file("read", path))?).map_err(|error| Failure::content(path, error))
+}
+
+/// Reads what a camera pins.
+pub fn read_pin(path: &Path) -> Result<Pin, Failure> {
+    Pin::parse(&fs::read(path).map_err(Failure::file("read", path))?).map_err(|error| Failure::content(path, error))
 }
 
 /// Reads one PEM certificate.

@@ -93,7 +93,13 @@ impl Appliance {
 
     /// What shows that another log goes on for this one, of which `observed` was verified. `None` if the appliance knows of none. Not judged.
     pub async fn successor(&mut self, observed: &Head) -> Result<Option<exchange::SuccessorRecord>, ClientError> {
-        let path = format!("/v1/successor?log={}&size={}", self.anchor().log, observed.size);
+        let log = self.anchor().log;
+        self.successor_of(&log, observed.size).await
+    }
+
+    /// The same for any log, of which `size` entries were verified.
+    pub async fn successor_of(&mut self, log: &Hash, size: u64) -> Result<Option<exchange::SuccessorRecord>, ClientError> {
+        let path = format!("/v1/successor?log={log}&size={size}");
         match self.get_json(&path).await {
             Err(ClientError::Refused(problem)) if problem.status == 404 => Ok(None),
             record => record.map(Some),

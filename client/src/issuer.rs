@@ -63,6 +63,9 @@ pub enum IssuerError {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
+    /// The log that the chain is on, hex. Absent in folders of older versions, which knew one log.
+    #[serde(default)]
+    log: Option<String>,
     stream: String,
     next_seq: u64,
     prev: String,
@@ -71,29 +74,49 @@ struct State {
 }
 
 impl Issuer {
-    /// Opens the chain in `folder`, or begins one in `series` (`user/<id>`), named after `now`.
+    /// Opens the chain in `folder`, or begins one in `series` (`user/<id>`), named after `now`. Each log has a chain of its own: that of another is
+    /// kept aside, and what was signed for it and not answered with it.
     pub fn open(folder: &Path, series: &str, identity: ClientIdentity, log: Hash, now: Timestamp) -> Result<Self, IssuerError> {
         let lock_path = folder.join(LOCK_FILE);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(in_folder(&lock_path))?;
         lock.try_lock().map_err(|_| IssuerError::Busy(folder.to_owned()))?;
-        let path = folder.join(STATE_FILE);
-        let state = match fs::read(&path) {
-            Ok(json) => serde_json::from_slice(&json).map_err(|error| IssuerError::State { path, reason: error.to_string() })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => State {
-                stream: format!("{series}/{}", now.compact()),
-                next_seq: 0,
-                prev: Hash::default().to_string(),
-                observed_size: 0,
-                observed_root: EMPTY_ROOT.to_string(),
-            },
-            Err(source) => return Err(IssuerError::Folder { path, source }),
+        let name = log.to_string();
+        let mut state = read_state(folder, STATE_FILE)?;
+        if let Some(other) = state.as_ref().and_then(|state| state.log.clone()).filter(|other| *other != name) {
+            // What is pending first: whoever is ended between the two begins again, and sends nothing to the wrong log.
+            for file in [PENDING_FILE, STATE_FILE] {
+                rename_synced(folder, file, &aside(file, &other))?;
+            }
+            for file in [PENDING_FILE, STATE_FILE] {
+                rename_synced(folder, &aside(file, &name), file)?;
+            }
+            state = read_state(folder, STATE_FILE)?;
+        }
+        let begin = || State {
+            log: Some(name.clone()),
+            stream: format!("{series}/{}", now.compact()),
+            next_seq: 0,
+            prev: Hash::default().to_string(),
+            observed_size: 0,
+            observed_root: EMPTY_ROOT.to_string(),
         };
+        let state = state.map_or_else(begin, |state| State { log: Some(name.clone()), ..state });
         Ok(Self { folder: folder.to_owned(), identity, log, state, _lock: lock })
     }
 
     /// The seq that the next statement will have.
     pub fn next_seq(&self) -> u64 {
         self.state.next_seq
+    }
+
+    /// The last head that this person has verified of a log whose chain is kept in `folder`; of size 0 if none.
+    pub fn observed_of(folder: &Path, log: &Hash) -> Result<Head, IssuerError> {
+        for file in [STATE_FILE.to_owned(), aside(STATE_FILE, &log.to_string())] {
+            let Some(state) = read_state(folder, &file)?.filter(|state| state.log.as_ref() == Some(&log.to_string())) else { continue };
+            let damaged = || IssuerError::State { path: folder.join(&file), reason: "a hash in it is malformed".to_owned() };
+            return Ok(Head { size: state.observed_size, root: Hash::from_hex(&state.observed_root).ok_or_else(damaged)? });
+        }
+        Ok(Head { size: 0, root: EMPTY_ROOT })
     }
 
     /// Signs `body` as the next statement of the chain and puts it on the ledger with its attachments (stored bytes, in the order named).
@@ -196,6 +219,30 @@ impl Issuer {
             _ => Ok(()),
         }
     }
+}
+
+fn read_state(folder: &Path, name: &str) -> Result<Option<State>, IssuerError> {
+    let path = folder.join(name);
+    match fs::read(&path) {
+        Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|error| IssuerError::State { path, reason: error.to_string() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(IssuerError::Folder { path, source }),
+    }
+}
+
+/// What a file of another log's chain is called meanwhile.
+fn aside(file: &str, log: &str) -> String {
+    format!("{file}.{log}")
+}
+
+/// Renames a file, if it is there.
+fn rename_synced(folder: &Path, from: &str, to: &str) -> Result<(), IssuerError> {
+    let path = folder.join(from);
+    let renamed = match fs::rename(&path, folder.join(to)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed,
+    };
+    renamed.and_then(|()| File::open(folder)?.sync_all()).map_err(in_folder(&path))
 }
 
 /// Writes a file so that after a crash it is there whole or not at all: written aside, synced, renamed, the folder synced.

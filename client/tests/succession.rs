@@ -176,6 +176,13 @@ fn after_a_disaster_the_custodians_say_which_log_goes_on() {
     assert_eq!(refused(lost(|_| Vec::new(), 0)), 0, "a threshold of none was nobody's word");
     assert_eq!(refused(lost(|pki| vec![custodian(pki, 3)], 1)), 0, "a custodian of others");
     assert_eq!(refused(lost(|pki| vec![custodian(pki, 1), custodian(pki, 1)], 2)), 1, "one custodian counted twice");
+    let expired = Change {
+        record: Box::new(|record| {
+            record.certificates.retain(|der| *der != Base64::encode_string(custodian(&Pki::new(10), 2).certificate.der()))
+        }),
+        ..lost(|pki| vec![custodian(pki, 1), custodian(pki, 2)], 1)
+    };
+    judged(&expired).expect("an approval that can not be judged took from one that holds");
     let other_entry = Change { approved: Box::new(|body| body.entry = Hash([3; 32])), ..lost(|pki| vec![custodian(pki, 1)], 1) };
     assert_eq!(refused(other_entry), 0, "an approval of something else");
     let other_statement = Change { approved: Box::new(|body| body.statement = Hash([3; 32])), ..lost(|pki| vec![custodian(pki, 1)], 1) };

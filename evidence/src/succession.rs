@@ -19,9 +19,9 @@ use crate::{
     exchange::{EntryRecord, SuccessorRecord},
 };
 
-/// Certificates and approvals that are looked at: an appliance's path, and the custodians'.
-const CERTIFICATES_MAX: usize = 64;
-/// See above.
+/// Certificates that are looked at: those of the appliances, of as many custodians as approve, and of the authorities above them.
+const CERTIFICATES_MAX: usize = 160;
+/// Approvals that are looked at: a set of recipients names at most 64 custodians.
 const APPROVALS_MAX: usize = 64;
 
 /// What is trusted before a successor is judged.
@@ -206,17 +206,17 @@ impl Judge<'_> {
         self.signed("the succession", &signed).map(drop)
     }
 
-    /// So many custodians approved this very genesis.
+    /// So many custodians approved this very genesis. A person counts once, with however many certificates.
     fn approval(&self, record: &SuccessorRecord, genesis: &SignedStatement) -> Result<(), SuccessionError> {
         let mut approved = BTreeSet::new();
         for approval in record.approvals.iter().take(APPROVALS_MAX) {
-            let der = Base64::decode_vec(approval).map_err(|_| SuccessionError::Malformed("an approval"))?;
-            let signed = SignedStatement::parse(&der)?;
+            let signed = statement_of(approval, "an approval")?;
             let Body::Approve(body) = &signed.statement().body else { continue };
             let names_it = body.entry == genesis.leaf_hash() && body.statement == genesis.statement_hash();
             if names_it && signed.statement().log == genesis.leaf_hash() && self.trusted.custodians.contains(signed.signer()) {
-                self.signed("an approval", &signed)?;
-                approved.insert(*signed.signer());
+                // One that does not hold is nobody's word, and takes nothing from the others.
+                let custodian = self.signed("an approval", &signed).ok();
+                approved.extend(custodian.and_then(Certificate::identity).map(ToString::to_string));
             }
         }
         let (given, threshold) = (approved.len() as u64, self.trusted.threshold);
@@ -225,7 +225,7 @@ impl Judge<'_> {
     }
 
     /// Certificate, path to a root that is trusted, role, signature.
-    fn signed(&self, what: &'static str, signed: &SignedStatement) -> Result<(), SuccessionError> {
+    fn signed(&self, what: &'static str, signed: &SignedStatement) -> Result<&Certificate, SuccessionError> {
         let signer = self.certificates.iter().find(|certificate| certificate.fingerprint() == signed.signer());
         let signer = signer.ok_or(SuccessionError::NoCertificate(what))?;
         let Trusted { anchor, intermediates, verifier, .. } = self.trusted;
@@ -233,7 +233,7 @@ impl Judge<'_> {
         validate_path(signer, &intermediates, &anchor.roots, signed.statement().issued, *verifier)
             .map_err(|error| SuccessionError::Path(what, error))?;
         signed.verify(signer, *verifier).map_err(|error| SuccessionError::Signature(what, error))?;
-        Ok(())
+        Ok(signer)
     }
 }
 
@@ -286,7 +286,12 @@ fn certificates(record: &SuccessorRecord) -> Result<Vec<Certificate>, Succession
 }
 
 fn parse(record: &EntryRecord) -> Result<SignedStatement, SuccessionError> {
-    let der = Base64::decode_vec(&record.entry).map_err(|_| SuccessionError::Malformed("an entry"))?;
+    statement_of(&record.entry, "an entry")
+}
+
+/// A signed statement in base64, as a record carries it. `what` names it where it is malformed.
+pub fn statement_of(entry: &str, what: &'static str) -> Result<SignedStatement, SuccessionError> {
+    let der = Base64::decode_vec(entry).map_err(|_| SuccessionError::Malformed(what))?;
     Ok(SignedStatement::parse(&der)?)
 }
 

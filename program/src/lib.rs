@@ -38,6 +38,11 @@ pub fn print(text: &str) -> io::Result<()> {
     enough(io::stdout().lock(), text)
 }
 
+/// Says something on standard error. Nothing hangs on whether it is read.
+pub fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 fn enough(mut out: impl Write, text: &str) -> io::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

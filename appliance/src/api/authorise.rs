@@ -19,6 +19,8 @@ pub struct Caller<'a> {
     pub roles: &'a [Role],
     /// An entry introduced the certificate.
     pub on_ledger: bool,
+    /// It, or one above it, is revoked at the time of the request.
+    pub is_revoked: bool,
     /// It is valid at the time of the request.
     pub is_valid: bool,
 }
@@ -55,7 +57,7 @@ fn demand(route: &Route) -> Demand<'_> {
             Demand::OwnOr(stream.as_str(), &[Custodian, Investigator, Auditor, Authority])
         }
         Route::Segments { .. } => Demand::Roles(&[Custodian, Investigator, Auditor]),
-        Route::EntryByLeaf(_) => Demand::Roles(&[Custodian, Investigator, Auditor, Authority, Camera]),
+        Route::EntryByLeaf(_) | Route::Approvals(_) => Demand::Roles(&[Custodian, Investigator, Auditor, Authority, Camera]),
         Route::EntryByIndex(_) => Demand::Roles(&[Auditor, Custodian, Investigator]),
         // What an attachment is decides: see `may_read_attachment`.
         Route::Certificate(_) | Route::Attachment(_) => Demand::Anyone,
@@ -79,6 +81,9 @@ fn demand(route: &Route) -> Demand<'_> {
 pub fn authorise(caller: &Caller<'_>, route: &Route) -> Result<(), Refusal> {
     if !caller.is_valid {
         return Err(Refusal::new(Kind::Certificate, "the certificate of this connection is not valid now: renew it"));
+    }
+    if caller.is_revoked {
+        return Err(Refusal::new(Kind::Certificate, "the certificate of this connection, or one above it, is revoked: get another"));
     }
     // A log that goes on may not know yet who asks it for the proof that it does.
     if matches!(route, Route::Successor { .. }) {
@@ -120,6 +125,7 @@ fn is_bootstrap(caller: &Caller<'_>, route: &Route) -> bool {
 pub fn is_open_attachment(row: &AttachmentRow) -> bool {
     match (row.type_name.as_str(), row.name.as_str()) {
         ("certificate/v1" | "genesis/v1", "certificate") | ("genesis/v1", KEY_ATTACHMENT) => true,
+        ("certificate-revocation/v1", "crl") => true,
         ("certificate/v1", name) => name.starts_with("issuer-"),
         _ => false,
     }
@@ -136,6 +142,8 @@ pub fn may_read_attachment(caller: &Caller<'_>, row: &AttachmentRow) -> bool {
         ("epoch/v1", "wraps") => caller.has_one_of(&[Custodian, Investigator]),
         ("grant/v1", "terms" | "wraps") => is_issuer || row.grantee.as_ref() == Some(&subject),
         ("fetch/v1" | "export/v1", "purpose") => is_issuer || caller.has_one_of(&[Auditor]),
+        // They stand in bundles, and tell one device from all others.
+        ("enrolment/v1", _) => caller.has_one_of(&[Custodian, Investigator]),
         ("contradiction/v1", "first" | "second") => caller.has_one_of(&[Auditor]),
         // They stand in bundles, and tell of the log as a whole.
         ("timestamp/v1", _) => caller.has_one_of(&[Auditor, Custodian, Investigator]),
@@ -184,6 +192,7 @@ mod tests {
             ("entries", Route::Entries { stream: camera.clone(), first: 0, last: 1 }, "ckiay"),
             ("segments", Route::Segments { series: "camera/102/main".to_owned(), from: time, to: time, after: None }, "kia"),
             ("entry by leaf", Route::EntryByLeaf(hash), "cokiay"),
+            ("approvals", Route::Approvals(hash), "cokiay"),
             ("entry by index", Route::EntryByIndex(0), "kia"),
             ("certificate", Route::Certificate([0; 32]), "cokiadpy"),
             ("attachment", Route::Attachment(hash), "cokiadpy"),
@@ -206,7 +215,7 @@ mod tests {
     fn every_route_by_every_role() {
         for (name, route, allowed) in routes() {
             for (letter, id, roles) in CALLERS {
-                let caller = Caller { subject: &subject(id), roles, on_ledger: true, is_valid: true };
+                let caller = Caller { subject: &subject(id), roles, on_ledger: true, is_revoked: false, is_valid: true };
                 assert_eq!(authorise(&caller, &route).is_ok(), allowed.contains(letter), "{name} by {id}");
             }
         }
@@ -216,7 +225,17 @@ mod tests {
     fn an_expired_certificate_has_nothing() {
         for (name, route, _) in routes() {
             for (_, id, roles) in CALLERS {
-                let caller = Caller { subject: &subject(id), roles, on_ledger: true, is_valid: false };
+                let caller = Caller { subject: &subject(id), roles, on_ledger: true, is_revoked: false, is_valid: false };
+                assert_eq!(authorise(&caller, &route).unwrap_err().kind, Kind::Certificate, "{name} by {id}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_revoked_certificate_has_nothing() {
+        for (name, route, _) in routes() {
+            for (_, id, roles) in CALLERS {
+                let caller = Caller { subject: &subject(id), roles, on_ledger: true, is_revoked: true, is_valid: true };
                 assert_eq!(authorise(&caller, &route).unwrap_err().kind, Kind::Certificate, "{name} by {id}");
             }
         }
@@ -228,7 +247,7 @@ mod tests {
         let bootstrap = [Route::Put { stream: own.clone(), seq: 0, log: None }, Route::Stream { stream: own }];
         for (name, route, _) in routes().into_iter().chain(bootstrap.clone().map(|route| ("own stream", route, ""))) {
             for (letter, id, roles) in CALLERS {
-                let caller = Caller { subject: &subject(id), roles, on_ledger: false, is_valid: true };
+                let caller = Caller { subject: &subject(id), roles, on_ledger: false, is_revoked: false, is_valid: true };
                 let allowed = letter == 'y' && (route.is_public() || route == Route::Version || bootstrap.contains(&route));
                 // Who is told where its log goes on may not be known there yet.
                 let allowed = allowed || name == "successor";
@@ -239,7 +258,7 @@ mod tests {
 
     #[test]
     fn an_id_that_another_begins_with_is_not_the_other() {
-        let caller = Caller { subject: &subject("camera/10"), roles: &[Camera], on_ledger: true, is_valid: true };
+        let caller = Caller { subject: &subject("camera/10"), roles: &[Camera], on_ledger: true, is_revoked: false, is_valid: true };
         let route = Route::Put { stream: StreamName::parse("camera/102/main/1a").unwrap(), seq: 0, log: None };
         assert_eq!(authorise(&caller, &route).unwrap_err().kind, Kind::NotOwner, "camera 10 wrote as camera 102");
     }
@@ -265,18 +284,21 @@ mod tests {
             (row("fetch/v1", "purpose"), "ka"),
             (row("export/v1", "purpose"), "ka"),
             (row("contradiction/v1", "first"), "a"),
+            (row("certificate-revocation/v1", "crl"), everyone),
+            (row("enrolment/v1", "ek-public"), "ki"),
             (row("timestamp/v1", "checkpoint"), "kia"),
             (row("timestamp/v1", "token-0"), "kia"),
             (row("segment/v1", "anything"), ""),
         ];
         for (row, allowed) in cases {
             for (letter, id, roles) in CALLERS {
-                let caller = Caller { subject: &subject(id), roles, on_ledger: true, is_valid: true };
+                let caller = Caller { subject: &subject(id), roles, on_ledger: true, is_revoked: false, is_valid: true };
                 assert_eq!(may_read_attachment(&caller, &row), allowed.contains(letter), "{} of {} by {id}", row.name, row.type_name);
             }
         }
         // Another custodian and another investigator than those of the grant.
-        let other = Caller { subject: &subject("user/z"), roles: &[Custodian, Investigator], on_ledger: true, is_valid: true };
+        let other =
+            Caller { subject: &subject("user/z"), roles: &[Custodian, Investigator], on_ledger: true, is_revoked: false, is_valid: true };
         assert!(!may_read_attachment(&other, &row("grant/v1", "terms")), "a grant was shown to a third party");
     }
 }

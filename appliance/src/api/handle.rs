@@ -55,8 +55,13 @@ pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, request: Req
 fn permit(appliance: &Appliance, peer: &Peer, route: &Route) -> Result<(), Refusal> {
     let certificate = &peer.certificate;
     let identity = certificate.identity().ok_or_else(|| Refusal::new(Kind::Certificate, "the certificate names nobody"))?;
+    let path = match appliance.registry.certificate(certificate.fingerprint(), appliance.now())? {
+        Some(Ok(known)) => known.path().to_vec(),
+        _ => [std::slice::from_ref(certificate), &peer.chain].concat(),
+    };
     let caller = Caller {
         subject: &identity.subject,
+        is_revoked: appliance.registry.revoked(&path, appliance.now())?.is_some(),
         roles: certificate.roles(),
         on_ledger: appliance.registry.is_known(certificate.fingerprint())?,
         is_valid: certificate.is_valid_at(appliance.now()),
@@ -121,6 +126,7 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, head
             None => found(first_of(appliance, |archive| archive.record_of(leaf))?),
             record => found(record),
         },
+        Route::Approvals(leaf) => Ok(answer::json(StatusCode::OK, &query.approvals(leaf)?)),
         Route::EntryByIndex(index) => found(query.record(*index)?),
         Route::Certificate(fingerprint) => found(introduction(appliance, &query, fingerprint)?),
         Route::Attachment(sha256) => attachment(appliance, peer, sha256),
@@ -186,7 +192,7 @@ fn introduction(appliance: &Appliance, query: &Query<'_>, fingerprint: &[u8; 32]
 fn attachment(appliance: &Appliance, peer: Option<&Peer>, sha256: &Hash) -> Result<Answer, Refusal> {
     let identity = peer.map(|peer| peer.certificate.identity().ok_or_else(Refusal::not_found)).transpose()?;
     let roles = peer.map_or(&[][..], |peer| peer.certificate.roles());
-    let caller = identity.map(|identity| Caller { subject: &identity.subject, roles, on_ledger: true, is_valid: true });
+    let caller = identity.map(|identity| Caller { subject: &identity.subject, roles, on_ledger: true, is_revoked: false, is_valid: true });
     let may_read = |row: &AttachmentRow| caller.as_ref().map_or_else(|| is_open_attachment(row), |caller| may_read_attachment(caller, row));
     let mut after = Vec::new();
     let mut is_named = false;

@@ -40,7 +40,7 @@ impl Complete {
             staged.commit(object).map_err(refuse_vault(appliance))?;
         }
         // What these two demand may have changed since they were judged, in another stream.
-        let looks_beyond = matches!(statement.body, Body::Recipients(_) | Body::Certificate(_));
+        let looks_beyond = matches!(statement.body, Body::Recipients(_) | Body::Certificate(_) | Body::CertificateRevocation(_));
         let _turn = looks_beyond.then(|| appliance.turn.lock().unwrap_or_else(PoisonError::into_inner));
         if looks_beyond {
             let before = appliance.registry.stream(&statement.stream)?;
@@ -49,6 +49,9 @@ impl Complete {
         let candidate = candidate(&appliance.registry, self.verified.signed(), &contents, &appliance.anchor.log)?;
         let admission = appliance.ledger.append(candidate).map_err(|error| refuse(appliance, &self.verified, error))?;
         let Admission { place, new, .. } = admission;
+        if matches!(statement.body, Body::CertificateRevocation(_)) {
+            appliance.registry.read_revocations_again();
+        }
         tracing::info!(index = place.index, stream = %statement.stream, seq = statement.seq, kind = statement.type_name(), new, "admitted");
         let (admitted, is_final) = admitted(appliance, &place, statement)?;
         Ok(Answered { admitted, new, is_final })
@@ -64,8 +67,14 @@ pub fn candidate(registry: &Registry, signed: &SignedStatement, contents: &Conte
         Some(certificate) if !registry.is_known(certificate.fingerprint())? => Some(certificate),
         _ => None,
     };
+    let revoked = match &statement.body {
+        Body::CertificateRevocation(body) => registry.revoked_since(&body.fingerprint)?,
+        _ => None,
+    };
     let indexed = Indexed {
         statement,
+        signer: signed.signer(),
+        revoked,
         leaf: signed.leaf_hash(),
         stream: registry.stream(&statement.stream)?,
         block: if is_segment { registry.block(&statement.stream, statement.seq / BLOCK_ENTRIES)? } else { None },

@@ -30,6 +30,8 @@ pub trait LedgerView {
         at: Timestamp,
     ) -> Result<Result<ValidatedPath, PathError>, RegistryError>;
     /// See `Registry`.
+    fn revoked(&self, path: &[Certificate], at: Timestamp) -> Result<Option<Timestamp>, RegistryError>;
+    /// See `Registry`.
     fn root_at(&self, size: u64) -> Result<Option<Hash>, RegistryError>;
     /// See `Registry`.
     fn place(&self, stream: &StreamName, seq: u64) -> Result<Option<EntryPlace>, RegistryError>;
@@ -39,6 +41,8 @@ pub trait LedgerView {
     fn stream(&self, stream: &StreamName) -> Result<Option<StreamRow>, RegistryError>;
     /// See `Registry`.
     fn newest_recipients(&self, scope: &str) -> Result<Option<NewestRecipients>, RegistryError>;
+    /// See `Registry`.
+    fn approvals(&self, approved: &Hash) -> Result<Vec<Hash>, RegistryError>;
     /// See `Registry`.
     fn statement(&self, leaf: &Hash) -> Result<Option<SignedStatement>, RegistryError>;
 }
@@ -59,6 +63,9 @@ impl LedgerView for Registry {
     ) -> Result<Result<ValidatedPath, PathError>, RegistryError> {
         Registry::validate(self, certificate, more, at)
     }
+    fn revoked(&self, path: &[Certificate], at: Timestamp) -> Result<Option<Timestamp>, RegistryError> {
+        Registry::revoked(self, path, at)
+    }
     fn root_at(&self, size: u64) -> Result<Option<Hash>, RegistryError> {
         Registry::root_at(self, size)
     }
@@ -73,6 +80,9 @@ impl LedgerView for Registry {
     }
     fn newest_recipients(&self, scope: &str) -> Result<Option<NewestRecipients>, RegistryError> {
         Registry::newest_recipients(self, scope)
+    }
+    fn approvals(&self, approved: &Hash) -> Result<Vec<Hash>, RegistryError> {
+        Registry::approvals(self, approved)
     }
     fn statement(&self, leaf: &Hash) -> Result<Option<SignedStatement>, RegistryError> {
         Registry::statement(self, leaf)
@@ -177,6 +187,9 @@ pub enum JudgeError {
     /// A certificate on the path is not valid now.
     #[error("the signer's certificate, or one above it, is not valid now: renew it")]
     NotValidNow,
+    /// A certificate on the path was revoked before the statement was issued.
+    #[error("the signer's certificate, or one above it, is revoked since {0}")]
+    Revoked(Timestamp),
     /// The statement is signed by somebody else than the sender.
     #[error("the statement is signed by {signer}, but the connection is that of {peer}")]
     OtherSubject {
@@ -301,6 +314,10 @@ fn signer(signed: &SignedStatement, arrival: &Arrival<'_>, view: &dyn LedgerView
         if !known.is_valid_at(arrival.now) {
             return Err(JudgeError::NotValidNow);
         }
+        // What was signed before waited in a spool, and comes by the connection of a certificate that counts: what it is worth, the verdict says.
+        if let Some(since) = view.revoked(known.path(), signed.statement().issued)? {
+            return Err(JudgeError::Revoked(since));
+        }
         return Ok(known.certificate().clone());
     }
     // An authority introduces itself, with the certificate of its own connection; everybody else is introduced.
@@ -326,7 +343,7 @@ impl From<JudgeError> for Refusal {
             }
             JudgeError::OtherLog(_) => Kind::Log,
             JudgeError::Ended(_) => Kind::Ended,
-            JudgeError::UnknownCertificate(_) | JudgeError::Path(_) | JudgeError::NotValidNow => Kind::Certificate,
+            JudgeError::UnknownCertificate(_) | JudgeError::Path(_) | JudgeError::NotValidNow | JudgeError::Revoked(_) => Kind::Certificate,
             JudgeError::Verify(VerifyError::WrongCertificate | VerifyError::WrongSuite { .. } | VerifyError::NotForSigning) => {
                 Kind::Certificate
             }

@@ -2,16 +2,18 @@
 //!
 //! It reads no attachment (see `contents`) and no chain position, which were judged before.
 
+use std::collections::HashSet;
+
 use exhibit_evidence::{
     Body, SignedStatement, Statement, VerifiedStatement,
-    body::{Approve, CertificateBody, Epoch, Export, Fetch, Recipients},
+    body::{Approve, CertificateBody, Enrolment, Epoch, Export, Fetch, Recipients},
 };
 use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, Role, Timestamp};
 use exhibit_tlog::Hash;
 
 use super::judge::LedgerView;
 use crate::api::problem::{Kind, Refusal};
-use crate::registry::RegistryError;
+use crate::registry::{NewestRecipients, RegistryError};
 use crate::rows::StreamRow;
 
 /// All attachments of a statement together: what a stranger may make us stage beside a payload.
@@ -20,6 +22,9 @@ pub const ATTACHMENTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const CERTIFICATE_BYTES_MAX: u64 = 16 * 1024;
 /// Terms name a handful of streams; they are held in memory.
 pub const TERMS_BYTES_MAX: u64 = 256 * 1024;
+
+/// Sets in a row that too few custodians stand behind: who states more of them is to be talked to.
+const UNDECIDED_MAX: usize = 64;
 
 /// Why a statement breaks a rule.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +77,7 @@ pub fn check(
         // What the log before had not lost, it had judged.
         Body::Epoch(_) if statement.log != *log => Ok(()),
         Body::Epoch(body) => check_epoch(statement, body, view),
-        Body::Approve(body) => check_approve(body, view, log),
+        Body::Approve(body) => check_approve(body, view),
         // What a camera says of itself is judged by whoever reads it.
         Body::Segment(_) | Body::Gap(_) | Body::Close(_) | Body::Heartbeat(_) | Body::Config(_) | Body::Event(_) | Body::Attestation(_) => {
             Ok(())
@@ -83,17 +88,14 @@ pub fn check(
         Body::Fetch(body) => check_fetch(body, view),
         Body::Export(body) => check_export(statement, body, view),
         Body::Certificate(body) => check_certificate(body),
+        // Whoever may certify may take that back, also ahead of a certificate's introduction: the earliest word counts.
+        Body::CertificateRevocation(_) => Ok(()),
+        Body::Enrolment(body) => check_enrolment(body, view, now),
         Body::Login(_) => broken("a login is shown and never put on a ledger"),
         // To admit what nothing heeds would be a promise that is not kept.
-        Body::Group(_)
-        | Body::Request(_)
-        | Body::Revoke(_)
-        | Body::Redaction(_)
-        | Body::Reopen(_)
-        | Body::Hold(_)
-        | Body::Release(_)
-        | Body::CertificateRevocation(_)
-        | Body::Enrolment(_) => broken("this appliance does not heed statements of this type yet"),
+        Body::Group(_) | Body::Request(_) | Body::Revoke(_) | Body::Redaction(_) | Body::Reopen(_) | Body::Hold(_) | Body::Release(_) => {
+            broken("this appliance does not heed statements of this type yet")
+        }
         Body::Genesis(_)
         | Body::Succession(_)
         | Body::Start(_)
@@ -150,13 +152,24 @@ fn check_epoch(statement: &Statement, epoch: &Epoch, view: &dyn LedgerView) -> R
     }
 }
 
-/// A log that goes on for another after a disaster is approved by custodians; nothing else that is approved is heeded yet.
-fn check_approve(body: &Approve, view: &dyn LedgerView, log: &Hash) -> Result<(), RuleError> {
-    let genesis = if body.entry == *log { view.statement(log)? } else { None };
-    match genesis {
-        Some(genesis) if genesis.statement_hash() == body.statement => Ok(()),
-        _ => broken("this appliance heeds approvals of its log's genesis only, which are for a log that goes on for another"),
+/// What is approved is on the ledger, and the custodian has read it: a leaf hash says nothing to whoever signs it. Whether they may decide on it,
+/// and how many have to, is judged by whoever heeds it.
+fn check_approve(body: &Approve, view: &dyn LedgerView) -> Result<(), RuleError> {
+    match view.statement(&body.entry)? {
+        None => broken("what it approves is not on the ledger"),
+        Some(approved) if approved.statement_hash() != body.statement => {
+            broken("the statement that it approves is not the one of the entry that it names")
+        }
+        Some(_) => Ok(()),
     }
+}
+
+/// Evidence is of a device whose certificate is known.
+fn check_enrolment(body: &Enrolment, view: &dyn LedgerView, now: Timestamp) -> Result<(), RuleError> {
+    demand(&body.fingerprint, view, now, "a device", |certificate| {
+        certificate.purpose() == KeyPurpose::Signing && certificate.has_role(Role::Camera)
+    })?;
+    Ok(())
 }
 
 fn check_recipients(verified: &VerifiedStatement, body: &Recipients, view: &dyn LedgerView, now: Timestamp) -> Result<(), RuleError> {
@@ -164,11 +177,16 @@ fn check_recipients(verified: &VerifiedStatement, body: &Recipients, view: &dyn 
         None if body.replaces.is_some() => return broken("it replaces a set that is not there: this is the first of its scope"),
         None => {}
         Some(newest) => {
-            if body.replaces != Some(newest.leaf) || body.number <= newest.body.number {
-                return broken(format!("the newest set of this scope is number {}, {}: replace that", newest.body.number, newest.leaf));
+            let in_force = in_force(&newest, view, now)?;
+            if body.replaces != Some(in_force.leaf) || body.number <= newest.body.number {
+                let NewestRecipients { leaf, body } = in_force;
+                return broken(format!(
+                    "number {} of this scope is in force, {leaf}: replace that, with a number above {}",
+                    body.number, newest.body.number
+                ));
             }
-            if !newest.body.custodians.contains(verified.signed().signer()) {
-                return broken("its signer is not one of the custodians that the set before names");
+            if !in_force.body.custodians.contains(verified.signed().signer()) {
+                return broken("its signer is not one of the custodians that the set in force names");
             }
         }
     }
@@ -184,6 +202,36 @@ fn check_recipients(verified: &VerifiedStatement, body: &Recipients, view: &dyn 
     Ok(())
 }
 
+/// The newest set that its custodians decided: one that too few of them stand behind replaces nothing, and must not bar the others. The first
+/// of all counts as decided, since whom cameras pinned is not known here. Cameras judge it anew.
+fn in_force(newest: &NewestRecipients, view: &dyn LedgerView, now: Timestamp) -> Result<NewestRecipients, RuleError> {
+    let mut candidate = newest.clone();
+    for _ in 0..UNDECIDED_MAX {
+        let Some(replaced) = candidate.body.replaces else { break };
+        let before = view.statement(&replaced)?;
+        let Some(Body::Recipients(before)) = before.map(|signed| signed.statement().body.clone()) else { break };
+        if people_behind(&candidate.leaf, &before.custodians, view, now)? >= before.threshold {
+            break;
+        }
+        candidate = NewestRecipients { leaf: replaced, body: before };
+    }
+    Ok(candidate)
+}
+
+/// How many of these custodians have signed a statement or an approval of it. A person counts once, with however many certificates.
+fn people_behind(leaf: &Hash, custodians: &[Fingerprint], view: &dyn LedgerView, now: Timestamp) -> Result<u64, RuleError> {
+    let mut people = HashSet::new();
+    for stated in std::iter::once(*leaf).chain(view.approvals(leaf)?) {
+        let Some(signer) = view.statement(&stated)?.map(|signed| *signed.signer()) else { continue };
+        if custodians.contains(&signer)
+            && let Some(Ok(known)) = view.certificate(&signer, now)?
+        {
+            people.extend(known.certificate().identity().map(ToString::to_string));
+        }
+    }
+    Ok(people.len() as u64)
+}
+
 /// Checks that a certificate is on the ledger and of the kind that belongs there.
 pub fn demand(
     fingerprint: &Fingerprint,
@@ -197,6 +245,9 @@ pub fn demand(
         None => broken(format!("certificate {fingerprint_hex}, named as {what}, is not on the ledger")),
         Some(Err(error)) => broken(format!("certificate {fingerprint_hex}, named as {what}, does not count: {error}")),
         Some(Ok(known)) if !known.is_valid_at(now) => broken(format!("certificate {fingerprint_hex}, named as {what}, is not valid now")),
+        Some(Ok(known)) if view.revoked(known.path(), now)?.is_some() => {
+            broken(format!("certificate {fingerprint_hex}, named as {what}, is revoked"))
+        }
         Some(Ok(known)) if belongs(known.certificate()) => Ok(known.certificate().clone()),
         Some(Ok(_)) => broken(format!("certificate {fingerprint_hex} is not one for {what}")),
     }

@@ -299,7 +299,7 @@ pub fn segment(stream: &StreamName, seq: u64, slot: u32, plaintext: &[u8]) -> (B
 
 pub fn terms(investigator: &Party, stream: &StreamName, first: u32, last: u32, expires: Timestamp) -> Terms {
     Terms {
-        type_name: "exhibit-terms/v1".to_owned(),
+        type_name: exhibit_evidence::exchange::terms::TERMS_TYPE.to_owned(),
         grantee: hex::encode(investigator.certificate.fingerprint()),
         grantee_subject: investigator.certificate.identity().unwrap().subject.to_string(),
         from: "2026-11-20T12:00:00.000Z".to_owned(),

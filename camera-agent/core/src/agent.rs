@@ -28,7 +28,7 @@ use crate::{
     recorder::{Orders, Recorder, Shared},
     spool::{Spool, SpoolError},
     state::{AgentState, StateError},
-    succession::{Logs, go_on, has_moved},
+    succession::{Logs, NotBelieved, go_on, has_moved},
 };
 
 /// A camera that knows recipients asks for newer ones this long before it begins without an answer.
@@ -212,18 +212,24 @@ async fn first_recipients(
     loop {
         let asked = newest_recipients(shared, appliance, kept.as_ref());
         let answer = if kept.is_some() { timeout(FIRST_ANSWER_MAX, asked).await.ok() } else { Some(asked.await) };
+        let mut lacks_approvals = None;
         if let Some(Err(RecipientsFailure::Obtain(error))) = &answer
             && error.may_be_of_successor()
         {
             match go_on(shared, appliance, kept.as_ref().map(|kept| &kept.accepted)).await? {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(text) => shared.tell(AgentEvent::Finding { stream: None, text }),
+                Err(NotBelieved { text, waits_for_custodians }) => {
+                    lacks_approvals = waits_for_custodians.then(|| text.clone());
+                    shared.tell(AgentEvent::Finding { stream: None, text });
+                }
             }
         }
         let reason = match (answer, kept.as_ref()) {
+            (_, Some(kept)) if lacks_approvals.is_some() => return Ok(Some(kept.clone())),
             (Some(Ok(Some(obeyed))), _) => return Ok(Some(obeyed)),
             (Some(Err(RecipientsFailure::Agent(error))), _) => return Err(error),
+            (_, None) if lacks_approvals.is_some() => lacks_approvals.unwrap_or_default(),
             (Some(Err(RecipientsFailure::Obtain(error))), _) if error.is_untrustworthy() => {
                 return Err(AgentError::Untrustworthy(error.to_string()));
             }

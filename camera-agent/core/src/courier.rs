@@ -18,7 +18,7 @@ use crate::{
     recipients::Obeyed,
     recorder::{Orders, Shared, Spooled},
     spool::{ItemState, SpoolError, SpooledStatement},
-    succession::{go_on, left_over},
+    succession::{NotBelieved, go_on, left_over},
     upload::{Action, Consequence, Outcome, UploadPlan, outcome_of_refusal},
 };
 
@@ -156,22 +156,21 @@ impl Courier {
     async fn perform(&mut self, action: Action) -> Result<(), AgentError> {
         let (stream, seq, outcome) = match action {
             Action::Send(stream, seq) => {
-                let outcome = self.send(&stream, seq).await?;
+                let outcome = unless_full(self.send(&stream, seq).await)?;
                 (stream, seq, outcome)
             }
             Action::Collect(stream, seq) => {
-                let outcome = self.collect_spooled(&stream, seq).await?;
+                let outcome = unless_full(self.collect_spooled(&stream, seq).await)?;
                 (stream, seq, outcome)
             }
             Action::WaitUntil(_) | Action::Rest => return Ok(()),
         };
         let outcome = match outcome {
-            outcome @ (Outcome::Ended(_) | Outcome::Untrustworthy(_) | Outcome::Refused { status: 403, .. }) => {
-                if self.go_on().await? {
-                    return Ok(());
-                }
-                outcome
-            }
+            outcome @ (Outcome::Ended(_) | Outcome::Untrustworthy(_) | Outcome::Refused { status: 403, .. }) => match self.go_on().await? {
+                Moved::GoneOn => return Ok(()),
+                Moved::Waits(reason) => Outcome::Later(reason),
+                Moved::Stays => outcome,
+            },
             outcome => outcome,
         };
         let now_ms = self.shared.clock.monotonic_ms();
@@ -193,23 +192,27 @@ impl Courier {
         Ok(())
     }
 
-    /// What the appliance says may be the word of a log that goes on for ours. True if that was shown: then what ours did not get is sent to it,
-    /// and a new epoch begins there.
-    async fn go_on(&mut self) -> Result<bool, AgentError> {
+    /// What the appliance says may be the word of a log that goes on for ours. If that was shown, what ours did not get is sent to it, and a new
+    /// epoch begins there.
+    async fn go_on(&mut self) -> Result<Moved, AgentError> {
         let in_force = Arc::clone(&self.orders.borrow().recipients);
-        match go_on(&self.shared, &mut self.appliance, Some(&in_force.accepted)).await? {
+        let went = match go_on(&self.shared, &mut self.appliance, Some(&in_force.accepted)).await {
+            Err(error) if error.is_full_disk() => return Ok(Moved::Waits(error.to_string())),
+            went => went?,
+        };
+        match went {
             Ok(true) => {}
-            Ok(false) => return Ok(false),
-            Err(text) => {
-                self.find(None, text);
-                return Ok(false);
+            Ok(false) => return Ok(Moved::Stays),
+            Err(NotBelieved { text, waits_for_custodians }) => {
+                self.find(None, text.clone());
+                return Ok(if waits_for_custodians { Moved::Waits(text) } else { Moved::Stays });
             }
         }
         let current = self.shared.logs().current().log;
         let left = left_over(&self.shared.spool(), &current);
         self.plan.send_again(&left);
         self.renew(EpochReason::Succession);
-        Ok(true)
+        Ok(Moved::GoneOn)
     }
 
     async fn send(&mut self, stream: &StreamName, seq: u64) -> Result<Outcome, AgentError> {
@@ -281,6 +284,10 @@ impl Courier {
         let Receipt { index, is_final, .. } = receipt;
         let was = self.shared.spool().state_of(&stream, seq);
         on_disk(move || -> Result<(), AgentError> {
+            // First: where there is no room, the statement is asked for again.
+            if receipt.log == current && head.size > observed.size {
+                shared.state().advance(head)?;
+            }
             match (is_final, was) {
                 // Sent again for the sake of what follows it: the receipt that is kept is good.
                 (_, Some(ItemState::Final)) => {}
@@ -288,9 +295,6 @@ impl Courier {
                 // One receipt that is not final is as good as another.
                 (false, Some(ItemState::Durable)) => {}
                 (false, _) => shared.spool().keep_durable(&stream, seq, &receipt.proof)?,
-            }
-            if receipt.log == current && head.size > observed.size {
-                shared.state().advance(head)?;
             }
             Ok(())
         })
@@ -315,12 +319,18 @@ impl Courier {
             Ok(Some(obeyed)) => self.orders.send_modify(|orders| orders.recipients = Arc::new(obeyed)),
             Ok(None) => {}
             Err(RecipientsFailure::Obtain(ObtainError::Client(ClientError::Unreachable { .. }))) => {}
-            Err(RecipientsFailure::Obtain(error)) if error.may_be_of_successor() && self.go_on().await? => {}
-            Err(RecipientsFailure::Obtain(error)) if error.is_untrustworthy() => {
-                self.find(None, error.to_string());
-                return Err(AgentError::Untrustworthy(error.to_string()));
-            }
+            Err(RecipientsFailure::Obtain(error)) if error.may_be_of_successor() => match self.go_on().await? {
+                Moved::GoneOn | Moved::Waits(_) => {}
+                Moved::Stays if error.is_untrustworthy() => {
+                    self.find(None, error.to_string());
+                    return Err(AgentError::Untrustworthy(error.to_string()));
+                }
+                Moved::Stays => self.find(None, format!("{error}; recording goes on with those in force")),
+            },
             Err(RecipientsFailure::Obtain(error)) => self.find(None, format!("{error}; recording goes on with those in force")),
+            Err(RecipientsFailure::Agent(error)) if error.is_full_disk() => {
+                self.find(None, format!("{error}; recording goes on with those in force"));
+            }
             Err(RecipientsFailure::Agent(error)) => return Err(error),
         }
         let accepted = self.orders.borrow().recipients.accepted.clone();
@@ -344,6 +354,14 @@ impl Courier {
             self.shared.tell(AgentEvent::Finding { stream: stream.cloned(), text });
         }
     }
+}
+
+/// Whether another log goes on for ours.
+enum Moved {
+    GoneOn,
+    /// What it lacks so that it is believed, or kept: approvals of custodians, room on the disk.
+    Waits(String),
+    Stays,
 }
 
 pub(crate) enum RecipientsFailure {
@@ -376,6 +394,14 @@ pub(crate) fn obtain<'a>(shared: &'a Shared, anchors: &'a [Anchor]) -> Obtain<'a
 /// Where accepted recipients are kept.
 pub(crate) fn recipients_path(shared: &Shared) -> PathBuf {
     shared.config.state_folder.join("recipients.json")
+}
+
+/// Where there is no room to keep an answer, it is asked for again later: nothing was let go of.
+fn unless_full(outcome: Result<Outcome, AgentError>) -> Result<Outcome, AgentError> {
+    match outcome {
+        Err(error) if error.is_full_disk() => Ok(Outcome::Later(error.to_string())),
+        outcome => outcome,
+    }
 }
 
 fn outcome_of(error: ClientError) -> Outcome {

@@ -6,7 +6,11 @@ use exhibit_client::ClientError;
 use exhibit_evidence::{StreamName, envelope::EnvelopeError};
 use exhibit_pki::{SignerError, Timestamp};
 
-use crate::{epoch::EpochError, spool::SpoolError, state::StateError};
+use crate::{
+    epoch::EpochError,
+    spool::{SpoolError, is_full},
+    state::StateError,
+};
 
 /// What happened, for logs and progress displays.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,6 +149,15 @@ pub enum AgentError {
 }
 
 impl AgentError {
+    /// True if there is no room on the disk: nothing was lost, and what is let go of makes room.
+    pub fn is_full_disk(&self) -> bool {
+        match self {
+            Self::Spool(SpoolError::Full) => true,
+            Self::Spool(SpoolError::Storage { source, .. }) | Self::State(StateError::Storage { source, .. }) => is_full(source),
+            _ => false,
+        }
+    }
+
     /// 1 if the log does not verify, 2 if the agent could not do its work.
     pub fn exit_code(&self) -> u8 {
         match self {

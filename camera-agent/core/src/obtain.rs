@@ -8,18 +8,23 @@ use std::{
 };
 
 use exhibit_client::{Appliance, ClientError, Receipt, open_record};
-use exhibit_evidence::{Anchor, Pin, SignedStatement, exchange::EntryRecord};
+use exhibit_evidence::{
+    Anchor, Pin, SignedStatement,
+    exchange::{EntryRecord, EntryRecords},
+};
 use exhibit_pki::{Certificate, Fingerprint, Subject, Verifier};
 use exhibit_tlog::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    recipients::{Accepted, Custodians, Obeyed, RecipientsError, Trust, judge_certificates, judge_succession, recipients_of},
+    recipients::{Accepted, Approval, Custodians, Obeyed, RecipientsError, Trust, judge_certificates, judge_succession, recipients_of},
     storage,
 };
 
 /// So many sets can be missed; a camera that was away longer is enrolled anew.
 const SUCCESSION_MAX: usize = 64;
+/// Approvals of one set that are looked at: the appliance gives one of each custodian, and a set names 64 at most.
+const APPROVALS_MAX: usize = 64;
 /// A record, its signer and 64 certificates.
 const KEPT_BYTES_MAX: u64 = 4 << 20;
 
@@ -94,16 +99,30 @@ impl Obtain<'_> {
         Trust { camera: self.camera, roots: &self.pin.anchor.roots, intermediates: self.intermediates, verifier: self.verifier }
     }
 
-    /// Asks for the newest recipients; `None` if they are those in force. What was accepted is synced to `keep` when this returns.
+    /// Asks for the newest recipients; `None` if they are those in force. What was accepted is synced to `keep` when this returns. Sets that too
+    /// few custodians stand behind so far bar none that was decided before them.
     pub async fn newest(&self, appliance: &mut Appliance, in_force: Option<&Accepted>, keep: &Path) -> Result<Option<Obeyed>, ObtainError> {
-        let (record, newest) = match self.record(appliance, &format!("/v1/recipients/{}", self.camera)).await {
+        let (mut record, mut newest) = match self.record(appliance, &format!("/v1/recipients/{}", self.camera)).await {
             Err(ObtainError::Client(ClientError::Refused(problem))) if problem.status == 404 => return Err(ObtainError::None),
             other => other?,
         };
         if in_force.is_some_and(|accepted| accepted.leaf == newest.signed.leaf_hash()) {
             return Ok(None);
         }
-        let (accepted, signer) = self.follow(appliance, in_force, &newest).await?;
+        let mut undecided = 0;
+        let (accepted, signer) = loop {
+            let refused = match self.follow(appliance, in_force, &newest).await {
+                Err(ObtainError::Judged(refused @ RecipientsError::NotApproved { .. })) if undecided < SUCCESSION_MAX => refused,
+                followed => break followed?,
+            };
+            let replaced = recipients_of(&newest.signed)?.replaces.filter(|leaf| in_force.is_none_or(|accepted| accepted.leaf != *leaf));
+            let Some(replaced) = replaced else { return Err(refused.into()) };
+            undecided += 1;
+            (record, newest) = self.record(appliance, &format!("/v1/entries/{replaced}")).await?;
+            if newest.signed.leaf_hash() != replaced {
+                return Err(ClientError::Untrustworthy("another entry was given than was asked for".to_owned()).into());
+            }
+        };
         let mut certificates = Vec::new();
         for fingerprint in &recipients_of(&newest.signed)?.recipients {
             certificates.push(self.certificate(appliance, fingerprint, newest.receipt.index).await?);
@@ -127,7 +146,7 @@ impl Obtain<'_> {
         let certificates = kept.certificates.iter().map(|pem| Certificate::from_pem(pem)).collect::<Result<Vec<_>, _>>();
         // Its signer was judged by the custodians in force at the time, which are not kept; form, signature and paths are judged again.
         let custodians = Custodians { fingerprints: vec![*signer.fingerprint()], threshold: 1 };
-        let accepted = judge_succession(&self.trust(), &custodians, None, &signed, &signer)?;
+        let accepted = judge_succession(&self.trust(), &custodians, None, &signed, &signer, &[])?;
         if accepted.number < number_min {
             return Err(damaged());
         }
@@ -157,10 +176,25 @@ impl Obtain<'_> {
         for stated in behind.iter().rev().chain([newest]) {
             let custodians = accepted.as_ref().map_or_else(|| pinned.clone(), |accepted| accepted.next.clone());
             let signer = self.certificate(appliance, stated.signed.signer(), stated.receipt.index).await?;
-            accepted = Some(judge_succession(&self.trust(), &custodians, accepted.as_ref(), &stated.signed, &signer)?);
+            let approvals = if custodians.threshold > 1 { self.approvals(appliance, &custodians, stated).await? } else { Vec::new() };
+            accepted = Some(judge_succession(&self.trust(), &custodians, accepted.as_ref(), &stated.signed, &signer, &approvals)?);
             last = Some(signer);
         }
         Ok(accepted.zip(last).expect("the newest was judged"))
+    }
+
+    /// Every approval of a set by one of these custodians.
+    async fn approvals(&self, appliance: &mut Appliance, custodians: &Custodians, set: &Stated) -> Result<Vec<Approval>, ObtainError> {
+        let records: EntryRecords = appliance.get_json(&format!("/v1/approvals/{}", set.signed.leaf_hash())).await?;
+        let mut approvals = Vec::new();
+        for record in records.entries.iter().take(APPROVALS_MAX) {
+            let (signed, receipt) = appliance.open_record(record)?;
+            if custodians.fingerprints.contains(signed.signer()) {
+                let signer = self.certificate(appliance, signed.signer(), receipt.index).await?;
+                approvals.push(Approval { signed, signer });
+            }
+        }
+        Ok(approvals)
     }
 
     /// The set that has to be judged before this one, if this one cannot be judged as it is.

@@ -2,6 +2,8 @@
 //!
 //! Pure: it does not know how records and certificates were fetched; receipts were verified before.
 
+use std::collections::BTreeSet;
+
 use exhibit_evidence::{Body, SignedStatement, VerifyError, body::Recipients};
 use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, PathError, Subject, Timestamp, Verifier, validate_path};
 use exhibit_tlog::Hash;
@@ -13,6 +15,15 @@ pub struct Custodians {
     pub fingerprints: Vec<Fingerprint>,
     /// How many of them must sign.
     pub threshold: u64,
+}
+
+/// An `approve` of a set of recipients, with the certificate that signed it.
+#[derive(Clone, Debug)]
+pub struct Approval {
+    /// The statement.
+    pub signed: SignedStatement,
+    /// Whose.
+    pub signer: Certificate,
 }
 
 /// A set of recipients that was accepted.
@@ -76,8 +87,17 @@ pub enum RecipientsError {
         source: PathError,
     },
     /// Several custodians must agree.
-    #[error("{0} custodians must sign together, by `approve` statements, which this version does not judge: set the threshold to 1")]
-    ThresholdNeedsApprove(u64),
+    #[error(
+        "{given} of the {threshold} custodians that it takes stand behind recipients number {number}: the others state it by `exhibit approve entry`"
+    )]
+    NotApproved {
+        /// Of the set.
+        number: u64,
+        /// People who do.
+        given: u64,
+        /// How many it takes.
+        threshold: u64,
+    },
     /// An older or equal number.
     #[error("the recipients have number {offered}, and number {accepted} was obeyed before")]
     Number {
@@ -111,15 +131,11 @@ pub fn judge_succession(
     in_force: Option<&Accepted>,
     signed: &SignedStatement,
     signer: &Certificate,
+    approvals: &[Approval],
 ) -> Result<Accepted, RecipientsError> {
     let set = recipients_of(signed)?;
     if set.scope != trust.camera.to_string() {
         return Err(RecipientsError::Scope(set.scope.clone()));
-    }
-    for threshold in [custodians.threshold, set.threshold] {
-        if threshold != 1 {
-            return Err(RecipientsError::ThresholdNeedsApprove(threshold));
-        }
     }
     if !custodians.fingerprints.contains(signer.fingerprint()) || signed.signer() != signer.fingerprint() {
         return Err(RecipientsError::NotACustodian(signer.common_name().to_owned()));
@@ -136,6 +152,10 @@ pub fn judge_succession(
     // Its key, its stream, and the role of a custodian, which alone may state recipients.
     signed.verify(signer, trust.verifier)?;
     check_path(trust, signer, signed.statement().issued)?;
+    let (given, threshold) = (people_behind(trust, custodians, signed, signer, approvals), custodians.threshold);
+    if given < threshold {
+        return Err(RecipientsError::NotApproved { number: set.number, given, threshold });
+    }
     Ok(Accepted {
         number: set.number,
         leaf: signed.leaf_hash(),
@@ -143,6 +163,25 @@ pub fn judge_succession(
         next: Custodians { fingerprints: set.custodians.clone(), threshold: set.threshold },
         expires: set.expires,
     })
+}
+
+/// How many custodians have signed the set or approved it. A person counts once, with however many certificates.
+fn people_behind(trust: &Trust<'_>, custodians: &Custodians, set: &SignedStatement, signer: &Certificate, approvals: &[Approval]) -> u64 {
+    let mut people: BTreeSet<String> = signer.identity().map(ToString::to_string).into_iter().collect();
+    for approval in approvals {
+        let Body::Approve(body) = &approval.signed.statement().body else { continue };
+        // An approval names the statement as well, since a leaf says nothing to whoever signs it.
+        let means_it = body.entry == set.leaf_hash() && body.statement == set.statement_hash();
+        let is_custodians = means_it && custodians.fingerprints.contains(approval.signer.fingerprint());
+        // One that does not hold is nobody's word, and takes nothing from the others.
+        if is_custodians
+            && approval.signed.verify(&approval.signer, trust.verifier).is_ok()
+            && check_path(trust, &approval.signer, approval.signed.statement().issued).is_ok()
+        {
+            people.extend(approval.signer.identity().map(ToString::to_string));
+        }
+    }
+    people.len() as u64
 }
 
 /// Judges the wrapping certificates of a set that was accepted. They are judged at the time when the custodian chose them: this camera's clock

@@ -95,6 +95,8 @@ pub(crate) struct Recorder {
 }
 
 struct RunningEpoch {
+    /// Its `close` is spooled, and the next epoch is not begun yet.
+    is_closed: bool,
     keys: EpochKeys,
     chain: Chain,
     began_ms: u64,
@@ -147,8 +149,11 @@ impl Recorder {
                 Next::Input(Input::Stop) | Next::Stop => CloseReason::Stop,
             };
             self.finish_segment()?;
-            self.state_gap(self.shared.clock.now())?;
-            self.close(reason)?;
+            match self.end(reason) {
+                // As after a power cut: the next epoch continues what is there.
+                Err(AgentError::Spool(SpoolError::Full)) => self.shared.tell(AgentEvent::SpoolFull),
+                ended => ended?,
+            }
             return Ok(self.segments);
         }
     }
@@ -162,7 +167,14 @@ impl Recorder {
         if fragment.begins_segment {
             self.initialisation = initialisation(&fragment.bytes).to_vec();
             self.finish_segment()?;
-            self.obey()?;
+            match self.obey() {
+                // It is tried again where the next segment begins, and the gap says what is missing.
+                Err(AgentError::Spool(SpoolError::Full)) => {
+                    self.drop_from(earlier(self.shared.clock.now(), fragment.duration_ms));
+                    return Ok(());
+                }
+                obeyed => obeyed?,
+            }
             return self.begin_segment(fragment);
         }
         match &mut self.segment {
@@ -261,21 +273,35 @@ impl Recorder {
         let old = age_ms >= self.shared.config.limits.epoch_ms_max || self.epoch.keys.first_held() >= SLOTS - SLOTS_RESERVE;
         let reason = if orders.renewals > self.renewals {
             orders.reason
-        } else if old || orders.recipients.accepted.number > self.epoch.recipients_number {
+        } else if old || self.epoch.is_closed || orders.recipients.accepted.number > self.epoch.recipients_number {
             EpochReason::Rotation
         } else {
             return Ok(());
         };
-        self.renewals = orders.renewals;
         if reason != EpochReason::Contradiction {
             self.close(CloseReason::Rotation)?;
         }
         self.epoch = begin_epoch(&self.shared, &self.spooled, &orders.recipients, reason)?;
+        // Obeyed only now: a full disk may have been in the way of either.
+        self.renewals = orders.renewals;
         Ok(())
     }
 
+    /// The last word of a recording.
+    fn end(&mut self, reason: CloseReason) -> Result<(), AgentError> {
+        if self.epoch.is_closed {
+            return Ok(());
+        }
+        self.state_gap(self.shared.clock.now())?;
+        self.close(reason)
+    }
+
     fn close(&mut self, reason: CloseReason) -> Result<(), AgentError> {
+        if self.epoch.is_closed {
+            return Ok(());
+        }
         let signed = self.append(Body::Close(Close { reason, attachments: Vec::new() }), &[], None)?;
+        self.epoch.is_closed = true;
         self.shared.tell(AgentEvent::Closed { stream: signed.statement().stream.clone() });
         Ok(())
     }
@@ -329,7 +355,7 @@ fn begin_epoch(
     append(shared, spooled, &mut chain, Body::Epoch(epoch), &[&wraps], None)?;
     let recipients_number = recipients.accepted.number;
     shared.tell(AgentEvent::EpochBegan { stream, recipients_number });
-    Ok(RunningEpoch { keys, chain, began_ms, recipients_number })
+    Ok(RunningEpoch { is_closed: false, keys, chain, began_ms, recipients_number })
 }
 
 /// The stored form: salt, then the envelope to every recipient.
@@ -417,7 +443,7 @@ mod tests {
     struct Bench {
         clock: Arc<SetClock>,
         recorder: Recorder,
-        _orders: watch::Sender<Orders>,
+        orders: watch::Sender<Orders>,
         _folder: tempfile::TempDir,
     }
 
@@ -455,7 +481,7 @@ mod tests {
         let state = AgentState::open(&folder.path().join("state.json"), anchor_log).unwrap();
         let shared = Arc::new(Shared::new(config, clock.clone(), spool, state, logs, mpsc::channel(100).0));
         let recorder = Recorder::begin(shared, ordered, mpsc::unbounded_channel().0, EpochReason::Start).unwrap();
-        Bench { clock, recorder, _orders: orders, _folder: folder }
+        Bench { clock, recorder, orders, _folder: folder }
     }
 
     impl Bench {
@@ -489,6 +515,54 @@ mod tests {
         let began = support::time("2026-11-20T12:00:00.000Z").checked_add_ms(1_000_000).unwrap();
         assert_eq!((first.start, first.duration_ms), (began.checked_add_ms(3_000).unwrap(), 2_000));
         assert_eq!(second.start, began.checked_add_ms(5_000).unwrap());
+    }
+
+    /// The disk is full where an epoch ends, or where the next begins: what comes meanwhile is dropped and named, and recording goes on.
+    #[test]
+    fn a_full_disk_where_an_epoch_ends_is_waited_for() {
+        for room in [0, 1] {
+            let mut bench = bench();
+            for part in 0..4 {
+                bench.fragment(3_000 + part * 500, part == 0);
+            }
+            bench.recorder.finish_segment().unwrap();
+            let before = bench.recorder.epoch.chain.stream().clone();
+            bench.orders.send_modify(|orders| orders.renewals += 1);
+            bench.recorder.shared.spool().room = Some(room);
+            for part in 0..8 {
+                bench.fragment(5_000 + part * 500, part % 4 == 0);
+            }
+            assert_eq!(bench.recorder.epoch.chain.stream(), &before, "an epoch began that is not in the spool");
+            assert_eq!(bench.recorder.epoch.is_closed, room == 1);
+            bench.recorder.shared.spool().room = None;
+            for part in 0..4 {
+                bench.fragment(9_000 + part * 500, part == 0);
+            }
+            bench.recorder.finish_segment().unwrap();
+            assert_ne!(bench.recorder.epoch.chain.stream(), &before, "the order was forgotten");
+            let spool = bench.recorder.shared.spool();
+            let stated = |seq| spool.entry(bench.recorder.epoch.chain.stream(), seq).unwrap().statement().body.clone();
+            let Body::Gap(gap) = stated(1) else { panic!("{:?}", stated(1)) };
+            assert_eq!(
+                (gap.cause, gap.to.unix_ms() - gap.from.unix_ms()),
+                (GapCause::EvictedOffline, 4_000),
+                "what was dropped is not named"
+            );
+            assert!(matches!(stated(2), Body::Segment(_)));
+            let Body::Epoch(epoch) = stated(0) else { panic!("{:?}", stated(0)) };
+            let last = epoch.continues.previous.unwrap();
+            assert!(matches!(spool.entry(&before, last.seq).unwrap().statement().body, Body::Close(_)), "the epoch was not closed");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_at_the_end_ends_the_recording_like_a_power_cut() {
+        let bench = bench();
+        bench.recorder.shared.spool().room = Some(0);
+        let (inputs, for_recorder) = mpsc::channel(1);
+        drop(inputs);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(bench.recorder.run(for_recorder, runtime.handle()).unwrap(), 0);
     }
 
     #[test]

@@ -95,6 +95,9 @@ pub struct Spool {
     newest: Option<StreamPosition>,
     findings: Vec<String>,
     _lock: File,
+    /// For tests: so many statements more until the disk is full.
+    #[cfg(test)]
+    pub(crate) room: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +142,8 @@ impl Spool {
             newest: None,
             findings: finding.into_iter().collect(),
             _lock: lock,
+            #[cfg(test)]
+            room: None,
         };
         for entry in fs::read_dir(folder).map_err(at(folder))? {
             let name = entry.map_err(at(folder))?.file_name();
@@ -164,6 +169,10 @@ impl Spool {
         let next = self.streams.get(stream).and_then(|items| items.last_key_value()).map_or(0, |(last, _)| last + 1);
         if seq != next {
             return Err(SpoolError::NotNext { stream: stream.as_str().to_owned(), seq });
+        }
+        #[cfg(test)]
+        if let Some(room) = &mut self.room {
+            *room = room.checked_sub(1).ok_or(SpoolError::Full)?;
         }
         let payload_bytes = payload.map_or(0, |payload| payload.len() as u64);
         if payload_bytes > 0 && !self.has_room_for(payload_bytes) {
@@ -305,7 +314,11 @@ impl Spool {
         }
         self.head = head;
         let folder = self.folder_of(stream);
-        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        fs::create_dir_all(&folder).map_err(|error| match is_full(&error) {
+            // Its name is taken, and the next attempt has another.
+            true => SpoolError::Full,
+            false => at(&folder)(error),
+        })?;
         Step::SyncFolder(self.folder.clone()).perform().map_err(at(&self.folder))
     }
 
@@ -569,7 +582,7 @@ fn file_length(path: &Path) -> Result<Option<u64>, SpoolError> {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

@@ -99,12 +99,11 @@ impl AgentState {
 
     /// Goes on in another log, of which nothing was observed yet. Synced when this returns.
     pub fn go_on(&mut self, log: Hash) -> Result<(), StateError> {
-        let ended = (self.log, self.observed);
+        self.ended.push((self.log, self.observed));
         self.log = log;
-        self.write(NOTHING, self.recipients_number)?;
         self.observed = NOTHING;
-        self.ended.push(ended);
-        Ok(())
+        // Where it can not be written, the file is of another log, and what it says was observed is nothing of this one.
+        self.write(NOTHING, self.recipients_number)
     }
 
     /// The number of the last recipients that were accepted; 0 before the first.

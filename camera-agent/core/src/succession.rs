@@ -11,7 +11,7 @@ use std::{
 use exhibit_client::{Appliance, ClientError};
 use exhibit_evidence::{
     Anchor, Head, StreamName,
-    succession::{Basis, SuccessorLog, Trusted, judge},
+    succession::{Basis, SuccessionError, SuccessorLog, Trusted, judge},
 };
 use exhibit_pki::RustCrypto;
 use exhibit_tlog::Hash;
@@ -103,30 +103,40 @@ impl Logs {
 
     /// Goes on in another one, which was judged. Synced when this returns.
     fn push(&mut self, next: &SuccessorLog) -> Result<(), StateError> {
-        self.successors.push(Successor { anchor: next.anchor.clone(), end: next.end });
+        let next = Successor { anchor: next.anchor.clone(), end: next.end };
         let entry = |Successor { anchor, end }: &Successor| SuccessorEntry {
             anchor: anchor.to_json(),
             end_size: end.size,
             end_root: end.root.to_string(),
         };
-        let file = LogsFile { type_name: TYPE.to_owned(), successors: self.successors.iter().map(entry).collect() };
+        let file = LogsFile { type_name: TYPE.to_owned(), successors: self.successors.iter().chain([&next]).map(entry).collect() };
         let json = serde_json::to_vec_pretty(&file).expect("anchors are plain data");
-        storage::replace(&self.path, &json).map_err(|source| StateError::Storage { path: self.path.clone(), source })
+        storage::replace(&self.path, &json).map_err(|source| StateError::Storage { path: self.path.clone(), source })?;
+        self.successors.push(next);
+        Ok(())
     }
 }
 
-/// Asks whether another log goes on for this one, and goes on in it if that is shown. `Err` in the inner result says why it is not believed.
+/// Why another log that is said to go on is not believed, or not yet.
+pub(crate) struct NotBelieved {
+    /// What a person has to look at.
+    pub(crate) text: String,
+    /// It waits for nothing but the custodians: then so does this camera.
+    pub(crate) waits_for_custodians: bool,
+}
+
+/// Asks whether another log goes on for this one, and goes on in it if that is shown.
 pub(crate) async fn go_on(
     shared: &Shared,
     appliance: &mut Appliance,
     in_force: Option<&Accepted>,
-) -> Result<Result<bool, String>, AgentError> {
+) -> Result<Result<bool, NotBelieved>, AgentError> {
     let (anchor, observed) = (shared.logs().current().clone(), shared.state().observed());
     let record = match appliance.successor(&observed).await {
         Ok(Some(record)) => record,
         // The link's faults are told by whoever needed it.
         Ok(None) | Err(ClientError::Unreachable { .. } | ClientError::Refused(_)) => return Ok(Ok(false)),
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(error) => return Ok(Err(NotBelieved { text: error.to_string(), waits_for_custodians: false })),
     };
     let custodians = in_force.map_or_else(|| Custodians::pinned(&shared.config.pin), |accepted| accepted.next.clone());
     let trusted = Trusted {
@@ -139,11 +149,21 @@ pub(crate) async fn go_on(
     };
     let next = match judge(&record, &trusted) {
         Ok(next) => next,
-        Err(error) => return Ok(Err(format!("another log is said to go on for this one, and that is not believed: {error}"))),
+        Err(error @ SuccessionError::NotApproved { .. }) => {
+            let text = format!("another log is said to go on for this one: {error}. The others state it by `exhibit approve genesis`");
+            return Ok(Err(NotBelieved { text, waits_for_custodians: true }));
+        }
+        Err(error) => {
+            let text = format!("another log is said to go on for this one, and that is not believed: {error}");
+            return Ok(Err(NotBelieved { text, waits_for_custodians: false }));
+        }
     };
     // In this order: a state of the log before is none of this one.
     shared.logs().push(&next)?;
-    shared.state().go_on(next.anchor.log)?;
+    match shared.state().go_on(next.anchor.log).map_err(AgentError::from) {
+        Err(error) if error.is_full_disk() => {}
+        moved => moved?,
+    }
     appliance.go_on(&next.anchor);
     shared.tell(AgentEvent::WentOn { origin: next.anchor.verifier.origin.clone(), is_planned: next.basis == Basis::Plan, lost: next.lost });
     if !next.same_witnesses {

@@ -6,10 +6,13 @@ mod support;
 
 use exhibit_camera_core::{
     obtain::{Obtain, ObtainError},
-    recipients::{Accepted, Custodians, Obeyed, RecipientsError, Trust, judge_certificates, judge_succession},
+    recipients::{Accepted, Approval, Custodians, Obeyed, RecipientsError, Trust, judge_certificates, judge_succession},
 };
 use exhibit_client::Appliance;
-use exhibit_evidence::{Body, Head, SignedStatement, VerifyError, body::Recipients};
+use exhibit_evidence::{
+    Body, Head, SignedStatement, VerifyError,
+    body::{Approve, Recipients},
+};
 use exhibit_pki::{Certificate, KeyPurpose, PublicKey, Role, RustCrypto, Signer, SignerError, SoftwareSigner, Subject};
 use exhibit_tlog::{EMPTY_ROOT, Hash};
 use support::{FakeAppliance, Party, Pki, signed, time};
@@ -56,7 +59,7 @@ impl Bench {
         by: &Party,
         set: Recipients,
     ) -> Result<Accepted, RecipientsError> {
-        judge_succession(&self.trust(), custodians, in_force, &state(by, set), &by.certificate)
+        judge_succession(&self.trust(), custodians, in_force, &state(by, set), &by.certificate, &[])
     }
 
     fn in_force(&self) -> Accepted {
@@ -73,7 +76,7 @@ fn state(by: &Party, set: Recipients) -> SignedStatement {
 fn what_the_pinned_custodian_signed_is_obeyed() {
     let bench = Bench::new();
     let stated = state(&bench.pki.custodian(), bench.set());
-    let accepted = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &bench.pki.custodian().certificate).unwrap();
+    let accepted = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &bench.pki.custodian().certificate, &[]).unwrap();
     assert_eq!((accepted.number, accepted.leaf, &accepted.next), (1, stated.leaf_hash(), &bench.pinned()));
     let obeyed = judge_certificates(&bench.trust(), accepted, &stated, vec![bench.pki.custodian_wrapping().certificate]).unwrap();
     assert_eq!(obeyed.certificates.len(), 1);
@@ -92,7 +95,7 @@ fn signed_by_another_key_than_the_certificate_shown() {
     let other = bench.pki.party("user/c1", Role::Custodian, KeyPurpose::Signing, 70);
     let stated = state(&other, bench.set());
     let shown = bench.pki.custodian().certificate;
-    let judged = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &shown);
+    let judged = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &shown, &[]);
     assert!(matches!(judged, Err(RecipientsError::NotACustodian(_))), "{judged:?}");
 }
 
@@ -118,7 +121,7 @@ fn signed_by_another_key_in_the_name_of_the_custodian() {
     let forger = Forger { claimed: custodian.public_key().clone(), key: support::key(99) };
     let statement = state(&bench.pki.custodian(), bench.set()).statement().clone();
     let stated = exhibit_evidence::sign(&statement, &custodian, &forger).unwrap();
-    let judged = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &custodian);
+    let judged = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &custodian, &[]);
     assert!(matches!(judged, Err(RecipientsError::Signature(VerifyError::Signature(_)))), "{judged:?}");
 }
 
@@ -172,16 +175,76 @@ fn replaces_another_set_than_the_one_in_force() {
     }
 }
 
+/// Two of three custodians decide.
+struct Council {
+    bench: Bench,
+    custodians: Custodians,
+    set: SignedStatement,
+}
+
+impl Council {
+    fn new() -> Self {
+        let bench = Bench::new();
+        let third = bench.pki.party("user/c3", Role::Custodian, KeyPurpose::Signing, 72);
+        let members = [bench.pki.custodian(), Self::second(&bench), third];
+        let fingerprints = members.iter().map(|member| *member.certificate.fingerprint()).collect::<Vec<_>>();
+        let set = state(&bench.pki.custodian(), Recipients { threshold: 2, custodians: fingerprints.clone(), ..bench.set() });
+        Self { bench, custodians: Custodians { fingerprints, threshold: 2 }, set }
+    }
+
+    fn second(bench: &Bench) -> Party {
+        bench.pki.party("user/c2", Role::Custodian, KeyPurpose::Signing, 71)
+    }
+
+    fn approval(&self, by: &Party, change: impl FnOnce(&mut Approve)) -> Approval {
+        let mut body = Approve { entry: self.set.leaf_hash(), statement: self.set.statement_hash(), attachments: vec![] };
+        change(&mut body);
+        let stream = format!("{}/20261103T000000Z", by.certificate.identity().unwrap().subject);
+        let observed = Head { size: 0, root: EMPTY_ROOT };
+        let signed = signed(by, Hash([1; 32]), &stream, 0, Hash::default(), observed, Body::Approve(body));
+        Approval { signed, signer: by.certificate.clone() }
+    }
+
+    fn judge(&self, approvals: &[Approval]) -> Result<Accepted, RecipientsError> {
+        let first = self.bench.pki.custodian().certificate;
+        judge_succession(&self.bench.trust(), &self.custodians, None, &self.set, &first, approvals)
+    }
+}
+
 #[test]
-fn a_threshold_above_one_needs_approvals_and_says_so() {
-    let bench = Bench::new();
-    let two = Custodians { threshold: 2, ..bench.pinned() };
-    let judged = bench.judge(&two, None, &bench.pki.custodian(), bench.set());
-    assert_eq!(judged, Err(RecipientsError::ThresholdNeedsApprove(2)));
-    assert!(judged.unwrap_err().to_string().contains("approve"));
-    let set = Recipients { threshold: 2, custodians: vec![[1; 32], [2; 32]], ..bench.set() };
-    let judged = bench.judge(&bench.pinned(), None, &bench.pki.custodian(), set);
-    assert_eq!(judged, Err(RecipientsError::ThresholdNeedsApprove(2)), "the camera would be locked out by the set after this");
+fn as_many_custodians_as_the_threshold_demands_decide() {
+    let council = Council::new();
+    let second = Council::second(&council.bench);
+    let accepted = council.judge(&[council.approval(&second, |_| {})]).unwrap();
+    assert_eq!((accepted.number, accepted.next), (1, council.custodians.clone()));
+    let lacks = RecipientsError::NotApproved { number: 1, given: 1, threshold: 2 };
+    assert!(lacks.to_string().contains("exhibit approve entry"));
+    let pki = &council.bench.pki;
+    let again = pki.party("user/c1", Role::Custodian, KeyPurpose::Signing, 80);
+    let with_two_certificates = Council {
+        custodians: Custodians {
+            fingerprints: [council.custodians.fingerprints.clone(), vec![*again.certificate.fingerprint()]].concat(),
+            threshold: 2,
+        },
+        ..Council::new()
+    };
+    assert_eq!(with_two_certificates.judge(&[council.approval(&again, |_| {})]), Err(lacks.clone()), "one person was two custodians");
+    let mut forged = council.approval(&second, |_| {});
+    forged.signed = {
+        let forger = Forger { claimed: second.certificate.public_key().clone(), key: support::key(99) };
+        exhibit_evidence::sign(forged.signed.statement(), &second.certificate, &forger).unwrap()
+    };
+    let cases = [
+        ("nobody", vec![]),
+        ("the signer again", vec![council.approval(&pki.custodian(), |_| {})]),
+        ("a custodian of others", vec![council.approval(&pki.party("user/x1", Role::Custodian, KeyPurpose::Signing, 75), |_| {})]),
+        ("an approval of something else", vec![council.approval(&second, |body| body.entry = Hash([9; 32]))]),
+        ("an approval of what was not read", vec![council.approval(&second, |body| body.statement = Hash([9; 32]))]),
+        ("a forged approval", vec![forged]),
+    ];
+    for (name, approvals) in cases {
+        assert_eq!(council.judge(&approvals), Err(lacks.clone()), "{name} counted");
+    }
 }
 
 #[test]
@@ -192,7 +255,7 @@ fn another_statement_than_recipients() {
     let camera = bench.pki.camera();
     let stream = "camera/102/main/20261102T000000Z";
     let stated = signed(&camera, Hash([1; 32]), stream, 0, Hash::default(), Head { size: 0, root: EMPTY_ROOT }, Body::Gap(gap));
-    let judged = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &camera.certificate);
+    let judged = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &camera.certificate, &[]);
     assert_eq!(judged, Err(RecipientsError::Type("gap/v1".into())));
 }
 
@@ -202,7 +265,7 @@ fn wrapping_certificates_that_are_not_those_named_not_for_wrapping_or_of_another
     let judge = |named: &[&Certificate], given: &[&Certificate]| -> Result<Obeyed, RecipientsError> {
         let recipients = named.iter().map(|certificate| *certificate.fingerprint()).collect();
         let stated = state(&bench.pki.custodian(), Recipients { recipients, ..bench.set() });
-        let accepted = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &bench.pki.custodian().certificate)?;
+        let accepted = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &bench.pki.custodian().certificate, &[])?;
         judge_certificates(&bench.trust(), accepted, &stated, given.iter().map(|certificate| (*certificate).clone()).collect())
     };
     let ours = bench.pki.custodian_wrapping().certificate;
@@ -303,6 +366,37 @@ async fn a_custodian_who_was_removed_in_a_set_that_was_missed_has_no_say() {
     let refused = asking.newest(Some(&in_force)).await;
     assert!(matches!(refused, Err(ObtainError::Judged(RecipientsError::NotACustodian(_)))), "{refused:?}");
     assert_eq!(asking.kept(1).unwrap().unwrap().accepted, in_force, "what was refused was kept");
+}
+
+#[tokio::test]
+async fn a_set_that_waits_for_custodians_bars_none_that_was_decided() {
+    let mut asking = Asking::new().await;
+    let (first, second) = (asking.fake.pki.custodian(), asking.fake.pki.party("user/c2", Role::Custodian, KeyPurpose::Signing, 71));
+    asking.fake.introduce(&second.certificate, 1);
+    asking.pin =
+        exhibit_evidence::Pin { custodians: vec![first.certificate.clone(), second.certificate.clone()], threshold: 2, ..asking.pin };
+    let both = vec![*first.certificate.fingerprint(), *second.certificate.fingerprint()];
+    let waits = |result: Result<Option<Obeyed>, ObtainError>| match result {
+        Err(ObtainError::Judged(RecipientsError::NotApproved { number, given: 1, threshold: 2 })) => number,
+        other => panic!("{other:?}"),
+    };
+    let one = asking.fake.recipients(&first, |set| (set.threshold, set.custodians) = (2, both.clone()));
+    assert_eq!(waits(asking.newest(None).await), 1);
+    asking.fake.approve(&second, &one, |_| {});
+    let in_force = asking.newest(None).await.unwrap().unwrap().accepted;
+    assert_eq!((in_force.number, in_force.next.threshold), (1, 2));
+    assert_eq!(asking.kept(1).unwrap().unwrap().accepted, in_force);
+    let two = asking.fake.recipients(&second, |set| {
+        (set.number, set.replaces, set.threshold, set.custodians) = (2, Some(one), 2, both.clone());
+    });
+    assert_eq!(waits(asking.newest(Some(&in_force)).await), 2);
+    assert_eq!(
+        asking.newest(None).await.unwrap().unwrap().accepted.number,
+        1,
+        "a set that nobody has decided kept a camera from beginning"
+    );
+    asking.fake.approve(&first, &two, |_| {});
+    assert_eq!(asking.newest(Some(&in_force)).await.unwrap().unwrap().accepted.number, 2);
 }
 
 #[tokio::test]

@@ -9,7 +9,6 @@ use clap::Subcommand;
 use exhibit_pki::request::build_request_pem;
 use exhibit_pki::{Identity, SoftwareSigner, Subject, TrustDomain};
 use exhibit_program::EXIT_OK;
-use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::screen::{print_json, say};
@@ -97,15 +96,8 @@ fn show(folder: &Path, json: bool) -> Result<u8, Failure> {
 }
 
 fn draw_key() -> Result<SoftwareSigner, Failure> {
-    // A random scalar is out of range with a chance of 2^-190; a few draws are plenty.
-    for _ in 0..4 {
-        let mut scalar = Zeroizing::new([0; 48]);
-        fill_random(scalar.as_mut_slice());
-        if let Ok(signer) = SoftwareSigner::from_scalar(&scalar) {
-            return Ok(signer);
-        }
-    }
-    Err(Failure::Cannot("the randomness of this machine can not be trusted".to_owned()))
+    let drawn = SoftwareSigner::draw(getrandom::fill).expect("the operating system gives randomness");
+    drawn.map_err(|error| Failure::Cannot(format!("the randomness of this machine can not be trusted: {error}")))
 }
 
 /// Writes a file that must not exist yet: a key is never overwritten.

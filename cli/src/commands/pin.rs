@@ -1,5 +1,6 @@
 //! `exhibit pin`: what a camera pins at enrolment. From then on nobody but these custodians can change who opens its evidence.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -42,7 +43,20 @@ pub fn run(command: &Command, json: bool) -> Result<u8, Failure> {
     if command.threshold == 0 || command.threshold > custodians.len() as u64 {
         return Err(Failure::Usage(format!("--threshold must be 1 to {}, the number of custodians", custodians.len())));
     }
-    let pin = Pin { anchor: read_anchor(&command.anchor)?, custodians, threshold: command.threshold };
+    let anchor = read_anchor(&command.anchor)?;
+    // A camera would follow none of their sets: no path leads from another domain to the roots.
+    for (path, custodian) in command.custodian.iter().zip(&custodians) {
+        let (theirs, domain) = (custodian.trust_domain(), anchor.roots[0].trust_domain());
+        if theirs != domain {
+            return Err(Failure::content(path, format!("this is a custodian of {theirs}, and the log is of {domain}")));
+        }
+    }
+    let people: BTreeSet<String> = custodians.iter().filter_map(|custodian| custodian.identity()).map(ToString::to_string).collect();
+    // A person counts once, with however many certificates.
+    if command.threshold > people.len() as u64 {
+        return Err(Failure::Usage(format!("--threshold must be 1 to {}, the number of different people", people.len())));
+    }
+    let pin = Pin { anchor, custodians, threshold: command.threshold };
     fs::write(&command.out, pin.to_json()).map_err(Failure::file("write", &command.out))?;
     if json {
         print_json(serde_json::json!({ "pin": command.out, "custodians": pin.custodians.len(), "threshold": pin.threshold }));

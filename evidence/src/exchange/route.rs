@@ -60,6 +60,8 @@ pub enum Route {
     },
     /// `GET /v1/entries/{leaf}`
     EntryByLeaf(Hash),
+    /// `GET /v1/approvals/{leaf}`
+    Approvals(Hash),
     /// `GET /v1/index/{n}`
     EntryByIndex(u64),
     /// `GET /v1/certificates/{fingerprint}`
@@ -187,6 +189,7 @@ impl Route {
         match kind {
             "streams" => Self::stream(rest, query),
             "entries" => Ok(Self::EntryByLeaf(hash(rest)?)),
+            "approvals" => Ok(Self::Approvals(hash(rest)?)),
             "index" => Ok(Self::EntryByIndex(decimal(rest).ok_or(RouteError::NotFound)?)),
             "certificates" => Ok(Self::Certificate(hash(rest)?.0)),
             "attachments" => Ok(Self::Attachment(hash(rest)?)),

@@ -11,7 +11,6 @@ use exhibit_pki::{
     issue_end_entity, issue_issuing_ca, issue_root,
 };
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use crate::Report;
 use crate::arguments::Init;
@@ -184,14 +183,8 @@ fn draw_serial() -> Result<[u8; 16], Failure> {
 }
 
 fn draw_key() -> Result<SoftwareSigner, Failure> {
-    let mut scalar = Zeroizing::new([0; 48]);
-    loop {
-        getrandom::fill(scalar.as_mut_slice()).map_err(no_randomness)?;
-        // One in 2^194 draws is not a private key.
-        if let Ok(key) = SoftwareSigner::from_scalar(&scalar) {
-            return Ok(key);
-        }
-    }
+    let drawn = SoftwareSigner::draw(getrandom::fill).map_err(no_randomness)?;
+    drawn.map_err(|error| Failure::Cannot(format!("the randomness of this machine can not be trusted: {error}")))
 }
 
 fn no_randomness(error: getrandom::Error) -> Failure {

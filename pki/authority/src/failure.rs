@@ -73,9 +73,10 @@ impl Failure {
 
     /// Says it on standard error (as JSON on standard output too, for machines) and gives the exit code.
     pub fn report(&self, json: bool) -> ExitCode {
-        eprintln!("exhibit-authority: {self}");
+        exhibit_program::tell(&format!("exhibit-authority: {self}\n"));
         if json {
-            println!("{}", serde_json::json!({ "error": self.to_string(), "exit": self.exit_code() }));
+            // Where it can not be printed, the exit code still tells.
+            let _ = exhibit_program::print(&format!("{}\n", serde_json::json!({ "error": self.to_string(), "exit": self.exit_code() })));
         }
         ExitCode::from(self.exit_code())
     }

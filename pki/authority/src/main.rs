@@ -28,8 +28,11 @@ async fn main() -> ExitCode {
     let json = arguments.json;
     match run(arguments).await {
         Ok(Some(report)) => {
-            println!("{}", if json { report.json.to_string() } else { report.text });
-            ExitCode::SUCCESS
+            let text = if json { report.json.to_string() } else { report.text };
+            match exhibit_program::print(&format!("{text}\n")) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => Failure::Cannot(format!("it is done, and can not be told: {error}")).report(false),
+            }
         }
         Ok(None) => ExitCode::SUCCESS,
         Err(failure) => failure.report(json),

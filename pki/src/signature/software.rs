@@ -18,11 +18,29 @@ pub struct SoftwareSigner {
     public_key: PublicKey,
 }
 
+/// See `SoftwareSigner::draw`.
+const DRAWS_MAX: usize = 4;
+
 impl SoftwareSigner {
     /// From a 48-byte big-endian scalar, which the caller drew at random; an error (draw again) if it is 0 or not below n.
     pub fn from_scalar(scalar: &Zeroizing<[u8; 48]>) -> Result<Self, SignerError> {
         let key = SigningKey::from_slice(scalar.as_slice()).map_err(|_| SignerError("the number is not a private key".to_owned()))?;
         Ok(Self::from_key(key))
+    }
+
+    /// A new key from the randomness that the caller fills in, which is its error if there is none. One draw in 2^190 is no key: where several in
+    /// a row are none, what fills them is not random.
+    pub fn draw<E>(mut fill: impl FnMut(&mut [u8]) -> Result<(), E>) -> Result<Result<Self, SignerError>, E> {
+        let mut refused = SignerError("nothing was drawn".to_owned());
+        for _ in 0..DRAWS_MAX {
+            let mut scalar = Zeroizing::new([0; 48]);
+            fill(scalar.as_mut_slice())?;
+            match Self::from_scalar(&scalar) {
+                Ok(key) => return Ok(Ok(key)),
+                Err(error) => refused = error,
+            }
+        }
+        Ok(Err(refused))
     }
 
     /// From PKCS#8, PEM (`BEGIN PRIVATE KEY`).

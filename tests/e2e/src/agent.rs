@@ -45,6 +45,12 @@ impl AgentCamera {
     /// Makes its key in a TPM of its own, has it certified, and installs certificate and pin.
     #[track_caller]
     pub fn enrol(world: &World, id: &str, custodian: &Person) -> Self {
+        Self::enrol_with(world, id, &[custodian], 1)
+    }
+
+    /// The same, with so many of several custodians to decide.
+    #[track_caller]
+    pub fn enrol_with(world: &World, id: &str, custodians: &[&Person], threshold: u64) -> Self {
         let folder = |name: &str| world.folder().join(format!("{name}-{id}"));
         let (state, tpm_state, pin) = (folder("camera"), folder("tpm"), folder("pin"));
         fs::create_dir(&tpm_state).expect("the folder of this test can be written");
@@ -54,7 +60,12 @@ impl AgentCamera {
         run(camera.command("enrol").args(["--identity", &identity])).expect(0);
         let certificate = folder("certificate");
         world.sign(&camera.state.join("camera.csr"), &certificate, &["camera"], &[]).expect(0);
-        run(world.exhibit_command(custodian).args(["pin", "--custodian", &custodian.path("signing.pem"), "--out"]).arg(&pin)).expect(0);
+        let mut pinned = world.exhibit_command(custodians[0]);
+        pinned.args(["pin", "--threshold", &threshold.to_string(), "--out"]).arg(&pin);
+        for custodian in custodians {
+            pinned.args(["--custodian", &custodian.path("signing.pem")]);
+        }
+        run(&mut pinned).expect(0);
         let chain = world.pki().join("chain.pem");
         let mut install = camera.command("install");
         run(install.arg("--certificate").arg(&certificate).arg("--chain").arg(chain).arg("--pin").arg(&pin)).expect(0);
@@ -109,6 +120,11 @@ impl AgentCamera {
 
     fn log_name(&self) -> String {
         self.subject.replace('/', "-")
+    }
+
+    /// What it has pinned.
+    pub fn pin_path(&self, world: &World) -> PathBuf {
+        world.folder().join(format!("pin-{}", self.subject.rsplit('/').next().expect("a subject has an id")))
     }
 
     /// The state folder.

@@ -275,9 +275,7 @@ pub fn fill_random(bytes: &mut [u8]) {
 
 /// A new key.
 pub fn draw_key() -> SoftwareSigner {
-    let mut scalar = Zeroizing::new([0; 48]);
-    fill_random(scalar.as_mut_slice());
-    SoftwareSigner::from_scalar(&scalar).expect("one in 2^194 draws is not a key")
+    SoftwareSigner::draw(getrandom::fill).expect("the operating system gives randomness").expect("and what it gives is random")
 }
 
 /// Reads a certificate.

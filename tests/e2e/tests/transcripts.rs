@@ -10,7 +10,10 @@ use exhibit_e2e::{
 
 /// Every program, with its commands.
 const PROGRAMS: [(&str, &[&str]); 4] = [
-    ("exhibit", &["identity", "pin", "recipients", "share", "streams", "fetch", "export", "verify", "audit", "completions", "manual"]),
+    (
+        "exhibit",
+        &["identity", "pin", "recipients", "approve", "share", "streams", "fetch", "export", "verify", "audit", "completions", "manual"],
+    ),
     ("exhibit-authority", &["init", "sign"]),
     ("exhibit-appliance", &["init", "create-log", "anchor", "serve", "fsck", "backup", "repair", "restore", "seal"]),
     ("exhibit-camera-agent", &["enrol", "install", "run"]),

@@ -45,6 +45,7 @@ fn written(route: &Route) -> (String, String) {
             ("/v1/segments".to_owned(), format!("series={}&from={from}&to={to}{}", percent(series), member("after", &after)))
         }
         Route::EntryByLeaf(leaf) => plain(&format!("/v1/entries/{leaf}")),
+        Route::Approvals(leaf) => plain(&format!("/v1/approvals/{leaf}")),
         Route::EntryByIndex(index) => plain(&format!("/v1/index/{index}")),
         Route::Certificate(fingerprint) => plain(&format!("/v1/certificates/{}", hex(fingerprint))),
         Route::Attachment(sha256) => plain(&format!("/v1/attachments/{sha256}")),

@@ -1,0 +1,130 @@
+//! A log is lost but for a backup: custodians approve the one that goes on, each with their own key, and a camera that records goes on in it.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use exhibit_e2e::agent::{AgentCamera, END_MAX, EVENT_MAX, event};
+use exhibit_e2e::process::{Running, program, run};
+use exhibit_e2e::world::{Person, World};
+use serde_json::Value;
+
+const SOURCE: (&str, &[&str]) = ("test:", &["--no-live-speed"]);
+
+/// Two of three custodians decide.
+struct Installation {
+    world: World,
+    custodians: [Person; 3],
+    camera: AgentCamera,
+}
+
+impl Installation {
+    fn make() -> Self {
+        let world = World::start();
+        let custodians = ["first", "second", "third"].map(|name| world.person(name, "custodian"));
+        let camera = AgentCamera::enrol_with(&world, "102", &custodians.each_ref(), 2);
+        Self { world, custodians, camera }
+    }
+
+    /// One states the set, and no camera obeys it before another has approved it.
+    fn set_recipients(&self) -> String {
+        let [first, ..] = &self.custodians;
+        let mut set = self.world.exhibit_command(first);
+        set.args(["--json", "recipients", "set", "--scope", &self.camera.subject, "--threshold", "2"]);
+        set.args(["--recipient", &first.path("wrapping.pem")]);
+        for custodian in &self.custodians {
+            set.args(["--custodian", &custodian.path("signing.pem")]);
+        }
+        run(&mut set).expect(0).text("leaf")
+    }
+
+    /// The disk is lost; what is left is a backup, the keys that were in a safe, and a checkpoint. Another log goes on.
+    fn lose_and_begin_anew(&mut self, backup: &PathBuf, checkpoint: &PathBuf) {
+        let (state, lost) = (self.world.state(), self.world.folder().join("lost"));
+        self.world.kill_appliance();
+        fs::rename(&state, &lost).unwrap();
+        for name in ["note-ed25519.key", "note-ml-dsa-44.key", "appliance.key"] {
+            fs::copy(lost.join(name), backup.join(name)).unwrap();
+        }
+        let new = self.world.initialise("appliance");
+        let mut create = Command::new(program("exhibit-appliance"));
+        create.arg("create-log").arg("--state").arg(&new).args(["--origin", "city.example/log/2"]);
+        create.arg("--chain").arg(self.world.pki().join("chain.pem")).arg("--root").arg(self.world.pki().join("root.pem"));
+        create.arg("--predecessor").arg(lost.join("anchor.json")).arg("--last-checkpoint").arg(checkpoint);
+        run(create.arg("--predecessor-state").arg(backup)).expect(0);
+        self.world.start_appliance();
+    }
+
+    fn approve(&self, custodian: &Person, words: &[&str], exit: i32) -> Value {
+        let mut approve = self.world.exhibit_command(custodian);
+        approve.args(["--json", "approve"]).args(words).arg("--pin").arg(self.camera.pin_path(&self.world));
+        serde_json::from_str(&run(&mut approve).expect(exit).stdout).unwrap()
+    }
+
+    fn back_up(&self) -> (PathBuf, PathBuf) {
+        let (backup, checkpoint) = (self.world.folder().join("backup"), self.world.folder().join("checkpoint"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let note = runtime.block_on(async { self.custodians[0].connect(&self.world).signed_checkpoint(None).await.unwrap().0 });
+        fs::write(&checkpoint, note).unwrap();
+        run(Command::new(program("exhibit-appliance")).arg("backup").arg("--state").arg(self.world.state()).arg(&backup)).expect(0);
+        (backup, checkpoint)
+    }
+}
+
+fn waits_for_approvals(given: u64) -> impl Fn(&str) -> Option<Value> {
+    let words = format!("{given} of 2 custodians have approved the successor");
+    move |line| event("upload-delayed")(line).filter(|event| event["reason"].as_str().is_some_and(|reason| reason.contains(&words)))
+}
+
+fn wait_acknowledged(agent: &mut Running, wanted: impl Fn(&str, u64) -> bool) -> String {
+    let acknowledged = event("acknowledged");
+    let found = |line: &str| {
+        let event = acknowledged(line)?;
+        let stream = event["stream"].as_str()?.to_owned();
+        wanted(&stream, event["seq"].as_u64()?).then_some(stream)
+    };
+    agent.wait_for("acknowledgement", EVENT_MAX, found)
+}
+
+#[test]
+fn two_of_three_custodians_approve_and_a_camera_goes_on() {
+    let mut made = Installation::make();
+    let set = made.set_recipients();
+    let mut agent = made.camera.start(&made.world, SOURCE.0, SOURCE.1);
+    let waiting = agent
+        .wait_for("waiting", EVENT_MAX, |line| event("waiting")(line).filter(|event| event["reason"].to_string().contains("1 of the 2")));
+    assert!(waiting["reason"].to_string().contains("exhibit approve entry"), "{waiting}");
+    made.world.exhibit(&made.custodians[1], &["approve", "entry", "--entry", &set]).expect(0);
+    let before = wait_acknowledged(&mut agent, |_, seq| seq >= 2);
+    let (backup, checkpoint) = made.back_up();
+    wait_acknowledged(&mut agent, |_, seq| seq >= 5);
+
+    made.lose_and_begin_anew(&backup, &checkpoint);
+    agent.wait_for("waiting", EVENT_MAX, waits_for_approvals(0));
+    let [first, second, third] = &made.custodians;
+    assert_eq!(made.approve(first, &["status"], 1)["approved"], 0);
+    let approved = made.approve(first, &["genesis"], 0);
+    assert_eq!((approved["approved"].as_u64(), approved["is_approved"].as_bool()), (Some(1), Some(false)), "{approved}");
+    assert_eq!(approved["missing"].as_array().unwrap().len(), 2);
+    // With one it waits and says for what; once more by the same is nothing more; and it does so also when it is started again.
+    agent.wait_for("waiting", EVENT_MAX, waits_for_approvals(1));
+    assert_eq!(made.approve(first, &["genesis"], 0)["approved"], 1, "one custodian counted twice");
+    agent.kill();
+    let mut agent = made.camera.start(&made.world, SOURCE.0, SOURCE.1);
+    agent.wait_for("recording", EVENT_MAX, event("sealed"));
+    agent.wait_for("waiting", EVENT_MAX, waits_for_approvals(1));
+
+    let approved = made.approve(third, &["genesis"], 0);
+    assert_eq!((approved["approved"].as_u64(), approved["is_approved"].as_bool()), (Some(2), Some(true)), "{approved}");
+    let went_on = agent.wait_for("going on", END_MAX, event("went-on"));
+    assert_eq!((went_on["origin"].as_str(), went_on["planned"].as_bool()), (Some("city.example/log/2"), Some(false)));
+    assert!(went_on["lost"].as_u64().unwrap() > 0, "what was lost is not told");
+    wait_acknowledged(&mut agent, |stream, seq| stream != before && seq >= 2);
+    agent.ask_to_end();
+    let ended = agent.wait_for("end", END_MAX, event("ended"));
+    assert_eq!(ended["unsent"].as_u64(), Some(0), "{ended}");
+    assert_eq!(agent.wait_exit(END_MAX).code(), Some(0));
+    assert_eq!(made.approve(second, &["status"], 0)["approved"], 2);
+    run(Command::new(program("exhibit-appliance")).arg("fsck").arg("--state").arg(made.world.state())).expect(0);
+}
