@@ -62,7 +62,7 @@ impl Chronicle {
     /// States that the appliance has started.
     pub fn start(&self, version: &str) -> Result<Admission, ChronicleError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.issue(Body::Start(body::Start { version: version.to_owned(), attachments: Vec::new() }), Vec::new())
+        self.issue(Body::Start(body::Start { version: version.to_owned(), enrolment: None, attachments: Vec::new() }), Vec::new())
     }
 
     /// States that the log ends here, and which one follows. Nothing comes behind it.

@@ -23,8 +23,8 @@ pub use authority::{
 };
 pub use camera::{Close, CloseReason, Continues, Epoch, EpochReason, Gap, GapCause, Segment, StreamPosition};
 pub use device::{
-    ATTESTATION_CONTEXT, Attestation, AttestationKind, Config, Event, EventKind, Heartbeat, Mode, Source, SourceKind,
-    attestation_qualifying_data,
+    ATTESTATION_CONTEXT, Attestation, AttestationKind, Config, Event, EventKind, Heartbeat, Mode, START_CONTEXT, Source, SourceKind,
+    attestation_qualifying_data, start_qualifying_data,
 };
 pub use log::{Genesis, LogBatch, Predecessor, Start, Succession, SuccessionReason, Successor, TimestampBody};
 pub use person::{Approve, Hold, Login, Release, Reopen};
@@ -238,7 +238,7 @@ bodies! {
     Genesis(Genesis),
     /// `succession/v1`, appliance: the last entry of a log.
     Succession(Succession),
-    /// `start/v1`, appliance.
+    /// `start/v1`, appliance. Attachments `attest`, `signature` and `values` of a quote, or none.
     Start(Start),
     /// `log/v1`, appliance. Attachment `lines` (erasable).
     Log(LogBatch),

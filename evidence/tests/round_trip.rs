@@ -163,7 +163,6 @@ fn forwards() -> impl Strategy<Value = (Timestamp, Timestamp)> {
 }
 
 fn of_the_camera_itself() -> impl Strategy<Value = Body> {
-    const QUOTE: &[(&str, bool)] = &[("attest", false), ("signature", false), ("values", false)];
     let numbers = (0..=INTEGER_MAX, 0..=INTEGER_MAX, 0..=INTEGER_MAX);
     let heartbeat =
         (numbers, prop::option::of(time()), attachments(&[])).prop_map(|((uptime_s, unsent, unsent_bytes), last_segment, attachments)| {
@@ -248,8 +247,14 @@ fn of_the_authority() -> impl Strategy<Value = Body> {
     prop_oneof![revocation, enrolment]
 }
 
+/// Of a quote, beside the ledger.
+const QUOTE: &[(&str, bool)] = &[("attest", false), ("signature", false), ("values", false)];
+
 fn of_the_appliance() -> impl Strategy<Value = Body> {
-    let start = ("[ -~]{1,128}", attachments(&[])).prop_map(|(version, attachments)| Body::Start(Start { version, attachments }));
+    let start = (text("[ -~]{1,128}"), prop::option::of(hash()), attachments(QUOTE)).prop_map(|(version, enrolment, mut attachments)| {
+        attachments.retain(|attachment| enrolment.is_some() || !QUOTE.iter().any(|(name, _)| *name == attachment.name));
+        Body::Start(Start { version, enrolment, attachments })
+    });
     let access = (hash(), any::<bool>(), attachments(&[]))
         .prop_map(|(fetch, granted, attachments)| Body::Access(Access { fetch, granted, attachments }));
     let contradiction = (stream("user"), 0..=INTEGER_MAX, attachments(&[("first", false), ("second", false)]))

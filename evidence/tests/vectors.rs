@@ -50,6 +50,9 @@ fn the_pages_say_what_the_code_does() {
     let attested = vectors.lines().find(|line| line.contains("attestation/v1")).unwrap();
     let qualifying = body::attestation_qualifying_data(&Statement::parse(attested.as_bytes()).unwrap());
     assert!(attestation.contains(&format!("`{}`", hex::encode(qualifying))));
+    let started = vectors.lines().filter(|line| line.contains("start/v1")).nth(1).unwrap();
+    let qualifying = body::start_qualifying_data(&Statement::parse(started.as_bytes()).unwrap());
+    assert!(attestation.contains(&format!("`{}`", hex::encode(qualifying))), "{}", hex::encode(qualifying));
     let camera = Identity::parse("spiffe://city.example/camera/102").unwrap();
     assert!(attestation.contains(&format!("`{}`", hex::encode(body::enrolment_qualifying_data(&[0xcc; 32], &camera)))));
 }

@@ -141,7 +141,8 @@ class Axes:
 
     def _attestations(self):
         for signed in self.entries:
-            if signed.statement["type"] != "attestation/v1":
+            kind, body = signed.statement["type"], signed.statement["body"]
+            if kind != "attestation/v1" and (kind != "start/v1" or body["enrolment"] is None):
                 continue
             try:
                 self._attestation(signed, signed.statement)
@@ -155,10 +156,11 @@ class Axes:
         attest, signature = (self.verdict.content(signed, name, "device") for name in ("attest", "signature"))
         need(attest is not None and signature is not None, "its parts are not here")
         stream = statement["stream"].encode()
-        context = (b"exhibit/attestation/v1" + len(stream).to_bytes(2, "big") + stream + statement["seq"].to_bytes(8, "big")
+        kind = statement["type"].encode()
+        context = (b"exhibit/" + kind + len(stream).to_bytes(2, "big") + stream + statement["seq"].to_bytes(8, "big")
                    + bytes.fromhex(statement["prev"]))
         qualifying = hashlib.sha256(bytes.fromhex(statement["observed"]["root"]) + context).digest()
-        if body["kind"] == "time":
+        if body.get("kind") == "time":
             self.readings[signed.index] = (key.area.name, *key.reads_clock(attest, signature, qualifying))
         else:
             values = self.verdict.content(signed, "values", "device")

@@ -228,6 +228,11 @@ def _attestation_rules(body):
     need(("values" in names) == (body["kind"] == "quote"), "the registers' values belong to a quote")
 
 
+def _start_rules(body):
+    names = {attachment["name"] for attachment in body["attachments"]} & {"attest", "signature", "values"}
+    need(len(names) == (0 if body["enrolment"] is None else 3), "a quote is whole, and of an enrolment's key")
+
+
 def _ban_rules(body):
     subject = any(attachment["name"] == "subject" for attachment in body["attachments"])
     need(subject == (body["lifts"] is None), "a ban has a subject, and a lifted one has not")
@@ -287,7 +292,8 @@ TYPES = {
         "predecessor": nullable(record(log=text_of(r"(?!0{64})[0-9a-f]{64}"), size=integer(1), root=HASH))}, {"certificate": False}, None),
     "succession/v1": (*APPLIANCE, {"successor": record(origin=ORIGIN, keys=KEYS), "reason": one_of("size", "year", "disaster", "other")},
                       {}, None),
-    "start/v1": (*APPLIANCE, {"version": _text(1, 128)}, {}, None),
+    "start/v1": (*APPLIANCE, {"version": _text(1, 128), "enrolment": nullable(HASH)},
+                 {"(attest)": False, "(signature)": False, "(values)": False}, _start_rules),
     "log/v1": (*APPLIANCE, {"number": COUNT, "first": COUNT, "count": integer(1, 65_536), "root": HASH, "from": milliseconds,
                             "to": milliseconds}, {"lines": True}, _forward_times),
     "access/v1": (*APPLIANCE, {"fetch": HASH, "granted": _boolean}, {}, None),
@@ -359,7 +365,7 @@ def _judge_place(statement):
     series, issued = "/".join(stream[2:-1]), statement["issued"]
     if name == "event/v1":
         need(series == "events", "an event among other statements")
-    if name == "attestation/v1":
+    if name == "attestation/v1" or name == "start/v1" and body["enrolment"] is not None:
         need(observed["size"] > 0, "a nonce that everybody knows")
     if name == "login/v1":
         need(series == "login" and stream[-1] == body["nonce"][:32] and statement["seq"] == 0, "a login in another stream than its own")

@@ -18,6 +18,8 @@ use crate::{
 
 /// What stands first in the context of a camera's attestation.
 pub const ATTESTATION_CONTEXT: &[u8] = b"exhibit/attestation/v1";
+/// What stands first in the context of the quote of an appliance that starts.
+pub const START_CONTEXT: &[u8] = b"exhibit/start/v1";
 
 /// `heartbeat/v1`: the camera is there, and how far behind it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,11 +136,20 @@ words! {
 /// The qualifying data that an attestation at this place must be made for: SHA-256 of the nonce, which is the observed root, and the
 /// context, which is the place (docs/formats/attestation.md). So the TPM spoke after that root was known and for this statement alone.
 pub fn attestation_qualifying_data(statement: &Statement) -> [u8; 32] {
+    qualifying_data_at(statement, ATTESTATION_CONTEXT)
+}
+
+/// The same of the quote in a `start/v1` at this place, which so serves no other type of statement.
+pub fn start_qualifying_data(statement: &Statement) -> [u8; 32] {
+    qualifying_data_at(statement, START_CONTEXT)
+}
+
+fn qualifying_data_at(statement: &Statement, context: &[u8]) -> [u8; 32] {
     let stream = statement.stream.as_str();
     let length = u16::try_from(stream.len()).expect("a stream's name has at most 128 bytes");
     Sha256::new()
         .chain_update(statement.observed.root.0)
-        .chain_update(ATTESTATION_CONTEXT)
+        .chain_update(context)
         .chain_update(length.to_be_bytes())
         .chain_update(stream)
         .chain_update(statement.seq.to_be_bytes())

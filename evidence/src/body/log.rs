@@ -7,7 +7,7 @@ use exhibit_tlog::Hash;
 
 use super::{
     AttachmentRef, LOG_KEY_BYTES_MAX, LOG_KEYS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX, VERSION_BYTES_MAX, WITNESS_POLICY_BYTES_MAX,
-    form::{BodyForm, Demand, Issuer, words},
+    form::{BodyForm, Demand, Issuer, lacks, words},
     read::{attachments, fingerprints_json, not_backwards, origin_byte, printable, printable_or_space},
 };
 use crate::{
@@ -62,12 +62,14 @@ pub struct Successor {
     pub keys: Vec<String>,
 }
 
-/// `start/v1`
+/// `start/v1`: the appliance has started, and what its TPM says of the registers then.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
     /// Version and commit.
     pub version: String,
-    /// Usually empty.
+    /// Leaf hash of the `enrolment` that introduced the key which signed the quote; `None` of an appliance that makes none.
+    pub enrolment: Option<Hash>,
+    /// With an enrolment `attest` (TPMS_ATTEST), `signature` (TPMT_SIGNATURE) and `values` (the registers' values, end to end), else none of these.
     pub attachments: Vec<AttachmentRef>,
 }
 
@@ -204,15 +206,35 @@ impl BodyForm for Succession {
 impl BodyForm for Start {
     const TYPE: &'static str = "start/v1";
     const ISSUER: Issuer = Issuer::APPLIANCE;
+    const ATTACHMENTS: &'static [Demand] =
+        &[Demand::kept("attest").or_none(), Demand::kept("signature").or_none(), Demand::kept("values").or_none()];
 
     fn read(object: &mut Object) -> Result<Self, JsonError> {
-        Ok(Self { version: object.text("version", VERSION_BYTES_MAX, printable_or_space)?, attachments: attachments(object)? })
+        Ok(Self {
+            version: object.text("version", VERSION_BYTES_MAX, printable_or_space)?,
+            enrolment: object.optional_hash("enrolment")?,
+            attachments: attachments(object)?,
+        })
     }
     fn write(&self, members: ObjectWriter) -> ObjectWriter {
-        members.string("version", &self.version)
+        members.string("version", &self.version).optional_hash("enrolment", self.enrolment.as_ref())
     }
     fn attachments(&self) -> &[AttachmentRef] {
         &self.attachments
+    }
+    fn check(&self, statement: &Statement) -> Result<(), JsonError> {
+        for Demand { name, .. } in Self::ATTACHMENTS {
+            let is_there = self.attachments.iter().any(|attachment| attachment.name == *name);
+            match self.enrolment {
+                Some(_) if !is_there => return Err(lacks(name)),
+                None if is_there => return Err(JsonError(format!("body.attachments has \"{name}\", and no enrolment's key signed it"))),
+                _ => {}
+            }
+        }
+        if self.enrolment.is_some() && statement.observed.size == 0 {
+            return Err(JsonError("observed.size is 0 in a start with a quote, whose nonce everybody knew before".to_owned()));
+        }
+        Ok(())
     }
 }
 

@@ -4,15 +4,17 @@
 
 mod enrolment;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use exhibit_pki::attestation::{Attest, Attested, PcrValues, QualifyingData, VerifiedTime};
+use exhibit_tlog::Hash;
 
 use super::Judgement;
 use super::entries::{Entries, Entry};
 use crate::Body;
+use crate::Statement;
 use crate::anchor::DeviceLevel;
-use crate::body::{Attestation, AttestationKind, attestation_qualifying_data};
+use crate::body::{AttestationKind, attestation_qualifying_data, start_qualifying_data};
 use crate::bundle::SourceError;
 use crate::verdict::{Axis, FindingKind, Grade};
 use enrolment::Enrolments;
@@ -22,25 +24,46 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<
     let enrolments = enrolment::judge(judgement, entries)?;
     judge_levels(judgement, entries, &enrolments);
     let mut readings = HashMap::new();
-    let mut quoted: Option<(usize, &Entry)> = None;
+    let mut quoted: BTreeMap<&str, (usize, &Entry)> = BTreeMap::new();
     for entry in &entries.held {
-        let Body::Attestation(body) = &entry.statement().body else { continue };
-        match judge_attestation(judgement, entry, body, &enrolments)? {
+        let Some(said) = Said::of(entry.statement()) else { continue };
+        match judge_attestation(judgement, entry, &said, &enrolments)? {
             Ok(Some(reading)) => drop(readings.insert(entry.index, reading)),
-            Ok(None) => quoted.get_or_insert((0, entry)).0 += 1,
+            Ok(None) => quoted.entry(said.whose).or_insert((0, entry)).0 += 1,
             Err(reason) => {
-                let sentence = format!("What the camera's TPM is said to attest in entry {} does not hold: {reason}.", entry.index);
+                let sentence = format!("What {} TPM is said to attest in entry {} does not hold: {reason}.", said.whose, entry.index);
                 judgement.bad(Axis::Device, FindingKind::Attestation, entry.place(), sentence);
             }
         }
     }
-    if let Some((count, first)) = quoted {
+    for (whose, (count, first)) in quoted {
         let sentence = format!(
-            "The camera's TPM stated the values of its registers {count} times. Whether these are those of the right software is not judged."
+            "By statements of its own, {whose} TPM said the values of its registers {count} times. Whether these are those of the right \
+             software is not judged."
         );
         judgement.find(Axis::Device, Grade::NotDemanded, FindingKind::Quote, first.place(), sentence);
     }
     Ok(readings)
+}
+
+/// What a statement says that a TPM attests.
+struct Said<'a> {
+    whose: &'static str,
+    kind: AttestationKind,
+    /// The enrolment that introduced the attestation key.
+    enrolment: &'a Hash,
+    qualifying_data: QualifyingData,
+}
+
+impl<'a> Said<'a> {
+    fn of(statement: &'a Statement) -> Option<Self> {
+        let (whose, kind, enrolment, digest) = match &statement.body {
+            Body::Attestation(body) => ("the camera's", body.kind, &body.enrolment, attestation_qualifying_data(statement)),
+            Body::Start(body) => ("the appliance's", AttestationKind::Quote, body.enrolment.as_ref()?, start_qualifying_data(statement)),
+            _ => return None,
+        };
+        Some(Self { whose, kind, enrolment, qualifying_data: QualifyingData::from_digest(digest) })
+    }
 }
 
 /// Of each certificate that signed for the camera: what is known of the device, against what the anchor accepts.
@@ -81,14 +104,14 @@ fn judge_levels(judgement: &mut Judgement<'_>, entries: &Entries, enrolments: &E
     }
 }
 
-/// A reading of the clock, or a quote (`None`), that the attestation key of the camera's own enrolment signed for this very statement.
+/// A reading of the clock, or a quote (`None`), that the attestation key of the signer's own enrolment signed for this very statement.
 fn judge_attestation(
     judgement: &mut Judgement<'_>,
     entry: &Entry,
-    body: &Attestation,
+    said: &Said<'_>,
     enrolments: &Enrolments,
 ) -> Result<Result<Option<VerifiedTime>, String>, SourceError> {
-    let Some((fingerprint, key)) = enrolments.attestation_key(&body.enrolment) else {
+    let Some((fingerprint, key)) = enrolments.attestation_key(said.enrolment) else {
         return Ok(Err("the enrolment that it names is not here, or did not hold".to_owned()));
     };
     if fingerprint != entry.signer().fingerprint() {
@@ -98,12 +121,12 @@ fn judge_attestation(
     let signature = judgement.attachment(Axis::Device, entry, "signature")?;
     let values = judgement.attachment(Axis::Device, entry, "values")?;
     let (Some(attest), Some(signature)) = (attest, signature) else { return Ok(Err("its parts are not here".to_owned())) };
-    let expected = QualifyingData::from_digest(attestation_qualifying_data(entry.statement()));
+    let expected = &said.qualifying_data;
     let verifier = judgement.verifier;
-    Ok(match body.kind {
-        AttestationKind::Time => key.verify_time(verifier, &attest, &signature, &expected).map(Some).map_err(|error| error.to_string()),
+    Ok(match said.kind {
+        AttestationKind::Time => key.verify_time(verifier, &attest, &signature, expected).map(Some).map_err(|error| error.to_string()),
         AttestationKind::Quote => registers(&attest, &values.unwrap_or_default()).and_then(|values| {
-            key.verify_quote(verifier, &attest, &signature, &expected, &values).map(|_| None).map_err(|error| error.to_string())
+            key.verify_quote(verifier, &attest, &signature, expected, &values).map(|_| None).map_err(|error| error.to_string())
         }),
     })
 }

@@ -66,6 +66,7 @@ fn the_independent_verifier_agrees_on_every_statement() {
     types::what_a_login_is();
     types::what_an_authority_states();
     types::what_an_appliance_states_of_its_log();
+    types::what_an_appliance_states_of_its_start();
     types::what_an_appliance_states_of_single_dealings();
     types::every_body_tells_what_it_names();
     for line in include_str!("../vectors/statements.jsonl").lines() {
@@ -149,12 +150,12 @@ fn json_that_two_parsers_could_read_differently_is_refused() {
         ),
         (
             "lone_surrogate",
-            of_type("start/v1", "appliance/a/1", r#"{"version":"\ud800","attachments":[]}"#).into_bytes(),
+            of_type("start/v1", "appliance/a/1", r#"{"version":"\ud800","enrolment":null,"attachments":[]}"#).into_bytes(),
             "not strict JSON: unexpected end of hex escape",
         ),
         (
             "lone_low_surrogate",
-            of_type("start/v1", "appliance/a/1", r#"{"version":"\udc00","attachments":[]}"#).into_bytes(),
+            of_type("start/v1", "appliance/a/1", r#"{"version":"\udc00","enrolment":null,"attachments":[]}"#).into_bytes(),
             "not strict JSON: lone leading surrogate",
         ),
         ("lone_surrogate_in_a_name", spoil(r#""seq""#, r#""\ud800x""#).into_bytes(), "not strict JSON: unexpected end of hex escape"),
@@ -319,7 +320,7 @@ fn bodies_beyond_their_limits_are_refused() {
         of_type("certificate/v1", AUTHORITY, &format!(r#"{{"fingerprint":"{a}","replaces":null,"attachments":[{attachments}]}}"#))
     };
     assert_eq!(refusal(certificate(&attachment("certificate", false))), "accepted");
-    let start = |version: &str| of_type("start/v1", APPLIANCE, &format!(r#"{{"version":"{version}","attachments":[]}}"#));
+    let start = |version: &str| of_type("start/v1", APPLIANCE, &format!(r#"{{"version":"{version}","enrolment":null,"attachments":[]}}"#));
     let contradiction = |attachments: &str| {
         let body = format!(r#"{{"stream":"camera/102/main/1","seq":3,"attachments":[{attachments}]}}"#);
         of_type("contradiction/v1", APPLIANCE, &body)

@@ -38,6 +38,41 @@ const HASH_A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 const HASH_B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const HASH_D: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
 
+/// The quote is whole and of an enrolment's key, or there is none.
+#[test]
+pub(crate) fn what_an_appliance_states_of_its_start() {
+    let attest = |named: &str| format!(r#"[{{"name":"{named}","sha256":"{HASH_9}","length":101,"erasable":false}}]"#);
+    let (quoted, signature, values) = (attest("attest"), attest("signature"), attest("values"));
+    assert_all_refused(&[
+        ("start_without_enrolment", "start", 0, r#""enrolment":null,"#, "", "body.enrolment is missing"),
+        ("start_of_no_device", "start", 1, HASH_7, "", "body.enrolment is not 64"),
+        (
+            "start_without_a_quote",
+            "start",
+            0,
+            r#""enrolment":null"#,
+            &format!(r#""enrolment":"{HASH_7}""#),
+            r#"body.attachments lacks "attest""#,
+        ),
+        ("start_unsigned", "start", 1, r#""name":"signature""#, r#""name":"signed""#, r#"body.attachments lacks "signature""#),
+        ("start_without_values", "start", 1, r#""name":"values""#, r#""name":"value""#, r#"body.attachments lacks "values""#),
+        ("start_of_nothing", "start", 1, r#""name":"attest""#, r#""name":"quoted""#, r#"body.attachments lacks "attest""#),
+        ("quote_of_nobody", "start", 0, "[]", &quoted, r#"body.attachments has "attest", and no enrolment"#),
+        ("signature_of_nobody", "start", 0, "[]", &signature, r#"body.attachments has "signature", and no enrolment"#),
+        ("values_of_nobody", "start", 0, "[]", &values, r#"body.attachments has "values", and no enrolment"#),
+        ("start_by_a_camera", "start", 0, "appliance/a1", "camera/a1", "stream is not of the kind"),
+    ]);
+    assert_all_accepted(&[("other attachments", "start", 0, "[]", &attest("purposes"))]);
+    let without_nonce =
+        |number| golden("start", number).replace(r#""size":4211"#, r#""size":0"#).replace(&"3".repeat(64), crate::EMPTY_ROOT);
+    assert!(refusal(without_nonce(1)).contains("observed.size is 0 in a start"), "a nonce that everybody knew was accepted");
+    assert_eq!(refusal(without_nonce(0)), "accepted", "without a quote there is no nonce");
+    for name in ["attest", "signature", "values"] {
+        let erasable = erasable(&golden("start", 1), name, true);
+        assert!(refusal(erasable).contains("must not be erasable"), "{name}");
+    }
+}
+
 #[test]
 pub(crate) fn what_a_camera_states_of_itself() {
     let description = r#""rtsp://192.0.2.7/stream1""#;

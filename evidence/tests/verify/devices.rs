@@ -1,10 +1,10 @@
 //! The axis of the device: how a camera's key was enrolled, what its TPM attests, and what does not hold of either.
 
-use exhibit_evidence::Body;
 use exhibit_evidence::anchor::{AnchorPolicy, DeviceLevel};
-use exhibit_evidence::body::{DevicePolicy, Enrolment};
+use exhibit_evidence::body::{DevicePolicy, Enrolment, attestation_qualifying_data, start_qualifying_data};
 use exhibit_evidence::bundle::attachment_path;
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
+use exhibit_evidence::{Body, Statement};
 
 use exhibit_pki::ChainCertificate;
 
@@ -214,6 +214,70 @@ fn what_a_tpm_attests_is_judged_in_its_place() {
     }
 }
 
+fn enrol_appliance(log: &mut Log) {
+    let certificate = log.appliance.party.certificate.clone();
+    let body = SoftTpm::new().enrolment_of(log, &certificate, DevicePolicy::AllowListed, &crate::common::key(11));
+    enrol(log, body);
+}
+
+/// The appliance and the camera are enrolled, by two enrolments that hold.
+fn with_start(between: ExtraAt) -> Vec<(Grade, FindingKind)> {
+    let before: Extra = |log| {
+        enrol_appliance(log);
+        listed(log);
+    };
+    let mut case = Case::recorded(Recording { before: Some(before), between: Some(between), ..Recording::default() });
+    case.log.policy = AnchorPolicy::default();
+    let verdict = case.judge().unwrap();
+    let of_device = verdict.findings.iter().filter(|finding| finding.axis == Axis::Device);
+    of_device.map(|finding| (finding.grade, finding.kind)).collect()
+}
+
+fn start(log: &mut Log, qualifying: fn(&Statement) -> [u8; 32], said: &[u8]) {
+    let enrolment = enrolment_of(log, log.appliance.party.certificate.fingerprint());
+    SoftTpm::new().start(log, enrolment, qualifying, said);
+}
+
+fn enrolment_of(log: &Log, fingerprint: &exhibit_pki::Fingerprint) -> exhibit_tlog::Hash {
+    let of_certificate = |entry: &&exhibit_evidence::SignedStatement| matches!(&entry.statement().body, Body::Enrolment(body) if body.fingerprint == *fingerprint);
+    log.entries.iter().find(of_certificate).unwrap().leaf_hash()
+}
+
+#[test]
+fn what_an_appliance_quotes_at_its_start_is_judged_in_its_place() {
+    let good = with_start(|log, _| start(log, start_qualifying_data, &[7; 32]));
+    assert_eq!(
+        good,
+        [(Grade::NotDemanded, FindingKind::Quote), (Grade::Good, FindingKind::Holds)],
+        "the camera, and the appliance's quote"
+    );
+    let cases: [(&str, ExtraAt); 7] = [
+        ("other values", |log, _| start(log, start_qualifying_data, &[8; 32])),
+        ("fewer values", |log, _| start(log, start_qualifying_data, &[7; 31])),
+        ("more values", |log, _| start(log, start_qualifying_data, &[7; 64])),
+        ("a quote for another type of statement", |log, _| start(log, attestation_qualifying_data, &[7; 32])),
+        ("an enrolment that is not here", |log, _| {
+            SoftTpm::new().start(log, exhibit_tlog::Hash([5; 32]), start_qualifying_data, &[7; 32]);
+        }),
+        ("the enrolment of a camera", |log, _| {
+            let enrolment = enrolment_of(log, log.camera.party.certificate.fingerprint());
+            SoftTpm::new().start(log, enrolment, start_qualifying_data, &[7; 32]);
+        }),
+        ("what was said in another place", |log, number| {
+            if number < 2 {
+                start(log, start_qualifying_data, &[7; 32]);
+            } else if number == 2 {
+                let of_start = |entry: &&exhibit_evidence::SignedStatement| matches!(entry.statement().body, Body::Start(_));
+                let body = log.entries.iter().find(of_start).unwrap().statement().body.clone();
+                log.append(|log| &mut log.appliance, STARTED_MS, body);
+            }
+        }),
+    ];
+    for (defect, between) in cases {
+        assert!(with_start(between).contains(&(Grade::Bad, FindingKind::Attestation)), "{defect}");
+    }
+}
+
 /// For the verifier in Python, which judges the same bundles.
 pub const TESTS: &[fn()] = &[
     a_device_is_told_by_its_level_and_held_against_what_the_anchor_accepts,
@@ -221,4 +285,5 @@ pub const TESTS: &[fn()] = &[
     enrolments_that_do_not_hold_are_bad,
     an_attested_enrolment_without_its_endorsement_certificate_does_not_hold,
     what_a_tpm_attests_is_judged_in_its_place,
+    what_an_appliance_quotes_at_its_start_is_judged_in_its_place,
 ];

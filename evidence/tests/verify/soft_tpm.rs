@@ -2,16 +2,17 @@
 
 use exhibit_evidence::AttachmentRef;
 use exhibit_evidence::body::{
-    Attestation, AttestationKind, Close, CloseReason, DevicePolicy, Enrolment, attestation_qualifying_data, enrolment_qualifying_data,
+    Attestation, AttestationKind, Close, CloseReason, DevicePolicy, Enrolment, Start, attestation_qualifying_data,
+    enrolment_qualifying_data,
 };
 use exhibit_evidence::{Body, Statement};
 use exhibit_pki::attestation::PublicArea;
-use exhibit_pki::{Identity, Signer, SoftwareSigner};
+use exhibit_pki::{Certificate, Signer, SoftwareSigner};
 use exhibit_tlog::Hash;
 
 use crate::common::der::Node;
 use crate::common::key;
-use crate::synthetic::Log;
+use crate::synthetic::{Log, STARTED_MS};
 
 const NONCE: [u8; 32] = [0xcc; 32];
 const CERTIFY: [u8; 2] = [0x80, 0x17];
@@ -39,12 +40,18 @@ impl SoftTpm {
 
     /// The evidence of the camera's enrolment, for this certificate's key.
     pub fn enrolment(&self, log: &mut Log, policy: DevicePolicy, device_key: &SoftwareSigner) -> Enrolment {
-        let fingerprint = *log.camera.party.certificate.fingerprint();
+        let certificate = log.camera.party.certificate.clone();
+        self.enrolment_of(log, &certificate, policy, device_key)
+    }
+
+    /// The same of any device.
+    pub fn enrolment_of(&self, log: &mut Log, certificate: &Certificate, policy: DevicePolicy, device_key: &SoftwareSigner) -> Enrolment {
+        let fingerprint = *certificate.fingerprint();
         let device = signing_area(device_key, 0x0004_0072);
         let name = PublicArea::from_bytes(&device).unwrap().name();
-        let identity = Identity::parse("spiffe://city.example/camera/102").unwrap();
+        let identity = certificate.identity().unwrap();
         let body = [sized(name.as_bytes()), sized(name.as_bytes())].concat();
-        let certify = self.attest(CERTIFY, &enrolment_qualifying_data(&NONCE, &identity), Clock { time_ms: 1, resets: 1 }, &body);
+        let certify = self.attest(CERTIFY, &enrolment_qualifying_data(&NONCE, identity), Clock { time_ms: 1, resets: 1 }, &body);
         let mut attachments = vec![
             log.keep("ek-public", &self.endorsement),
             log.keep("ak-public", &self.attestation),
@@ -70,16 +77,29 @@ impl SoftTpm {
 
     /// A quote of PCR 4 of SHA-256, with the value that is said, in the camera's stream.
     pub fn quote(&self, log: &mut Log, enrolment: Hash, issued_ms: u64, value: &[u8], said: &[u8]) -> u64 {
-        let draft = next_of_camera(log, issued_ms);
-        let digest = <sha2::Sha384 as sha2::Digest>::digest(value);
-        let body = [&[0, 0, 0, 1, 0x00, 0x0b, 3, 0x10, 0, 0][..], &sized(&digest)].concat();
-        let attest = self.attest(QUOTE, &attestation_qualifying_data(&draft), Clock { time_ms: 1, resets: 1 }, &body);
-        let attachments = vec![log.keep("attest", &attest), log.keep("signature", &self.sign(&attest)), log.keep("values", said)];
+        let qualifying_data = attestation_qualifying_data(&next_of_camera(log, issued_ms));
+        let attachments = self.quote_for(log, &qualifying_data, value, said);
         log.append(
             |log| &mut log.camera,
             issued_ms,
             Body::Attestation(Attestation { kind: AttestationKind::Quote, enrolment, attachments }),
         )
+    }
+
+    /// A start of the appliance, with a quote for what the function makes of its place.
+    pub fn start(&self, log: &mut Log, enrolment: Hash, qualifying: fn(&Statement) -> [u8; 32], said: &[u8]) -> u64 {
+        let close = Body::Close(Close { reason: CloseReason::Stop, attachments: vec![] });
+        let draft = log.draft(|log| &mut log.appliance, STARTED_MS, close);
+        let attachments = self.quote_for(log, &qualifying(&draft), &[7; 32], said);
+        let body = Start { version: "0.1.0".to_owned(), enrolment: Some(enrolment), attachments };
+        log.append(|log| &mut log.appliance, STARTED_MS, Body::Start(body))
+    }
+
+    fn quote_for(&self, log: &mut Log, qualifying_data: &[u8; 32], value: &[u8], said: &[u8]) -> Vec<AttachmentRef> {
+        let digest = <sha2::Sha384 as sha2::Digest>::digest(value);
+        let body = [&[0, 0, 0, 1, 0x00, 0x0b, 3, 0x10, 0, 0][..], &sized(&digest)].concat();
+        let attest = self.attest(QUOTE, qualifying_data, Clock { time_ms: 1, resets: 1 }, &body);
+        vec![log.keep("attest", &attest), log.keep("signature", &self.sign(&attest)), log.keep("values", said)]
     }
 
     fn attest(&self, kind: [u8; 2], qualifying_data: &[u8; 32], clock: Clock, body: &[u8]) -> Vec<u8> {
