@@ -109,7 +109,8 @@ impl Ledger {
         create_folder(&database)?;
         let (head_file, noted) = HeadFile::open(folder, disk.clone())?;
         let (store, edge) = recover(&database, &signing, noted, disk, &seals)?;
-        let sealing = Sealing::new(seals, edge.published.as_ref().map_or(0, |published| published.head.size))?;
+        let sealed_size = edge.published.as_ref().map_or(0, |published| published.head.size);
+        let sealing = Sealing::new(seals, sealed_size, (signing.clock)())?;
         let shown = edge.published.map(|published| Shown { published: Arc::new(published), edge: Arc::new(edge.tree.clone()) });
         let shared = Arc::new(Shared::new(store, shown));
         let writer = Writer::new(shared.clone(), signing, edge.tree, head_file, sealing, batch_entries_max);

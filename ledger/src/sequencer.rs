@@ -3,7 +3,7 @@
 //! It does not serve reads, and nothing that failed is tried again: a sync that failed once may succeed the next time without the data.
 
 use std::ops::Deref;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use exhibit_tlog::{MerkleFrontier, leaf_hash, root_at};
@@ -124,7 +124,16 @@ impl Writer {
     /// Works until the queue's senders are gone or something fails.
     pub fn run(mut self, queue: Receiver<Waiting>) {
         let _stop = StopAtEnd(self.shared.clone());
-        while let Some(batch) = self.gather(&queue) {
+        loop {
+            let first = match self.first(&queue) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.seal();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let batch = self.gather(first, &queue);
             let (candidates, answers): (Vec<HashedCandidate>, Vec<Answer>) = batch.into_iter().map(|w| (w.candidate, w.answer)).unzip();
             match self.admit(&candidates) {
                 Ok(outcomes) => answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| answer.give(outcome)),
@@ -137,15 +146,26 @@ impl Writer {
                 }
             }
             // After those who wait were answered.
-            let shared = &self.shared;
-            self.sealing.offer((self.signing.clock)(), || newest(shared));
+            self.seal();
         }
         self.sealing.finish(newest(&self.shared));
     }
 
-    /// Waits for one candidate and takes all that wait behind it: under load, groups form while the one before is being synced.
-    fn gather(&self, queue: &Receiver<Waiting>) -> Option<Vec<Waiting>> {
-        let mut batch = vec![queue.recv().ok()?];
+    /// Waits for one candidate; not for longer than the head may stay unsealed.
+    fn first(&self, queue: &Receiver<Waiting>) -> Result<Waiting, RecvTimeoutError> {
+        match self.sealing.look_after(newest(&self.shared).as_ref()) {
+            Some(limit) => queue.recv_timeout(limit),
+            None => queue.recv().map_err(RecvTimeoutError::from),
+        }
+    }
+
+    fn seal(&mut self) {
+        self.sealing.offer((self.signing.clock)(), newest(&self.shared).as_ref());
+    }
+
+    /// Takes all that wait behind the first: under load, groups form while the one before is being synced.
+    fn gather(&self, first: Waiting, queue: &Receiver<Waiting>) -> Vec<Waiting> {
+        let mut batch = vec![first];
         let mut bytes = batch[0].candidate.entry.len();
         while batch.len() < self.batch_entries_max && bytes < BATCH_BYTES_MAX {
             let Ok(waiting) = queue.try_recv() else {
@@ -154,7 +174,7 @@ impl Writer {
             bytes += waiting.candidate.entry.len();
             batch.push(waiting);
         }
-        Some(batch)
+        batch
     }
 
     /// One batch, from plan to published checkpoint. An error is fatal, and nobody of the batch has been told anything.
@@ -290,7 +310,7 @@ mod tests {
         let (head_file, _) = HeadFile::open(folder.path(), Arc::new(LocalDisk)).unwrap();
         let shared = Arc::new(Shared::new(store, None));
         let mut writer =
-            Writer::new(shared, Signing::new(options).unwrap(), TreeEdge::default(), head_file, Sealing::new(vec![], 0).unwrap(), 256);
+            Writer::new(shared, Signing::new(options).unwrap(), TreeEdge::default(), head_file, Sealing::new(vec![], 0, 0).unwrap(), 256);
         let candidates: Vec<Candidate> = (0..600_u64)
             .map(|seq| Candidate {
                 stream: "a".into(),

@@ -327,6 +327,24 @@ fn the_head_is_sealed_at_start_and_stop_and_in_between() {
     drop(ledger);
 }
 
+/// A log that falls quiet is as old on a copied disk as its seal lets it be.
+#[test]
+fn the_head_of_a_log_that_falls_quiet_is_sealed() {
+    let bench = Bench::new();
+    let clock = Arc::new(AtomicU64::new(1000));
+    let read = clock.clone();
+    let (seal, told) = TellingSeal::new(&bench.seal());
+    let options = Options { clock: Arc::new(move || read.load(Ordering::SeqCst)), seals: vec![Arc::new(seal)], ..options() };
+    let ledger = Ledger::open(&bench.folder(), options).unwrap();
+    assert_eq!(told.recv_timeout(SEALED_MAX), Ok(0));
+    append(&ledger, 2);
+    clock.fetch_add(3600, Ordering::SeqCst);
+    assert_eq!(told.recv_timeout(SEALED_MAX), Ok(2), "an hour has passed, no entry has come, and what came before is not sealed");
+    assert_eq!(bench.sealed_size(), 2);
+    drop(ledger);
+    assert_eq!(told.iter().count(), 0, "sealed twice");
+}
+
 #[test]
 fn a_seal_that_can_not_be_written_stops_a_start_and_not_a_running_ledger() {
     let bench = Bench::new();

@@ -18,9 +18,8 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::api::{Answer, Service, closing, fresh, not_found, text};
+use crate::api::{Answer, Fatal, Service, closing, fresh, not_found, text};
 use crate::mirror::{CopyError, UploadError, Uploaded};
-use crate::store::StoreError;
 
 /// No byte of an upload comes: a link pauses for seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -43,12 +42,21 @@ pub async fn add_entries(service: Arc<Service>, request: Request<Incoming>) -> A
         Some(_) => return closing(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "only gzip is known as a Content-Encoding\n")),
     };
     let (pieces, received) = mpsc::channel(PIECES_MAX);
-    let clock = service.clock.clone();
+    let shared = service.clone();
+    // It goes on to its end also where the client leaves, and nobody is there to be answered.
     let mut reading = spawn_blocking(move || {
         let _permit = permit;
+        let _ends = EndsOnPanic(shared.fatal.clone());
         let pieces = Pieces { received, piece: Bytes::new() };
         let mut body: Box<dyn Read> = if is_gzip { Box::new(GzDecoder::new(pieces)) } else { Box::new(pieces) };
-        mirror.add_entries(&mut *body, &*clock)
+        let uploaded = mirror.add_entries(&mut *body, &*shared.clock);
+        if let Err(error) = &uploaded
+            && error.is_fatal()
+        {
+            // A sync may succeed when it is asked again, without the data: nothing is tried again.
+            (shared.fatal)(&error.to_string());
+        }
+        uploaded
     });
     let mut incoming = request.into_body();
     let forward = async move {
@@ -68,15 +76,23 @@ pub async fn add_entries(service: Arc<Service>, request: Request<Incoming>) -> A
     closing(match done {
         Ok(Ok(Uploaded::Whole(lines))) => text(StatusCode::OK, lines),
         Ok(Ok(Uploaded::Part(info))) => told(StatusCode::ACCEPTED, &info),
-        Ok(Err(error)) => refused(&service, &error),
-        Err(_) => {
-            (service.fatal)("a copy of a log is not what was proven");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "the mirror failed\n")
-        }
+        Ok(Err(error)) => refused(&error),
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the mirror failed\n"),
     })
 }
 
-fn refused(service: &Service, error: &UploadError) -> Answer {
+/// A panic may have left a copy half changed: nothing more is taken from it.
+struct EndsOnPanic(Fatal);
+
+impl Drop for EndsOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)("a copy of a log is not what was proven");
+        }
+    }
+}
+
+fn refused(error: &UploadError) -> Answer {
     match error {
         UploadError::Malformed => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
         UploadError::UnknownLog => text(StatusCode::NOT_FOUND, format!("{error}\n")),
@@ -84,12 +100,7 @@ fn refused(service: &Service, error: &UploadError) -> Answer {
             text(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n"))
         }
         UploadError::Conflict(info) => told(StatusCode::CONFLICT, info),
-        UploadError::Copy(CopyError::Sync { .. }) | UploadError::Store(StoreError::Sync { .. }) => {
-            // A sync may succeed when it is asked again, without the data: nothing is tried again.
-            (service.fatal)(&error.to_string());
-            text(StatusCode::INTERNAL_SERVER_ERROR, "the mirror failed\n")
-        }
-        UploadError::Copy(_) | UploadError::Store(_) | UploadError::ClockBehind | UploadError::Signing(_) => {
+        UploadError::Copy(_) | UploadError::Store(_) | UploadError::ClockBehind | UploadError::Signing(_) | UploadError::Ending => {
             tracing::error!(%error, "an upload could not be taken");
             text(StatusCode::SERVICE_UNAVAILABLE, "the mirror can not take it now: try again later\n")
         }

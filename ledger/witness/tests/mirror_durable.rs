@@ -3,16 +3,24 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Mutex, mpsc::Receiver};
+use std::time::Duration;
 
-use common::disk::FailingDisk;
+use common::disk::{FailingDisk, HangingDisk};
 use common::{Log, NAME, ORIGIN, Serving, Upload, init, state_in};
 use exhibit_tlog::tile::{BundleId, TileId, decode_bundle, decode_tile};
 use exhibit_tlog::{Checkpoint, Ed25519Cosigner, Hash, Note, NoteSigner, VerifierKey, leaf_hash, root_of};
+use exhibit_witness::api::Service;
+use exhibit_witness::config::{Config, sample};
 use exhibit_witness::disk::{Disk, LocalDisk};
 use exhibit_witness::mirror::{CopyError, Mirror, UploadError, Uploaded};
+use exhibit_witness::serve::serve;
 use exhibit_witness::store::{Store, StoreError};
 use exhibit_witness::witness::{Witness, WitnessError, origin_hash};
 use zeroize::Zeroizing;
@@ -228,6 +236,58 @@ fn every_write_of_a_copy_fails_once_and_nothing_is_signed_that_is_not_held() {
         call += 1;
     }
     assert!(writes > 10 && syncs > 40, "{writes} writes and {syncs} syncs failed: what was to be tested was not");
+}
+
+/// A failing test waits so long.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Serves a mirror of `log` on a disk in this process, and gives what the process would have ended with.
+fn serve_on(folder: &Path, log: &Log, disk: Arc<dyn Disk>) -> (SocketAddr, Receiver<String>) {
+    let witness = witness(&folder.join("w"), log);
+    let mirror = Some(Arc::new(open(&folder.join("mirror"), &witness, disk).unwrap()));
+    let (ended, ends) = channel();
+    let ended = Mutex::new(ended);
+    let service = Service {
+        witness,
+        mirror,
+        uploads: Arc::new(tokio::sync::Semaphore::new(4)),
+        name: NAME.to_owned(),
+        clock: Arc::new(NOW),
+        fatal: Arc::new(move |reason: &str| ended.lock().unwrap().send(reason.to_owned()).unwrap()),
+    };
+    let config = Config::parse(&sample(NAME).replace("127.0.0.1:7450", "127.0.0.1:0")).unwrap();
+    let (ready, address) = channel();
+    // It ends with this test's process.
+    std::thread::spawn(move || serve(service, &config, Path::new("/nowhere"), |address| ready.send(address).unwrap()).unwrap());
+    (address.recv_timeout(WAIT_MAX).unwrap(), ends)
+}
+
+#[test]
+fn a_sync_that_fails_after_the_client_has_left_ends_the_mirror() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(ORIGIN, "a", 0, 300);
+    let ((syncing, hangs), (go_on, goes_on)) = (channel(), channel());
+    let disk = Arc::new(HangingDisk { syncing: Mutex::new(syncing), goes_on: Mutex::new(goes_on) });
+    let (address, ends) = serve_on(folder.path(), &log, disk);
+    let post = |path: &str, kind: &str, body: &[u8]| {
+        let head = format!("POST /{path} HTTP/1.1\r\nHost: m\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
+        [head.as_bytes(), b"Connection: close\r\n\r\n", body].concat()
+    };
+    let pending = common::ask(address, &post("add-checkpoint", "text/plain", log.request(0, 300).to_text().as_bytes())).unwrap();
+    assert_eq!(pending.status, 200, "{}", pending.body);
+    let upload = post("add-entries", "application/octet-stream", &Upload::new(&log, 0, 300).bytes());
+    let mut client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(WAIT_MAX)).unwrap();
+    client.write_all(&upload).unwrap();
+    hangs.recv_timeout(WAIT_MAX).expect("nothing was written");
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.read_to_end(&mut Vec::new()).unwrap(), 0, "who has left was answered");
+    drop(go_on);
+    let reason = ends.recv_timeout(WAIT_MAX).expect("a sync has failed and the mirror goes on");
+    assert!(reason.contains("could not be made durable"), "{reason}");
+    // Until the process is gone, nothing more is taken.
+    let again = common::ask(address, &upload).unwrap();
+    assert_eq!(again.status, 503, "{}", again.body);
 }
 
 /// Every size from 1 on is committed: of what is not full, one file each is left, and none of what is.

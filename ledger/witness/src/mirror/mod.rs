@@ -43,6 +43,16 @@ struct Mirrored {
     latest: Option<Arc<Cosigned>>,
     /// The newest last.
     pending: VecDeque<Arc<Cosigned>>,
+    /// A sync has failed: nothing is taken and nothing signed, however long the process takes to end.
+    is_uncertain: bool,
+}
+
+impl Mirrored {
+    fn heed<T, E: Into<UploadError>>(&mut self, done: Result<T, E>) -> Result<T, UploadError> {
+        let done = done.map_err(Into::into);
+        self.is_uncertain |= done.as_ref().is_err_and(UploadError::is_fatal);
+        done
+    }
 }
 
 /// What an upload came to.
@@ -81,6 +91,16 @@ pub enum UploadError {
     /// The keys.
     #[error("the checkpoint can not be cosigned: {0}")]
     Signing(String),
+    /// A sync has failed before, or a copy was left half changed: the process is about to end.
+    #[error("what this mirror has on its disk is not certain any more: it ends")]
+    Ending,
+}
+
+impl UploadError {
+    /// Whether what is on the disk is not certain any more, after which the process has to end.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Copy(CopyError::Sync { .. }) | Self::Store(StoreError::Sync { .. }) | Self::Ending)
+    }
 }
 
 /// Without a ticket: a mirror that keeps what is pending itself needs none.
@@ -105,7 +125,7 @@ impl Mirror {
             let (size, root) = head.map_or((0, exhibit_tlog::EMPTY_ROOT), |head| (head.size, head.root));
             let copy = Copy::open(&folder.join(format!("{hash}.log")), size, &root, disk.clone());
             let copy = copy.map_err(|error| WitnessError::Foreign { origin: origin.to_owned(), reason: error.to_string() })?;
-            let mirrored = Mirrored { copy, latest: latest.map(Arc::new), pending: witness.latest(hash).into_iter().collect() };
+            let mirrored = Mirrored { copy, latest: latest.map(Arc::new), pending: witness.latest(hash).into_iter().collect(), is_uncertain: false };
             logs.insert(hash.to_owned(), Mutex::new(mirrored));
         }
         Ok(Self { signers, keys, logs, store })
@@ -131,14 +151,15 @@ impl Mirror {
         let mut start = header.start;
         while start < header.end {
             let Ok(package) = upload.package(start, header.end) else {
-                let next = self.mirrored(&hash).ok_or(UploadError::UnknownLog)?.copy.next();
+                let next = self.certain(&hash)?.copy.next();
                 if start == header.start {
                     return Err(UploadError::Malformed);
                 }
                 return Ok(Uploaded::Part(info(header.end, next)));
             };
-            let mut mirrored = self.mirrored(&hash).ok_or(UploadError::UnknownLog)?;
-            mirrored.copy.take(start, &package.entries, &pending.checkpoint, &package.proof)?;
+            let mut mirrored = self.certain(&hash)?;
+            let taken = mirrored.copy.take(start, &package.entries, &pending.checkpoint, &package.proof);
+            mirrored.heed(taken)?;
             start = EntryPackage::end(start, header.end);
         }
         self.commit(&hash, &pending, clock).map(Uploaded::Whole)
@@ -146,7 +167,7 @@ impl Mirror {
 
     /// The pending checkpoint that an upload is for, if it can begin where it does.
     fn begin(&self, hash: &str, header: &UploadHeader) -> Result<Arc<Cosigned>, UploadError> {
-        let mirrored = self.mirrored(hash).ok_or(UploadError::UnknownLog)?;
+        let mirrored = self.certain(hash)?;
         let (next, committed) = (mirrored.copy.next(), mirrored.copy.committed());
         let newest = mirrored.pending.back().ok_or(UploadError::NothingPending)?;
         let known = mirrored.pending.iter().chain(&mirrored.latest).find(|known| known.checkpoint.size == header.end);
@@ -162,7 +183,7 @@ impl Mirror {
 
     /// Cosigns what there is a durable copy of, and puts it in place; never a smaller one than is there.
     fn commit(&self, hash: &str, pending: &Cosigned, clock: &dyn Fn() -> u64) -> Result<String, UploadError> {
-        let mut mirrored = self.mirrored(hash).ok_or(UploadError::UnknownLog)?;
+        let mut mirrored = self.certain(hash)?;
         let head = &pending.checkpoint;
         if head.size < mirrored.copy.committed() {
             let size = mirrored.pending.back().map_or(head.size, |newest| newest.checkpoint.size);
@@ -172,12 +193,13 @@ impl Mirror {
         if mirrored.latest.as_ref().is_some_and(|latest| latest.unix_s > unix_s) {
             return Err(UploadError::ClockBehind);
         }
-        let settled = mirrored.copy.settle(head)?;
+        let settled = mirrored.copy.settle(head);
+        let settled = mirrored.heed(settled)?;
         let signing = |error: exhibit_tlog::NoteError| UploadError::Signing(error.to_string());
         let signers: Vec<&dyn NoteSigner> = self.signers.iter().map(|signer| &**signer).collect();
         let lines = cosign(head, &signers, unix_s).map_err(signing)?;
         let note = add_cosignatures(&pending.note, &lines, &self.keys).map_err(signing)?;
-        self.store.replace(hash, &note)?;
+        mirrored.heed(self.store.replace(hash, &note))?;
         mirrored.copy.committed_to(head.size, settled);
         mirrored.latest = Some(Arc::new(Cosigned { note, checkpoint: head.clone(), unix_s }));
         Ok(lines)
@@ -203,8 +225,14 @@ impl Mirror {
         &self.keys
     }
 
+    /// A copy that may be changed. One that a panic or a failed sync has left half changed may not.
+    fn certain(&self, hash: &str) -> Result<MutexGuard<'_, Mirrored>, UploadError> {
+        let mirrored = self.logs.get(hash).ok_or(UploadError::UnknownLog)?.lock().map_err(|_| UploadError::Ending)?;
+        if mirrored.is_uncertain { Err(UploadError::Ending) } else { Ok(mirrored) }
+    }
+
     fn mirrored(&self, hash: &str) -> Option<MutexGuard<'_, Mirrored>> {
-        // A panic may have left a copy half-changed; the process ends with the first (see serve).
+        // For reading: what was committed is whole, whatever has become of what came behind it.
         Some(self.logs.get(hash)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

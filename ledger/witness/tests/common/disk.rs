@@ -1,8 +1,10 @@
-//! A disk that fails once.
+//! Disks that fail.
 
 use std::io;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
 
 use exhibit_witness::disk::{Disk, LocalDisk};
 
@@ -44,5 +46,28 @@ impl Disk for FailingDisk {
     }
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         self.call(|| LocalDisk.sync_folder(path))
+    }
+}
+
+/// Says that a file is to be synced, waits until it may go on, and then fails.
+pub struct HangingDisk {
+    pub syncing: Mutex<Sender<()>>,
+    pub goes_on: Mutex<Receiver<()>>,
+}
+
+impl Disk for HangingDisk {
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        LocalDisk.write(path, bytes)
+    }
+    fn sync_file(&self, _: &Path) -> io::Result<()> {
+        self.syncing.lock().unwrap().send(()).unwrap();
+        let _ = self.goes_on.lock().unwrap().recv();
+        Err(io::Error::other("the test's disk fails"))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        LocalDisk.rename(from, to)
+    }
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.sync_folder(path)
     }
 }
