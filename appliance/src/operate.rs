@@ -5,8 +5,9 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use exhibit_appliance::chronicle::Clock;
@@ -133,12 +134,13 @@ pub fn operate(command: Operate, json: bool) -> Result<ExitCode, Failure> {
         Operate::Fsck { state, mib_per_s, threads, progress_file } => {
             let bytes_per_s = mib_per_s.map(|mib| mib.saturating_mul(1024 * 1024));
             let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-            let stop = AtomicBool::new(false);
+            let stop = ended_by_signals()?;
             let options = CheckOptions { threads, bytes_per_s, state_file: progress_file, progress: &tell, stop: &stop };
             let report = check(&Folder::new(&state), &options)?;
             let whole =
                 if report.damages.is_empty() { "nothing is damaged".to_owned() } else { format!("{} damaged", report.damages.len()) };
-            let text = format!("{}{} of {} entries checked: {whole}", lines(&report.damages), report.entries, report.head.size);
+            let ended = if report.is_complete { "" } else { ". It was not checked to the end" };
+            let text = format!("{}{} of {} entries checked: {whole}{ended}", lines(&report.damages), report.entries, report.head.size);
             let line = json!({
                 "event": "checked", "size": report.head.size, "root": report.head.root.to_string(), "entries": report.entries,
                 "complete": report.is_complete, "damages": damages_json(&report.damages),
@@ -193,7 +195,7 @@ fn make_whole(
     json: bool,
 ) -> Result<ExitCode, Failure> {
     let folder = Folder::new(state).lock()?;
-    let progress = |entries, entries_total| tell(Progress { entries, entries_total, bytes: 0 });
+    let progress = |entries, entries_total| tell(Progress { entries, entries_total, places: 0, bytes: 0 });
     let known = checkpoints.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let Some((new, origin)) = successor else { return restored(&restore(&folder, from, &known, &progress)?, json) };
     let successor = Successor { folder: &Folder::new(new).lock()?, origin, now: now() };
@@ -250,12 +252,49 @@ fn damages_json(damages: &[Damage]) -> serde_json::Value {
     damages.iter().map(|damage| json!({ "part": damage.part, "name": damage.name, "defect": damage.defect })).collect()
 }
 
-/// For people who watch; a log gets no line a second.
+/// For people who watch, each second; a journal gets a line a minute.
 fn tell(progress: Progress) {
+    static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
+    let Progress { entries, entries_total, places, .. } = progress;
+    let text =
+        if places == 0 { format!("{entries} of {entries_total} entries") } else { format!("{places} of {entries_total} places in chains") };
     if std::io::stderr().is_terminal() {
-        eprint!("\r{} of {} entries ", progress.entries, progress.entries_total);
-        if progress.entries == progress.entries_total {
+        eprint!("\r{text:50}");
+        if entries_total == if places == 0 { entries } else { places } {
             eprintln!();
         }
+        return;
     }
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let began = told.get_or_insert_with(Instant::now);
+    if began.elapsed() >= TELL_EVERY {
+        *began = Instant::now();
+        eprintln!("{text}");
+    }
+}
+
+/// How often whoever reads a journal is told.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// Sets what it gives when SIGTERM or SIGINT comes: what was done so far is kept then.
+fn ended_by_signals() -> Result<Arc<AtomicBool>, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = Arc::new(AtomicBool::new(false));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut terminate, mut interrupt) = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let told = stop.clone();
+    // It ends with the process.
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        told.store(true, Ordering::Relaxed);
+    })?;
+    Ok(stop)
 }

@@ -79,6 +79,11 @@ impl<'a> ProvenTiles<'a> {
         Some(right)
     }
 
+    /// Whether the tree contains the one of so many entries with this root.
+    pub fn has(&self, size: u64, root: &Hash) -> bool {
+        size <= self.head.size && self.root_at(size) == Some(*root)
+    }
+
     /// Root of the first `size` entries; `None` where a tile is missing.
     pub fn root_at(&self, size: u64) -> Option<Hash> {
         root_at(self, size).ok()

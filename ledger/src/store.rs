@@ -196,8 +196,8 @@ impl Store {
     }
 
     /// All places, a chain's in order.
-    pub fn places(&self) -> impl Iterator<Item = Result<(String, u64, EntryPlace), LedgerError>> {
-        self.rows(PLACES, &[]).map(|row| {
+    pub fn places(&self, from: &str) -> impl Iterator<Item = Result<(String, u64, EntryPlace), LedgerError>> {
+        self.rows(PLACES, from.as_bytes()).map(|row| {
             let (key, value) = row?;
             decode_place_key(&key)
                 .zip(decode_place(&value))

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use exhibit_evidence::segment::CiphertextChecker;
 use exhibit_evidence::{AttachmentRef, Body, SignedStatement};
-use exhibit_ledger::fsck::{Claim, Damage, Fsck, Owner, Progress, Report};
+use exhibit_ledger::fsck::{Claim, Damage, Fsck, Look, Owner, Progress, Report};
 use exhibit_tlog::Hash;
 use sha2::{Digest, Sha256};
 
@@ -77,62 +77,60 @@ impl Owner for Statements {
         })
     }
 
-    fn inspect(&self, index: u64, entry: &[u8], damages: &mut Vec<Damage>) -> u64 {
-        let Ok(signed) = SignedStatement::parse(entry) else { return 0 };
+    fn inspect(&self, index: u64, entry: &[u8], look: &Look<'_>, damages: &mut Vec<Damage>) {
+        let Ok(signed) = SignedStatement::parse(entry) else { return };
         let body = &signed.statement().body;
-        let mut bytes = 0;
         for attachment in body.attachments() {
-            bytes += self.check_attachment(index, attachment, damages);
+            self.check_attachment(index, attachment, look, damages);
         }
         match body {
             Body::Segment(segment) => {
                 let checker = Checker::Ciphertext(Box::new(CiphertextChecker::new(segment)));
                 let hash = signed.statement_hash();
-                match self.read(payload_object(&hash), body.payload_length(), checker) {
-                    Ok(read) => bytes += read,
-                    Err(defect) => {
-                        damages.push(Damage::new(PAYLOAD, hash, format_args!("of entry {index}, {}: {defect}", signed.statement().stream)))
-                    }
+                if let Err(defect) = self.read(payload_object(&hash), body.payload_length(), checker, look) {
+                    damages.push(Damage::new(PAYLOAD, hash, format_args!("of entry {index}, {}: {defect}", signed.statement().stream)));
                 }
             }
             Body::Erasure(erasure) => {
+                // A check that goes on has to know of it, too.
+                look.again();
                 let mut erased = self.erased.lock().unwrap_or_else(PoisonError::into_inner);
                 erased.extend(erasure.erased.iter().map(|erased| erased.sha256.to_string()));
             }
             _ => {}
         }
-        bytes
     }
 }
 
 impl Statements {
-    fn check_attachment(&self, index: u64, attachment: &AttachmentRef, damages: &mut Vec<Damage>) -> u64 {
-        match self.read(Object::Attachment(attachment.sha256), attachment.length, Checker::Hash(Sha256::new(), attachment.sha256)) {
-            Ok(read) => read,
-            Err(defect) => {
-                let part = if attachment.erasable && defect == GONE { MISSING_ERASABLE } else { ATTACHMENT };
-                damages.push(Damage::new(part, attachment.sha256, format_args!("{:?} of entry {index}: {defect}", attachment.name)));
-                0
-            }
+    fn check_attachment(&self, index: u64, attachment: &AttachmentRef, look: &Look<'_>, damages: &mut Vec<Damage>) {
+        let checker = Checker::Hash(Sha256::new(), attachment.sha256);
+        if let Err(defect) = self.read(Object::Attachment(attachment.sha256), attachment.length, checker, look) {
+            let part = if attachment.erasable && defect == GONE { MISSING_ERASABLE } else { ATTACHMENT };
+            damages.push(Damage::new(part, attachment.sha256, format_args!("{:?} of entry {index}: {defect}", attachment.name)));
         }
     }
 
-    /// In pieces, so that memory does not grow with objects.
-    fn read(&self, object: Object, length: u64, mut checker: Checker) -> Result<u64, String> {
+    /// In pieces, so that memory does not grow with objects, and each in its time.
+    fn read(&self, object: Object, length: u64, mut checker: Checker, look: &Look<'_>) -> Result<(), String> {
         let unreadable = |error: VaultError| error.to_string();
         let stored = self.vault.open(object).map_err(unreadable)?.ok_or(GONE)?;
         if stored.length() != length {
             return Err(format!("it has {} bytes and {length} were signed", stored.length()));
         }
-        let mut piece = vec![0; PIECE_BYTES];
+        let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(length).unwrap_or(PIECE_BYTES))];
         let mut offset = 0;
         while offset < length {
             let count = (length - offset).min(PIECE_BYTES as u64) as usize;
             stored.read_exact_at(&mut piece[..count], offset).map_err(unreadable)?;
             checker.update(&piece[..count]);
             offset += count as u64;
+            if !look.read(count as u64) {
+                // Whoever has ended the check does not want to know.
+                return Ok(());
+            }
         }
-        if checker.finish() { Ok(length) } else { Err("it does not hash to what was signed".to_owned()) }
+        if checker.finish() { Ok(()) } else { Err("it does not hash to what was signed".to_owned()) }
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod crash;

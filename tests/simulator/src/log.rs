@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use exhibit_ledger::fsck::{Claim, Damage, Fsck, Owner};
+use exhibit_ledger::fsck::{Claim, Damage, Fsck, Look, Owner};
 use exhibit_ledger::rebuild::{Describe, RebuildError, rebuild};
 use exhibit_ledger::source::{LedgerFolder, Source};
 use exhibit_ledger::{Candidate, Disk, HeadSeal, Ledger, LedgerError, LocalDisk, Options, SealedFile};
@@ -240,9 +240,7 @@ impl Owner for Reader {
         Ok(Claim { stream, seq, prev, identity, is_last, may_leap })
     }
 
-    fn inspect(&self, _: u64, _: &[u8], _: &mut Vec<Damage>) -> u64 {
-        0
-    }
+    fn inspect(&self, _: u64, _: &[u8], _: &Look<'_>, _: &mut Vec<Damage>) {}
 }
 
 impl Describe for Reader {
