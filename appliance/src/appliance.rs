@@ -15,6 +15,7 @@ use crate::chronicle::{Chronicle, ChronicleError, Clock};
 use crate::config::{Config, UnwitnessedStart};
 use crate::predecessor::Predecessor;
 use crate::registry::Registry;
+use crate::room::Room;
 use crate::setup::{Credentials, SetupError};
 use crate::state_lock::LockedFolder;
 use crate::tpm_note::{TpmNotes, key_of};
@@ -33,6 +34,8 @@ pub struct Appliance {
     pub ledger: Ledger,
     /// Ciphertext and attachments.
     pub vault: Arc<dyn Vault>,
+    /// What its disks have left.
+    pub room: Arc<Room>,
     /// What the ledger says.
     pub registry: Registry,
     /// The appliance's own stream.
@@ -51,6 +54,8 @@ pub struct Appliance {
     pub uploads: Arc<Semaphore>,
     /// Downloads that may go on at a time.
     pub downloads: Arc<Semaphore>,
+    /// Entry bundles that may be in memory at a time, on their way to whoever reads them.
+    pub bundles: Arc<Semaphore>,
     /// Anyone may read entries and certificates, not only the log's hashes.
     pub public_entries: bool,
     /// Held from the last look at the rules to the append, by statements whose rules look beyond their own stream.
@@ -85,6 +90,8 @@ impl Appliance {
         if !known.map_err(|_| SetupError::OtherLog("its rows can not be read"))? {
             return Err(SetupError::OtherLog("the appliance's certificate is not on it: its authority has to put it there first"));
         }
+        let reserve_bytes = config.disk_reserve_mib.saturating_mul(1024 * 1024);
+        let room = Arc::new(Room::new(vec![folder.vault_path(), folder.ledger_path()], reserve_bytes));
         let chronicle = Chronicle::new(
             genesis.statement().stream.clone(),
             anchor.log,
@@ -93,6 +100,7 @@ impl Appliance {
             ledger.clone(),
             vault.clone(),
             clock.clone(),
+            room.clone(),
         );
         let witnessing = Arc::new(folder.witnessing(config, &anchor, &ledger)?);
         let predecessor = body.predecessor.as_ref().map(|named| Predecessor::open(folder, named)).transpose()?.map(Box::new);
@@ -101,6 +109,7 @@ impl Appliance {
             anchor,
             ledger,
             vault,
+            room,
             registry,
             chronicle,
             witnessing,
@@ -110,6 +119,7 @@ impl Appliance {
             clock,
             uploads: Arc::new(Semaphore::new(config.uploads_max)),
             downloads: Arc::new(Semaphore::new(config.downloads_max)),
+            bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
             public_entries: config.public_entries,
             turn: Mutex::new(()),
             _folder: folder.clone(),
@@ -144,10 +154,13 @@ impl Appliance {
         match error {
             ChronicleError::Ledger(error) => self.heed_ledger(error),
             ChronicleError::Vault(error) => self.heed_vault(error),
-            ChronicleError::Signer(_) | ChronicleError::Row(_) => {}
+            ChronicleError::Signer(_) | ChronicleError::Row(_) | ChronicleError::NoRoom(_) => {}
         }
     }
 }
+
+/// Of up to 16 MiB each, with the longest entries: a gigabyte, and 60 MiB with usual ones. An auditor reads one at a time.
+const BUNDLES_MAX: usize = 64;
 
 /// What witnesses and mirrors know of the log, before anything is signed: an older disk, or a second copy, signs nothing.
 fn heard(folder: &LockedFolder, config: &Config, anchor: &Anchor) -> Result<Vec<Heard>, SetupError> {

@@ -9,6 +9,7 @@ use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError};
 use exhibit_pki::{Certificate, Signer, SignerError, Timestamp};
 use exhibit_tlog::{EMPTY_ROOT, Hash};
 
+use crate::room::{NoRoom, Room, Use};
 use crate::rows::{self, Indexed, Row, RowError, StreamRow};
 use crate::vault::{Object, Vault, VaultError};
 
@@ -24,6 +25,7 @@ pub struct Chronicle {
     ledger: Ledger,
     vault: Arc<dyn Vault>,
     clock: Clock,
+    room: Arc<Room>,
     /// One statement after the other: two with the same seq would convict the appliance itself.
     turn: Mutex<()>,
 }
@@ -43,6 +45,9 @@ pub enum ChronicleError {
     /// A row of ours.
     #[error(transparent)]
     Row(#[from] RowError),
+    /// The disk.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 impl Chronicle {
@@ -55,8 +60,9 @@ impl Chronicle {
         ledger: Ledger,
         vault: Arc<dyn Vault>,
         clock: Clock,
+        room: Arc<Room>,
     ) -> Self {
-        Self { stream, log, certificate, signer, ledger, vault, clock, turn: Mutex::new(()) }
+        Self { stream, log, certificate, signer, ledger, vault, clock, room, turn: Mutex::new(()) }
     }
 
     /// States that the appliance has started.
@@ -89,6 +95,7 @@ impl Chronicle {
         if self.is_marked(&marker)? {
             return Ok(());
         }
+        let _room = self.room.promise(OWN_BYTES_MAX, Use::Own)?;
         let mut attachments = Vec::new();
         for (name, stored) in [("first", first), ("second", second.der())] {
             let attachment = AttachmentRef::of(name, stored, false);
@@ -102,6 +109,7 @@ impl Chronicle {
 
     /// States what others say of a checkpoint that is covered by the newest: the note with its cosignatures, and tokens over its text.
     pub fn timestamp(&self, head: Head, note: &[u8], tokens: &[Vec<u8>]) -> Result<Admission, ChronicleError> {
+        let _room = self.room.promise(OWN_BYTES_MAX, Use::Own)?;
         let names = std::iter::once("checkpoint".to_owned()).chain((0..tokens.len()).map(|number| format!("token-{number}")));
         let mut attachments = Vec::new();
         for (name, stored) in names.zip(std::iter::once(note).chain(tokens.iter().map(Vec::as_slice))) {
@@ -119,6 +127,7 @@ impl Chronicle {
 
     /// Signs the next statement and puts it on the ledger. The caller holds the turn.
     fn issue(&self, body: Body, markers: Vec<Row>) -> Result<Admission, ChronicleError> {
+        let _room = self.room.promise(OWN_BYTES_MAX, Use::Own)?;
         // The ledger shows what is durable, and nothing of ours is under way while we hold the turn.
         let head = self.ledger.head(self.stream.as_str())?;
         let (seq, prev) = head.map_or((0, Hash([0; 32])), |head| (head.next_seq, head.leaf));
@@ -135,6 +144,9 @@ impl Chronicle {
         Ok(admission)
     }
 }
+
+/// A statement with its attachments and rows: tokens and notes are below 128 KiB each.
+const OWN_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The candidate for a statement of the appliance itself.
 pub fn own_candidate(

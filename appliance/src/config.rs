@@ -33,6 +33,11 @@ pub struct Config {
     /// Ciphertext downloads at a time; one more is answered with 503.
     #[serde(default = "downloads_max")]
     pub downloads_max: usize,
+    /// So much is kept free on the disks of ledger and vault, in MiB: cameras are answered 507 before less would be left, and keep what they have. People can
+    /// state things until a quarter of it is used, and who reads is put on the ledger until half of it is; the rest is the database's, which needs
+    /// up to 300 MiB for a start after a power cut. 0 keeps nothing.
+    #[serde(default = "disk_reserve_mib")]
+    pub disk_reserve_mib: u64,
     /// Entries that share one synced write at most.
     #[serde(default = "batch_entries_max")]
     pub batch_entries_max: usize,
@@ -137,6 +142,10 @@ fn uploads_max() -> usize {
 /// People fetch a few segments at a time.
 fn downloads_max() -> usize {
     64
+}
+/// Twice what a start after a power cut writes, and a quarter for a hundred thousand accesses.
+fn disk_reserve_mib() -> u64 {
+    1024
 }
 /// Past this a synced write takes longer without taking more (docs/performance.md).
 fn batch_entries_max() -> usize {
@@ -259,6 +268,11 @@ uploads_max = 256
 
 # Ciphertext downloads at a time; one more is answered with 503.
 downloads_max = 64
+
+# So much is kept free on the disks of ledger and vault, in MiB: cameras are answered 507 before less would be left, and keep what they have.
+# People can state things until a quarter of it is used, and who reads is put on the ledger until half of it is; the rest is the database's,
+# which needs up to 300 MiB for a start after a power cut. 0 keeps nothing.
+disk_reserve_mib = 1024
 
 # Entries that share one synced write at most.
 batch_entries_max = 1024

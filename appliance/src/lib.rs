@@ -13,6 +13,7 @@ pub mod maintain;
 pub mod predecessor;
 pub mod query;
 pub mod registry;
+pub mod room;
 pub mod rows;
 pub mod serve;
 pub mod setup;

@@ -76,7 +76,11 @@ impl Running {
                 if appliance.ledger.is_ended().map_err(SetupError::from)? {
                     tracing::warn!("the log has ended: it is served for reading, and takes nothing");
                 } else {
-                    appliance.chronicle.start(exhibit_program::version())?;
+                    match appliance.chronicle.start(exhibit_program::version()) {
+                        // It can be read, and takes what it has room for as soon as there is some.
+                        Err(error @ ChronicleError::NoRoom(_)) => tracing::error!(%error, "this start is not on the ledger"),
+                        started => drop(started?),
+                    }
                 }
                 Ok((Arc::new(appliance), TlsConfigs::new(&credentials)?))
             }

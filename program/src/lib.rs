@@ -1,6 +1,9 @@
 //! What every program of the project has: version with commit, exit codes that machines rely on, completions, a manual page.
 //!
-//! It does not know what any program does.
+//! It does not know what any program does. With the feature `log-resource` it has the form in which programs serve a log.
+
+#[cfg(feature = "log-resource")]
+pub mod log_resource;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

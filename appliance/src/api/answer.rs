@@ -32,6 +32,13 @@ pub enum AnswerBody {
         /// Bytes still to come.
         remaining: u64,
     },
+    /// Many bytes in memory, which are sent in pieces: who reads slowly keeps the permit as long as the memory.
+    Held {
+        /// What is still to come.
+        rest: Bytes,
+        /// One of those that bound the memory.
+        _permit: OwnedSemaphorePermit,
+    },
 }
 
 impl Body for AnswerBody {
@@ -42,6 +49,8 @@ impl Body for AnswerBody {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Pieces { remaining: 0, .. } => Poll::Ready(None),
+            Self::Held { rest, .. } if rest.is_empty() => Poll::Ready(None),
+            Self::Held { rest, .. } => Poll::Ready(Some(Ok(Frame::data(rest.split_to(rest.len().min(READ_BYTES)))))),
             Self::Pieces { pieces, remaining } => pieces.poll_recv(context).map(|piece| {
                 let piece = piece.unwrap_or_else(|| Err(io::Error::other("an object could not be read to its end")));
                 Some(piece.map(|piece| {
@@ -53,18 +62,28 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None) | Self::Pieces { remaining: 0, .. })
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Pieces { remaining, .. } => *remaining == 0,
+            Self::Held { rest, .. } => rest.is_empty(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(match self {
             Self::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
             Self::Pieces { remaining, .. } => *remaining,
+            Self::Held { rest, .. } => rest.len() as u64,
         })
     }
 }
 
 impl AnswerBody {
+    /// Bytes that are sent in pieces. The permit is kept until the last is.
+    pub fn held(bytes: Bytes, permit: OwnedSemaphorePermit) -> Self {
+        Self::Held { rest: bytes, _permit: permit }
+    }
+
     /// `length` bytes of an object from `first` on. The permit is kept until the last one is sent.
     pub fn of_object(object: Arc<dyn StoredObject>, first: u64, length: u64, permit: OwnedSemaphorePermit) -> Self {
         // One piece is read while another is sent.

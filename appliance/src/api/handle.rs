@@ -8,19 +8,20 @@ use exhibit_evidence::exchange::{EntryRecord, Route, Terms};
 use exhibit_evidence::{Body, StreamName};
 use exhibit_ledger::LedgerError;
 use exhibit_pki::Certificate;
+use exhibit_program::log_resource;
 use exhibit_tlog::Hash;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, TRANSFER_ENCODING};
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use super::answer::{self, Answer, AnswerBody};
 use super::authorise::{Caller, authorise, is_open_attachment, may_read_attachment};
-use super::log_resource;
 use super::problem::{Kind, Refusal};
 use super::server::{Listener, Peer};
 use crate::appliance::Appliance;
+use crate::chronicle::ChronicleError;
 use crate::ingest::{self, payload_object, refuse_vault, rules};
 use crate::predecessor::{self, Archive};
 use crate::query::Query;
@@ -141,24 +142,28 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, head
         }
         Route::Checkpoint => {
             let note = appliance.witnessing.newest(&appliance.ledger).ok_or_else(Refusal::not_found)?;
-            Ok(log_resource::answer(log_resource::Kind::Checkpoint, note.into_bytes(), headers))
+            Ok(logged(log_resource::answer(log_resource::Kind::Checkpoint, note.into_bytes(), headers)))
         }
         Route::Witnessed => {
             let witnessed = appliance.witnessing.witnessed().ok_or_else(Refusal::not_found)?;
-            Ok(log_resource::answer(log_resource::Kind::Checkpoint, witnessed.note.as_bytes().to_vec(), headers))
+            Ok(logged(log_resource::answer(log_resource::Kind::Checkpoint, witnessed.note.as_bytes().to_vec(), headers)))
         }
         Route::TpmSigned => {
             let note = appliance.tpm_notes.newest().ok_or_else(Refusal::not_found)?;
-            Ok(log_resource::answer(log_resource::Kind::Checkpoint, note.as_bytes().to_vec(), headers))
+            Ok(logged(log_resource::answer(log_resource::Kind::Checkpoint, note.as_bytes().to_vec(), headers)))
         }
         Route::Witnesses => Ok(answer::json(StatusCode::OK, &appliance.witnessing.status(&appliance.ledger))),
         Route::Tile(tile) => {
             let hashes = appliance.ledger.tile(*tile).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
-            Ok(log_resource::answer(log_resource::Kind::Tile, hashes, headers))
+            Ok(logged(log_resource::answer(log_resource::Kind::Tile, hashes, headers)))
         }
         Route::Bundle(bundle) => {
+            let permit = appliance.bundles.clone().try_acquire_owned();
+            let permit =
+                permit.map_err(|_| Refusal::new(Kind::Overloaded, "too many entry bundles are being read: try again in a moment"))?;
             let entries = appliance.ledger.bundle(*bundle).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
-            Ok(log_resource::answer(log_resource::Kind::Bundle { is_open: peer.is_none() }, entries, headers))
+            let answer = log_resource::answer(log_resource::Kind::Bundle { is_open: peer.is_none() }, entries, headers);
+            Ok(answer.map(|bytes| AnswerBody::held(bytes.into(), permit)))
         }
         Route::Successor { log, size } => found(predecessor::successor(appliance, log, *size)?),
         Route::Version => Ok(answer::json(
@@ -169,6 +174,10 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, head
         Route::Health => Ok(answer::json(StatusCode::OK, &json!({ "status": "ok", "size": appliance.ledger.size() }))),
         Route::Put { .. } | Route::Payload { .. } => Err(Refusal::not_found()),
     }
+}
+
+fn logged(answer: Response<Vec<u8>>) -> Answer {
+    answer.map(|bytes| AnswerBody::Whole(Some(bytes.into())))
 }
 
 fn found(record: Option<impl serde::Serialize>) -> Result<Answer, Refusal> {
@@ -305,6 +314,12 @@ fn open_payload(
         appliance.chronicle.access(fetch_leaf, decided.is_ok()).map_err(|error| {
             appliance.heed_chronicle(&error);
             tracing::error!(%error, "an access could not be put on the ledger");
+            if matches!(error, ChronicleError::NoRoom(_)) {
+                return Refusal::new(
+                    Kind::Storage,
+                    "there is no room to log this access, so nothing is served: the operator has to make some",
+                );
+            }
             Refusal::new(Kind::Internal, "the appliance could not log this access, so it serves nothing")
         })?;
     }

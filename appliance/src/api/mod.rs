@@ -5,7 +5,6 @@
 pub mod answer;
 pub mod authorise;
 pub mod handle;
-pub mod log_resource;
 pub mod problem;
 pub mod server;
 mod watched;

@@ -25,6 +25,7 @@ use crate::api::server::Peer;
 use crate::appliance::Appliance;
 use crate::chronicle::ChronicleError;
 use crate::registry::RegistryError;
+use crate::room::Use;
 use crate::vault::{Object, Staged, VaultError};
 use body::BodyReader;
 use finish::Complete;
@@ -59,6 +60,7 @@ pub async fn put(
         return Err(Refusal::new(Kind::TooLarge, format!("a signed statement is at most {ENTRY_BYTES_MAX} bytes long")));
     }
     let entry = body.exact(entry_length).await?;
+    let by = if place.0.owner().starts_with("camera/") { Use::Camera } else { Use::Person };
     let judged = judge_blocking(appliance.clone(), peer, place, knows, entry).await?;
     let verified = match judged {
         Judged::Admit(verified) => verified,
@@ -69,12 +71,19 @@ pub async fn put(
         }
     };
     check_lengths(verified.statement(), &mut body).await?;
+    // Held until all is on disk.
+    let shared = appliance.clone();
+    let _room =
+        shared.room.promise(length.saturating_add(ROWS_BYTES_MAX), by).map_err(|error| Refusal::new(Kind::Storage, error.to_string()))?;
     let staged = stage_attachments(&appliance, verified.statement(), &mut body).await?;
     let payload = stage_payload(&appliance, &verified, &mut body).await?;
     let complete = Complete { verified, attachments: staged.files, read: staged.read, payload };
     let finished = spawn_blocking(move || complete.finish(&appliance)).await;
     finished.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
 }
+
+/// What the ledger writes for an entry beside its bytes: rows, tiles and a checkpoint.
+const ROWS_BYTES_MAX: u64 = 64 * 1024;
 
 enum Judged {
     Admit(Box<VerifiedStatement>),
@@ -138,6 +147,9 @@ pub(crate) fn contradict(appliance: &Appliance, ledger: &Ledger, first: &EntryPl
     {
         appliance.heed_chronicle(&error);
         tracing::error!(%error, "a contradiction could not be put on the ledger");
+        if matches!(error, ChronicleError::NoRoom(_)) {
+            return Refusal::new(Kind::Storage, "there is no room to log this contradiction: the operator has to make some");
+        }
         return Refusal::new(Kind::Internal, "the appliance could not log this: its operator has to see to it");
     }
     let detail = format!("entry {} has seq {} of this stream: begin another epoch, continuing this one", first.index, statement.seq);

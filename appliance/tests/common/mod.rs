@@ -135,7 +135,13 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With more lines in the configuration, for good.
+    pub async fn with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("more.toml"), more).unwrap();
         let pki = Pki::new(1 << 32);
         let state = Folder::new(&folder.path().join("state"));
         let request = state.init(&Identity::parse("spiffe://city.example/appliance/1").unwrap()).unwrap();

@@ -5,11 +5,11 @@
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
-use hyper::StatusCode;
-use hyper::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, VARY};
+use hyper::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
+};
+use hyper::{Response, StatusCode};
 use sha2::{Digest, Sha256};
-
-use super::answer::{self, Answer};
 
 /// What is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,21 +44,20 @@ impl Kind {
 }
 
 /// The answer to a request with these headers. Compressing takes milliseconds: call it from a blocking thread.
-pub fn answer(kind: Kind, bytes: Vec<u8>, request: &HeaderMap) -> Answer {
+pub fn answer(kind: Kind, bytes: Vec<u8>, request: &HeaderMap) -> Response<Vec<u8>> {
     let compresses = matches!(kind, Kind::Bundle { .. });
     let gzip = compresses && accepts_gzip(request);
     let etag = etag(&bytes, gzip);
-    let mut answer = if is_known(request, &etag) {
-        let mut answer = answer::bytes(StatusCode::NOT_MODIFIED, kind.content_type(), Vec::new());
-        answer.headers_mut().remove(hyper::header::CONTENT_TYPE);
-        answer
+    let mut answer = Response::new(Vec::new());
+    if is_known(request, &etag) {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
-        let mut answer = answer::bytes(StatusCode::OK, kind.content_type(), if gzip { compressed(&bytes) } else { bytes });
+        *answer.body_mut() = if gzip { compressed(&bytes) } else { bytes };
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind.content_type()));
         if gzip {
             answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        answer
-    };
+    }
     let headers = answer.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(kind.cache_control()));
     headers.insert(ETAG, HeaderValue::from_str(&etag).expect("quotes and hex digits are a header's value"));
