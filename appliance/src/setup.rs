@@ -334,7 +334,8 @@ impl Folder {
     /// The witnessing of a log, going on from what was collected before.
     pub fn witnessing(&self, config: &Config, anchor: &Anchor, ledger: &Ledger) -> Result<Witnessing, SetupError> {
         let policy = self.policy(config, anchor)?.map(|witnesses| witnesses.policy().clone());
-        Ok(Witnessing::open(policy, self.mirrors(config), anchor.verifier.clone(), ledger, self.witnessed_path()))
+        Ok(Witnessing::open(policy, self.mirrors(config), anchor.verifier.clone(), ledger, self.witnessed_path())
+            .monitored_at(config.witness_monitoring.clone()))
     }
 
     /// The mirrors that are configured.

@@ -13,8 +13,19 @@ use crate::setup::{Folder, SetupError};
 #[derive(Clone)]
 pub struct LockedFolder {
     folder: Folder,
-    /// The kernel frees it with the process, however that ends.
-    _lock: Arc<File>,
+    _lock: Arc<Lock>,
+}
+
+/// The kernel frees it with the process, however that ends.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would not: a program that is just being started (a TPM's) has our files until it is itself.
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the lock of the state folder is freed later");
+        }
+    }
 }
 
 impl Folder {
@@ -24,7 +35,7 @@ impl Folder {
         let failed = |source| SetupError::File { path: path.clone(), source };
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(LockedFolder { folder: self.clone(), _lock: Arc::new(file) }),
+            Ok(()) => Ok(LockedFolder { folder: self.clone(), _lock: Arc::new(Lock(file)) }),
             Err(TryLockError::WouldBlock) => Err(SetupError::InUse(self.path().to_owned())),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
@@ -40,3 +51,24 @@ impl Deref for LockedFolder {
 
 /// It stays where it is: removing it would let two programs lock two files of that name.
 const LOCK: &str = "lock";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lets_go_has_let_go_also_while_a_child_is_being_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = Folder::new(folder.path());
+        let locked = state.lock().unwrap();
+        assert!(matches!(state.lock(), Err(SetupError::InUse(_))));
+        // As a child has it between fork and exec.
+        let of_child = locked._lock.0.try_clone().unwrap();
+        drop(locked);
+        let again = state.lock();
+        assert!(again.is_ok(), "a folder that nobody uses is in use");
+        drop(of_child);
+        assert!(matches!(state.lock(), Err(SetupError::InUse(_))), "the child's end has freed what is ours by now");
+    }
+}

@@ -3,9 +3,12 @@
 //! It links no TPM stack: `exhibit-tpm-seal`, a program of its own, speaks to the TPM. What is kept is in docs/formats/ledger.md.
 
 use std::io::{self, Read};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use exhibit_ledger::{HeadSeal, SealError, SealedHead};
@@ -34,12 +37,14 @@ fn program() -> PathBuf {
 pub struct TpmSeal {
     config: TpmSealConfig,
     log: Hash,
+    /// While it is there, nobody else on this machine goes on with what this index keeps.
+    claimed: Mutex<Option<UnixListener>>,
 }
 
 impl TpmSeal {
     /// For the heads of one log: what another one has written is refused.
     pub fn new(config: &TpmSealConfig, log: &LogVerifier) -> Self {
-        Self { config: config.clone(), log: name_of(log) }
+        Self { config: config.clone(), log: name_of(log), claimed: Mutex::default() }
     }
 
     fn failed(&self, defect: impl ToString) -> SealError {
@@ -107,6 +112,22 @@ impl HeadSeal for TpmSeal {
     fn interval_s(&self) -> u64 {
         INTERVAL_S
     }
+
+    /// A name without a file (unix(7), abstract): the kernel gives it to one process, and takes it back when that ends, however it does.
+    fn claim(&self) -> Result<(), SealError> {
+        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        if claimed.is_some() {
+            return Ok(());
+        }
+        let name = format!("exhibit-tpm-seal/{:08x}/{}", self.config.index, self.log);
+        let bound = SocketAddr::from_abstract_name(name).and_then(|address| UnixListener::bind_addr(&address));
+        match bound {
+            Ok(listener) => *claimed = Some(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(self.failed(TAKEN)),
+            Err(error) => tracing::warn!(%error, "the seal can not be claimed: two copies of the log could go on at once"),
+        }
+        Ok(())
+    }
 }
 
 /// What a program has printed when it has ended; one that takes longer is killed. A TPM that hangs must not hang start and stop.
@@ -136,6 +157,9 @@ fn name_of(log: &LogVerifier) -> Hash {
     keys.sort();
     Hash(Sha256::digest(format!("{}\n{}", log.origin, keys.join("\n"))).into())
 }
+
+const TAKEN: &str = "another process on this machine goes on with this log, from this folder or from a copy of it. Two would fork the log: stop one \
+    of them, and keep the folder whose process ran first";
 
 /// A discrete TPM takes a second, one that is busy some more.
 const RUN_MAX: Duration = Duration::from_secs(30);
@@ -169,6 +193,20 @@ mod tests {
         assert_eq!(bytes[56..88], [2; 32]);
         assert_eq!(bytes.len(), 104);
         assert_eq!(seal("log").decode(&bytes).unwrap(), SealedHead { size: 258, root: Hash([2; 32]) });
+    }
+
+    /// A copy of the folder that is as new as the index passes every other check.
+    #[test]
+    fn two_do_not_go_on_with_one_index() {
+        let origin = format!("claimed {}", std::process::id());
+        let first = seal(&origin);
+        first.claim().unwrap();
+        first.claim().unwrap();
+        let refused = seal(&origin).claim().unwrap_err();
+        assert!(refused.defect.contains("would fork the log"), "{refused}");
+        seal("another log").claim().unwrap();
+        drop(first);
+        seal(&origin).claim().unwrap();
     }
 
     #[test]

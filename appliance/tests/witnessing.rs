@@ -6,6 +6,7 @@ mod common;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use common::http::serve_http;
@@ -20,7 +21,7 @@ use exhibit_pki::timestamp_token::{Imprint, TimestampToken, TimestampTrust};
 use exhibit_tlog::{AddCheckpoint, Ed25519Cosigner, LogProof, MlDsa44NoteSigner, NoteSigner, Policy, Refusal, VerifierKey};
 use exhibit_witness::disk::LocalDisk;
 use exhibit_witness::store::Store;
-use exhibit_witness::witness::{AddError, Witness};
+use exhibit_witness::witness::{AddError, Witness, origin_hash};
 use zeroize::Zeroizing;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ struct TestWitness {
     url: String,
     keys: Vec<VerifierKey>,
     mood: Arc<(Mutex<Mood>, Condvar)>,
+    /// Whether it shows what it has cosigned.
+    shows: Arc<AtomicBool>,
 }
 
 fn signers(name: &str, seed: u8) -> Vec<Arc<dyn NoteSigner>> {
@@ -55,7 +58,15 @@ impl TestWitness {
         let witness = Witness::open(signers, vec![anchor.verifier.clone()], store).unwrap();
         let mood = Arc::new((Mutex::new(mood), Condvar::new()));
         let told = mood.clone();
-        let url = serve_http(Arc::new(move |_, body| {
+        let shows = Arc::new(AtomicBool::new(false));
+        let (is_shown, hash) = (shows.clone(), origin_hash(&anchor.verifier.origin));
+        let url = serve_http(Arc::new(move |path, body| {
+            if path.ends_with("/checkpoint") {
+                let latest = witness.latest(&hash).filter(|_| is_shown.load(Ordering::SeqCst));
+                return Some(
+                    latest.map_or((404, "text/plain", Vec::new()), |latest| (200, "text/plain", latest.note.clone().into_bytes())),
+                );
+            }
             let (mood, changed) = &*told;
             let mood = *changed.wait_while(mood.lock().unwrap(), |mood| *mood == Mood::Slow).unwrap();
             if mood == Mood::Dead {
@@ -77,7 +88,7 @@ impl TestWitness {
                 Err(error) => panic!("{error}"),
             })
         }));
-        Self { url, keys, mood }
+        Self { url, keys, mood, shows }
     }
 
     fn become_(&self, mood: Mood) {
@@ -191,7 +202,14 @@ async fn an_older_disk_is_refused_by_witnesses_and_says_so() {
         copy_of(copy.clone(), folder.join("state"));
     };
     let world = world.restart_after(put_back).await;
+    // Its word alone is none: what it has cosigned, the log has signed.
+    let status = world.until_status(|status| status.witnesses[0].state == WitnessState::Refuses).await;
+    assert!(!status.contradicted && status.witnesses[0].detail.contains("does not prove it"), "{:?}", status.witnesses[0]);
+    let kept = world.folder.path().join("state/contradicting-checkpoint");
+    assert!(!kept.exists());
+    witness.shows.store(true, Ordering::SeqCst);
     world.until_status(|status| status.contradicted).await;
+    assert!(world.anchor.verifier.verify(&std::fs::read_to_string(kept).unwrap()).is_ok(), "what convicts the log is not kept");
     // It grows past what was witnessed, another way.
     let mut camera = older;
     for _ in 0..8 {
@@ -199,6 +217,31 @@ async fn an_older_disk_is_refused_by_witnesses_and_says_so() {
     }
     let status = world.until_status(|status| status.contradicted && status.witnesses[0].detail.contains("begins with")).await;
     assert!(status.final_size < status.size, "a fork was made final");
+}
+
+/// Any number beyond the log, and any refusal of a proof, by one of several witnesses: nobody stops an appliance for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_only_says_so_convicts_nobody() {
+    for (status, kind, answer) in [(409, "text/x.tlog.size", "999999999\n"), (422, "text/plain", "no\n")] {
+        for shows_the_log in [false, true] {
+            let (world, mut camera) = World::with_camera().await;
+            let newest = Arc::new(Mutex::new(String::new()));
+            let shown = newest.clone();
+            let url = serve_http(Arc::new(move |path, _| match path.ends_with("/checkpoint") {
+                true if shows_the_log => Some((200, "text/plain", shown.lock().unwrap().clone().into_bytes())),
+                true => Some((404, "text/plain", vec![])),
+                false => Some((status, kind, answer.as_bytes().to_vec())),
+            }));
+            let key = signers("witness.example/w1", 1)[0].verifier_key().clone();
+            *newest.lock().unwrap() = world.running.appliance.ledger.checkpoint().unwrap().0.to_string();
+            let world = world.watched(&format!("witness w1 {key} {url}\nquorum w1\n"), "").await;
+            world.put_segment(&mut camera, 202).await;
+            let told = world.until_status(|status| status.witnesses[0].state != WitnessState::Unasked).await;
+            assert!(told.witnesses[0].state == WitnessState::Refuses && !told.contradicted, "{:?}", told.witnesses[0]);
+            assert!(told.witnesses[0].detail.contains("does not prove it"), "{:?}", told.witnesses[0]);
+            assert!(!world.folder.path().join("state/contradicting-checkpoint").exists());
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::WitnessState;
 use super::collect::Witnessed;
+use super::known::{Known, shown};
 use super::peer::{Answer, Peer, Post};
 
 /// A conflict tells the size to ask from; a witness that others feed too may have moved once more.
@@ -41,13 +42,15 @@ pub(super) enum Outcome {
 pub(super) struct Asker {
     pub appliance: Arc<Witnessed>,
     pub peer: Peer,
+    /// Where it shows what it has cosigned, or why it is not asked.
+    monitor: Result<Peer, String>,
     /// What it has accepted last, as far as we know.
     pub size: Option<u64>,
 }
 
 impl Asker {
-    pub fn new(appliance: &Arc<Witnessed>, peer: Peer) -> Self {
-        Self { appliance: appliance.clone(), peer, size: None }
+    pub fn new(appliance: &Arc<Witnessed>, peer: Peer, monitor: Result<Peer, String>) -> Self {
+        Self { appliance: appliance.clone(), peer, monitor, size: None }
     }
 
     pub async fn ask(&mut self, target: &Target) -> Outcome {
@@ -60,7 +63,7 @@ impl Asker {
                     return Outcome::Ahead;
                 }
                 self.size = None;
-                return self.beyond(old_size);
+                return self.beyond(old_size).await;
             }
             let Some(proof) = self.consistency(old_size, size).await else {
                 return Outcome::Failed(WitnessState::Unreachable, "the ledger gave no proof".to_owned());
@@ -81,7 +84,7 @@ impl Asker {
                 422 => {
                     let told = format!("the tree of {old_size} entries that it has cosigned is not what ours of {size} begins with");
                     self.size = None;
-                    return Outcome::Failed(WitnessState::Contradicts, told);
+                    return self.accuse(told).await;
                 }
                 status => return refused(status, &text),
             }
@@ -90,9 +93,35 @@ impl Asker {
     }
 
     /// It knows of more entries than there are.
-    pub fn beyond(&self, size: u64) -> Outcome {
+    pub async fn beyond(&mut self, size: u64) -> Outcome {
         let told = format!("it has cosigned {size} entries, and there are only {}", self.appliance.ledger.size());
-        Outcome::Failed(WitnessState::Contradicts, told)
+        self.accuse(told).await
+    }
+
+    /// It says that it has seen another log. That convicts this one only with what the log's own keys have signed: one witness of many, or whoever
+    /// stands between, could stop the appliance by a word otherwise.
+    async fn accuse(&mut self, told: String) -> Outcome {
+        let log = &self.appliance.witnessing.log;
+        let known = match &mut self.monitor {
+            Ok(monitor) => shown(monitor, log).await,
+            Err(reason) => Err(reason.clone()),
+        };
+        let unproven = |why: &str| Outcome::Failed(WitnessState::Refuses, format!("it says that {told}, and does not prove it: {why}"));
+        let Known { note, head } = match known {
+            Ok(Some(known)) => known,
+            Ok(None) => return unproven("it shows no checkpoint of this log"),
+            Err(reason) => return unproven(&reason),
+        };
+        let (appliance, size) = (self.appliance.clone(), head.size);
+        let ours = spawn_blocking(move || appliance.ledger.root_at(size)).await.ok().and_then(Result::ok);
+        match ours {
+            Some(root) if root != Some(head.root) => {
+                self.appliance.witnessing.keep_contradicting(&note);
+                Outcome::Failed(WitnessState::Contradicts, format!("{told}; the log has signed what it shows, of {size} entries"))
+            }
+            Some(_) => unproven(&format!("what it shows, of {size} entries, is this log")),
+            None => unproven("the ledger could not be read"),
+        }
     }
 
     async fn consistency(&self, old: u64, new: u64) -> Option<Vec<exhibit_tlog::Hash>> {

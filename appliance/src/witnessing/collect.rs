@@ -55,7 +55,8 @@ pub fn start(appliance: &Arc<Witnessed>, roots: &Path, draining: &watch::Receive
         match Peer::new(&url, roots) {
             Err(reason) => stand(appliance, Whom::Witness(number), None, WitnessState::Unreachable, reason),
             Ok(peer) => {
-                let attendant = Attendant { asker: Asker::new(appliance, peer), number, keys, newer: newer.clone() };
+                let monitor = Peer::new(witnessing.monitoring.get(&url).unwrap_or(&url), roots);
+                let attendant = Attendant { asker: Asker::new(appliance, peer, monitor), number, keys, newer: newer.clone() };
                 running.push(until(draining.clone(), attendant.attend(targets.subscribe())));
             }
         }
@@ -64,7 +65,8 @@ pub fn start(appliance: &Arc<Witnessed>, roots: &Path, draining: &watch::Receive
         match Peer::new(&mirror.url, roots) {
             Err(reason) => stand(appliance, Whom::Mirror(number), None, WitnessState::Unreachable, reason),
             Ok(peer) => {
-                let feeder = Feeder::new(Asker::new(appliance, peer), number, mirror.keys.clone(), newer.clone());
+                let monitor = Peer::new(&mirror.monitoring_url, roots);
+                let feeder = Feeder::new(Asker::new(appliance, peer, monitor), number, mirror.keys.clone(), newer.clone());
                 running.push(until(draining.clone(), feeder.feed(targets.subscribe())));
             }
         }

@@ -130,19 +130,24 @@ fn ask_all(knowers: Vec<Knower>, log: &LogVerifier, roots: &Path) -> Vec<Heard> 
 
 async fn ask(knower: &Knower, log: &LogVerifier, roots: &Path) -> Result<Heard, String> {
     let heard = |known, failed: Option<&str>| Heard { name: knower.name.clone(), known, failed: failed.map(str::to_owned) };
-    let mut peer = Peer::new(&knower.monitoring_url, roots)?;
-    let answer = peer.get(&format!("/{}", checkpoint_path(&log.origin)), NOTE_SIZE_BYTES_MAX).await?;
+    let Some(known) = shown(&mut Peer::new(&knower.monitoring_url, roots)?, log).await? else { return Ok(heard(None, None)) };
+    let parsed = Note::parse(&known.note).map_err(|error| error.to_string())?;
+    // Also what it has not signed itself is what the log has signed, and tells a fork.
+    let is_its_word = knower.keys.iter().any(|key| parsed.verify(std::slice::from_ref(key)).is_ok());
+    Ok(heard(Some(known), (!is_its_word).then_some("it has not signed what it shows")))
+}
+
+/// The checkpoint that somebody shows of a log, below their monitoring prefix; `None` if they know nothing of it.
+pub(super) async fn shown(monitor: &mut Peer, log: &LogVerifier) -> Result<Option<Known>, String> {
+    let answer = monitor.get(&format!("/{}", checkpoint_path(&log.origin)), NOTE_SIZE_BYTES_MAX).await?;
     match answer.status {
         200 => {}
-        404 => return Ok(heard(None, None)),
+        404 => return Ok(None),
         status => return Err(format!("it answers {status}")),
     }
     let note = String::from_utf8(answer.body.to_vec()).map_err(|_| "what it shows is no checkpoint".to_owned())?;
     let head = log.verify(&note).map_err(|error| format!("what it shows is not what the log has signed: {error}"))?;
-    let parsed = Note::parse(&note).map_err(|error| error.to_string())?;
-    // Also what it has not signed itself is what the log has signed, and tells a fork.
-    let is_its_word = knower.keys.iter().any(|key| parsed.verify(std::slice::from_ref(key)).is_ok());
-    Ok(heard(Some(Known { note, head }), (!is_its_word).then_some("it has not signed what it shows")))
+    Ok(Some(Known { note, head }))
 }
 
 /// What somebody knows, for the ledger to compare with before it signs anything. Nothing of ours is kept there.

@@ -123,7 +123,7 @@ impl Feeder {
             };
             let Some(info) = info else { return Outcome::Failed(WitnessState::Refuses, format!("{status} without saying where it is")) };
             if info.size > self.asker.appliance.ledger.size() {
-                return self.asker.beyond(info.size);
+                return self.asker.beyond(info.size).await;
             }
             let next = info.next.min(info.size);
             // What it takes of a request may be less, but not so little that sending is most of the work.

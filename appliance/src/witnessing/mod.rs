@@ -10,6 +10,8 @@ pub mod mirror;
 pub(crate) mod peer;
 pub mod stamp;
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub struct Witnessing {
     log: LogVerifier,
     policy: Option<Policy>,
     mirrors: Vec<Mirror>,
+    /// Where witnesses show what they have cosigned, by their URLs, where that is not the same.
+    monitoring: BTreeMap<String, String>,
     /// False where the policy demands no cosignature, or there is none: then every receipt is final.
     is_gated: bool,
     file: PathBuf,
@@ -119,7 +123,14 @@ impl Witnessing {
             state.standings = standings(policy, &mirrors);
         }
         let size = state.witnessed.as_ref().map_or(0, |witnessed| witnessed.head.size);
-        Self { log, policy, mirrors, is_gated, file, state: watch::Sender::new(state), final_size: watch::Sender::new(size) }
+        let state = watch::Sender::new(state);
+        Self { log, policy, mirrors, monitoring: BTreeMap::new(), is_gated, file, state, final_size: watch::Sender::new(size) }
+    }
+
+    /// With the monitoring prefixes of witnesses, by their URLs in the policy.
+    #[must_use]
+    pub fn monitored_at(self, monitoring: BTreeMap<String, String>) -> Self {
+        Self { monitoring, ..self }
     }
 
     /// The receipt of the entry at `index`, and whether it is final: then under a checkpoint that satisfies the policy, else under the newest.
@@ -232,7 +243,24 @@ impl Witnessing {
             tracing::warn!(%error, file = %self.file.display(), "the witnessed checkpoint could not be kept");
         }
     }
+
+    /// Evidence: the log has signed it, and this ledger does not fit it. Beside what is witnessed.
+    fn keep_contradicting(&self, note: &str) {
+        let path = self.file.with_file_name(CONTRADICTING);
+        let kept = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(note.as_bytes()));
+        match kept {
+            Ok(()) => {
+                tracing::error!(path = %path.display(), "a checkpoint that the log has signed, and that contradicts this ledger, is kept")
+            }
+            // The first is evidence enough.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => tracing::error!(%error, path = %path.display(), "a checkpoint that contradicts this ledger could not be kept"),
+        }
+    }
 }
+
+/// What convicts the log, in the state folder.
+const CONTRADICTING: &str = "contradicting-checkpoint";
 
 /// Witnesses by address: one that signs with several keys has a line for each, and is asked once. What mirrors sign comes from feeding them.
 fn standings(policy: &Policy, mirrors: &[Mirror]) -> Vec<Standing> {

@@ -60,6 +60,10 @@ pub fn start(
     if !appliance.witnessing.is_gated && sources.is_empty() {
         return None;
     }
+    // A log that has ended takes no statement any more. What can not be read is told by whoever needs it.
+    if appliance.ledger.is_ended().unwrap_or(false) {
+        return None;
+    }
     let (appliance, roots, mut draining) = (appliance.clone(), roots.to_owned(), draining.clone());
     Some(tokio::spawn(async move {
         tokio::select! {
