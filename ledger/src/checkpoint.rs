@@ -3,8 +3,9 @@
 //! It does not know what the tree holds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use exhibit_tlog::{Checkpoint, LogVerifier, MerkleFrontier, NoteSigner};
+use exhibit_tlog::{Checkpoint, LogVerifier, MerkleFrontier, Note, NoteSigner, VerifierKey};
 
 use crate::{LedgerError, Options};
 
@@ -21,6 +22,8 @@ pub(crate) struct Signing {
     pub log: LogVerifier,
     signers: Vec<Arc<dyn NoteSigner>>,
     pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// The latest time that a key of this log has signed at, as far as is known.
+    signed_unix_s: AtomicU64,
 }
 
 impl Signing {
@@ -30,7 +33,7 @@ impl Signing {
             return Err(LedgerError::WrongLog("no note key is configured, so nothing could be signed. Configure the log's keys".into()));
         }
         let keys = signers.iter().map(|signer| signer.verifier_key().clone()).collect();
-        Ok(Self { log: LogVerifier { origin, keys }, signers, clock })
+        Ok(Self { log: LogVerifier { origin, keys }, signers, clock, signed_unix_s: AtomicU64::new(0) })
     }
 
     /// The options of the same log, without seals.
@@ -38,11 +41,23 @@ impl Signing {
         Options { origin: self.log.origin, signers: self.signers, clock: self.clock, batch_entries_max, seals: Vec::new() }
     }
 
-    /// Signs the head of a tree with every key.
+    /// Remembers when a checkpoint of this log was signed.
+    pub fn know(&self, published: &Published) {
+        let Ok(note) = Note::parse(&published.note) else { return };
+        let line = |key: &VerifierKey| key.signed_unix_s(&note.signature_of(key).ok()??.signature);
+        for unix_s in self.log.keys.iter().filter_map(line) {
+            self.signed_unix_s.fetch_max(unix_s, Ordering::Relaxed);
+        }
+    }
+
+    /// Signs the head of a tree with every key, at a time that is not before any of the times before: of one cosigner's heads the later is the
+    /// larger (tlog-cosignature), whatever becomes of the clock.
     pub fn sign(&self, tree: &MerkleFrontier) -> Result<Published, LedgerError> {
         let head = Checkpoint { origin: self.log.origin.clone(), size: tree.size(), root: tree.root() };
         let signers: Vec<&dyn NoteSigner> = self.signers.iter().map(|signer| &**signer).collect();
-        let note = head.sign(&signers, (self.clock)()).map_err(|error| LedgerError::Signing(error.to_string()))?;
+        let clock_unix_s = (self.clock)();
+        let unix_s = clock_unix_s.max(self.signed_unix_s.fetch_max(clock_unix_s, Ordering::Relaxed));
+        let note = head.sign(&signers, unix_s).map_err(|error| LedgerError::Signing(error.to_string()))?;
         Ok(Published { note: note.into(), head })
     }
 }

@@ -48,6 +48,9 @@ pub(crate) fn recover(
     }
     let mut edge = prove_edge(&store, signing, noted)?;
     let size = edge.tree.frontier().size();
+    if let Some(published) = &edge.published {
+        signing.know(published);
+    }
     if edge.published.as_ref().is_none_or(|published| published.head.size < size) && size > 0 {
         edge.published = Some(sign_again(&store, signing, edge.tree.frontier())?);
     }
@@ -97,6 +100,9 @@ fn open_store(
 pub(crate) fn starting_head(store: &Store, signing: &Signing, noted: Option<String>) -> Result<Option<Published>, LedgerError> {
     let edge = prove_edge(store, signing, noted)?;
     let tree = edge.tree.frontier();
+    if let Some(published) = &edge.published {
+        signing.know(published);
+    }
     let published = edge.published.filter(|published| published.head.size == tree.size());
     published.map_or_else(|| (tree.size() > 0).then(|| signing.sign(tree)).transpose(), |published| Ok(Some(published)))
 }

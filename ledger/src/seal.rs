@@ -59,6 +59,15 @@ pub struct SealedFile {
     lock: Mutex<Option<File>>,
 }
 
+impl Drop for SealedFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.lock.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            // Closing alone would not free it while another thread is starting a program, which has our files until it is itself.
+            let _ = file.unlock();
+        }
+    }
+}
+
 impl SealedFile {
     /// The file need not exist; its folder must. `log` is whose checkpoint it has to be.
     #[must_use]

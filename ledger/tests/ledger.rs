@@ -4,6 +4,7 @@
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +13,7 @@ use common::{
 };
 use exhibit_ledger::{BATCH_ENTRIES_LIMIT, Candidate, Ledger, LedgerError, Options, QUEUE_CANDIDATES_MAX, Refusal, StreamHead};
 use exhibit_tlog::tile::{BundleId, TileId};
-use exhibit_tlog::{Checkpoint, EMPTY_ROOT, Hash, LogProof, NoteError, NoteSigner, VerifierKey, leaf_hash, root_at, root_of};
+use exhibit_tlog::{Checkpoint, EMPTY_ROOT, Hash, LogProof, Note, NoteError, NoteSigner, VerifierKey, leaf_hash, root_at, root_of};
 
 #[test]
 fn an_empty_ledger_has_nothing() {
@@ -527,4 +528,34 @@ impl NoteSigner for GatedSigner {
         self.opened.lock().unwrap().recv().expect("the test opens the gate");
         self.inner.sign(text, unix_s)
     }
+}
+
+/// tlog-cosignature: of one key's lines, a larger tree is never dated earlier. Clocks are set back, also while nothing runs.
+#[test]
+fn a_clock_that_is_set_back_dates_no_larger_tree_earlier() {
+    let root = exhibit_power_loss::scratch();
+    let clock = Arc::new(AtomicU64::new(1_795_132_800));
+    let ml_dsa = signers(1).remove(1).verifier_key().clone();
+    let open_at = |unix_s: u64| {
+        clock.store(unix_s, Ordering::SeqCst);
+        let read = clock.clone();
+        Ledger::open(root.path(), Options { clock: Arc::new(move || read.load(Ordering::SeqCst)), ..options() }).unwrap()
+    };
+    let dated = |ledger: &Ledger| {
+        let note = Note::parse(&ledger.checkpoint().unwrap().0).unwrap();
+        ml_dsa.signed_unix_s(&note.signature_of(&ml_dsa).unwrap().unwrap().signature).unwrap()
+    };
+    let mut chain = Chain::new("a");
+    let ledger = open_at(2_000_000_000);
+    ledger.append(chain.next(20)).unwrap();
+    clock.store(1_900_000_000, Ordering::SeqCst);
+    ledger.append(chain.next(20)).unwrap();
+    assert_eq!(dated(&ledger), 2_000_000_000, "set back while it runs");
+    drop(ledger);
+    let ledger = open_at(1_900_000_000);
+    ledger.append(chain.next(20)).unwrap();
+    assert_eq!(dated(&ledger), 2_000_000_000, "set back before a start");
+    clock.store(2_000_000_001, Ordering::SeqCst);
+    ledger.append(chain.next(20)).unwrap();
+    assert_eq!(dated(&ledger), 2_000_000_001);
 }
