@@ -51,13 +51,23 @@ impl Checkpoint {
     /// Parses a note's text. Exactly three lines: extension lines would be covered by the Ed25519 signature only, so a log of
     /// ours never writes them and nobody is made to wonder who vouches for them.
     pub fn from_text(text: &str) -> Result<Self, CheckpointError> {
+        let checkpoint = Self::from_text_of_any_log(text)?;
+        if text.lines().count() > 3 {
+            return Err(CheckpointError::Malformed("it has extension lines, which not every key signs"));
+        }
+        Ok(checkpoint)
+    }
+
+    /// The same of logs whose ways are not ours to choose: for witnesses. Behind the three lines there may be extension lines, none of them
+    /// empty, which tlog-checkpoint does not recommend and allows.
+    pub fn from_text_of_any_log(text: &str) -> Result<Self, CheckpointError> {
         let lines = text.strip_suffix('\n').ok_or(CheckpointError::Malformed("it does not end in a newline"))?;
         let mut lines = lines.split('\n');
         let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(CheckpointError::Malformed("it has fewer than three lines"));
         };
-        if lines.next().is_some() {
-            return Err(CheckpointError::Malformed("it has extension lines, which not every key signs"));
+        if lines.any(str::is_empty) {
+            return Err(CheckpointError::Malformed("it has an empty extension line"));
         }
         if origin.is_empty() || origin.len() > ORIGIN_SIZE_BYTES_MAX || origin.contains(char::is_control) {
             return Err(CheckpointError::Malformed("its origin is empty, too long or has control characters"));

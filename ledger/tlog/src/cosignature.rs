@@ -13,7 +13,7 @@ pub(crate) fn ed25519_message(unix_s: u64, text: &str) -> Result<Vec<u8>, NoteEr
 }
 
 /// What an ML-DSA-44 line signs (type 0x06): origin, size and root of the checkpoint in `text`, as the subtree from 0, not the text
-/// itself. So a text that says more than these is refused, and so is one that is no checkpoint.
+/// itself: of extension lines it says nothing. A text that is no checkpoint is refused.
 pub fn ml_dsa_44_message(cosigner: &str, unix_s: u64, text: &str) -> Result<Vec<u8>, NoteError> {
     let checkpoint = checkpoint_of(text)?;
     let unix_s = within_limit(unix_s)?;
@@ -41,7 +41,7 @@ fn subtree_message(cosigner: &str, unix_s: u64, origin: &str, (start, end): (u64
 }
 
 fn checkpoint_of(text: &str) -> Result<Checkpoint, NoteError> {
-    Checkpoint::from_text(text).map_err(|_| NoteError::Malformed("such a key cosigns checkpoints only"))
+    Checkpoint::from_text_of_any_log(text).map_err(|_| NoteError::Malformed("such a key cosigns checkpoints only"))
 }
 
 fn within_limit(unix_s: u64) -> Result<u64, NoteError> {

@@ -73,7 +73,7 @@ impl AddCheckpoint {
             }
             proof.push(Hash::from_base64(line).ok_or(Refusal::Malformed("a hash is not 32 bytes of base64"))?);
         }
-        Checkpoint::parse_unverified(checkpoint).map_err(Refusal::Checkpoint)?;
+        claimed(checkpoint)?;
         Ok(Self { old_size, proof, checkpoint: checkpoint.to_owned() })
     }
 
@@ -91,12 +91,12 @@ impl AddCheckpoint {
 
     /// The origin that the request claims, by which the witness finds the log's keys and its own last checkpoint of it.
     pub fn origin(&self) -> Result<String, Refusal> {
-        Ok(Checkpoint::parse_unverified(&self.checkpoint).map_err(Refusal::Checkpoint)?.origin)
+        Ok(claimed(&self.checkpoint)?.origin)
     }
 
     /// Whether the witness may cosign, and what. `latest` is the last checkpoint of this log that it has cosigned. The caller makes
     /// the one that is returned its latest, durably and only if `latest` is so still, before it answers with [`cosign`].
-    pub fn judge(&self, log: &LogVerifier, latest: Option<&Checkpoint>) -> Result<Checkpoint, Refusal> {
+    pub fn judge(&self, log: &FollowedLog, latest: Option<&Checkpoint>) -> Result<Checkpoint, Refusal> {
         let checkpoint = log.verify(&self.checkpoint).map_err(|error| match error {
             CheckpointError::Origin(_) => Refusal::UnknownLog,
             error => Refusal::Untrusted(error),
@@ -110,6 +110,49 @@ impl AddCheckpoint {
         }
         verify_consistency(size, &root, checkpoint.size, &checkpoint.root, &self.proof).map_err(Refusal::Proof)?;
         Ok(checkpoint)
+    }
+}
+
+/// What a checkpoint says, whoever has signed it.
+fn claimed(checkpoint: &str) -> Result<Checkpoint, Refusal> {
+    let note = Note::parse(checkpoint).map_err(|error| Refusal::Checkpoint(error.into()))?;
+    Checkpoint::from_text_of_any_log(note.text()).map_err(Refusal::Checkpoint)
+}
+
+/// A log that a witness follows: its checkpoints may have extension lines, and its keys may change one for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowedLog {
+    /// The log's name.
+    pub origin: String,
+    /// The keys that are trusted for it.
+    pub keys: Vec<VerifierKey>,
+    /// One of the keys is enough. Else all of them have to sign.
+    pub takes_any_key: bool,
+}
+
+impl From<LogVerifier> for FollowedLog {
+    fn from(LogVerifier { origin, keys }: LogVerifier) -> Self {
+        Self { origin, keys, takes_any_key: false }
+    }
+}
+
+impl FollowedLog {
+    /// Parses a signed checkpoint and verifies origin and signatures. A wrong line of a trusted key spoils it, needed or not.
+    pub fn verify(&self, note: &str) -> Result<Checkpoint, CheckpointError> {
+        let note = Note::parse(note)?;
+        let checkpoint = Checkpoint::from_text_of_any_log(note.text())?;
+        if checkpoint.origin != self.origin {
+            return Err(CheckpointError::Origin(checkpoint.origin));
+        }
+        if !self.takes_any_key {
+            note.verify(&self.keys)?;
+            return Ok(checkpoint);
+        }
+        let mut is_signed = false;
+        for key in &self.keys {
+            is_signed |= note.signature_of(key)?.is_some();
+        }
+        if is_signed { Ok(checkpoint) } else { Err(NoteError::Missing("any known key".to_owned()).into()) }
     }
 }
 
@@ -141,6 +184,11 @@ pub fn parse_conflict(body: &str) -> Option<u64> {
 
 /// The answer to a request that was judged good: a line of each of the witness's keys on the checkpoint, at `unix_s`.
 pub fn cosign(checkpoint: &Checkpoint, signers: &[&dyn NoteSigner], unix_s: u64) -> Result<String, NoteError> {
+    cosign_text(&checkpoint.to_text(), signers, unix_s)
+}
+
+/// The same on a checkpoint's text as it is, extension lines included: an Ed25519 cosignature covers them.
+pub fn cosign_text(text: &str, signers: &[&dyn NoteSigner], unix_s: u64) -> Result<String, NoteError> {
     if unix_s == NO_TIME {
         return Err(NoteError::Malformed("a witness says when it cosigns"));
     }
@@ -149,7 +197,7 @@ pub fn cosign(checkpoint: &Checkpoint, signers: &[&dyn NoteSigner], unix_s: u64)
         if !signer.verifier_key().algorithm().is_cosignature() {
             return Err(NoteError::Key("it makes no cosignatures"));
         }
-        answer.push_str(&NoteSignature::sign(&checkpoint.to_text(), *signer, unix_s)?.to_string());
+        answer.push_str(&NoteSignature::sign(text, *signer, unix_s)?.to_string());
     }
     Ok(answer)
 }

@@ -170,11 +170,15 @@ fn a_tree_that_grows_is_cosigned() {
     let log = Log::new(1);
     for old in 0..=3 {
         for new in old..=3 {
-            let judged = log.request(old, new).judge(&log.verifier(), (old > 0).then(|| checkpoint(old)).as_ref());
+            let judged = log.request(old, new).judge(&log.verifier().into(), (old > 0).then(|| checkpoint(old)).as_ref());
             assert_eq!(judged, Ok(checkpoint(new)), "{old} to {new}");
         }
     }
-    assert_eq!(log.request(0, 3).judge(&log.verifier(), Some(&checkpoint(0))), Ok(checkpoint(3)), "the empty tree has been cosigned");
+    assert_eq!(
+        log.request(0, 3).judge(&log.verifier().into(), Some(&checkpoint(0))),
+        Ok(checkpoint(3)),
+        "the empty tree has been cosigned"
+    );
 }
 
 #[test]
@@ -182,7 +186,7 @@ fn whatever_else_is_refused_with_its_own_answer() {
     let log = Log::new(1);
     let (one, two, three) = (checkpoint(1), checkpoint(2), checkpoint(3));
     let forked = Checkpoint { root: leaf_hash(b"fork"), ..two.clone() };
-    let judge = |request: AddCheckpoint, latest: Option<&Checkpoint>| request.judge(&log.verifier(), latest).unwrap_err();
+    let judge = |request: AddCheckpoint, latest: Option<&Checkpoint>| request.judge(&log.verifier().into(), latest).unwrap_err();
     let signed = |checkpoint: &Checkpoint| checkpoint.sign(&[&log.0], NOW_UNIX_S).unwrap();
     let [_, leaf_two, _] = leaves();
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use exhibit_program::log_resource::{self, Kind};
 use exhibit_tlog::Refusal;
 use exhibit_tlog::witness::{ADD_CHECKPOINT_SIZE_BYTES_MAX, SIZE_CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -26,6 +27,9 @@ use crate::witness::{AddError, Witness, origin_hash};
 const BODY_MAX: Duration = Duration::from_secs(30);
 /// What is read of a request that is too large, so that its sender reads the answer instead of a broken connection.
 const SURPLUS_BYTES_MAX: usize = 1024 * 1024;
+
+/// A disk that is full, a clock that is behind, a log that others upload: seconds to minutes.
+const RETRY_AFTER_S: &str = "5";
 
 /// An answer.
 pub type Answer = Response<Full<Bytes>>;
@@ -61,14 +65,20 @@ pub async fn handle(service: Arc<Service>, request: Request<Incoming>) -> Answer
         (&Method::POST, "/add-entries") => return mirror_api::add_entries(service, request).await,
         (_, "/add-checkpoint" | "/add-entries") => only(Method::POST),
         (&Method::GET | &Method::HEAD, path) if path.starts_with("/mirror/") => {
-            let path = path.to_owned();
+            let (path, headers) = (path.to_owned(), request.headers().clone());
             let read = spawn_blocking(move || match path["/mirror/".len()..].split_once('/') {
-                Some((hash, rest)) => mirror_api::read(&service, hash, rest),
+                Some((hash, rest)) => mirror_api::read(&service, hash, rest, &headers),
                 None => not_found(),
             });
             read.await.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "the mirror failed\n"))
         }
-        (&Method::GET | &Method::HEAD, _) => read(&service, &path),
+        (&Method::GET | &Method::HEAD, "/healthz") => json_answer(&json!({ "status": "ok" })),
+        (&Method::GET | &Method::HEAD, _) => {
+            let (path, headers) = (path.clone(), request.headers().clone());
+            // Whoever keeps a checkpoint has the log's lock while it syncs.
+            let read = spawn_blocking(move || read(&service, &path, &headers));
+            read.await.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "the witness failed\n"))
+        }
         _ => only(Method::GET),
     };
     if has_body {
@@ -104,7 +114,7 @@ async fn add_checkpoint(service: Arc<Service>, request: Request<Incoming>) -> An
         Ok(Err(AddError::Refused(refusal))) => refused(&refusal),
         Ok(Err(error)) => {
             tracing::error!(%error, "a checkpoint could not be cosigned");
-            text(StatusCode::SERVICE_UNAVAILABLE, "the witness can not cosign now: try again later\n")
+            unavailable("the witness can not cosign now: try again later\n")
         }
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the witness failed\n"),
     }
@@ -137,16 +147,15 @@ async fn read_body(mut body: Incoming) -> Result<Option<Vec<u8>>, ()> {
     Ok((surplus == 0).then_some(read))
 }
 
-fn read(service: &Service, path: &str) -> Answer {
+fn read(service: &Service, path: &str, headers: &HeaderMap) -> Answer {
     match path.split('/').collect::<Vec<_>>()[..] {
-        ["", "healthz"] => json_answer(&json!({ "status": "ok" })),
         ["", "status"] => json_answer(&status(service)),
         ["", hash, "checkpoint"] => match service.witness.latest(hash) {
-            Some(cosigned) => fresh(text(StatusCode::OK, cosigned.note.clone())),
+            Some(cosigned) => checkpoint(&cosigned.note, headers),
             None => not_found(),
         },
         ["", hash, "fork"] => match service.witness.fork(hash) {
-            Some(fork) => fresh(text(StatusCode::OK, fork.note.clone())),
+            Some(fork) => checkpoint(&fork.note, headers),
             None => not_found(),
         },
         _ => not_found(),
@@ -165,6 +174,8 @@ fn status(service: &Service) -> serde_json::Value {
             "root": latest.as_ref().map(|latest| latest.checkpoint.root.to_string()),
             "cosigned_unix_s": latest.as_ref().map(|latest| latest.unix_s),
             "mirrored": service.mirror.as_ref().and_then(|mirror| mirror.latest(hash)).map(|latest| latest.checkpoint.size),
+            "mirror_filling": service.mirror.as_ref().and_then(|mirror| mirror.filling(hash)),
+            "mirror_fault": service.mirror.as_ref().and_then(|mirror| mirror.unfit(hash)),
             "fork": witness.fork(hash).map(|fork| json!({ "size": fork.checkpoint.size, "root": fork.checkpoint.root.to_string() })),
         })
     });
@@ -191,7 +202,19 @@ fn json_answer(value: &serde_json::Value) -> Answer {
     answer
 }
 
-pub(crate) fn fresh(mut answer: Answer) -> Answer {
+/// A checkpoint, which changes: caches ask each time.
+pub(crate) fn checkpoint(note: &str, headers: &HeaderMap) -> Answer {
+    log_resource::answer(Kind::Checkpoint, note.as_bytes().to_vec(), headers).map(|bytes| Full::new(bytes.into()))
+}
+
+/// What can not be done now.
+pub(crate) fn unavailable(body: &'static str) -> Answer {
+    let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, body);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    answer
+}
+
+fn fresh(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     answer
 }
@@ -202,7 +225,10 @@ pub(crate) fn closing(mut answer: Answer) -> Answer {
 }
 
 pub(crate) fn not_found() -> Answer {
-    text(StatusCode::NOT_FOUND, "there is no such thing here\n")
+    let mut answer = text(StatusCode::NOT_FOUND, "there is no such thing here\n");
+    // It may come: a cache that kept this would hide a tile after it.
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 fn only(method: Method) -> Answer {

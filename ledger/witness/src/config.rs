@@ -5,7 +5,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use exhibit_tlog::{LogVerifier, NoteError, VerifierKey};
+use exhibit_tlog::witness::FollowedLog;
+use exhibit_tlog::{NoteError, VerifierKey};
 use serde::Deserialize;
 
 /// `witness.toml`.
@@ -51,6 +52,9 @@ pub struct LogConfig {
     pub origin: String,
     /// Its keys. A checkpoint must be signed by every one of them.
     pub keys: Vec<String>,
+    /// One of them is enough: for a log that changes its keys.
+    #[serde(default)]
+    pub any_key: bool,
 }
 
 /// 32 KiB of buffers each; a log needs one.
@@ -111,9 +115,9 @@ impl Config {
     }
 
     /// The logs, ready to verify.
-    pub fn verifiers(&self) -> Result<Vec<LogVerifier>, ConfigError> {
-        let mut verifiers: Vec<LogVerifier> = Vec::new();
-        for LogConfig { origin, keys } in &self.logs {
+    pub fn verifiers(&self) -> Result<Vec<FollowedLog>, ConfigError> {
+        let mut verifiers: Vec<FollowedLog> = Vec::new();
+        for LogConfig { origin, keys, any_key } in &self.logs {
             if verifiers.iter().any(|known| known.origin == *origin) {
                 return Err(ConfigError::Twice(origin.clone()));
             }
@@ -123,7 +127,7 @@ impl Config {
             if parsed.is_empty() || repeated || parsed.iter().any(|key| !key.algorithm().is_log_signature()) {
                 return Err(ConfigError::Keys(origin.clone()));
             }
-            verifiers.push(LogVerifier { origin: origin.clone(), keys: parsed });
+            verifiers.push(FollowedLog { origin: origin.clone(), keys: parsed, takes_any_key: *any_key });
         }
         Ok(verifiers)
     }
@@ -159,6 +163,7 @@ drain_s = 20
 # key = \"tls.key\"
 
 # One of these for each log. A checkpoint must be signed by every key. They stand in the log's anchor (anchor.json), in `origin` and `keys`.
+# With any_key = true one key is enough: for a log that changes its keys.
 # [[log]]
 # origin = \"city.example/log/1\"
 # keys = [\"city.example/log/1+…\", \"city.example/log/1+…\"]

@@ -133,9 +133,18 @@ fn run(Arguments { json, command }: Arguments) -> Result<(), Failure> {
                 std::process::exit(i32::from(EXIT_CANNOT));
             });
             let witness = folder.witness(&config)?;
+            let now_unix_s = now_unix_s();
+            for (origin, hash) in witness.logs() {
+                if witness.latest(hash).is_some_and(|latest| latest.unix_s > now_unix_s) {
+                    tracing::error!(
+                        ?origin,
+                        "this log was cosigned at a time that has not come yet: nothing of it is cosigned before. Is the clock right?"
+                    );
+                }
+            }
             let mirror = if mirror { Some(Arc::new(folder.mirror(&config, &witness)?)) } else { None };
             let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
-            let service = Service { witness, mirror, uploads, name: config.name.clone(), clock: Arc::new(now_unix_s), fatal };
+            let service = Service { witness, mirror, uploads, name: config.name.clone(), clock: Arc::new(self::now_unix_s), fatal };
             Ok(serve(service, &config, folder.path(), |address| {
                 if let Err(error) = print(json, &json!({ "event": "ready", "listen": address }), &format!("ready listen={address}")) {
                     tracing::warn!(%error, "nobody reads standard output");

@@ -18,7 +18,7 @@ pub struct Store {
     disk: Arc<dyn Disk>,
     /// Logs of which something has been cosigned. A file of one of these that is missing was lost.
     seen: Mutex<BTreeSet<String>>,
-    _lock: File,
+    lock: File,
 }
 
 /// Why a checkpoint was not kept.
@@ -59,6 +59,13 @@ pub enum StoreError {
     Lost(PathBuf),
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Closing alone would not free it while another thread is starting a program, which has our files until it is itself.
+        let _ = self.lock.unlock();
+    }
+}
+
 impl Store {
     /// Opens the folder, which is made if it is not there.
     pub fn open(folder: &Path, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
@@ -78,7 +85,7 @@ impl Store {
         if let Some(text) = read_text(&folder.join(SEEN), SEEN_SIZE_BYTES_MAX)? {
             seen.extend(text.lines().map(str::to_owned));
         }
-        Ok(Self { folder: folder.to_owned(), disk, seen: Mutex::new(seen), _lock: lock })
+        Ok(Self { folder: folder.to_owned(), disk, seen: Mutex::new(seen), lock })
     }
 
     /// The last note that was kept for a log, by the hash of its origin.

@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use exhibit_tlog::witness::{add_cosignatures, checkpoint_path, cosign};
-use exhibit_tlog::{AddCheckpoint, Checkpoint, LogVerifier, Note, NoteSigner, Refusal, VerifierKey};
+use exhibit_tlog::witness::{FollowedLog, add_cosignatures, checkpoint_path, cosign_text};
+use exhibit_tlog::{AddCheckpoint, Checkpoint, Note, NoteSigner, Refusal, VerifierKey};
 
 use crate::store::{Store, StoreError};
 
@@ -21,7 +21,7 @@ pub struct Witness {
 }
 
 struct Log {
-    verifier: LogVerifier,
+    verifier: FollowedLog,
     hash: String,
     latest: Mutex<Option<Arc<Cosigned>>>,
     /// A checkpoint that the log has signed too, of the same size as one that was cosigned, with another root.
@@ -89,13 +89,13 @@ pub enum AddError {
 
 impl Witness {
     /// Opens what is kept of each log, and verifies that it is this witness's own.
-    pub fn open(signers: Vec<Arc<dyn NoteSigner>>, logs: Vec<LogVerifier>, store: Store) -> Result<Self, WitnessError> {
+    pub fn open(signers: Vec<Arc<dyn NoteSigner>>, logs: Vec<impl Into<FollowedLog>>, store: Store) -> Result<Self, WitnessError> {
         let keys: Vec<VerifierKey> = signers.iter().map(|signer| signer.verifier_key().clone()).collect();
         if keys.is_empty() || keys.iter().any(|key| !key.algorithm().is_cosignature()) {
             return Err(WitnessError::Keys);
         }
         let mut witness = Self { signers, keys, logs: HashMap::new(), origins: HashMap::new(), store };
-        for verifier in logs {
+        for verifier in logs.into_iter().map(Into::into) {
             let origin = verifier.origin.clone();
             if verifier.keys.iter().any(|key| witness.keys.iter().any(|own| own.has_key_of(key))) {
                 return Err(WitnessError::OwnLog(origin));
@@ -105,9 +105,10 @@ impl Witness {
             witness.origins.insert(hash.clone(), origin.clone());
             let fork = OnceLock::new();
             if let Some(note) = witness.store.load_fork(&hash)? {
-                let checkpoint = verifier.verify(&note);
-                let checkpoint = checkpoint.map_err(|error| WitnessError::Foreign { origin: origin.clone(), reason: error.to_string() })?;
-                fork.get_or_init(|| Fork { note, checkpoint });
+                match kept_fork(note) {
+                    Ok(kept) => drop(fork.set(kept)),
+                    Err(error) => tracing::error!(?origin, %error, "the checkpoint that was kept to convict this log is damaged"),
+                }
             }
             witness.logs.insert(origin, Log { verifier, hash, latest: Mutex::new(latest.map(Arc::new)), fork });
         }
@@ -135,7 +136,8 @@ impl Witness {
                 return Err(AddError::ClockBehind);
             }
             let signers: Vec<&dyn NoteSigner> = self.signers.iter().map(|signer| &**signer).collect();
-            let lines = cosign(&checkpoint, &signers, unix_s).map_err(|error| AddError::Signing(error.to_string()))?;
+            let parsed = Note::parse(&request.checkpoint).map_err(|error| AddError::Signing(error.to_string()))?;
+            let lines = cosign_text(parsed.text(), &signers, unix_s).map_err(|error| AddError::Signing(error.to_string()))?;
             let note = self.note_of(log, &request.checkpoint, &lines)?;
             let mut latest = log.latest();
             if *latest != before {
@@ -159,7 +161,12 @@ impl Witness {
         }
         tracing::error!(origin = ?checkpoint.origin, size = checkpoint.size, "the log has signed two trees of one size");
         // Of two requests at once both may come here; either note is evidence.
-        self.store.keep_fork(&log.hash, &request.checkpoint)?;
+        match self.store.keep_fork(&log.hash, &request.checkpoint) {
+            Err(error @ StoreError::Sync { .. }) => return Err(error),
+            // The log is refused all the same, and the fork is shown until the process ends.
+            Err(error) => tracing::error!(%error, "the checkpoint that convicts the log could not be kept"),
+            Ok(()) => {}
+        }
         log.fork.get_or_init(|| Fork { note: request.checkpoint.clone(), checkpoint });
         Ok(())
     }
@@ -205,12 +212,18 @@ impl Log {
     }
 }
 
+/// The log's signatures were verified before it was kept, under the keys that it had then.
+fn kept_fork(note: String) -> Result<Fork, exhibit_tlog::CheckpointError> {
+    let checkpoint = Checkpoint::from_text_of_any_log(Note::parse(&note)?.text())?;
+    Ok(Fork { note, checkpoint })
+}
+
 /// Reads back what was kept. The log's signatures are not asked for: its keys may have changed by now, ours vouch for the note.
 pub(crate) fn own(keys: &[VerifierKey], origin: &str, note: String) -> Result<Cosigned, WitnessError> {
     let foreign = |reason: String| WitnessError::Foreign { origin: origin.to_owned(), reason };
     let parsed = Note::parse(&note).map_err(|error| foreign(error.to_string()))?;
     parsed.verify(keys).map_err(|error| foreign(error.to_string()))?;
-    let checkpoint = Checkpoint::from_text(parsed.text()).map_err(|error| foreign(error.to_string()))?;
+    let checkpoint = Checkpoint::from_text_of_any_log(parsed.text()).map_err(|error| foreign(error.to_string()))?;
     if checkpoint.origin != origin {
         return Err(foreign(format!("it is of {:?}", checkpoint.origin)));
     }

@@ -4,64 +4,25 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::net::{Shutdown, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Mutex, mpsc::Receiver};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
+use common::copies::{NOW, WAIT_MAX, held, keys, open, serve_on, upload, upload_rest, witness};
 use common::disk::{FailingDisk, HangingDisk};
-use common::{Log, NAME, ORIGIN, Serving, Upload, init, state_in};
-use exhibit_tlog::tile::{BundleId, TileId, decode_bundle, decode_tile};
-use exhibit_tlog::{Checkpoint, Ed25519Cosigner, Hash, Note, NoteSigner, VerifierKey, leaf_hash, root_of};
-use exhibit_witness::api::Service;
-use exhibit_witness::config::{Config, sample};
-use exhibit_witness::disk::{Disk, LocalDisk};
-use exhibit_witness::mirror::{CopyError, Mirror, UploadError, Uploaded};
-use exhibit_witness::serve::serve;
-use exhibit_witness::store::{Store, StoreError};
-use exhibit_witness::witness::{Witness, WitnessError, origin_hash};
-use zeroize::Zeroizing;
+use common::{Log, ORIGIN, Serving, Upload, init, state_in};
+use exhibit_tlog::VerifierKey;
+use exhibit_witness::disk::LocalDisk;
+use exhibit_witness::mirror::{CopyError, UploadError, Uploaded};
+use exhibit_witness::store::StoreError;
+use exhibit_witness::witness::origin_hash;
 
 /// How often `make test` kills; `SOAK_KILLS` says another number.
 const KILLS: u64 = 30;
 
-/// What lies in the folder is the tree that the mirror has signed, and how large that is: read by nobody's code but this test's.
-fn held(mirror: &Path, keys: &[VerifierKey]) -> u64 {
-    let hash = origin_hash(ORIGIN);
-    let Ok(note) = std::fs::read_to_string(mirror.join(&hash)) else { return 0 };
-    let parsed = Note::parse(&note).unwrap();
-    parsed.verify(keys).unwrap();
-    let head = Checkpoint::from_text(parsed.text()).unwrap();
-    let tiles = mirror.join(format!("{hash}.log/tile"));
-    let mut leaves = Vec::new();
-    for index in 0..head.size.div_ceil(256) {
-        let width = (head.size - index * 256).min(256) as u16;
-        let (bytes, found) = file(&tiles.join("entries").join(BundleId { index, width: 256 }.path()), width);
-        let entries: Vec<Hash> = decode_bundle(&bytes, found).unwrap().into_iter().map(leaf_hash).collect();
-        let (bytes, found) = file(&tiles.join(TileId { level: 0, index, width: 256 }.path()), width);
-        let hashes = decode_tile(&bytes, found).unwrap();
-        assert_eq!(entries[..usize::from(width)], hashes[..usize::from(width)], "entries and hashes of bundle {index} differ");
-        leaves.extend_from_slice(&entries[..usize::from(width)]);
-    }
-    assert_eq!(root_of(&leaves), head.root, "the mirror has signed for {} entries that it does not hold", head.size);
-    head.size
-}
-
-/// The whole file, or a part that is wide enough.
-fn file(full: &Path, width: u16) -> (Vec<u8>, u16) {
-    if let Ok(bytes) = std::fs::read(full) {
-        return (bytes, 256);
-    }
-    let parts = std::fs::read_dir(format!("{}.p", full.display())).unwrap_or_else(|_| panic!("{} is not there", full.display()));
-    let widths = parts.filter_map(|part| part.unwrap().file_name().to_str().unwrap().parse::<u16>().ok());
-    let found = widths.filter(|found| *found >= width).min().unwrap_or_else(|| panic!("{} of width {width} is not there", full.display()));
-    (std::fs::read(format!("{}.p/{found}", full.display())).unwrap(), found)
-}
-
-fn mirror_keys(state: &Path) -> Vec<VerifierKey> {
+fn mirror_keys(state: &std::path::Path) -> Vec<VerifierKey> {
     let keys = common::program().args(["keys", "--mirror", "--json", "--state"]).arg(state).output().unwrap();
     let keys: serde_json::Value = serde_json::from_slice(&keys.stdout).unwrap();
     keys["keys"].as_array().unwrap().iter().map(|key| VerifierKey::parse(key.as_str().unwrap()).unwrap()).collect()
@@ -144,50 +105,10 @@ fn feed(log: &Log, address: std::net::SocketAddr, given: &AtomicU64, answers: &A
     }
 }
 
-fn signers(name: &str, seed: u8) -> Vec<Arc<dyn NoteSigner>> {
-    // The other kind takes most of the time of hundreds of runs, and changes nothing about writes.
-    vec![Arc::new(Ed25519Cosigner::new(name, &Zeroizing::new([seed; 32])).unwrap())]
-}
-
-fn witness(folder: &Path, log: &Log) -> Witness {
-    // A child that another test is about to start holds our locks until it is itself.
-    let store = loop {
-        match Store::open(folder, Arc::new(LocalDisk)) {
-            Err(StoreError::Busy(_)) => std::thread::yield_now(),
-            store => break store.unwrap(),
-        }
-    };
-    Witness::open(signers(NAME, 9), vec![log.verifier()], store).unwrap()
-}
-
-fn open(folder: &Path, witness: &Witness, disk: Arc<dyn Disk>) -> Result<Mirror, WitnessError> {
-    loop {
-        match Mirror::open(signers(&format!("{NAME}/mirror"), 10), witness, folder, disk.clone()) {
-            Err(WitnessError::Store(StoreError::Busy(_))) => std::thread::yield_now(),
-            mirror => return mirror,
-        }
-    }
-}
-
-const NOW: fn() -> u64 = || 1_795_176_002;
-
-fn upload(mirror: &Mirror, log: &Log, start: u64, end: u64) -> Result<Uploaded, UploadError> {
-    mirror.add_entries(&mut &*Upload::new(log, start, end).bytes(), &NOW)
-}
-
-/// From wherever the mirror is.
-fn upload_rest(mirror: &Mirror, log: &Log, end: u64) {
-    let start = match upload(mirror, log, end, end) {
-        Err(UploadError::Conflict(info)) => info.next,
-        other => return drop(other.unwrap()),
-    };
-    upload(mirror, log, start, end).unwrap();
-}
-
 #[test]
 fn every_write_of_a_copy_fails_once_and_nothing_is_signed_that_is_not_held() {
     let log = Log::new(ORIGIN, "a", 0, 900);
-    let keys: Vec<VerifierKey> = signers(&format!("{NAME}/mirror"), 10).iter().map(|signer| signer.verifier_key().clone()).collect();
+    let keys = keys();
     let (mut writes, mut syncs, mut call) = (0, 0, 0);
     loop {
         let mut has_failed = false;
@@ -238,30 +159,6 @@ fn every_write_of_a_copy_fails_once_and_nothing_is_signed_that_is_not_held() {
     assert!(writes > 10 && syncs > 40, "{writes} writes and {syncs} syncs failed: what was to be tested was not");
 }
 
-/// A failing test waits so long.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// Serves a mirror of `log` on a disk in this process, and gives what the process would have ended with.
-fn serve_on(folder: &Path, log: &Log, disk: Arc<dyn Disk>) -> (SocketAddr, Receiver<String>) {
-    let witness = witness(&folder.join("w"), log);
-    let mirror = Some(Arc::new(open(&folder.join("mirror"), &witness, disk).unwrap()));
-    let (ended, ends) = channel();
-    let ended = Mutex::new(ended);
-    let service = Service {
-        witness,
-        mirror,
-        uploads: Arc::new(tokio::sync::Semaphore::new(4)),
-        name: NAME.to_owned(),
-        clock: Arc::new(NOW),
-        fatal: Arc::new(move |reason: &str| ended.lock().unwrap().send(reason.to_owned()).unwrap()),
-    };
-    let config = Config::parse(&sample(NAME).replace("127.0.0.1:7450", "127.0.0.1:0")).unwrap();
-    let (ready, address) = channel();
-    // It ends with this test's process.
-    std::thread::spawn(move || serve(service, &config, Path::new("/nowhere"), |address| ready.send(address).unwrap()).unwrap());
-    (address.recv_timeout(WAIT_MAX).unwrap(), ends)
-}
-
 #[test]
 fn a_sync_that_fails_after_the_client_has_left_ends_the_mirror() {
     let folder = tempfile::tempdir().unwrap();
@@ -296,7 +193,7 @@ fn a_copy_does_not_keep_every_width_that_it_ever_had() {
     let log = Log::new(ORIGIN, "a", 0, 600);
     let folder = tempfile::tempdir().unwrap();
     let (path, witness) = (folder.path().join("mirror"), witness(&folder.path().join("w"), &log));
-    let keys: Vec<VerifierKey> = signers(&format!("{NAME}/mirror"), 10).iter().map(|signer| signer.verifier_key().clone()).collect();
+    let keys = keys();
     let mut mirror = open(&path, &witness, Arc::new(LocalDisk)).unwrap();
     let mut before = 0;
     for size in (1..520).step_by(7) {
@@ -317,7 +214,7 @@ fn a_copy_does_not_keep_every_width_that_it_ever_had() {
 }
 
 /// Files of tiles and bundles that are not full.
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+fn files(folder: &std::path::Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
         match entry.path().is_dir() {
             true => files(&entry.path(), found),

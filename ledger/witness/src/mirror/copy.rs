@@ -34,6 +34,8 @@ pub struct Copy {
     committed: u64,
     /// The files of tiles and bundles that are not full, as they were settled last.
     partial: Vec<PathBuf>,
+    /// What was cosigned before the copy was lost: size and root. What is filled in again has to be that tree.
+    floor: Option<(u64, Hash)>,
 }
 
 /// Why entries were not taken.
@@ -58,8 +60,11 @@ pub enum CopyError {
         /// What happened.
         source: io::Error,
     },
+    /// The log has another tree than the one that was cosigned before the copy was lost.
+    #[error("the first {0} entries are not those that this mirror has cosigned")]
+    OtherTree(u64),
     /// A file that was written is not what it was.
-    #[error("{0} is missing or damaged: bring it back, or remove the copy of this log and have it filled again")]
+    #[error("{0} is missing or damaged")]
     Damaged(PathBuf),
 }
 
@@ -67,7 +72,8 @@ impl Copy {
     /// Opens what there is below the checkpoint of `size` entries with `root`, which the caller has verified. What is beyond is asked for again.
     pub fn open(folder: &Path, size: u64, root: &Hash, disk: Arc<dyn Disk>) -> Result<Self, CopyError> {
         let folder = folder.to_owned();
-        let mut copy = Self { folder, disk, next: size, rows: Vec::new(), bundle: Vec::new(), committed: size, partial: Vec::new() };
+        let mut copy =
+            Self { folder, disk, next: size, rows: Vec::new(), bundle: Vec::new(), committed: size, partial: Vec::new(), floor: None };
         if size > 0 {
             let width = (size % WIDTH) as u16;
             let mut row = Vec::new();
@@ -97,6 +103,12 @@ impl Copy {
         Ok(copy)
     }
 
+    /// An empty copy in place of one that was lost, of which a tree of `size` entries with `root` was cosigned.
+    pub fn empty(folder: &Path, size: u64, root: Hash, disk: Arc<dyn Disk>) -> Self {
+        let floor = Some((size, root));
+        Self { folder: folder.to_owned(), disk, next: 0, rows: Vec::new(), bundle: Vec::new(), committed: 0, partial: Vec::new(), floor }
+    }
+
     /// How many entries are there: the index of the first that is missing.
     pub fn next(&self) -> u64 {
         self.next
@@ -124,6 +136,7 @@ impl Copy {
         for (index, entry) in (start..).zip(entries) {
             if index >= self.next {
                 self.push(entry)?;
+                self.check_floor()?;
             }
         }
         Ok(())
@@ -195,6 +208,16 @@ impl Copy {
         let damaged = |_| CopyError::Damaged(self.bundle_path(id));
         let entries = decode_bundle(&bytes, width).map_err(damaged)?;
         encode_bundle(&entries[..usize::from(id.width)]).map(Some).map_err(damaged)
+    }
+
+    /// Nothing of another tree than was cosigned is kept.
+    fn check_floor(&mut self) -> Result<(), CopyError> {
+        let Some((size, root)) = self.floor.filter(|(size, _)| *size == self.next) else { return Ok(()) };
+        if self.root() != root {
+            (self.next, self.rows, self.bundle) = (0, Vec::new(), Vec::new());
+            return Err(CopyError::OtherTree(size));
+        }
+        Ok(())
     }
 
     fn push(&mut self, entry: &[u8]) -> Result<(), CopyError> {

@@ -6,14 +6,15 @@ mod copy;
 mod upload;
 
 use std::collections::{HashMap, VecDeque};
-use std::io::Read;
-use std::path::Path;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use exhibit_tlog::mirror::{EntryPackage, MirrorInfo, UploadHeader};
 use exhibit_tlog::tile::{BundleId, TileId};
-use exhibit_tlog::witness::{add_cosignatures, cosign};
-use exhibit_tlog::{NoteSigner, VerifierKey};
+use exhibit_tlog::witness::{add_cosignatures, cosign_text};
+use exhibit_tlog::{Checkpoint, EMPTY_ROOT, Note, NoteSigner, VerifierKey};
 
 use copy::Copy;
 pub use copy::CopyError;
@@ -33,6 +34,8 @@ pub struct Mirror {
     signers: Vec<Arc<dyn NoteSigner>>,
     keys: Vec<VerifierKey>,
     logs: HashMap<String, Mutex<Mirrored>>,
+    /// Logs that are not mirrored, and why: one that can not be does not stop the others.
+    unfit: HashMap<String, String>,
     store: Store,
 }
 
@@ -43,11 +46,25 @@ struct Mirrored {
     latest: Option<Arc<Cosigned>>,
     /// The newest last.
     pending: VecDeque<Arc<Cosigned>>,
+    /// The copy was lost or damaged and is being filled again: up to this checkpoint, below which nothing is cosigned.
+    filling: Option<Filling>,
     /// A sync has failed: nothing is taken and nothing signed, however long the process takes to end.
     is_uncertain: bool,
 }
 
+/// What a lost copy has to come to.
+struct Filling {
+    floor: Checkpoint,
+    /// Says that the copy is not whole: it is removed by whoever fills it, and not set aside.
+    marker: PathBuf,
+}
+
 impl Mirrored {
+    /// The size below which nothing is cosigned.
+    fn floor(&self) -> u64 {
+        self.filling.as_ref().map_or(0, |filling| filling.floor.size).max(self.copy.committed())
+    }
+
     fn heed<T, E: Into<UploadError>>(&mut self, done: Result<T, E>) -> Result<T, UploadError> {
         let done = done.map_err(Into::into);
         self.is_uncertain |= done.as_ref().is_err_and(UploadError::is_fatal);
@@ -91,6 +108,9 @@ pub enum UploadError {
     /// The keys.
     #[error("the checkpoint can not be cosigned: {0}")]
     Signing(String),
+    /// Its copy, or the checkpoint of it, can neither be read nor filled again.
+    #[error("this log is not mirrored now: its operator has to see to it")]
+    Unfit,
     /// A sync has failed before, or a copy was left half changed: the process is about to end.
     #[error("what this mirror has on its disk is not certain any more: it ends")]
     Ending,
@@ -118,17 +138,54 @@ impl Mirror {
             return Err(WitnessError::Keys);
         }
         let store = Store::open(folder, disk.clone())?;
-        let mut logs = HashMap::new();
+        let mut mirror = Self { signers, keys, logs: HashMap::new(), unfit: HashMap::new(), store };
         for (origin, hash) in witness.logs() {
-            let latest = store.load(hash)?.map(|note| crate::witness::own(&keys, origin, note)).transpose()?;
-            let head = latest.as_ref().map(|latest| &latest.checkpoint);
-            let (size, root) = head.map_or((0, exhibit_tlog::EMPTY_ROOT), |head| (head.size, head.root));
-            let copy = Copy::open(&folder.join(format!("{hash}.log")), size, &root, disk.clone());
-            let copy = copy.map_err(|error| WitnessError::Foreign { origin: origin.to_owned(), reason: error.to_string() })?;
-            let mirrored = Mirrored { copy, latest: latest.map(Arc::new), pending: witness.latest(hash).into_iter().collect(), is_uncertain: false };
-            logs.insert(hash.to_owned(), Mutex::new(mirrored));
+            match mirror.open_log(folder, origin, hash, witness, &disk) {
+                Ok(mirrored) => drop(mirror.logs.insert(hash.to_owned(), Mutex::new(mirrored))),
+                Err(error) => {
+                    tracing::error!(?origin, %error, "this log is not mirrored");
+                    mirror.unfit.insert(hash.to_owned(), error.to_string());
+                }
+            }
         }
-        Ok(Self { signers, keys, logs, store })
+        Ok(mirror)
+    }
+
+    /// The copy of one log. One that is lost or damaged is begun again.
+    fn open_log(&self, folder: &Path, origin: &str, hash: &str, witness: &Witness, disk: &Arc<dyn Disk>) -> Result<Mirrored, WitnessError> {
+        let of_witness = witness.latest(hash);
+        let kept = self.store.load(hash).map_err(WitnessError::from);
+        let kept = kept.and_then(|note| note.map(|note| crate::witness::own(&self.keys, origin, note)).transpose());
+        let (latest, is_lost) = match (kept, &of_witness) {
+            (Ok(latest), _) => (latest.map(Arc::new), false),
+            // What was cosigned is not known any more; but the witness had accepted it before, and whatever it accepts extends that.
+            (Err(error), Some(_)) => {
+                tracing::error!(?origin, %error, "the mirror checkpoint is lost: its copy is filled again to what the witness has seen");
+                (None, true)
+            }
+            (Err(error), None) => return Err(error),
+        };
+        let floor = if is_lost { of_witness.as_ref() } else { latest.as_ref() }.map(|cosigned| cosigned.checkpoint.clone());
+        let (path, marker) = (folder.join(format!("{hash}.log")), folder.join(format!("{hash}.filling")));
+        let (size, root) = floor.as_ref().map_or((0, EMPTY_ROOT), |head| (head.size, head.root));
+        let opened = if is_lost { Err(CopyError::Damaged(path.clone())) } else { Copy::open(&path, size, &root, disk.clone()) };
+        let foreign = |error: &dyn ToString| WitnessError::Foreign { origin: origin.to_owned(), reason: error.to_string() };
+        let (copy, filling) = match (opened, floor) {
+            (Ok(copy), _) => {
+                // It may be left from before a crash. It only says how the next damage is treated.
+                let _ = fs::remove_file(&marker);
+                (copy, None)
+            }
+            (Err(error @ CopyError::Damaged(_)), Some(floor)) => {
+                tracing::error!(?origin, %error, "the copy of this log is filled again by whoever uploads it");
+                let aside = set_aside(&path, &marker, &**disk).map_err(|error| foreign(&error))?;
+                tracing::info!(?origin, aside = ?aside.map(|aside| aside.display().to_string()), "what was there of the copy is set aside");
+                (Copy::empty(&path, floor.size, floor.root, disk.clone()), Some(Filling { floor, marker }))
+            }
+            (Err(error), _) => return Err(foreign(&error)),
+        };
+        let pending = of_witness.into_iter().collect();
+        Ok(Mirrored { copy, latest, pending, filling, is_uncertain: false })
     }
 
     /// The witness has accepted a checkpoint: it is pending from now on.
@@ -168,7 +225,7 @@ impl Mirror {
     /// The pending checkpoint that an upload is for, if it can begin where it does.
     fn begin(&self, hash: &str, header: &UploadHeader) -> Result<Arc<Cosigned>, UploadError> {
         let mirrored = self.certain(hash)?;
-        let (next, committed) = (mirrored.copy.next(), mirrored.copy.committed());
+        let (next, committed) = (mirrored.copy.next(), mirrored.floor());
         let newest = mirrored.pending.back().ok_or(UploadError::NothingPending)?;
         let known = mirrored.pending.iter().chain(&mirrored.latest).find(|known| known.checkpoint.size == header.end);
         let excess = header.end.min(next).saturating_sub(header.start);
@@ -185,7 +242,7 @@ impl Mirror {
     fn commit(&self, hash: &str, pending: &Cosigned, clock: &dyn Fn() -> u64) -> Result<String, UploadError> {
         let mut mirrored = self.certain(hash)?;
         let head = &pending.checkpoint;
-        if head.size < mirrored.copy.committed() {
+        if head.size < mirrored.floor() {
             let size = mirrored.pending.back().map_or(head.size, |newest| newest.checkpoint.size);
             return Err(UploadError::Conflict(info(size, mirrored.copy.next())));
         }
@@ -197,10 +254,16 @@ impl Mirror {
         let settled = mirrored.heed(settled)?;
         let signing = |error: exhibit_tlog::NoteError| UploadError::Signing(error.to_string());
         let signers: Vec<&dyn NoteSigner> = self.signers.iter().map(|signer| &**signer).collect();
-        let lines = cosign(head, &signers, unix_s).map_err(signing)?;
+        let parsed = Note::parse(&pending.note).map_err(signing)?;
+        let lines = cosign_text(parsed.text(), &signers, unix_s).map_err(signing)?;
         let note = add_cosignatures(&pending.note, &lines, &self.keys).map_err(signing)?;
         mirrored.heed(self.store.replace(hash, &note))?;
         mirrored.copy.committed_to(head.size, settled);
+        if let Some(Filling { marker, .. }) = mirrored.filling.take() {
+            // If it stays, the next start removes it.
+            let _ = fs::remove_file(marker);
+            tracing::info!(size = head.size, "the copy of a log is whole again");
+        }
         mirrored.latest = Some(Arc::new(Cosigned { note, checkpoint: head.clone(), unix_s }));
         Ok(lines)
     }
@@ -208,6 +271,16 @@ impl Mirror {
     /// The mirror checkpoint.
     pub fn latest(&self, origin_hash: &str) -> Option<Arc<Cosigned>> {
         self.mirrored(origin_hash)?.latest.clone()
+    }
+
+    /// The checkpoint that a lost copy has to be filled up to, before it serves again.
+    pub fn filling(&self, origin_hash: &str) -> Option<u64> {
+        self.mirrored(origin_hash)?.filling.as_ref().map(|filling| filling.floor.size)
+    }
+
+    /// Why a log is not mirrored.
+    pub fn unfit(&self, origin_hash: &str) -> Option<&str> {
+        self.unfit.get(origin_hash).map(String::as_str)
     }
 
     /// A hash tile of the copy.
@@ -227,6 +300,9 @@ impl Mirror {
 
     /// A copy that may be changed. One that a panic or a failed sync has left half changed may not.
     fn certain(&self, hash: &str) -> Result<MutexGuard<'_, Mirrored>, UploadError> {
+        if self.unfit.contains_key(hash) {
+            return Err(UploadError::Unfit);
+        }
         let mirrored = self.logs.get(hash).ok_or(UploadError::UnknownLog)?.lock().map_err(|_| UploadError::Ending)?;
         if mirrored.is_uncertain { Err(UploadError::Ending) } else { Ok(mirrored) }
     }
@@ -235,4 +311,23 @@ impl Mirror {
         // For reading: what was committed is whole, whatever has become of what came behind it.
         Some(self.logs.get(hash)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Makes room for a copy that is filled again. What is there may be all that is left of a log: it is kept, unless it is itself a copy that was not
+/// filled to its end. Gives where it is.
+fn set_aside(copy: &Path, marker: &Path, disk: &dyn Disk) -> io::Result<Option<PathBuf>> {
+    let folder = copy.parent().expect("a copy lies in the mirror's folder");
+    let mut aside = None;
+    if copy.exists() && marker.exists() {
+        fs::remove_dir_all(copy)?;
+    } else if copy.exists() {
+        let free = (1..).map(|number| copy.with_extension(format!("damaged-{number}"))).find(|path| !path.exists());
+        let free = free.expect("there is always a higher number");
+        fs::rename(copy, &free)?;
+        aside = Some(free);
+    }
+    disk.write(marker, b"")?;
+    disk.sync_file(marker)?;
+    disk.sync_folder(folder)?;
+    Ok(aside)
 }

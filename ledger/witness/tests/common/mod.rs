@@ -1,6 +1,7 @@
 //! A log that a test can fork, the witness's program, and a client that sends what it is told to.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub mod copies;
 pub mod disk;
 
 use std::collections::BTreeMap;

@@ -262,7 +262,7 @@ pub fn add_checkpoint(input: &[u8]) -> bool {
     assert_eq!(request.to_text().as_bytes(), input, "a request is not written as it was read");
     assert!(request.origin().is_ok(), "a request without an origin was accepted");
     for latest in [None, Some(head(3)), Some(head(5))] {
-        match request.judge(&LOG, latest.as_ref()) {
+        match request.judge(&LOG.clone().into(), latest.as_ref()) {
             Ok(checkpoint) => {
                 assert_signed(&checkpoint);
                 assert!(latest.is_none_or(|latest| latest.size <= checkpoint.size), "a witness went backwards");
