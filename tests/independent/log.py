@@ -158,10 +158,11 @@ def split_note(data):
     return note[:at + 1], signature_lines(note[at + 2:])
 
 
-def checkpoint_text(text):
-    """Origin, size and root of the three lines of a checkpoint."""
+def checkpoint_text(text, of_any_log=False):
+    """Origin, size and root of a checkpoint. One of our logs has three lines; another's may have extension lines, none of them empty."""
     lines = text.split("\n")
-    need(len(lines) == 4 and not lines[3], "a checkpoint has three lines")
+    need(len(lines) >= 4 and not lines[-1] and all(lines[:-1]), "a checkpoint has three lines, and none that is empty")
+    need(of_any_log or len(lines) == 4, "a checkpoint of ours has no extension lines")
     origin = lines[0]
     need(1 <= len(origin.encode()) <= 255 and not re.search(r"[\x00-\x1f\x7f-\x9f]", origin), "not an origin")
     size, root = decimal(lines[1]), hash_line(lines[2])
@@ -196,7 +197,7 @@ def judge_line(key, line, text):
              "the ECDSA signature does not verify")
         return None
     need(len(line) > 8, "a cosignature that is cut short")
-    time, (origin, size, root) = int.from_bytes(line[:8], "big"), checkpoint_text(text)
+    time, (origin, size, root) = int.from_bytes(line[:8], "big"), checkpoint_text(text, of_any_log=True)
     need(time < 2**63, "a time beyond all times")
     if key.kind == COSIGNER:
         judge_ed25519(key.public, line[8:], f"cosignature/v1\ntime {time}\n{text}".encode())

@@ -65,7 +65,7 @@ class Request:
         need(separator and lines[0].startswith("old ") and len(lines) <= 64, "not a request")
         self.old, self.path = decimal(lines[0][4:]), [hash_line(line) for line in lines[1:]]
         text, _ = split_note(self.note)
-        checkpoint_text(text)
+        checkpoint_text(text, of_any_log=True)
 
 
 class Policy:

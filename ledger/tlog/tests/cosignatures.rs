@@ -204,7 +204,12 @@ fn an_ed25519_cosignature_is_of_its_time_and_text() {
     assert_ne!(plain.verifier_key().key_id(), key.key_id(), "one key, two types");
     assert!(plain.verifier_key().has_key_of(key));
 
-    for (defect, text) in [("any text", "text\n".to_owned()), ("extension lines", format!("{text}extension\n"))] {
+    // The time and the whole text are signed, what a log has put behind the root included.
+    let extended = format!("{text}extension\n");
+    let over_all = signer.sign(&extended, NOW_UNIX_S).unwrap();
+    assert_eq!(signed(&extended, over_all.clone()), Ok(true));
+    assert!(signed(&text, over_all).is_err() && signed(&extended, line.signature.clone()).is_err(), "extension lines are not signed");
+    for (defect, text) in [("any text", "text\n".to_owned()), ("an empty extension line", format!("{text}\nextension\n"))] {
         assert!(matches!(signer.sign(&text, NOW_UNIX_S), Err(NoteError::Malformed(_))), "{defect}");
     }
     assert!(signer.sign(&text, 1 << 63).is_err(), "time beyond 2^63");

@@ -152,7 +152,7 @@ fn malformed_requests_are_refused() {
         ("no checkpoint", EXAMPLE[..EXAMPLE.find("\n\n").unwrap() + 2].to_owned()),
         ("two blank lines", EXAMPLE.replacen("\n\n", "\n\n\n", 1)),
         ("no signature", EXAMPLE[..EXAMPLE.find("— ").unwrap()].to_owned()),
-        ("extension line", EXAMPLE.replacen("xq2I=\n", "xq2I=\nextension\n", 1)),
+        ("empty extension line", EXAMPLE.replacen("xq2I=\n", "xq2I=\n\nextension\n", 1)),
         ("surplus line", format!("{EXAMPLE}surplus\n")),
     ];
     for (defect, body) in checkpoint_defects {
