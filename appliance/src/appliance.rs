@@ -100,8 +100,8 @@ impl Appliance {
             ledger.clone(),
             vault.clone(),
             clock.clone(),
-            room.clone(),
-        );
+        )
+        .within(room.clone());
         let witnessing = Arc::new(folder.witnessing(config, &anchor, &ledger)?);
         let predecessor = body.predecessor.as_ref().map(|named| Predecessor::open(folder, named)).transpose()?.map(Box::new);
         let tpm_key = key_of(body, vault.as_ref());

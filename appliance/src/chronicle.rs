@@ -60,9 +60,15 @@ impl Chronicle {
         ledger: Ledger,
         vault: Arc<dyn Vault>,
         clock: Clock,
-        room: Arc<Room>,
     ) -> Self {
+        let room = Arc::new(Room::new(Vec::new(), 0));
         Self { stream, log, certificate, signer, ledger, vault, clock, room, turn: Mutex::new(()) }
+    }
+
+    /// On disks that keep room for other things.
+    #[must_use]
+    pub fn within(self, room: Arc<Room>) -> Self {
+        Self { room, ..self }
     }
 
     /// States that the appliance has started.
