@@ -120,7 +120,15 @@ impl HeadSeal for TpmSeal {
             return Ok(());
         }
         let name = format!("exhibit-tpm-seal/{:08x}/{}", self.config.index, self.log);
-        let bound = SocketAddr::from_abstract_name(name).and_then(|address| UnixListener::bind_addr(&address));
+        let bind = || SocketAddr::from_abstract_name(&name).and_then(|address| UnixListener::bind_addr(&address));
+        let mut bound = bind();
+        for _ in 0..CLAIMS_MAX {
+            if !bound.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
+                break;
+            }
+            std::thread::sleep(CLAIM_PAUSE);
+            bound = bind();
+        }
         match bound {
             Ok(listener) => *claimed = Some(listener),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(self.failed(TAKEN)),
@@ -161,6 +169,9 @@ fn name_of(log: &LogVerifier) -> Hash {
 const TAKEN: &str = "another process on this machine goes on with this log, from this folder or from a copy of it. Two would fork the log: stop one \
     of them, and keep the folder whose process ran first";
 
+/// Whoever has just let go of it may have been starting a program, which has our files until it is itself: half a second is waited for that.
+const CLAIMS_MAX: u32 = 25;
+const CLAIM_PAUSE: Duration = Duration::from_millis(20);
 /// A discrete TPM takes a second, one that is busy some more.
 const RUN_MAX: Duration = Duration::from_secs(30);
 /// A head in hexadecimal, or a message.
@@ -198,13 +209,13 @@ mod tests {
     /// A copy of the folder that is as new as the index passes every other check.
     #[test]
     fn two_do_not_go_on_with_one_index() {
-        let origin = format!("claimed {}", std::process::id());
+        let origin = format!("claimed/{}", std::process::id());
         let first = seal(&origin);
         first.claim().unwrap();
         first.claim().unwrap();
         let refused = seal(&origin).claim().unwrap_err();
         assert!(refused.defect.contains("would fork the log"), "{refused}");
-        seal("another log").claim().unwrap();
+        seal("another/log").claim().unwrap();
         drop(first);
         seal(&origin).claim().unwrap();
     }

@@ -60,6 +60,12 @@ impl Party {
         let witness = witness.unwrap_or_else(|error| panic!("the witness does not start: {error}"));
         let mirror = Mirror::open(vec![self.signer("mirror")], &witness, &self.folder.join("mirror"), self.disk.clone());
         let mirror = mirror.unwrap_or_else(|error| panic!("the mirror does not start: {error}"));
+        // It would fill again what a disk has lost; but no disk here loses what was synced.
+        for log in &self.follows {
+            let hash = origin_hash(&log.origin);
+            let (filling, unfit) = (mirror.filling(&hash), mirror.unfit(&hash));
+            assert!((filling, unfit) == (None, None), "the mirror has lost its copy: {filling:?} {unfit:?}");
+        }
         for (what, given, latest) in [
             ("witness", &self.cosigned, &(|hash: &str| witness.latest(hash)) as &dyn Fn(&str) -> Option<Arc<Cosigned>>),
             ("mirror", &self.mirrored, &|hash: &str| mirror.latest(hash)),
