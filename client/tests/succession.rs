@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod support;
+#[path = "../../tests/fuzz/write.rs"]
+mod write;
 
 use base64ct::{Base64, Encoding};
 use exhibit_evidence::{
@@ -74,8 +76,40 @@ fn old_log() -> Log {
     log
 }
 
-/// An old log that ends, a new one that begins, and what is judged of both.
+/// What an appliance says of its successor, and what whoever asked it trusts.
+struct Story {
+    record: SuccessorRecord,
+    anchor: Anchor,
+    observed: Head,
+    custodians: Vec<Fingerprint>,
+    threshold: u64,
+}
+
 fn judged(change: &Change) -> Result<SuccessorLog, SuccessionError> {
+    let Story { record, anchor, observed, custodians, threshold } = told(change);
+    let verifier = &RustCrypto;
+    judge(&record, &Trusted { anchor: &anchor, observed, custodians: &custodians, threshold, intermediates: &[], verifier })
+}
+
+#[test]
+#[ignore = "writes the seeds of the fuzz corpus (docs/testing.md)"]
+fn write_the_fuzz_corpus() {
+    let disaster =
+        Change { is_planned: false, approves: |pki| vec![custodian(pki, 1), custodian(pki, 2)], threshold: 2, ..Change::default() };
+    for (name, change) in [("plan", Change { witnesses: true, cosigns: true, ..Change::default() }), ("disaster", disaster)] {
+        let Story { record, anchor, observed, custodians, threshold } = told(&change);
+        let lines = [
+            format!("{} {} {threshold}", observed.size, observed.root),
+            custodians.iter().map(|fingerprint| Hash(*fingerprint).to_string()).collect::<Vec<_>>().join(" "),
+            anchor.to_json(),
+            serde_json::to_string(&record).unwrap(),
+        ];
+        write::seed(env!("CARGO_MANIFEST_DIR"), "successor", name, lines.join("\n").as_bytes());
+    }
+}
+
+/// An old log that ends, and a new one that begins.
+fn told(change: &Change) -> Story {
     let pki = Pki::new(10);
     let (mut old, mut new) = (old_log(), Log::named("city.example/log/2", 80));
     let old_id = leaf_hash(&old.entries[0]);
@@ -134,15 +168,7 @@ fn judged(change: &Change) -> Result<SuccessorLog, SuccessionError> {
         anchor.policy.witnesses = Some(WitnessPolicy::parse(&policy, &anchor.verifier).unwrap());
     }
     let custodians: Vec<Fingerprint> = [1, 2].map(|number| *custodian(&pki, number).certificate.fingerprint()).to_vec();
-    let trusted = Trusted {
-        anchor: &anchor,
-        observed,
-        custodians: &custodians,
-        threshold: change.threshold,
-        intermediates: &[],
-        verifier: &RustCrypto,
-    };
-    judge(&record, &trusted)
+    Story { record, anchor, observed, custodians, threshold: change.threshold }
 }
 
 #[test]

@@ -119,6 +119,17 @@ fn what_an_anchor_demands_is_read_again() {
     assert_eq!(Anchor::parse(anchor().to_json().as_bytes()).unwrap().policy, AnchorPolicy::default(), "an old anchor demands nothing");
 }
 
+#[test]
+fn time_may_be_demanded_of_witnesses_alone_and_of_an_independent_authority_alone() {
+    let mut of_witnesses = demanding();
+    of_witnesses.policy.timestamp_authorities.clear();
+    assert_eq!(Anchor::parse(of_witnesses.to_json().as_bytes()), Ok(of_witnesses));
+    let mut of_an_authority = demanding();
+    of_an_authority.policy.witnesses = None;
+    of_an_authority.policy.demands.retain(|axis| *axis != Axis::Witness);
+    assert_eq!(Anchor::parse(of_an_authority.to_json().as_bytes()), Ok(of_an_authority));
+}
+
 /// The script of the page, on files as it names them: what it writes is an anchor, and demands what it says.
 #[test]
 #[cfg(not(target_family = "wasm"))]

@@ -79,6 +79,9 @@ fn hostile_manifests_are_refused() {
     ] {
         assert_refused(defect, is_manifest, MANIFEST, from, to);
     }
+    for path in ["p", "p/q r", "p/...", "p/.q"] {
+        assert!(is_manifest(with_hashes(&MANIFEST.replacen("p/q", path, 1)).as_bytes()), "a file may be named {path}");
+    }
     let array = r#"["exhibit-bundle/v1","H","2026-11-20T12:00:00.000Z","s",{"series":"camera/1/main","from":"2026-11-20T12:00:00.000Z","to":"2026-11-20T12:01:00.000Z"},[],[],[]]"#;
     assert!(!is_manifest(with_hashes(array).as_bytes()), "a manifest as an array was accepted");
 }

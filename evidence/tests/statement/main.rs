@@ -420,6 +420,11 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
         ("genesis_in_mid_stream", nothing_observed(genesis(key, "null")), "seq and observed.size are 0 in genesis"),
         ("genesis_that_observed", at_0(genesis(key, "null")), "seq and observed.size are 0 in genesis"),
         ("genesis_of_a_log", log_named, "log is zeros in genesis"),
+        (
+            "genesis_of_a_key_with_a_space",
+            at_0(nothing_observed(genesis(r#""a+00000000+AA AA""#, "null"))),
+            "body.keys.0 is empty, too long or has",
+        ),
         ("genesis_without_keys", at_0(nothing_observed(genesis("", "null"))), "body.keys does not have 1 to 8 items"),
         ("genesis_with_a_key_twice", at_0(nothing_observed(genesis(&format!("{key},{key}"), "null"))), "body.keys names one twice"),
         ("genesis_after_no_log", at_0(nothing_observed(genesis(key, &no_predecessor))), "body.predecessor.log is of no log"),

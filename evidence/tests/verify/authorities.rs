@@ -26,9 +26,18 @@ impl Tsa {
 
     /// A token over the text of a note, or over any other text.
     pub fn token(&self, text: &str, at_ms: u64) -> Vec<u8> {
+        self.respond(text, at_ms, true)
+    }
+
+    /// The same for whoever has the authority's certificate.
+    pub fn token_without_certificates(&self, text: &str, at_ms: u64) -> Vec<u8> {
+        self.respond(text, at_ms, false)
+    }
+
+    fn respond(&self, text: &str, at_ms: u64, with_certificates: bool) -> Vec<u8> {
         let authority = TimestampAuthority::new(&self.certificate, &[], &self.key, ACCURACY_MS).unwrap();
         let imprint = Imprint::of(DigestAlgorithm::Sha256, text.as_bytes());
-        let request = TimestampRequest { imprint, policy: None, nonce: None, with_certificates: true };
+        let request = TimestampRequest { imprint, policy: None, nonce: None, with_certificates };
         let response = authority.respond(&request.to_der(), Timestamp::from_unix_ms(at_ms).unwrap(), [7; 16]).unwrap();
         token_of_response(&response).unwrap().der().to_vec()
     }

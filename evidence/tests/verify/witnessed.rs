@@ -157,6 +157,14 @@ fn tokens_that_do_not_count_are_told_as_what_they_are() {
         bad,
         "a token whose signature does not verify"
     );
+    let bare = judged(with_token(|text| notary().token_without_certificates(text, at_ms)));
+    assert_eq!(bare, judged(with_token(|text| notary().token(text, at_ms))), "the anchor has the certificate that the token leaves out");
+    let spoilt = with_token(|text| {
+        let mut token = notary().token_without_certificates(text, at_ms);
+        *token.last_mut().unwrap() ^= 1;
+        token
+    });
+    assert_eq!(judged(spoilt), bad, "that the next authority does not know it made it a stranger's");
     let foreign = with_token(|text| stranger().token(text, at_ms));
     assert_eq!(judged(foreign), (Grade::NotDemanded, FindingKind::Timestamp), "an authority that the anchor does not name");
 }

@@ -20,6 +20,13 @@ fn endorsed(name: &str) -> EndorsementKey {
 const SMALL: [(&str, EndorsementSuite); 2] = [("rsa", EndorsementSuite::Rsa2048), ("p256", EndorsementSuite::EccP256)];
 
 #[test]
+pub fn a_suite_is_told_in_words() {
+    let suites = [EndorsementSuite::EccP384, EndorsementSuite::EccP256, EndorsementSuite::Rsa2048];
+    let words = ["P-384 with SHA-384 and AES-256", "P-256 with SHA-256 and AES-128", "RSA-2048 with SHA-256 and AES-128"];
+    assert_eq!(suites.map(|suite| suite.to_string()), words);
+}
+
+#[test]
 pub fn a_tpm_without_p384_is_believed() {
     for (name, suite) in SMALL {
         let of = |what: &str| vector(&format!("p256/{name}-{what}"));

@@ -176,6 +176,8 @@ pub fn we_verify_the_tokens_of_openssl() {
         ("P-384", "EC -pkeyopt ec_paramgen_curve:P-384", "sha384", "-sha384"),
         ("P-256", "EC -pkeyopt ec_paramgen_curve:P-256", "sha256", "-sha256"),
         ("RSA", "RSA -pkeyopt rsa_keygen_bits:2048", "sha256", "-sha256"),
+        ("RSA certified with SHA-384", "RSA -pkeyopt rsa_keygen_bits:2048", "sha384", "-sha384"),
+        ("RSA certified with SHA-512", "RSA -pkeyopt rsa_keygen_bits:2048", "sha512", "-sha512"),
         (
             "RSA with PSS below",
             "RSA -pkeyopt rsa_keygen_bits:3072",

@@ -115,5 +115,6 @@ pub const TARGETS: &[Target] = &[
     parser("route", api::route),
     parser("grant-terms", api::grant_terms),
     signed("entry-record", api::entry_record, NOTES),
+    signed("successor", api::successor, NOTES),
     Target { name: "mirror", run: mirror::mirror, allocation: BUNDLE, rounds: MIRROR_ROUNDS },
 ];

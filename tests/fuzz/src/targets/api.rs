@@ -1,13 +1,15 @@
-//! What an appliance is sent beside statements, and what a client is answered: requests' targets, terms, entries with receipts.
+//! What an appliance is sent beside statements, and what a client is answered: requests' targets, terms, entries with receipts, successors.
 
 use exhibit_client::open_record;
-use exhibit_evidence::StreamName;
 use exhibit_evidence::bundle::entry_path;
-use exhibit_evidence::exchange::{EntryRecord, Route, Terms};
+use exhibit_evidence::exchange::{EntryRecord, Route, SuccessorRecord, Terms};
 use exhibit_evidence::keytree::SLOTS;
+use exhibit_evidence::succession::{Basis, Trusted, judge, statement_of};
+use exhibit_evidence::{Anchor, Head, StreamName};
 use exhibit_tlog::{Hash, leaf_hash};
 
 use super::bundle::{WHOLE, WHOLE_ANCHOR};
+use super::pki::Credulous;
 use super::text;
 
 /// The scope of the terms of the corpus.
@@ -86,6 +88,42 @@ pub fn grant_terms(input: &[u8]) -> bool {
     for range in &terms.ranges {
         assert!(range.stream.starts_with("camera/102/"), "a grant leads out of its scope");
         assert!(range.first <= range.last && range.last < SLOTS, "a grant of slots that no epoch has");
+    }
+    true
+}
+
+/// What an appliance says of the log that follows. The lines before it are what is trusted: the head that was observed and a threshold, the
+/// custodians, the anchor. Signatures are believed.
+pub fn successor(input: &[u8]) -> bool {
+    let mut lines = text(input).unwrap_or_default().splitn(4, '\n');
+    let (Some(head), Some(custodians), Some(anchor), Some(record)) = (lines.next(), lines.next(), lines.next(), lines.next()) else {
+        return false;
+    };
+    let [size, root, threshold] = head.split(' ').collect::<Vec<_>>()[..] else { return false };
+    let (Ok(size), Some(root), Ok(threshold)) = (size.parse(), Hash::from_hex(root), threshold.parse()) else { return false };
+    let custodians: Vec<_> = custodians.split(' ').filter_map(Hash::from_hex).map(|hash| hash.0).collect();
+    let (Ok(anchor), Ok(record)) = (Anchor::parse(anchor.as_bytes()), serde_json::from_str::<SuccessorRecord>(record)) else {
+        return false;
+    };
+    let observed = Head { size, root };
+    let trusted = Trusted { anchor: &anchor, observed, custodians: &custodians, threshold, intermediates: &[], verifier: &Credulous };
+    let Ok(next) = judge(&record, &trusted) else { return false };
+    assert_eq!(next.anchor.roots, anchor.roots, "a successor brought roots of its own");
+    assert!(next.anchor.log != anchor.log && next.anchor.verifier.origin != anchor.verifier.origin, "a log succeeds itself");
+    let old = &anchor.verifier.keys;
+    assert!(
+        !next.anchor.verifier.keys.iter().any(|key| old.iter().any(|old| old.has_key_of(key))),
+        "a successor has a key of the log before"
+    );
+    let witnesses = |anchor: &Anchor| anchor.policy.witnesses.as_ref().map(|policy| policy.text().to_owned());
+    assert_eq!(witnesses(&next.anchor), witnesses(&anchor), "a successor chose its witnesses");
+    assert_eq!(next.lost, size.saturating_sub(next.end.size));
+    match next.basis {
+        Basis::Plan => assert!(record.succession.is_some() && next.lost == 0, "a log that did not end by plan was left"),
+        Basis::Approval => {
+            let approvals = record.approvals.iter().filter(|approval| statement_of(approval, "an approval").is_ok()).count();
+            assert!(approvals as u64 >= threshold.max(1), "too few custodians moved somebody to another log");
+        }
     }
     true
 }
