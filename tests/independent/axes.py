@@ -121,8 +121,8 @@ class Axes:
         identity = device.identity.encode()
         context = b"exhibit/enrolment/v1" + len(identity).to_bytes(2, "big") + identity
         qualifying = hashlib.sha256(bytes.fromhex(body["nonce"]) + context).digest()
-        point = key.certifies(said[2], said[3], qualifying, said[4])
-        need(device.spki == CURVES["P-384"][0] + point, "the certificate is of another key")
+        curve, point = key.certifies(said[2], said[3], qualifying, said[4])
+        need(device.spki == CURVES[curve][0] + point, "the certificate is of another key")
         return key
 
     def _levels(self):

@@ -173,7 +173,7 @@ class AttestationKey:
         return reader, (clock[8:12], clock[12:16])
 
     def certifies(self, attest, signature, qualifying, public):
-        """That a key is in this TPM. Gives its point."""
+        """That a key is in this TPM. Gives its curve and its point."""
         reader, _ = self.attested(CERTIFY, attest, signature, qualifying)
         name, qualified = reader.sized(), reader.sized()
         reader.finish()
@@ -182,7 +182,7 @@ class AttestationKey:
         need(HASHES.get(int.from_bytes(qualified[:2], "big"), hashlib.md5)().digest_size == len(qualified) - 2, "not a name")
         area.need_attributes(FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | SIGN, RESTRICTED | DECRYPT)
         area.need_signing_suite()
-        return area.key[2]
+        return {P256: "P-256", P384: "P-384"}[area.curve], area.key[2]
 
     def reads_clock(self, attest, signature, qualifying):
         """Milliseconds, and the counts of resets and restarts."""

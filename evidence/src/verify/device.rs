@@ -31,15 +31,14 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<
             Ok(Some(reading)) => drop(readings.insert(entry.index, reading)),
             Ok(None) => quoted.entry(said.whose).or_insert((0, entry)).0 += 1,
             Err(reason) => {
-                let sentence = format!("What {} TPM is said to attest in entry {} does not hold: {reason}.", said.whose, entry.index);
+                let sentence = format!("What the {} TPM is said to attest in entry {} does not hold: {reason}.", said.whose, entry.index);
                 judgement.bad(Axis::Device, FindingKind::Attestation, entry.place(), sentence);
             }
         }
     }
     for (whose, (count, first)) in quoted {
         let sentence = format!(
-            "By statements of its own, {whose} TPM said the values of its registers {count} times. Whether these are those of the right \
-             software is not judged."
+            "The {whose} TPM stated the values of its registers {count} times. Whether these are those of the right software is not judged."
         );
         judgement.find(Axis::Device, Grade::NotDemanded, FindingKind::Quote, first.place(), sentence);
     }
@@ -58,8 +57,8 @@ struct Said<'a> {
 impl<'a> Said<'a> {
     fn of(statement: &'a Statement) -> Option<Self> {
         let (whose, kind, enrolment, digest) = match &statement.body {
-            Body::Attestation(body) => ("the camera's", body.kind, &body.enrolment, attestation_qualifying_data(statement)),
-            Body::Start(body) => ("the appliance's", AttestationKind::Quote, body.enrolment.as_ref()?, start_qualifying_data(statement)),
+            Body::Attestation(body) => ("camera's", body.kind, &body.enrolment, attestation_qualifying_data(statement)),
+            Body::Start(body) => ("appliance's", AttestationKind::Quote, body.enrolment.as_ref()?, start_qualifying_data(statement)),
             _ => return None,
         };
         Some(Self { whose, kind, enrolment, qualifying_data: QualifyingData::from_digest(digest) })

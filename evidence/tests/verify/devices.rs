@@ -6,9 +6,9 @@ use exhibit_evidence::bundle::attachment_path;
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade};
 use exhibit_evidence::{Body, Statement};
 
-use exhibit_pki::ChainCertificate;
+use exhibit_pki::{ChainCertificate, KeyPurpose, PublicKey, Role};
 
-use crate::soft_tpm::{SoftTpm, replaced};
+use crate::soft_tpm::{SoftTpm, device_area, p256_device_area, replaced};
 use crate::synthetic::{Case, Extra, ExtraAt, Log, Recording, STARTED_MS};
 use crate::witnessed::worst;
 
@@ -216,7 +216,7 @@ fn what_a_tpm_attests_is_judged_in_its_place() {
 
 fn enrol_appliance(log: &mut Log) {
     let certificate = log.appliance.party.certificate.clone();
-    let body = SoftTpm::new().enrolment_of(log, &certificate, DevicePolicy::AllowListed, &crate::common::key(11));
+    let body = SoftTpm::new().enrolment_of(log, &certificate, DevicePolicy::AllowListed, &device_area(&crate::common::key(11)));
     enrol(log, body);
 }
 
@@ -278,6 +278,28 @@ fn what_an_appliance_quotes_at_its_start_is_judged_in_its_place() {
     }
 }
 
+/// DESIGN section 3 has P-256 for TPMs that have no other curve.
+#[test]
+fn a_device_whose_tpm_has_p256_alone_is_enrolled_like_any() {
+    fn enrolled_with(log: &mut Log, certified: u8, enrolled: u8) {
+        let point = |scalar: u8| {
+            let key = p256::SecretKey::from_slice(&[scalar; 32]).unwrap().public_key();
+            <[u8; 65]>::try_from(key.to_sec1_bytes().as_ref()).unwrap()
+        };
+        let key = PublicKey::from_sec1(&point(certified)).unwrap();
+        let certificate = log.pki.certify("camera/103", &[Role::Camera], KeyPurpose::Signing, 95, &key);
+        log.certify(&certificate, &[]);
+        let body = SoftTpm::new().enrolment_of(log, &certificate, DevicePolicy::AllowListed, &p256_device_area(&point(enrolled)));
+        enrol(log, body);
+    }
+    assert_eq!(judged(|log| enrolled_with(log, 9, 9), None, &[]), (Grade::NotDemanded, FindingKind::NoEvidence), "it says nothing of 102");
+    assert_eq!(
+        judged(|log| enrolled_with(log, 9, 8), None, &[]),
+        (Grade::Bad, FindingKind::Enrolment),
+        "the certificate is of another key"
+    );
+}
+
 /// For the verifier in Python, which judges the same bundles.
 pub const TESTS: &[fn()] = &[
     a_device_is_told_by_its_level_and_held_against_what_the_anchor_accepts,
@@ -286,4 +308,5 @@ pub const TESTS: &[fn()] = &[
     an_attested_enrolment_without_its_endorsement_certificate_does_not_hold,
     what_a_tpm_attests_is_judged_in_its_place,
     what_an_appliance_quotes_at_its_start_is_judged_in_its_place,
+    a_device_whose_tpm_has_p256_alone_is_enrolled_like_any,
 ];

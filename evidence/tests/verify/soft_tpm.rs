@@ -41,14 +41,13 @@ impl SoftTpm {
     /// The evidence of the camera's enrolment, for this certificate's key.
     pub fn enrolment(&self, log: &mut Log, policy: DevicePolicy, device_key: &SoftwareSigner) -> Enrolment {
         let certificate = log.camera.party.certificate.clone();
-        self.enrolment_of(log, &certificate, policy, device_key)
+        self.enrolment_of(log, &certificate, policy, &device_area(device_key))
     }
 
     /// The same of any device.
-    pub fn enrolment_of(&self, log: &mut Log, certificate: &Certificate, policy: DevicePolicy, device_key: &SoftwareSigner) -> Enrolment {
+    pub fn enrolment_of(&self, log: &mut Log, certificate: &Certificate, policy: DevicePolicy, device: &[u8]) -> Enrolment {
         let fingerprint = *certificate.fingerprint();
-        let device = signing_area(device_key, 0x0004_0072);
-        let name = PublicArea::from_bytes(&device).unwrap().name();
+        let name = PublicArea::from_bytes(device).unwrap().name();
         let identity = certificate.identity().unwrap();
         let body = [sized(name.as_bytes()), sized(name.as_bytes())].concat();
         let certify = self.attest(CERTIFY, &enrolment_qualifying_data(&NONCE, identity), Clock { time_ms: 1, resets: 1 }, &body);
@@ -57,7 +56,7 @@ impl SoftTpm {
             log.keep("ak-public", &self.attestation),
             log.keep("certify-signature", &self.sign(&certify)),
             log.keep("certify", &certify),
-            log.keep("key-public", &device),
+            log.keep("key-public", device),
         ];
         if policy == DevicePolicy::Attested {
             let certificate = endorsement_certificate(log.pki.root.subject_der());
@@ -134,6 +133,17 @@ fn point(key: &SoftwareSigner) -> Vec<u8> {
     let spki = key.public_key().to_spki_der();
     let point = &spki[spki.len() - 96..];
     [sized(&point[..48]), sized(&point[48..])].concat()
+}
+
+/// The public area of a device's signing key.
+pub fn device_area(key: &SoftwareSigner) -> Vec<u8> {
+    signing_area(key, 0x0004_0072)
+}
+
+/// The same on P-256, of a TPM that has no other curve: SHA-256 throughout.
+pub fn p256_device_area(point: &[u8; 65]) -> Vec<u8> {
+    let head = [0, 0x23, 0, 0x0b, 0, 4, 0, 0x72, 0, 0, 0, 0x10, 0, 0x18, 0, 0x0b, 0, 3, 0, 0x10];
+    [&head[..], &sized(&point[1..33]), &sized(&point[33..])].concat()
 }
 
 /// ECC, SHA-384, no policy, no cipher, ECDSA with SHA-384, P-384.
