@@ -3,17 +3,16 @@
 use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
-use exhibit_evidence::bundle::{BundleSource, FileBeside, SourceError};
+use exhibit_evidence::bundle::{BundleSource, FileBeside, PATH_COMPONENTS_MAX, SourceError, listed_name};
 use exhibit_tlog::Hash;
 use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
 
-/// Folders of a bundle nest at most this deep; what lies deeper is listed as one file. Our own need three.
-const FOLDER_DEPTH_MAX: usize = 8;
 /// Bytes hashed at a time.
 const HASH_BUFFER_BYTES: usize = 1 << 20;
 
@@ -151,7 +150,7 @@ impl BundleSource for BundleFolder {
     }
 
     /// Symbolic links are listed and not followed: a bundle comes from anybody. One to a folder has a slash at its end: who opens
-    /// `working` sees a folder, and the files in it are none of the bundle's.
+    /// `working` sees a folder, and the files in it are none of the bundle's. So has a folder that is as deep as any path.
     fn list(&self, files_max: usize) -> Result<Vec<String>, SourceError> {
         let mut files = Vec::new();
         let mut folders = vec![(self.root.clone(), String::new())];
@@ -160,11 +159,11 @@ impl BundleSource for BundleFolder {
             for entry in fs::read_dir(&folder).map_err(|source| error(source.to_string()))? {
                 let entry = entry.map_err(|source| error(source.to_string()))?;
                 let kind = entry.file_type().map_err(|source| error(source.to_string()))?;
-                let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-                if kind.is_dir() && prefix.matches('/').count() < FOLDER_DEPTH_MAX {
+                let name = format!("{prefix}{}", listed_name(entry.file_name().as_bytes()));
+                if kind.is_dir() && name.split('/').count() < PATH_COMPONENTS_MAX {
                     folders.push((entry.path(), format!("{name}/")));
                 } else if files.len() < files_max {
-                    let shows_folder = kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|shown| shown.is_dir());
+                    let shows_folder = kind.is_dir() || kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|shown| shown.is_dir());
                     files.push(if shows_folder { name + "/" } else { name });
                 } else {
                     return Err(SourceError::TooManyFiles { files_max });
@@ -197,62 +196,35 @@ pub fn create_empty(root: &Path) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
+#[path = "../../evidence/tests/common/hostile_folder.rs"]
+mod hostile_folder;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
 
-    #[test]
-    fn names_that_lead_out_of_the_bundle_are_refused() {
-        let outside = tempfile::tempdir().unwrap();
-        fs::write(outside.path().join("secret"), b"secret").unwrap();
-        let folder = outside.path().join("bundle");
-        fs::create_dir(&folder).unwrap();
-        let bundle = BundleFolder::open(&folder).unwrap();
-        for name in ["../secret", "/etc/passwd", "a/../../secret", ""] {
-            assert!(bundle.read(name, 100).is_err(), "{name:?} was read");
-        }
-        assert_eq!(bundle.read("absent", 100).unwrap(), None);
-    }
+    use super::hostile_folder::{ABSENT, LISTED, PLAIN, REFUSED, hostile_folder};
 
-    /// The other verifier says so too (tests/independent/verify_bundle.py). A forger must not be able to turn "bad" into "cannot judge".
+    /// The host of the WebAssembly verifier says so too (evidence/wasm/tests/verifier.rs), and the verifier in Python. A forger must not be
+    /// able to turn "bad" into "cannot judge", nor to have a film played that nobody compared.
     #[test]
     fn what_is_no_plain_file_of_the_folder_is_not_there() {
         let outside = tempfile::tempdir().unwrap();
-        fs::write(outside.path().join("secret"), b"secret").unwrap();
-        let folder = outside.path().join("bundle");
-        write(&folder, "movies/copy.mp4", b"1").unwrap();
-        write(&folder, "file", b"1").unwrap();
-        for (target, link) in
-            [("../secret", "link"), ("..", "up"), ("file", "inside"), ("movies", "working"), ("loop", "loop"), ("nothing", "dangling")]
-        {
-            std::os::unix::fs::symlink(target, folder.join(link)).unwrap();
-        }
-        let bundle = BundleFolder::open(&folder).unwrap();
+        let bundle = BundleFolder::open(&hostile_folder(outside.path())).unwrap();
         let long = "a".repeat(300);
-        for name in [
-            "link",
-            "up/secret",
-            "up/bundle/file",
-            "inside",
-            "working/copy.mp4",
-            "loop",
-            "loop/file",
-            "dangling",
-            "movies",
-            "file/x",
-            "a\0b",
-            &long,
-        ] {
+        for name in ABSENT.into_iter().chain(["a\0b", &long]) {
             assert_eq!(bundle.read(name, 100).unwrap(), None, "{name:?} was read");
             assert_eq!(bundle.hash(name, 100).unwrap(), None, "{name:?} was hashed");
         }
-        assert_eq!(bundle.read("movies/copy.mp4", 100).unwrap().unwrap(), b"1");
-        assert_eq!(
-            bundle.list(10).unwrap(),
-            ["dangling", "file", "inside", "link", "loop", "movies/copy.mp4", "up/", "working/"],
-            "a link in the place of the playable copies is listed as a file that nobody plays"
-        );
+        for name in PLAIN {
+            assert_eq!(bundle.read(name, 100).unwrap().unwrap(), b"1", "{name:?}");
+        }
+        for name in REFUSED {
+            assert!(bundle.read(name, 100).is_err(), "{name:?} was read");
+        }
+        assert_eq!(bundle.list(LISTED.len()).unwrap(), LISTED, "something that is played, or is there, is not told");
     }
 
     /// Opening a pipe for reading waits for a writer, who never comes: the check must stand before the opening.
@@ -280,16 +252,14 @@ mod tests {
     }
 
     #[test]
-    fn every_file_is_listed_and_no_link_is_followed() {
-        let (outside, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        write(outside.path(), "secret", b"1").unwrap();
-        write(folder.path(), "working/a.mp4", b"1").unwrap();
-        write(folder.path(), "manifest.json", b"1").unwrap();
-        std::os::unix::fs::symlink(outside.path(), folder.path().join("link")).unwrap();
+    fn a_folder_of_endless_files_is_not_listed_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["working/a.mp4", "manifest.json", "a"] {
+            write(folder.path(), file, b"1").unwrap();
+        }
         let bundle = BundleFolder::open(folder.path()).unwrap();
-        assert_eq!(bundle.list(3).unwrap(), ["link/", "manifest.json", "working/a.mp4"]);
-        let endless = Err(SourceError::TooManyFiles { files_max: 2 });
-        assert_eq!(bundle.list(2), endless, "a folder of endless files would be listed for ever");
+        assert_eq!(bundle.list(3).unwrap(), ["a", "manifest.json", "working/a.mp4"]);
+        assert_eq!(bundle.list(2), Err(SourceError::TooManyFiles { files_max: 2 }));
     }
 
     /// A working copy may be as long as a day of video.

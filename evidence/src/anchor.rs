@@ -5,14 +5,17 @@
 mod policy;
 
 use exhibit_pki::{Certificate, KeyPurpose};
-use exhibit_tlog::{Hash, LogVerifier, VerifierKey};
+use exhibit_tlog::{Hash, LogVerifier};
 
 pub use policy::{
     AnchorPolicy, DeviceLevel, PinnedCustodians, TIMESTAMP_AUTHORITIES_MAX, TimestampAuthorityTrust, WitnessPolicy, is_of_stranger,
 };
 
 use crate::{
-    body::{Genesis, LOG_KEY_BYTES_MAX, LOG_KEYS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX, read::origin_byte},
+    body::{
+        Genesis, ORIGIN_BYTES_MAX, ROOTS_MAX,
+        read::{log_keys, origin_byte},
+    },
     json::{self, JsonError, Object, ObjectWriter},
 };
 
@@ -88,15 +91,7 @@ impl Anchor {
             return Err(members.error("log", "is zeros, which is no log"));
         }
         let origin = members.text("origin", ORIGIN_BYTES_MAX, origin_byte)?;
-        let keys = members.array("keys", 1, LOG_KEYS_MAX, |item, position| {
-            let text = item.text(position, LOG_KEY_BYTES_MAX, |byte| byte.is_ascii_graphic())?;
-            let key = VerifierKey::parse(&text).map_err(|error| item.error(position, &format!("is {error}")))?;
-            // A witness's key signs cosignatures: it says that a log was seen, and not that it is one.
-            if key.algorithm().is_log_signature() { Ok(key) } else { Err(item.error(position, "is the key of a witness")) }
-        })?;
-        if has_twice(&keys) {
-            return Err(members.error("keys", "names one twice"));
-        }
+        let keys = log_keys(&mut members)?;
         let roots = certificates(&mut members, "roots", ROOTS_MAX, |certificate| certificate.purpose() == KeyPurpose::Authority)?;
         check_roots(&roots).map_err(|reason| members.error("roots", reason))?;
         let verifier = LogVerifier { origin, keys };

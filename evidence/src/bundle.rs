@@ -30,6 +30,8 @@ pub const LISTED_MAX: usize = 1_000_000;
 pub const RECORDS_MAX: usize = 100_000;
 /// The path of such a file is at most this long: what unpacks on every machine.
 pub const PATH_BYTES_MAX: usize = 1_024;
+/// Such a path has at most this many components: ours have four, and what nests without end can not be listed.
+pub const PATH_COMPONENTS_MAX: usize = 8;
 /// A disclosure is at most this long: 256 fragments at about 160 bytes each, and room.
 pub const DISCLOSURE_BYTES_MAX: u64 = 128 << 10;
 /// A plaintext fragment is at most this long: the 8 MiB of a segment.
@@ -57,7 +59,7 @@ pub trait BundleSource {
     fn read(&self, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, SourceError>;
     /// SHA-256 and length of a file that may be too large to hold; `None` if there is no such file.
     fn hash(&self, path: &str, limit_bytes: u64) -> Result<Option<(Hash, u64)>, SourceError>;
-    /// The names of all files, in order. More than `files_max` are not listed: `SourceError::TooManyFiles`.
+    /// The names of all files as `listed_name` has them, in order. More than `files_max` are not listed: `SourceError::TooManyFiles`.
     fn list(&self, files_max: usize) -> Result<Vec<String>, SourceError>;
     /// A file to be read beside others, for a comparison with what is made out of them; `None` if there is no such file, or where a source
     /// gives one file at a time. What can not be compared in passing is hashed, so this saves time and decides nothing.
@@ -97,6 +99,17 @@ pub enum SourceError {
         /// Why.
         reason: String,
     },
+}
+
+/// A file's name, relative to the bundle, as it is listed: each byte that belongs to no UTF-8 as `\xff`. A manifest's path has no backslash, so
+/// it names no such file; of a name that is only made readable, two files could have the same, and one of them be named.
+pub fn listed_name(name: &[u8]) -> String {
+    let mut listed = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        listed.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| listed.push_str(&format!("\\x{byte:02x}")));
+    }
+    listed
 }
 
 /// Where the signed statement of an entry is.

@@ -3,6 +3,7 @@
 //! It does not know what a slot's key seals, nor to whom a range is disclosed. Byte level: docs/formats/keys.md.
 
 use std::fmt;
+use std::ops::Deref;
 
 use exhibit_tlog::Hash;
 use hmac::digest::FixedOutput;
@@ -19,8 +20,8 @@ pub const DEPTH: u8 = 20;
 pub const SLOTS: u32 = 1 << DEPTH;
 /// A cover of any range has at most this many nodes: two on each level but the two uppermost.
 pub const COVER_NODES_MAX: usize = 38;
-/// A tree is disclosed in at most this many nodes: a cover, with room for a second range beside it.
-pub const NODES_MAX: usize = 64;
+/// A tree is disclosed in at most this many nodes: those of any two ranges. On each level but the two uppermost these take at most four.
+pub const NODES_MAX: usize = 72;
 
 /// A node and its secret. `depth` 0 is the root; node `index` at `depth` covers slots `index << (20 - depth) ..`.
 #[derive(Clone)]
@@ -30,12 +31,17 @@ pub struct Node {
     /// Below 2^depth.
     pub index: u32,
     /// The secret.
-    pub key: Zeroizing<[u8; 32]>,
+    pub key: NodeKey,
 }
+
+/// The secret of a node. It stays in one place until it is overwritten there, wherever its owner is moved: what is moved by itself leaves
+/// a copy behind on the stack.
+#[derive(Clone)]
+pub struct NodeKey(Box<Zeroizing<[u8; 32]>>);
 
 /// The key of one slot (a leaf).
 #[derive(Clone)]
-pub struct SlotKey(pub(crate) Zeroizing<[u8; 32]>);
+pub struct SlotKey(pub(crate) NodeKey);
 
 /// What somebody holds of an epoch's tree: the root, the nodes of a grant, or what is right of now. Disjoint, in order.
 #[derive(Clone)]
@@ -51,20 +57,13 @@ pub struct KeyTreeError;
 impl KeyTree {
     /// The whole tree.
     pub fn from_root(root: Zeroizing<[u8; 32]>) -> Self {
-        Self { nodes: vec![Node { depth: 0, index: 0, key: root }] }
+        Self { nodes: vec![Node { depth: 0, index: 0, key: NodeKey::new(&root) }] }
     }
 
-    /// A part of it, as disclosed: at most 64 nodes, disjoint, in order.
+    /// A part of it, as disclosed: at most 72 nodes, disjoint, in order.
     pub fn from_nodes(nodes: Vec<Node>) -> Result<Self, KeyTreeError> {
-        if nodes.len() > NODES_MAX {
+        if nodes.len() > NODES_MAX || !are_in_order(&nodes) {
             return Err(KeyTreeError);
-        }
-        let mut free_from = 0;
-        for node in &nodes {
-            if node.depth > DEPTH || node.index >= 1 << node.depth || node.first_slot() < free_from {
-                return Err(KeyTreeError);
-            }
-            free_from = node.last_slot() + 1;
         }
         Ok(Self { nodes })
     }
@@ -79,7 +78,7 @@ impl KeyTree {
         self.nodes
     }
 
-    /// The key of a slot, if it is held.
+    /// The key of a slot, if it is held: one HMAC for each level between the node held and the leaf, 20 at most.
     pub fn slot_key(&self, slot: u32) -> Option<SlotKey> {
         let mut node = self.nodes.iter().find(|node| node.covers(slot))?.clone();
         while node.depth < DEPTH {
@@ -136,23 +135,29 @@ impl KeyTree {
 impl Node {
     /// The first slot that it opens.
     pub fn first_slot(&self) -> u32 {
-        self.index << (DEPTH - self.depth)
+        first_slot(self.depth, self.index)
     }
 
     /// The last slot that it opens.
     pub fn last_slot(&self) -> u32 {
-        self.first_slot() + ((1 << (DEPTH - self.depth)) - 1)
+        last_slot(self.depth, self.index)
     }
 
     fn covers(&self, slot: u32) -> bool {
         (self.first_slot()..=self.last_slot()).contains(&slot)
     }
 
+    /// Where a child is, and its secret not yet.
+    fn place_of(&self, side: u8) -> (u8, u32) {
+        (self.depth + 1, self.index << 1 | u32::from(side))
+    }
+
     fn child(&self, side: u8) -> Self {
-        let mut key = Zeroizing::new([0; 32]);
+        let mut key = NodeKey::new(&[0; 32]);
         // Where the key will lie: what is returned by value leaves a copy on the stack.
-        keyed(&self.key).chain_update(TREE_LABEL).chain_update([side]).finalize_into((&mut *key).into());
-        Self { depth: self.depth + 1, index: self.index << 1 | u32::from(side), key }
+        keyed(&self.key).chain_update(TREE_LABEL).chain_update([side]).finalize_into((&mut **key.0).into());
+        let (depth, index) = self.place_of(side);
+        Self { depth, index, key }
     }
 
     fn child_towards(&self, slot: u32) -> Self {
@@ -160,18 +165,70 @@ impl Node {
         self.child(side as u8)
     }
 
-    /// The largest subtrees of this node that lie within `first..=last`, in order.
+    /// The largest subtrees of this node, some of which is in `first..=last`, that lie within that, in order. Nothing outside of it is
+    /// derived: what is to be forgotten must not be computed once more.
     fn collect_cover(&self, first: u32, last: u32, cover: &mut Vec<Node>) {
-        if self.first_slot() > last || self.last_slot() < first {
-            return;
-        }
         if self.first_slot() >= first && self.last_slot() <= last {
             cover.push(self.clone());
             return;
         }
         for side in [LEFT, RIGHT] {
-            self.child(side).collect_cover(first, last, cover);
+            let (depth, index) = self.place_of(side);
+            if first_slot(depth, index) <= last && last_slot(depth, index) >= first {
+                self.child(side).collect_cover(first, last, cover);
+            }
         }
+    }
+}
+
+/// Whether each is in the tree, and none reaches into the one before.
+pub(crate) fn are_in_order(nodes: &[Node]) -> bool {
+    let mut free_from = 0;
+    nodes.iter().all(|node| {
+        let fits = node.depth <= DEPTH && node.index < 1 << node.depth && node.first_slot() >= free_from;
+        // Of what is not in the tree, nothing more is asked.
+        free_from = if fits { node.last_slot() + 1 } else { free_from };
+        fits
+    })
+}
+
+fn first_slot(depth: u8, index: u32) -> u32 {
+    index << (DEPTH - depth)
+}
+
+fn last_slot(depth: u8, index: u32) -> u32 {
+    first_slot(depth, index) + ((1 << (DEPTH - depth)) - 1)
+}
+
+impl NodeKey {
+    /// A copy of 32 bytes, which their owner overwrites.
+    pub fn new(bytes: &[u8; 32]) -> Self {
+        let mut key = Box::new(Zeroizing::new([0; 32]));
+        key.copy_from_slice(bytes);
+        Self(key)
+    }
+}
+
+impl Deref for NodeKey {
+    type Target = [u8; 32];
+    fn deref(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for NodeKey {
+    /// In constant time.
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(&**other).into()
+    }
+}
+
+impl Eq for NodeKey {}
+
+impl fmt::Debug for NodeKey {
+    /// That it is one, never its bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeKey(..)")
     }
 }
 

@@ -2,10 +2,14 @@
 //!
 //! It does not know how anything is checked; `verify` fills it in.
 
+mod kinds;
+
 use std::fmt;
 
 use exhibit_pki::Timestamp;
 use serde::Serialize;
+
+pub use kinds::FindingKind;
 
 use crate::anchor::DeviceLevel;
 use crate::shown::{printable, printable_json};
@@ -76,128 +80,6 @@ pub struct Place {
     /// The file of the bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-}
-
-/// What exactly was found. Programs go by this; people read the sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FindingKind {
-    /// A file that the manifest or a statement names is not there.
-    FileMissing,
-    /// A file is not what the manifest or a statement says, or is longer than any of its kind.
-    FileAltered,
-    /// An entry is not a signed statement.
-    EntryMalformed,
-    /// An entry is of another log.
-    OtherLog,
-    /// A receipt does not prove the entry under the bundle's checkpoint.
-    Receipt,
-    /// The signer's certificate was not on the ledger before the statement.
-    CertificateUnknown,
-    /// The signer's certificate does not lead to a trusted root, or was not valid at the time.
-    CertificatePath,
-    /// The statement is not its signer's.
-    StatementSignature,
-    /// The checkpoint observed lies after the statement, or falls within the stream.
-    Observed,
-    /// A statement does not follow the one before it.
-    ChainBroken,
-    /// Statements of the chain are missing from the bundle.
-    ChainHole,
-    /// The interval asked for is not covered by segments, and no statement says why.
-    Uncovered,
-    /// The camera says why there is nothing.
-    Gap,
-    /// Nothing was recorded, by the camera's mode.
-    NotRecorded,
-    /// It was recorded and is lost.
-    Lost,
-    /// The camera lost its state: what it had recorded before is not known.
-    StateLost,
-    /// The camera had it, and the log had not received it yet.
-    NotYetReceived,
-    /// Another device took the camera's place.
-    DeviceReplaced,
-    /// Two statements for one place are signed by one key.
-    Contradiction,
-    /// What the appliance calls a contradiction is none.
-    ContradictionFalse,
-    /// The content was deleted by a rule.
-    Erased,
-    /// A segment is proven to exist, and its content is not disclosed.
-    Withheld,
-    /// The commitments do not match what the camera signed.
-    Commitments,
-    /// A fragment is not what the camera sealed.
-    FragmentAltered,
-    /// A segment is disclosed that was not asked for, and of which only the content was judged.
-    NotAskedFor,
-    /// A certificate was used after its validity, by the time that others give.
-    CertificateExpired,
-    /// Entries of the log before this one are known to be lost.
-    LostEntries,
-    /// A playable copy is made of the disclosed fragments, or is not.
-    WorkingCopy,
-    /// A file is the exporter's own, and nothing of it is compared with anything.
-    ExporterFile,
-    /// A file lies in the bundle that nothing in it names.
-    FileUnlisted,
-    /// A line under a checkpoint bears the name of a witness and is not its signature.
-    Cosignature,
-    /// Fewer witnesses have cosigned than the anchor's policy asks for.
-    WitnessQuorum,
-    /// A head that was observed or timestamped is no part of this log: two logs were shown.
-    Fork,
-    /// Nothing shows that a head which was observed is a part of this log.
-    HeadUnproven,
-    /// A timestamp does not hold, or is of an authority that the anchor does not name.
-    Timestamp,
-    /// Of a segment it is not shown before or after when it was sealed.
-    TimeUnbounded,
-    /// When it was sealed is shown on the operator's own word alone.
-    TimeOperator,
-    /// The camera's clock says a time at which the statement can not have been sealed.
-    ClaimContradicted,
-    /// The bounds of a time exclude each other.
-    TimeContradiction,
-    /// A revocation list is not believed.
-    RevocationList,
-    /// What hangs on a certificate was sealed after its key stopped to be believed.
-    Revoked,
-    /// It is not shown whether it was sealed before or after.
-    RevocationUndecided,
-    /// It was sealed before.
-    RevokedLater,
-    /// Nothing shows that a certificate was not revoked when it signed.
-    RevocationUnshown,
-    /// The evidence of a device's enrolment does not hold.
-    Enrolment,
-    /// The device is less than the anchor accepts, or no TPM.
-    DeviceLevel,
-    /// What a camera's TPM is said to attest does not hold.
-    Attestation,
-    /// A camera's TPM stated the values of its registers.
-    Quote,
-    /// The recipients that the camera obeyed are not shown, or not for this camera.
-    Recipients,
-    /// Fewer custodians than had to stand behind the recipients that the camera obeyed.
-    RecipientsThreshold,
-    /// Who decided on the recipients is not shown.
-    RecipientsUnknown,
-    /// The camera obeyed older recipients than before.
-    RecipientsRollback,
-    /// The camera obeyed recipients that were to be renewed.
-    RecipientsStale,
-    /// A second live certificate of somebody, without a custodian's approval.
-    SecondCertificate,
-    /// The exporter's statement is missing or is of another bundle.
-    Export,
-    /// A statement of a type that this version does not know.
-    NotJudged,
-    /// Nothing in the bundle speaks to this axis.
-    NoEvidence,
-    /// The axis holds.
-    Holds,
 }
 
 /// One thing found, explained in a sentence.
@@ -390,6 +272,7 @@ impl Verdict {
 impl Finding {
     /// A finding without a place. What strangers wrote into the sentence is made safe to show, and a long one cut.
     pub fn new(axis: Axis, grade: Grade, kind: FindingKind, sentence: impl Into<String>) -> Self {
+        debug_assert!(kind.axes().contains(&axis), "{kind:?} is not on the axis {axis}");
         Self { axis, grade, kind, place: Place::default(), sentence: shown(&sentence.into()) }
     }
 

@@ -4,13 +4,16 @@
 
 use exhibit_evidence::StreamName;
 use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, KeyPackage, STREAMS_MAX, StreamKeys};
-use exhibit_evidence::keytree::{KeyTree, NODES_MAX, Node, SLOTS};
+use exhibit_evidence::keytree::{KeyTree, NODES_MAX, Node, NodeKey, SLOTS};
+use exhibit_pki::{KeyPurpose, Role};
 use exhibit_tlog::Hash;
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 
+mod common;
 #[path = "../../tests/independent/ask.rs"]
 mod independent;
+use common::Pki;
 use independent::{assert_agrees_on, judged};
 
 /// As `KeyPackage::parse`; the verifier in Python is asked, too.
@@ -26,7 +29,7 @@ fn package(streams: Vec<(&str, Vec<Node>)>) -> KeyPackage {
 }
 
 fn node(depth: u8, index: u32) -> Node {
-    Node { depth, index, key: Zeroizing::new([0x0b; 32]) }
+    Node { depth, index, key: NodeKey::new(&[0x0b; 32]) }
 }
 
 fn json(streams: &str) -> String {
@@ -61,7 +64,7 @@ fn the_encoding_is_the_documented_one() {
     let parsed = parse(root_json().as_bytes()).unwrap();
     assert_eq!(parsed.log, package.log);
     assert_eq!(parsed.streams[0].stream.as_str(), STREAM);
-    assert_eq!(parsed.streams[0].nodes[0].key, Zeroizing::new([0x0b; 32]));
+    assert_eq!(parsed.streams[0].nodes[0].key, NodeKey::new(&[0x0b; 32]));
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn a_grant_opens_its_range_and_no_more() {
 
 #[test]
 fn the_largest_package_fits_an_envelope() {
-    let nodes: Vec<Node> = (0..NODES_MAX as u32).map(|index| node(20, SLOTS - 64 + index)).collect();
+    let nodes: Vec<Node> = (0..NODES_MAX as u32).map(|index| node(20, SLOTS - NODES_MAX as u32 + index)).collect();
     let names: Vec<String> = (0..STREAMS_MAX).map(|number| format!("camera/{}/main/{number:04}", "x".repeat(128 - 17))).collect();
     let bytes = package(names.iter().map(|name| (name.as_str(), nodes.clone())).collect()).to_bytes();
     assert!(bytes.len() <= CONTENT_BYTES_MAX, "{} bytes", bytes.len());
@@ -98,12 +101,27 @@ fn streams_none_too_many_or_twice() {
 #[test]
 fn nodes_none_too_many_overlapping_or_out_of_range() {
     let with = |nodes: Vec<Node>| package(vec![(STREAM, nodes)]).to_bytes();
-    assert_refused(&*with(vec![]), "1 to 64 nodes");
-    assert_refused(&*with((0..=NODES_MAX as u32).map(|index| node(20, index)).collect()), "1 to 64 nodes");
+    assert_refused(&*with(vec![]), "1 to 72 nodes");
+    assert_refused(&*with((0..=NODES_MAX as u32).map(|index| node(20, index)).collect()), "1 to 72 nodes");
     assert_refused(&*with(vec![node(0, 0), node(20, 7)]), "overlap");
     assert_refused(&*with(vec![node(20, 7), node(20, 6)]), "out of order");
     assert_refused(&*with(vec![node(21, 0)]), "out of range");
     assert_refused(&*with(vec![node(1, 2)]), "out of range");
+}
+
+/// Who holds many nodes can cover a range with more than a package takes.
+#[test]
+fn what_nobody_could_read_is_not_sealed() {
+    let pki = Pki::new();
+    let grantee = [pki.party("user/7f3a", &[Role::Investigator], KeyPurpose::Wrapping, 6).certificate];
+    let held: Vec<Node> = (0..NODES_MAX as u32).map(|number| node(19, 4 * number)).collect();
+    let draw = &mut |bytes: &mut [u8]| bytes.iter_mut().zip(1..).for_each(|(byte, number)| *byte = number);
+    let mut seal = |nodes: Vec<Node>| package(vec![(STREAM, nodes)]).seal(&grantee, draw);
+    assert!(seal(held.clone()).is_ok());
+    let one_more = [held, vec![node(20, SLOTS - 1)]].concat();
+    assert_eq!(seal(one_more), Err(EnvelopeError::Package("a stream does not have 1 to 72 nodes")));
+    assert_eq!(seal(vec![]), Err(EnvelopeError::Package("a stream does not have 1 to 72 nodes")));
+    assert_eq!(seal(vec![node(20, 7), node(20, 6)]), Err(EnvelopeError::Package("nodes overlap, or are out of order or out of range")));
 }
 
 #[test]

@@ -13,8 +13,9 @@ use exhibit_evidence::{
     },
 };
 use exhibit_pki::{Identity, Timestamp};
-use exhibit_tlog::{EMPTY_ROOT, Hash};
+use exhibit_tlog::{EMPTY_ROOT, Ed25519NoteSigner, Hash, NoteSigner};
 use proptest::{collection::vec, prelude::*};
+use zeroize::Zeroizing;
 
 const INTEGER_MAX: u64 = (1 << 53) - 1;
 /// 9999-12-31T23:59:59.999Z
@@ -138,11 +139,16 @@ fn certificate() -> impl Strategy<Value = Body> {
         .prop_map(|(fingerprint, replaces, attachments)| Body::Certificate(CertificateBody { fingerprint, replaces, attachments }))
 }
 
+/// Verifier keys of a log's notes, by names and seeds.
+fn log_keys() -> impl Strategy<Value = Vec<String>> {
+    let key = |(name, seed): (String, [u8; 32])| Ed25519NoteSigner::new(&name, &Zeroizing::new(seed)).unwrap().verifier_key().to_string();
+    proptest::collection::btree_set(("[!-*,-~]{1,255}", any::<[u8; 32]>()).prop_map(key), 1..=8).prop_map(|keys| keys.into_iter().collect())
+}
+
 fn genesis() -> impl Strategy<Value = Body> {
-    let keys = proptest::collection::btree_set("[!-~]{1,100}", 1..=8).prop_map(|keys| keys.into_iter().collect::<Vec<_>>());
     let predecessor = prop::option::of((hash(), 1..=INTEGER_MAX, hash()));
     let texts = ("[!-*,-~]{1,255}", "\\PC{0,200}");
-    (texts, keys, fingerprints(16), predecessor, attachments(&[("certificate", false)])).prop_map(
+    (texts, log_keys(), fingerprints(16), predecessor, attachments(&[("certificate", false)])).prop_map(
         |((origin, witness_policy), keys, roots, predecessor, attachments)| {
             let predecessor = predecessor.map(|(log, size, root)| Predecessor { log, head: Head { size, root } });
             Body::Genesis(Genesis { origin, keys, roots, witness_policy, predecessor, attachments })
@@ -259,11 +265,9 @@ fn of_the_appliance() -> impl Strategy<Value = Body> {
         .prop_map(|(fetch, granted, attachments)| Body::Access(Access { fetch, granted, attachments }));
     let contradiction = (stream("user"), 0..=INTEGER_MAX, attachments(&[("first", false), ("second", false)]))
         .prop_map(|(stream, seq, attachments)| Body::Contradiction(Contradiction { stream, seq, attachments }));
-    let keys = proptest::collection::btree_set("[!-~]{1,100}", 1..=8).prop_map(|keys| keys.into_iter().collect::<Vec<_>>());
-    let succession =
-        (text("[!-*,-~]{1,255}"), keys, word(SuccessionReason::WORDS), attachments(&[])).prop_map(|(origin, keys, reason, attachments)| {
-            Body::Succession(Succession { successor: Successor { origin, keys }, reason, attachments })
-        });
+    let succession = (text("[!-*,-~]{1,255}"), log_keys(), word(SuccessionReason::WORDS), attachments(&[])).prop_map(
+        |(origin, keys, reason, attachments)| Body::Succession(Succession { successor: Successor { origin, keys }, reason, attachments }),
+    );
     let batch = (0..=INTEGER_MAX, 0..=INTEGER_MAX, 1..=65_536u64, hash(), forwards(), attachments(&[("lines", true)])).prop_map(
         |(number, first, count, root, (from, to), attachments)| Body::Log(LogBatch { number, first, count, root, from, to, attachments }),
     );

@@ -8,7 +8,7 @@ use std::process::Command;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use exhibit_evidence::StreamName;
 use exhibit_evidence::body::Segment;
-use exhibit_evidence::keytree::{KeyTree, Node, SlotKey};
+use exhibit_evidence::keytree::{KeyTree, Node, NodeKey, SlotKey};
 use exhibit_evidence::segment::{
     CiphertextChecker, CiphertextError, CommitmentKey, FRAGMENTS_MAX, FragmentProofError, OpenError, OpenedFragment, SealedSegment,
     SegmentOpener, SegmentSealer, TAG_BYTES, commitment, commitment_root, fragment_path, verify_commitment, verify_fragment,
@@ -35,7 +35,7 @@ fn stream() -> StreamName {
 
 /// A slot key of known bytes.
 fn slot_key(bytes: [u8; 32]) -> SlotKey {
-    let leaf = Node { depth: 20, index: 0, key: Zeroizing::new(bytes) };
+    let leaf = Node { depth: 20, index: 0, key: NodeKey::new(&bytes) };
     KeyTree::from_nodes(vec![leaf]).unwrap().slot_key(0).unwrap()
 }
 

@@ -11,6 +11,12 @@ import { pathToFileURL } from "node:url";
 
 const ABSENT = -1n;
 const UNREADABLE = -2n;
+/** Paths of a bundle have at most this many components; a folder that is as deep is one file. */
+const PATH_COMPONENTS_MAX = 8;
+const SLASH = Buffer.from("/");
+/** What follows a name in the list. */
+const END = Buffer.from("\0");
+const SLASH_AND_END = Buffer.from("/\0");
 /** No file has such a name, or is there. Whatever else keeps a file from being read is no word about the bundle. */
 const NOWHERE = ["ENOENT", "ENOTDIR", "ENAMETOOLONG", "EINVAL", "ERR_INVALID_ARG_VALUE"];
 
@@ -27,7 +33,8 @@ export class Verifier {
     let exports;
     const memory = (address, length) => new Uint8Array(exports.memory.buffer, address >>> 0, length >>> 0);
     const imports = {
-      open: (address, length) => files.open(new TextDecoder().decode(memory(address, length))),
+      // A byte order mark is a part of a name like any other character.
+      open: (address, length) => files.open(new TextDecoder("utf-8", { ignoreBOM: true }).decode(memory(address, length))),
       list: () => files.list(),
       read: (address, length) => files.read(memory(address, length)),
     };
@@ -75,21 +82,30 @@ export class Folder {
     }
   }
 
+  /** Names are the bytes that the folders have: of names that are only made readable, two files could have the same. */
   list() {
     this.close();
+    const names = [];
+    const folders = [{ at: Buffer.from(this.#root + "/"), prefix: Buffer.alloc(0), depth: 1 }];
     try {
-      const entries = fs.readdirSync(this.#root, { recursive: true, withFileTypes: true });
-      const files = entries.filter((entry) => !entry.isDirectory());
-      const names = files.map((entry) => {
-        const file = path.join(entry.parentPath ?? entry.path, entry.name);
-        const showsFolder = entry.isSymbolicLink() && isFolder(file);
-        return path.relative(this.#root, file) + (showsFolder ? "/\0" : "\0");
-      });
-      this.#listing = Buffer.from(names.join(""));
-      return BigInt(this.#listing.length);
+      while (folders.length > 0) {
+        const { at, prefix, depth } = folders.pop();
+        for (const entry of fs.readdirSync(at, { withFileTypes: true, encoding: "buffer" })) {
+          const file = Buffer.concat([at, entry.name]);
+          const name = Buffer.concat([prefix, entry.name]);
+          if (entry.isDirectory() && depth < PATH_COMPONENTS_MAX) {
+            folders.push({ at: Buffer.concat([file, SLASH]), prefix: Buffer.concat([name, SLASH]), depth: depth + 1 });
+          } else {
+            const showsFolder = entry.isDirectory() || (entry.isSymbolicLink() && isFolder(file));
+            names.push(name, showsFolder ? SLASH_AND_END : END);
+          }
+        }
+      }
     } catch {
       return UNREADABLE;
     }
+    this.#listing = Buffer.concat(names);
+    return BigInt(this.#listing.length);
   }
 
   read(buffer) {

@@ -79,6 +79,8 @@ class Axes:
             self._lacking("witness", "witness-quorum", "checkpoint", f"witnessed by {sorted(cosigned)} alone")
         elif cosigned:
             self.verdict._find("witness", "holds", GOOD, "checkpoint", f"witnessed by {sorted(cosigned)}")
+        else:
+            self._lacking("witness", "no-evidence", "checkpoint", "the policy asks for nobody, and nobody was heard")
 
     # Devices
 
@@ -169,12 +171,11 @@ class Axes:
 
     # Times
 
-    def _head(self, size, root, stem, proof_path):
-        """Whether a head is proven to be of this log. `proof_path` is None where its proof was looked at before."""
+    def _head(self, size, root, proof_path):
+        """Whether a head is proven to be of this log; None if it is that of another."""
+        proof = self.verdict.read(proof_path, "signature", PROOF_LIMIT_BYTES, optional=True)
         if size in self.proven and self.proven[size] != root:
-            self.verdict._bad("witness", "fork", stem, "two logs were shown")
-            return False
-        proof = self.verdict.read(proof_path, "signature", PROOF_LIMIT_BYTES, optional=True) if proof_path else None
+            return None
         if proof is None:
             return size in self.proven
         try:
@@ -186,13 +187,20 @@ class Axes:
         self.proven[size] = root
         return True
 
+    def _fork(self, signed):
+        self.verdict._bad("witness", "fork", signed.stem, "two logs were shown")
+
     def _times(self):
         own_log = [signed for signed in self.all if signed.statement["log"] != self.verdict.predecessor_log]
         for signed in own_log:
             observed = signed.statement["observed"]
-            self._head(observed["size"], observed["root"], signed.stem, f"entries/{signed.index:010}.observed")
+            self._head(observed["size"], observed["root"], f"entries/{signed.index:010}.observed")
         words = self._words_of_checkpoint() + [word for signed in self.entries if signed.statement["type"] == "timestamp/v1"
                                                for word in self._words_of(signed, signed.statement["body"])]
+        for signed in own_log:
+            observed = signed.statement["observed"]
+            if observed["size"] and self.proven.get(observed["size"], observed["root"]) != observed["root"]:
+                self._fork(signed)
         heads = ((signed, signed.statement["observed"]["size"]) for signed in own_log)
         unproven = [signed for signed, size in heads if size and size not in self.proven]
         if unproven:
@@ -201,8 +209,7 @@ class Axes:
         for signed in self.all:
             observed, bounds = signed.statement["observed"], self.bounds[signed.index]
             of_own_log = signed.statement["log"] != self.verdict.predecessor_log
-            seen = observed["size"] if of_own_log and observed["size"] and self._head(
-                observed["size"], observed["root"], signed.stem, None) else 0
+            seen = observed["size"] if of_own_log and self.proven.get(observed["size"]) == observed["root"] else 0
             for word in words:
                 for independent in (False, True, EXTERNAL) if word.independent else (False,):
                     if word.held is not None and word.held < seen:
@@ -254,7 +261,10 @@ class Axes:
         except Malformed as error:
             self.verdict._bad("time", "timestamp", signed.stem, error)
             return []
-        covers = checkpoint.size if self._head(body["size"], body["root"], signed.stem, f"entries/{signed.index:010}.consistency") else None
+        of_this_log = self._head(body["size"], body["root"], f"entries/{signed.index:010}.consistency")
+        if of_this_log is None:
+            self._fork(signed)
+        covers = checkpoint.size if of_this_log else None
         words = []
         try:
             words = self._cosigned(checkpoint)

@@ -124,7 +124,7 @@ def private_key(pem):
 
 NODE = record(depth=integer(0, 20), index=integer(0, 2**20 - 1), key=HASH)
 PACKAGE = record(type=lambda value: need(value == "exhibit-keys/v1", "another type"), log=HASH,
-                 streams=array(record(stream=stream_name, nodes=array(NODE, 1, 64)), 1, 1024))
+                 streams=array(record(stream=stream_name, nodes=array(NODE, 1, 72)), 1, 1024))
 
 
 def key_package(data):

@@ -10,9 +10,9 @@ import argparse
 import hashlib
 import hmac
 import json
+import os
 import pathlib
 import re
-import ssl
 import sys
 import unicodedata
 
@@ -20,14 +20,14 @@ try:
     from axes import LEVELS, Axes
     from continuity import Continuity
     from decisions import Decisions
-    from log import Checkpoint, VerifierKey, judge_receipt, leaf_hash, root_of
+    from log import Checkpoint, VerifierKey, base64_bytes, judge_receipt, leaf_hash, root_of
     from signed import Authorities, Certificate, SignedStatement
     from tokens import ForeignCertificate
     from witnesses import Policy
 except ImportError as error:
     print(f"{error.name} is missing: install Debian's python3-{error.name} (make packages does)", file=sys.stderr)
     sys.exit(2)
-from statements import (COUNT, EMPTY_ROOT, HASH, Malformed, array, attachments_of, integer, milliseconds, need, one_of, record, stream_name, strict_json,
+from statements import (COUNT, EMPTY_ROOT, HASH, KEYS, ORIGIN, Malformed, array, attachments_of, integer, milliseconds, need, one_of, record, stream_name, strict_json,
                         text_of)
 
 from working_copy import WorkingCopies
@@ -43,6 +43,8 @@ FRAGMENT_LIMIT_BYTES = 8 * 1024 * 1024
 ATTACHMENT_LIMIT_BYTES = 128 * 1024
 COPY_LIMIT_BYTES = 512 * 1024**3
 ANCHOR_LIMIT_BYTES = 256 * 1024
+PATH_COMPONENTS_MAX = 8
+FILES_MAX = 8 << 20
 WITNESS_POLICY_LIMIT_BYTES = 64 * 1024
 TYPED = lambda name: lambda value: need(value == name, f"not of type {name}")
 TEXT = lambda value: need(isinstance(value, str), "not a text")
@@ -60,6 +62,7 @@ def path_name(value):
     """A path within a bundle."""
     _path(value)
     need(len(value.encode()) <= 1024, "a path that is too long")
+    need(value.count("/") < PATH_COMPONENTS_MAX, "a path of too many components")
 
 
 MANIFEST = record(
@@ -71,14 +74,29 @@ MANIFEST = record(
 DISCLOSURE = record(
     type=TYPED("exhibit-disclosure/v1"), stream=stream_name, seq=COUNT, commitments=array(HASH, 1, 256),
     fragments=array(record(index=integer(0, 255), key=HASH), 0, 256))
-ANCHOR = dict(type=TYPED("exhibit-anchor/v1"), log=HASH, origin=TEXT, keys=array(TEXT, 1, 8), roots=array(TEXT, 1, 16))
+ANCHOR = dict(type=TYPED("exhibit-anchor/v1"), log=HASH, origin=ORIGIN, keys=KEYS, roots=array(TEXT, 1, 16))
 AXES = ("witness", "time", "revocation", "device")
 TOLD = ("timestamp", "quote")
 POLICY = dict(
     witness_policy=TEXT,
     timestamp_authorities=array(record(name=text_of("[ -~]{1,128}"), independent=one_of(True, False), certificate=TEXT), 1, 16),
     custodians=array(TEXT, 1, 64), threshold=integer(1), device=one_of(*LEVELS),
-    endorsement_roots=array(TEXT, 1, 64), demands=array(one_of(*AXES), 0, 4, distinct=True))
+    endorsement_roots=array(TEXT, 1, 64), demands=array(one_of(*AXES), 1, 4, distinct=True))
+
+
+_PEM = re.compile(r"[ \t\n\f\r]*-----BEGIN CERTIFICATE-----(\r\n|\n)((?:[A-Za-z0-9+/]{64}\1)*[A-Za-z0-9+/=]{1,64})\1-----END CERTIFICATE-----[ \t\n\f\r]*")
+
+
+def pem(text):
+    """What is in the one block of a certificate in PEM, in the strict form of RFC 7468."""
+    block = _PEM.fullmatch(text)
+    need(block, "not a certificate in PEM")
+    return base64_bytes("".join(block[2].split()))
+
+
+def different(certificates):
+    """Whether no certificate stands twice."""
+    return len({certificate.der for certificate in certificates}) == len(certificates)
 
 
 class CannotJudge(Exception):
@@ -93,8 +111,10 @@ class Anchor:
             anchor = strict_json(path.read_bytes(), ANCHOR_LIMIT_BYTES)
             record(**ANCHOR, **{name: check for name, check in POLICY.items() if name in anchor})(anchor)
             self.log, self.origin = anchor["log"], anchor["origin"]
+            need(self.log.strip("0"), "a log of zeros")
             self.keys = [VerifierKey(key) for key in anchor["keys"]]
-            self.roots = [Certificate(ssl.PEM_cert_to_DER_cert(root)) for root in anchor["roots"]]
+            self.roots = [Certificate(pem(root)) for root in anchor["roots"]]
+            need(different(self.roots) and all(root.is_authority for root in self.roots), "a root twice, or one that is no authority's")
             need(len({root.domain for root in self.roots}) == 1, "roots of several trust domains")
             self._policy(anchor)
         except (OSError, ValueError, Malformed) as error:
@@ -106,16 +126,15 @@ class Anchor:
         if "witness_policy" in anchor:
             need(len(anchor["witness_policy"].encode()) <= WITNESS_POLICY_LIMIT_BYTES, "the witness policy is too long")
             self.policy = Policy(anchor["witness_policy"], self.keys)
-        named = [(authority["independent"], ForeignCertificate(ssl.PEM_cert_to_DER_cert(authority["certificate"])))
-                 for authority in anchor.get("timestamp_authorities", [])]
-        need(len({certificate.der for _, certificate in named}) == len(named), "a timestamping authority twice")
+        named = [(authority["independent"], ForeignCertificate(pem(authority["certificate"]))) for authority in anchor.get("timestamp_authorities", [])]
+        need(different([certificate for _, certificate in named]), "a timestamping authority twice")
         # Those that are independent are tried first, in their order.
         self.authorities = sorted(named, key=lambda authority: not authority[0])
         need(("custodians" in anchor) == ("threshold" in anchor), "custodians and their threshold go together")
-        custodians = [Certificate(ssl.PEM_cert_to_DER_cert(custodian)) for custodian in anchor.get("custodians", [])]
+        custodians = [Certificate(pem(custodian)) for custodian in anchor.get("custodians", [])]
         self.custodians, self.threshold = custodians, anchor.get("threshold", 0)
-        self.vendors = [ForeignCertificate(ssl.PEM_cert_to_DER_cert(root)) for root in anchor.get("endorsement_roots", [])]
-        need(len({root.der for root in self.vendors}) == len(self.vendors), "a vendor's root twice")
+        self.vendors = [ForeignCertificate(pem(root)) for root in anchor.get("endorsement_roots", [])]
+        need(different(self.vendors), "a vendor's root twice")
         need(self.device != "attested" or self.vendors, "attested devices are demanded, and no vendor is named")
         need(all(custodian.for_signing and "custodian" in custodian.roles for custodian in custodians), "not a custodian's certificate")
         need(len({custodian.identity for custodian in custodians}) == len(custodians), "a custodian twice")
@@ -140,7 +159,7 @@ class Verdict:
         if self.folder in anchor.path.parents:
             raise CannotJudge("the anchor came with the bundle")
         self.findings, self.held, self.signed, self.by_leaf, self.certificates, self.between = [], [], {}, {}, {}, []
-        self.looked_at = set()
+        self.looked_at, self.named = set(), {"manifest.json"}
         self.checkpoint, self.export, self.fragments = None, None, 0
         self.predecessor, self.predecessor_log = None, None
         self._manifest()
@@ -188,6 +207,7 @@ class Verdict:
         file = self.folder / path
         if not self.is_here(file):
             return None if optional else self._bad(axis, "file-missing", path, "is not there")
+        self.named.add(path)
         if file.stat().st_size > limit_bytes:
             return self._bad(axis, "file-altered", path, "is too long")
         return file.read_bytes()
@@ -200,6 +220,7 @@ class Verdict:
         path = f"attachments/{attachment['sha256']}"
         self.looked_at.add((attachment["sha256"], attachment["length"]))
         if attachment["length"] > ATTACHMENT_LIMIT_BYTES:
+            self.named.add(path)
             return self._bad(axis, "file-altered", signed.stem, "names an attachment that is too long")
         data = self.read(path, axis, ATTACHMENT_LIMIT_BYTES)
         if data is not None and (hashlib.sha256(data).hexdigest(), len(data)) != (attachment["sha256"], attachment["length"]):
@@ -467,8 +488,11 @@ class Verdict:
     def _files(self):
         for signed in [*self.held, *([self.export] if self.export else [])]:
             for attachment in attachments_of(signed.statement).values():
-                named = attachment["sha256"], attachment["length"]
-                if named not in self.looked_at and self._is_what_was_named(f"attachments/{named[0]}", *named) is False:
+                named, path = (attachment["sha256"], attachment["length"]), f"attachments/{attachment['sha256']}"
+                holds = None if named in self.looked_at else self._is_what_was_named(path, *named)
+                if holds is not None:
+                    self.named.add(path)
+                if holds is False:
                     self._bad("signature", "file-altered", signed.stem, "names an attachment that is another")
                 self.looked_at.add(named)
         for file in self.manifest["files"]:
@@ -477,14 +501,35 @@ class Verdict:
                 self._bad("payload", "file-missing", file["path"], "is not there")
             elif not holds:
                 self._bad("payload", "file-altered", file["path"], "is not what the manifest says")
-        named = {file["path"] for file in self.manifest["files"]}
-        if (self.folder / "working").is_symlink():
-            self._bad("payload", "file-unlisted", "working/", "is a link in the place of the playable copies")
-            return
-        for path in (self.folder / "working").rglob("*"):
-            name = path.relative_to(self.folder).as_posix()
-            if (path.is_symlink() or not path.is_dir()) and name not in named:
-                self._bad("payload", "file-unlisted", name, "lies among the playable copies, and the manifest does not name it")
+            if file["path"] not in self.named and not file["path"].startswith(("working/", "crls/")) and file["path"] != "README.md":
+                self._find("payload", "exporter-file", NOT_DEMANDED, file["path"], "is the exporter's own")
+        self.named.update(file["path"] for file in self.manifest["files"])
+        for number, name in enumerate(self._listed(self.folder, "")):
+            if number == FILES_MAX:
+                self._bad("payload", "file-unlisted", "", "there are more files than any bundle has")
+                break
+            if name not in self.named:
+                grade = BAD if name.startswith("working/") else NOT_DEMANDED
+                self._find("payload", "file-unlisted", grade, name, "is no part of the bundle: nothing names it")
+
+    def _listed(self, folder, prefix):
+        """The files below a folder. Bytes of a name that are not UTF-8 have a backslash, which no name of a manifest has."""
+        for entry in os.scandir(folder):
+            name = prefix + os.fsencode(entry.name).decode(errors="backslashreplace")
+            if not entry.is_dir(follow_symlinks=False):
+                yield name + "/" if leads_to_folder(entry) else name
+            elif name.count("/") + 1 < PATH_COMPONENTS_MAX:
+                yield from self._listed(entry.path, name + "/")
+            else:
+                yield name + "/"
+
+
+def leads_to_folder(entry):
+    """Whether whoever opens it sees a folder. A link may lead nowhere, or to itself."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def judge(folder, anchor_path):

@@ -7,7 +7,7 @@ use std::io;
 use exhibit_evidence::{
     StreamName,
     envelope::{KeyPackage, StreamKeys},
-    keytree::{KeyTree, Node, SLOTS, SlotKey},
+    keytree::{KeyTree, Node, NodeKey, SLOTS, SlotKey},
 };
 use exhibit_tlog::Hash;
 use zeroize::Zeroizing;
@@ -41,7 +41,7 @@ impl EpochKeys {
     /// The whole tree under a root drawn at random.
     pub fn begin(root: Zeroizing<[u8; 32]>) -> Result<Self, EpochError> {
         let mut keys = Self { page: LockedPage::new()?, nodes: 0, first_held: 0 };
-        keys.hold(&[Node { depth: 0, index: 0, key: root }]);
+        keys.hold(&[Node { depth: 0, index: 0, key: NodeKey::new(&root) }]);
         Ok(keys)
     }
 
@@ -91,8 +91,7 @@ impl EpochKeys {
     fn held(&self) -> Vec<Node> {
         let used = &self.page.bytes()[..self.nodes * NODE_BYTES];
         let nodes = used.chunks_exact(NODE_BYTES).map(|place| {
-            let mut key = Zeroizing::new([0; 32]);
-            key.copy_from_slice(&place[5..]);
+            let key = NodeKey::new(place[5..].try_into().expect("what follows are 32 bytes"));
             Node { depth: place[0], index: u32::from_be_bytes(place[1..5].try_into().expect("four bytes")), key }
         });
         nodes.collect()

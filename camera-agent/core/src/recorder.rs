@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use exhibit_evidence::{
     AttachmentRef, Body, Head, SignedStatement, StreamName,
     body::{Close, CloseReason, Continues, Epoch, EpochReason, Gap, GapCause},
-    envelope,
+    envelope::KeyPackage,
     keytree::SLOTS,
 };
 use exhibit_pki::Timestamp;
@@ -343,7 +343,7 @@ fn begin_epoch(
     draw(root.as_mut())?;
     let keys = EpochKeys::begin(root)?;
     let (commitment, package) = keys.root_package(log, &stream).expect("the root is held until the first slot is used");
-    let wraps = wrap(&package.to_bytes(), recipients)?;
+    let wraps = wrap(&package, recipients)?;
     let epoch = Epoch {
         commitment,
         started,
@@ -359,14 +359,14 @@ fn begin_epoch(
 }
 
 /// The stored form: salt, then the envelope to every recipient.
-fn wrap(package: &[u8], recipients: &Obeyed) -> Result<Vec<u8>, AgentError> {
+fn wrap(package: &KeyPackage, recipients: &Obeyed) -> Result<Vec<u8>, AgentError> {
     let mut failed = None;
     let mut entropy = |bytes: &mut [u8]| {
         if let Err(error) = getrandom::fill(bytes) {
             failed = Some(error);
         }
     };
-    let envelope = envelope::seal(package, &recipients.certificates, &mut entropy)?;
+    let envelope = package.seal(&recipients.certificates, &mut entropy)?;
     if let Some(error) = failed {
         return Err(AgentError::Randomness(error));
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use exhibit_evidence::body::{AttachmentRef, Grant};
-use exhibit_evidence::envelope::{self, KeyPackage, StreamKeys};
+use exhibit_evidence::envelope::{KeyPackage, StreamKeys};
 use exhibit_evidence::exchange::terms::TERMS_TYPE;
 use exhibit_evidence::exchange::{SlotRange, Terms};
 use exhibit_evidence::keytree::SLOTS;
@@ -169,8 +169,7 @@ async fn cover(session: &mut Session, opener: &Opener, ranges: &BTreeMap<StreamN
 /// The grant's body and its attachments: the terms and the wraps, each salted so that it can be erased.
 fn grant(scope: &str, terms: &Terms, package: &KeyPackage, grantee: &Certificate) -> Result<(Body, Vec<Vec<u8>>), Failure> {
     let terms = serde_json::to_vec(terms).expect("terms are plain data");
-    let wraps = envelope::seal(&package.to_bytes(), std::slice::from_ref(grantee), &mut fill_random)
-        .map_err(|error| Failure::Cannot(error.to_string()))?;
+    let wraps = package.seal(std::slice::from_ref(grantee), &mut fill_random).map_err(|error| Failure::Cannot(error.to_string()))?;
     let stored = [erasable(&terms), erasable(&wraps)];
     let attachments = vec![AttachmentRef::of("terms", &stored[0], true), AttachmentRef::of("wraps", &stored[1], true)];
     Ok((Body::Grant(Grant { scope: scope.to_owned(), attachments }), stored.into()))

@@ -388,7 +388,7 @@ fn what_is_told_to_all_may_be_an_alarm_for_one() {
 fn a_log_that_has_ended_does_not_go_on() {
     let mut site = Site::new();
     let mut appliance = site.appliance.clone();
-    let successor = Successor { origin: "city.example/log/2".to_owned(), keys: vec!["key".to_owned()] };
+    let successor = Successor { origin: "city.example/log/2".to_owned(), keys: vec![site::keys().1.keys[0].to_string()] };
     site.put(&mut appliance, Body::Succession(Succession { successor, reason: SuccessionReason::Size, attachments: vec![] }));
     let desk = Desk::new(&site);
     desk.audit_of(&site).expect(0, "sound", &[("succession", Some(3))]);

@@ -306,7 +306,7 @@ pub fn witness() -> Ed25519Cosigner {
     Ed25519Cosigner::new("witness.example/w1", &Zeroizing::new([62; 32])).unwrap()
 }
 
-fn keys() -> ((Ed25519NoteSigner, MlDsa44NoteSigner), LogVerifier) {
+pub fn keys() -> ((Ed25519NoteSigner, MlDsa44NoteSigner), LogVerifier) {
     let ed25519 = Ed25519NoteSigner::new(ORIGIN, &Zeroizing::new([60; 32])).unwrap();
     let ml_dsa = MlDsa44NoteSigner::new(ORIGIN, &Zeroizing::new([61; 32])).unwrap();
     let verifier = LogVerifier { origin: ORIGIN.into(), keys: vec![ed25519.verifier_key().clone(), ml_dsa.verifier_key().clone()] };

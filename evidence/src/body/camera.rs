@@ -60,7 +60,7 @@ pub struct Segment {
     pub salt: [u8; 16],
     /// The camera's clock at its first frame.
     pub start: Timestamp,
-    /// At most `SEGMENT_DURATION_MAX_MS`.
+    /// From `start` to the end of its last frame, in milliseconds; at most `SEGMENT_DURATION_MAX_MS`.
     pub duration_ms: u64,
     /// `video/mp4` or `image/jpeg`.
     pub media_type: String,
@@ -81,9 +81,9 @@ pub struct Segment {
 pub struct Gap {
     /// Why.
     pub cause: GapCause,
-    /// From.
+    /// From when on there is nothing, by the camera's clock.
     pub from: Timestamp,
-    /// To.
+    /// Until when, by the same clock, that moment not included.
     pub to: Timestamp,
     /// Usually empty.
     pub attachments: Vec<AttachmentRef>,

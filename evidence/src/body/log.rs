@@ -6,9 +6,9 @@ use exhibit_pki::{Fingerprint, Timestamp};
 use exhibit_tlog::Hash;
 
 use super::{
-    AttachmentRef, LOG_KEY_BYTES_MAX, LOG_KEYS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX, VERSION_BYTES_MAX, WITNESS_POLICY_BYTES_MAX,
+    AttachmentRef, ORIGIN_BYTES_MAX, ROOTS_MAX, VERSION_BYTES_MAX, WITNESS_POLICY_BYTES_MAX,
     form::{BodyForm, Demand, Issuer, lacks, words},
-    read::{attachments, fingerprints_json, not_backwards, origin_byte, printable, printable_or_space},
+    read::{attachments, fingerprints_json, log_keys, not_backwards, origin_byte, printable_or_space},
 };
 use crate::{
     Head, Statement,
@@ -21,7 +21,7 @@ use crate::{
 pub struct Genesis {
     /// The log's name.
     pub origin: String,
-    /// Verifier keys of the notes, all of which must sign.
+    /// Verifier keys of the notes (docs/formats/log.md), all of which must sign.
     pub keys: Vec<String>,
     /// Fingerprints of the root certificates.
     pub roots: Vec<Fingerprint>,
@@ -120,11 +120,7 @@ fn origin(object: &mut Object) -> Result<String, JsonError> {
 }
 
 fn keys(object: &mut Object) -> Result<Vec<String>, JsonError> {
-    let keys = object.array("keys", 1, LOG_KEYS_MAX, |item, position| item.text(position, LOG_KEY_BYTES_MAX, printable))?;
-    if (1..keys.len()).any(|end| keys[..end].contains(&keys[end])) {
-        return Err(object.error("keys", "names one twice"));
-    }
-    Ok(keys)
+    Ok(log_keys(object)?.iter().map(ToString::to_string).collect())
 }
 
 fn keys_json(keys: &[String]) -> impl Iterator<Item = String> + '_ {

@@ -46,7 +46,7 @@ pub struct Hold {
     pub series: String,
     /// From, by the camera's clock.
     pub from: Timestamp,
-    /// To.
+    /// The end of the interval, not before `from`.
     pub to: Timestamp,
     /// `purpose`
     pub attachments: Vec<AttachmentRef>,
@@ -80,9 +80,12 @@ pub struct Login {
 impl Login {
     /// The generation of the stream of a login with this nonce.
     pub fn generation(nonce: &[u8; 32]) -> String {
-        hex::encode(&nonce[..16])
+        hex::encode(&nonce[..LOGIN_NAME_BYTES])
     }
 }
+
+/// So much of its nonce names the stream of a login: as many random bytes as never meet twice, in a name that stays short.
+const LOGIN_NAME_BYTES: usize = 16;
 
 impl BodyForm for Approve {
     const TYPE: &'static str = "approve/v1";

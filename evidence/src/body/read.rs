@@ -3,9 +3,12 @@
 //! It does not know the types.
 
 use exhibit_pki::{Fingerprint, Subject, Timestamp};
-use exhibit_tlog::Hash;
+use exhibit_tlog::{Hash, VerifierKey};
 
-use super::{ATTACHMENT_BYTES_MAX, ATTACHMENT_NAME_BYTES_MAX, ATTACHMENTS_MAX, AttachmentRef, ERASABLE_SALT_BYTES, RANGES_MAX, SeqRange};
+use super::{
+    ATTACHMENT_BYTES_MAX, ATTACHMENT_NAME_BYTES_MAX, ATTACHMENTS_MAX, AttachmentRef, ERASABLE_SALT_BYTES, LOG_KEY_BYTES_MAX, LOG_KEYS_MAX,
+    RANGES_MAX, SeqRange,
+};
 use crate::{
     StreamName,
     json::{self, JsonError, Object, ObjectWriter},
@@ -136,6 +139,19 @@ pub(crate) fn printable(byte: u8) -> bool {
 
 pub(crate) fn printable_or_space(byte: u8) -> bool {
     byte.is_ascii_graphic() || byte == b' '
+}
+
+/// `keys`: verifier keys of a log's notes. A witness's signs cosignatures: it says that a log was seen, and not that it is one.
+pub(crate) fn log_keys(object: &mut Object) -> Result<Vec<VerifierKey>, JsonError> {
+    let keys = object.array("keys", 1, LOG_KEYS_MAX, |item, position| {
+        let text = item.text(position, LOG_KEY_BYTES_MAX, printable)?;
+        let key = VerifierKey::parse(&text).map_err(|error| item.error(position, &format!("is {error}")))?;
+        if key.algorithm().is_log_signature() { Ok(key) } else { Err(item.error(position, "is the key of a witness")) }
+    })?;
+    if (1..keys.len()).any(|end| keys[..end].contains(&keys[end])) {
+        return Err(object.error("keys", "names one twice"));
+    }
+    Ok(keys)
 }
 
 /// A C2SP key name, which a log's name is too, has neither white space nor a plus sign.

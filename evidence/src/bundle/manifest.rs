@@ -7,7 +7,7 @@ use exhibit_pki::Timestamp;
 use exhibit_tlog::Hash;
 use serde::{Deserialize, Serialize};
 
-use super::{DISCLOSURE_TYPE, LISTED_MAX, MANIFEST_TYPE, PATH_BYTES_MAX, RECORDS_MAX};
+use super::{DISCLOSURE_TYPE, LISTED_MAX, MANIFEST_TYPE, PATH_BYTES_MAX, PATH_COMPONENTS_MAX, RECORDS_MAX};
 use crate::StreamName;
 use crate::body::read::is_of_camera;
 use crate::json::INTEGER_MAX;
@@ -46,9 +46,9 @@ pub struct Manifest {
 pub struct Question {
     /// `camera/102/main`
     pub series: String,
-    /// From.
+    /// The beginning of the interval, by the camera's clock, RFC 3339.
     pub from: String,
-    /// To.
+    /// Its end, not before that.
     pub to: String,
 }
 
@@ -195,5 +195,5 @@ fn of_stream(stream: &str, seq: u64) -> Result<(), String> {
 /// One spelling for each file, which leads nowhere else on any machine.
 fn is_path(path: &str) -> bool {
     let component = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(|character| character < ' ' || character == '\\');
-    path.len() <= PATH_BYTES_MAX && path.split('/').all(component)
+    path.len() <= PATH_BYTES_MAX && path.split('/').count() <= PATH_COMPONENTS_MAX && path.split('/').all(component)
 }

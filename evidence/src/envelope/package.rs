@@ -5,15 +5,16 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use exhibit_pki::Certificate;
 use exhibit_tlog::Hash;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{CONTENT_BYTES_MAX, EnvelopeError};
+use super::{CONTENT_BYTES_MAX, Entropy, EnvelopeError, seal};
 use crate::{
     StreamName,
-    keytree::{KeyTree, NODES_MAX, Node},
+    keytree::{KeyTree, NODES_MAX, Node, NodeKey, are_in_order},
 };
 
 /// A package holds keys of at most this many streams: a year of a camera's epochs and more.
@@ -35,7 +36,7 @@ pub struct KeyPackage {
 pub struct StreamKeys {
     /// The stream.
     pub stream: StreamName,
-    /// Disjoint, in order, 1 to 64.
+    /// Disjoint, in order, 1 to 72.
     pub nodes: Vec<Node>,
 }
 
@@ -53,7 +54,7 @@ impl KeyPackage {
             for (position, node) in keys.nodes.iter().enumerate() {
                 let comma = if position == 0 { "" } else { "," };
                 let mut key = Zeroizing::new([0; KEY_DIGITS]);
-                hex::encode_to_slice(*node.key, &mut *key).expect("64 digits hold 32 bytes");
+                hex::encode_to_slice(node.key.as_slice(), &mut *key).expect("64 digits hold 32 bytes");
                 write!(json, r#"{comma}{{"depth":{},"index":{},"key":""#, node.depth, node.index).expect(NEVER_FAILS);
                 json.extend_from_slice(&*key);
                 json.extend_from_slice(br#""}"#);
@@ -77,15 +78,9 @@ impl KeyPackage {
             return Err(EnvelopeError::Package("its type is unknown"));
         }
         let log = Hash::from_hex(json.log).ok_or(EnvelopeError::Package("its log is not 64 lower-case hex digits"))?;
-        if json.streams.is_empty() || json.streams.len() > STREAMS_MAX {
-            return Err(EnvelopeError::Package("it does not have 1 to 1024 streams"));
-        }
-        let mut seen = BTreeSet::new();
-        if !json.streams.iter().all(|keys| seen.insert(keys.stream)) {
-            return Err(EnvelopeError::Package("it names a stream twice"));
-        }
         let streams = json.streams.iter().map(StreamJson::read).collect::<Result<Vec<_>, _>>()?;
         let package = Self { log, streams };
+        package.check()?;
         // One encoding: so neither an escape nor a repeated member nor an array in an object's place can say what other readers miss.
         // Compared in constant time, as all that holds keys: where it differs tells about what stands before.
         if !bool::from(package.to_bytes().ct_eq(bytes)) {
@@ -93,9 +88,33 @@ impl KeyPackage {
         }
         Ok(package)
     }
-}
 
-impl KeyPackage {
+    /// Seals it to wrapping certificates; see `envelope::seal`. One that nobody could read is refused: who holds many nodes can cover a range
+    /// with more than a package takes.
+    pub fn seal(&self, recipients: &[Certificate], entropy: Entropy<'_>) -> Result<Vec<u8>, EnvelopeError> {
+        self.check()?;
+        seal(&self.to_bytes(), recipients, entropy)
+    }
+
+    fn check(&self) -> Result<(), EnvelopeError> {
+        if self.streams.is_empty() || self.streams.len() > STREAMS_MAX {
+            return Err(EnvelopeError::Package("it does not have 1 to 1024 streams"));
+        }
+        let mut seen = BTreeSet::new();
+        if !self.streams.iter().all(|keys| seen.insert(keys.stream.as_str())) {
+            return Err(EnvelopeError::Package("it names a stream twice"));
+        }
+        for keys in &self.streams {
+            if keys.nodes.is_empty() || keys.nodes.len() > NODES_MAX {
+                return Err(EnvelopeError::Package("a stream does not have 1 to 72 nodes"));
+            }
+            if !are_in_order(&keys.nodes) {
+                return Err(EnvelopeError::Package(NODES));
+            }
+        }
+        Ok(())
+    }
+
     /// The keys of one stream, whose name ends in the epoch. What was wrapped for another log, stream or epoch is refused: the names in a
     /// package are what binds it to its place, since an envelope itself has none.
     pub fn into_tree(self, log: &Hash, stream: &StreamName) -> Result<KeyTree, EnvelopeError> {
@@ -137,17 +156,13 @@ struct NodeJson<'a> {
 impl StreamJson<'_> {
     fn read(&self) -> Result<StreamKeys, EnvelopeError> {
         let stream = StreamName::parse(self.stream).map_err(|_| EnvelopeError::Package("it names what is not a stream"))?;
-        if self.nodes.is_empty() || self.nodes.len() > NODES_MAX {
-            return Err(EnvelopeError::Package("a stream does not have 1 to 64 nodes"));
-        }
         let mut nodes = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let mut key = Zeroizing::new([0; 32]);
             hex::decode_to_slice(node.key, &mut *key).map_err(|_| EnvelopeError::Package("a key is not 64 hex digits"))?;
-            nodes.push(Node { depth: node.depth, index: node.index, key });
+            nodes.push(Node { depth: node.depth, index: node.index, key: NodeKey::new(&key) });
         }
-        let tree = KeyTree::from_nodes(nodes).map_err(|_| EnvelopeError::Package(NODES))?;
-        Ok(StreamKeys { stream, nodes: tree.into_nodes() })
+        Ok(StreamKeys { stream, nodes })
     }
 }
 

@@ -96,7 +96,7 @@ impl Entries {
 pub(super) fn judge(judgement: &mut Judgement<'_>, checkpoint: &BundleCheckpoint) -> Result<Entries, SourceError> {
     let mut proven = Vec::new();
     for index in &judgement.manifest.entries {
-        if let Some(entry) = proven_entry(judgement, *index, &entry_path(*index), &receipt_path(*index), checkpoint)? {
+        if let Some(entry) = proven_entry(judgement, Some(*index), &entry_path(*index), &receipt_path(*index), checkpoint)? {
             proven.push(entry);
         }
     }
@@ -109,7 +109,7 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, checkpoint: &BundleCheckpoint
     for entry in proven {
         held.extend(judge_signature(judgement, &mut certificates, entry));
     }
-    let export = match proven_export(judgement, checkpoint)? {
+    let export = match proven_entry(judgement, None, EXPORT_ENTRY, EXPORT_RECEIPT, checkpoint)? {
         Some(export) => judge_signature(judgement, &mut certificates, export),
         None => None,
     };
@@ -130,34 +130,27 @@ fn judge_signature(judgement: &mut Judgement<'_>, certificates: &mut LedgerCerti
     Some(Entry { proven, path })
 }
 
-/// The exporter's statement, at the index that its receipt names.
-fn proven_export(judgement: &mut Judgement<'_>, checkpoint: &BundleCheckpoint) -> Result<Option<Proven>, SourceError> {
-    let Some(receipt) = judgement.required(Axis::Signature, EXPORT_RECEIPT, SMALL_FILE_BYTES_MAX)? else { return Ok(None) };
-    let index = String::from_utf8(receipt).ok().and_then(|text| LogProof::parse(&text).ok()).map(|proof| proof.index);
-    let Some(index) = index else {
-        let sentence = "The receipt of the exporter's statement is not a receipt.";
-        judgement.bad(Axis::Signature, FindingKind::Receipt, Place::file(EXPORT_RECEIPT), sentence);
-        return Ok(None);
-    };
-    proven_entry(judgement, index, EXPORT_ENTRY, EXPORT_RECEIPT, checkpoint)
-}
-
-/// Reads one entry and its receipt and proves it under the bundle's checkpoint. What fails becomes a finding.
+/// Reads one entry and its receipt and proves it under the bundle's checkpoint, at an index, or (the exporter's) at that which the receipt
+/// names. What fails becomes a finding.
 fn proven_entry(
     judgement: &mut Judgement<'_>,
-    index: u64,
+    at: Option<u64>,
     entry_file: &str,
     receipt_file: &str,
     checkpoint: &BundleCheckpoint,
 ) -> Result<Option<Proven>, SourceError> {
-    let Some(der) = judgement.required(Axis::Signature, entry_file, ENTRY_BYTES_MAX as u64)? else { return Ok(None) };
-    let Some(receipt) = judgement.required(Axis::Signature, receipt_file, SMALL_FILE_BYTES_MAX)? else { return Ok(None) };
+    let der = judgement.required(Axis::Signature, entry_file, ENTRY_BYTES_MAX as u64)?;
+    let receipt = judgement.required(Axis::Signature, receipt_file, SMALL_FILE_BYTES_MAX)?;
+    let (Some(der), Some(receipt)) = (der, receipt) else { return Ok(None) };
     let leaf = leaf_hash(&der);
-    if let Err(reason) = receipt_holds(&leaf, index, &receipt, checkpoint) {
-        let sentence = format!("The receipt of entry {index} does not prove it: {reason}.");
-        judgement.bad(Axis::Signature, FindingKind::Receipt, Place { index: Some(index), ..Place::file(receipt_file) }, sentence);
-        return Ok(None);
-    }
+    let index = match receipt_holds(&leaf, at, &receipt, checkpoint) {
+        Ok(index) => index,
+        Err(reason) => {
+            let sentence = format!("The receipt {receipt_file} does not prove its entry: {reason}.");
+            judgement.bad(Axis::Signature, FindingKind::Receipt, Place { index: at, ..Place::file(receipt_file) }, sentence);
+            return Ok(None);
+        }
+    };
     let signed = match SignedStatement::parse(&der) {
         Ok(signed) => signed,
         Err(error) => {
@@ -213,15 +206,18 @@ fn judge_observed(judgement: &mut Judgement<'_>, index: u64, statement: &Stateme
     true
 }
 
-fn receipt_holds(leaf: &Hash, index: u64, receipt: &[u8], checkpoint: &BundleCheckpoint) -> Result<(), String> {
+/// The index at which the receipt proves a leaf: the one that is asked for, if one is.
+fn receipt_holds(leaf: &Hash, at: Option<u64>, receipt: &[u8], checkpoint: &BundleCheckpoint) -> Result<u64, String> {
     let text = std::str::from_utf8(receipt).map_err(|_| "it is not text".to_owned())?;
     let proof = LogProof::parse(text).map_err(|error| error.to_string())?;
-    if proof.index != index {
+    if at.is_some_and(|index| index != proof.index) {
         return Err(format!("it is for entry {}", proof.index));
     }
     // One checkpoint for all: two that differ could belong to two forks of the log, each consistent in itself.
     if proof.checkpoint != checkpoint.note {
         return Err("it stands under another checkpoint than the bundle's".to_owned());
     }
-    verify_inclusion(leaf, index, checkpoint.head.size, &proof.path, &checkpoint.head.root).map_err(|error| error.to_string())
+    let head = &checkpoint.head;
+    verify_inclusion(leaf, proof.index, head.size, &proof.path, &head.root).map_err(|error| error.to_string())?;
+    Ok(proof.index)
 }

@@ -27,8 +27,12 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries) -> Result<
     }
     match judgement.source.list(FILES_MAX) {
         Ok(paths) => {
-            for path in paths.iter().filter(|path| !judgement.named.contains(*path)).collect::<Vec<_>>() {
-                unlisted(judgement, path);
+            // Whatever a name stands for that is listed again, nothing names it: one file was hashed.
+            let again = |position: usize| position > 0 && paths[position - 1] == paths[position];
+            for (position, path) in paths.iter().enumerate() {
+                if again(position) || !judgement.named.contains(path) {
+                    unlisted(judgement, path);
+                }
             }
         }
         Err(error @ SourceError::TooManyFiles { .. }) => {

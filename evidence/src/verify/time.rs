@@ -124,7 +124,8 @@ fn runs(entries: &Entries) -> Vec<Vec<&Entry>> {
     let mut runs = Vec::new();
     for mut chain in chains.into_values() {
         chain.sort_by_key(|entry| entry.statement().seq);
-        runs.extend(chain.chunk_by(|one, other| other.statement().prev == one.leaf).map(<[_]>::to_vec));
+        let follows = |one: &Entry, other: &Entry| other.statement().seq == one.statement().seq + 1 && other.statement().prev == one.leaf;
+        runs.extend(chain.chunk_by(|one, other| follows(one, other)).map(<[_]>::to_vec));
     }
     runs
 }

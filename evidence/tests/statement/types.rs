@@ -372,10 +372,11 @@ pub(crate) fn what_an_authority_states() {
 
 #[test]
 pub(crate) fn what_an_appliance_states_of_its_log() {
-    let key = r#""exhibit.example/log-2027+5cb1b2a3+AQID""#;
+    let key = r#""exhibit.example/log-2027+a328bb42+AYE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU""#;
     assert_all_refused(&[
         ("succession_to_an_origin_with_plus", "succession", 0, r#""origin":"exhibit"#, r#""origin":"+exhibit"#, "body.successor.origin is"),
         ("succession_to_a_log_without_keys", "succession", 0, key, "", "body.successor.keys does not have 1 to 8 items"),
+        ("succession_to_a_key_that_is_none", "succession", 0, key, r#""key""#, "body.successor.keys.0 is not a verifier key"),
         ("succession_to_a_key_twice", "succession", 0, key, &format!("{key},{key}"), "body.successor.keys names one twice"),
         ("succession_to_more", "succession", 0, r#""successor":{"#, r#""successor":{"url":"","#, r#"body.successor."url" is unknown"#),
         ("succession_for_no_reason", "succession", 0, r#""year""#, r#""whim""#, "body.reason is none of the words"),

@@ -243,14 +243,14 @@ fn another_device_in_the_place_is_told() {
 }
 
 /// The statement at the place of segment 2 again, with another content.
-fn other_statement(log: &Log) -> (Vec<u8>, Statement) {
+pub fn other_statement(log: &Log) -> (Vec<u8>, Statement) {
     let at = |entry: &&exhibit_evidence::SignedStatement| (entry.statement().stream.as_str(), entry.statement().seq) == (CAMERA_STREAM, 2);
     let entry = log.entries.iter().find(at).unwrap();
     let other = Statement { body: crate::common::gap(), ..entry.statement().clone() };
     (entry.der().to_vec(), other)
 }
 
-fn contradiction(log: &mut Log, first: &[u8], second: &[u8]) {
+pub fn contradiction(log: &mut Log, first: &[u8], second: &[u8]) {
     let attachments = vec![log.keep("first", first), log.keep("second", second)];
     let body = Contradiction { stream: stream(CAMERA_STREAM), seq: 2, attachments };
     log.append(|log| &mut log.appliance, STARTED_MS + 50_000, Body::Contradiction(body));

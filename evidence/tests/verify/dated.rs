@@ -47,6 +47,11 @@ fn by_notary(log: &mut Log, number: u64) {
     timestamp(log, &notary(), end_ms(number) + 500);
 }
 
+/// A recording whose bundle has the notary's tokens.
+pub fn by_notary_case() -> Case {
+    dated(by_notary)
+}
+
 /// So long after each segment.
 pub fn by_notary_at(log: &mut Log, number: u64, after_ms: u64) {
     timestamp(log, &notary(), end_ms(number) + after_ms);
@@ -119,6 +124,21 @@ fn one_proven_head_bounds_what_follows_in_the_chain() {
     for time in times(&case.judge().unwrap()) {
         assert_eq!(bounds(time).0, Some(text(end_ms(1)).as_str()), "what follows a statement is not older than it");
     }
+}
+
+/// A statement that names the one before as its own and leaves out a seq does not follow it: who knows what was between.
+#[test]
+fn nothing_is_carried_over_a_seq_that_nobody_has() {
+    let mut case = dated(|log, number| {
+        by_notary(log, number);
+        log.camera.next_seq += u64::from(number == 3);
+    });
+    let first = case.camera_index[2];
+    let listed = case.manifest.entries.clone();
+    listed.iter().filter(|index| **index != first).for_each(|index| drop(case.files.0.remove(&observed_proof_path(*index))));
+    let verdict = case.judge().unwrap();
+    let bounded: Vec<_> = times(&verdict).iter().map(|time| (time.seq, bounds(time).0.is_some())).collect();
+    assert_eq!(bounded, [(2, true), (3, true), (5, false)]);
 }
 
 #[test]

@@ -119,10 +119,18 @@ fn without_pinned_custodians_nobodys_decision_is_judged() {
     assert!(verdict.basis.policy.custodians.is_empty(), "the verdict says that it knows none");
 }
 
+/// Each is found as that, where two of three decide.
+fn assert_not_decided<const COUNT: usize>(cases: [(&str, Extra, FindingKind); COUNT]) {
+    for (defect, decide, kind) in cases {
+        let (faults, _) = judged(decide, &[0, 1, 2], 2);
+        assert_eq!(faults, [kind], "{defect}");
+    }
+}
+
 #[test]
-fn recipients_that_the_threshold_did_not_decide_are_bad() {
+fn recipients_that_fewer_than_the_threshold_decided_are_bad() {
     let threshold = FindingKind::RecipientsThreshold;
-    let cases: [(&str, Extra, FindingKind); 9] = [
+    assert_not_decided([
         ("one signs where two have to", |log| drop_index(set_and_append(log)), threshold),
         (
             "one signs and approves himself",
@@ -153,6 +161,13 @@ fn recipients_that_the_threshold_did_not_decide_are_bad() {
             },
             threshold,
         ),
+    ]);
+}
+
+#[test]
+fn recipients_that_do_not_follow_those_in_force_are_bad() {
+    let threshold = FindingKind::RecipientsThreshold;
+    assert_not_decided([
         (
             "a number that does not rise",
             |log| {
@@ -203,11 +218,7 @@ fn recipients_that_the_threshold_did_not_decide_are_bad() {
             },
             threshold,
         ),
-    ];
-    for (defect, decide, kind) in cases {
-        let (faults, _) = judged(decide, &[0, 1, 2], 2);
-        assert_eq!(faults, [kind], "{defect}");
-    }
+    ]);
 }
 
 fn drop_index(_: u64) {}
@@ -505,7 +516,8 @@ pub const TESTS: &[fn()] = &[
     a_camera_that_goes_on_with_the_same_recipients_is_good,
     a_set_that_was_decided_is_not_refused_when_it_is_repeated,
     without_pinned_custodians_nobodys_decision_is_judged,
-    recipients_that_the_threshold_did_not_decide_are_bad,
+    recipients_that_fewer_than_the_threshold_decided_are_bad,
+    recipients_that_do_not_follow_those_in_force_are_bad,
     approvals_that_come_after_the_camera_obeyed_do_not_count,
     one_person_with_two_certificates_counts_once,
     stale_recipients_are_told_and_nothing_more,

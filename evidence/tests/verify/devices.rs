@@ -21,7 +21,7 @@ fn software(log: &mut Log) {
     enrol(log, Enrolment { fingerprint, policy: DevicePolicy::Software, nonce: None, attachments: vec![] });
 }
 
-fn listed(log: &mut Log) {
+pub fn listed(log: &mut Log) {
     let body = SoftTpm::new().enrolment(log, DevicePolicy::AllowListed, &crate::common::key(13));
     enrol(log, body);
 }
@@ -80,7 +80,7 @@ fn a_device_is_told_in_words() {
     };
     let case = Case::recorded(Recording { before: Some(listed), between: Some(quoted), ..Recording::default() });
     let attestations = case.log.entries.iter().filter(|entry| matches!(entry.statement().body, Body::Attestation(_)));
-    let words = format!("stated the values of its registers {} times", attestations.count());
+    let words = format!("TPM said the values of its registers {} times", attestations.count());
     let verdict = case.judge().unwrap();
     assert!(verdict.on(Axis::Device).any(|finding| finding.sentence.contains(&words)), "{words}: {:#?}", verdict.findings);
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod anchors;
 mod asked_for;
 mod authorities;
 #[path = "../common/mod.rs"]
@@ -16,6 +17,7 @@ mod devices;
 // They ask a process.
 #[cfg(not(target_family = "wasm"))]
 mod differential;
+mod folders;
 // It measures the processor's time.
 #[cfg(not(target_family = "wasm"))]
 mod growth;
@@ -27,6 +29,7 @@ mod introduced;
 mod issuers;
 mod limits;
 mod media;
+mod named;
 mod revoked;
 mod soft_tpm;
 mod synthetic;

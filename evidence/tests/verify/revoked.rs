@@ -93,6 +93,11 @@ fn with_lists(lists: impl Fn(&Log) -> Vec<Vec<u8>>) -> Case {
     dated(undated_with_lists(lists))
 }
 
+/// One that names nobody.
+pub fn with_a_list() -> Case {
+    with_lists(|log| vec![list(LONG_AFTER_MS, &[], &log.pki.issuing, &key(2))])
+}
+
 fn dated(mut case: Case) -> Case {
     let text = note_text(&String::from_utf8(case.file("checkpoint").clone()).unwrap());
     case.files.0.insert(checkpoint_token_path(0), notary().token(&text, STARTED_MS + 100_000));

@@ -1,13 +1,15 @@
 //! Bundles in folders, good, bad and not to be judged, with what our verifier says of each: for other verifiers to agree with.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use exhibit_evidence::Anchor;
 use exhibit_evidence::bundle::fragment_path;
-use exhibit_evidence::verdict::Verdict;
-use exhibit_evidence::verify::{CannotJudge, verify};
+use exhibit_evidence::verdict::{FindingKind, Verdict};
+use exhibit_evidence::verify::verify;
 use exhibit_tlog::Hash;
 
+use crate::anchors::written;
 use crate::common::remembered::Remembered;
 use crate::copies::{TRICKS, exported_with};
 use crate::defects::{DEFECTS, WRONGS};
@@ -19,7 +21,8 @@ pub struct Trial {
     /// Holds `anchor.json` and the folder `bundle`.
     pub place: PathBuf,
     pub files: Files,
-    pub ours: Result<Verdict, CannotJudge>,
+    /// Or why there is no verdict.
+    pub ours: Result<Verdict, String>,
 }
 
 /// Bundles to be judged by several.
@@ -69,11 +72,21 @@ pub fn trials() -> Trials {
         *case.file("manifest.json") = manifest.to_vec();
         trials.add("the manifest is none", &case, |_| ());
     }
+    trials.add_anchors();
     trials.add_all_that_tests_judge();
     trials
 }
 
 impl Trials {
+    /// Each kind of finding is met on each of its axes: so that both verifiers have told it, and the page's table says no more than is true.
+    pub fn assert_every_kind_is_met(&self) {
+        let findings = self.all.iter().filter_map(|trial| trial.ours.as_ref().ok()).flat_map(|verdict| &verdict.findings);
+        let met: BTreeSet<_> = findings.map(|finding| (finding.kind, finding.axis)).collect();
+        let all = FindingKind::ALL.iter().flat_map(|kind| kind.axes().iter().map(|axis| (*kind, *axis)));
+        let unmet: Vec<_> = all.filter(|pair| !met.contains(pair)).collect();
+        assert!(unmet.is_empty(), "no bundle among those that are compared shows {unmet:?}");
+    }
+
     pub fn new() -> Self {
         Self { root: tempfile::tempdir().unwrap(), all: Vec::new() }
     }
@@ -85,6 +98,14 @@ impl Trials {
         self.add_files(name, &case.files, &anchor);
     }
 
+    /// One bundle, by whatever is written as an anchor.
+    fn add_anchors(&mut self) {
+        let case = Case::new();
+        for (name, json, _) in written(&case) {
+            self.add_written(&format!("an anchor: {name}"), &case.files, &json);
+        }
+    }
+
     /// What the tests of the axes judge, one after the other.
     fn add_all_that_tests_judge(&mut self) {
         let tests = [
@@ -93,9 +114,11 @@ impl Trials {
             crate::dated::TESTS,
             crate::decided::TESTS,
             crate::devices::TESTS,
+            crate::folders::TESTS,
             crate::introduced::TESTS,
             crate::issuers::TESTS,
             crate::limits::TESTS,
+            crate::named::TESTS,
             crate::revoked::TESTS,
             crate::witnessed::TESTS,
         ]
@@ -110,14 +133,17 @@ impl Trials {
     }
 
     pub fn add_files(&mut self, name: &str, files: &Files, anchor: &Anchor) {
+        self.add_written(name, files, &anchor.to_json());
+    }
+
+    /// The same, by an anchor as it is written, which may be none.
+    fn add_written(&mut self, name: &str, files: &Files, anchor: &str) {
         let place = self.root.path().join(self.all.len().to_string());
         files.write_to(&place.join("bundle"));
-        let json = anchor.to_json();
-        std::fs::write(place.join("anchor.json"), &json).unwrap();
-        // Some tests make anchors that are none, to show what they would do.
-        let ours = match Anchor::parse(json.as_bytes()) {
-            Ok(anchor) => verify(files, &anchor, &Remembered),
-            Err(error) => Err(CannotJudge::NotABundle(error.to_string())),
+        std::fs::write(place.join("anchor.json"), anchor).unwrap();
+        let ours = match Anchor::parse(anchor.as_bytes()) {
+            Ok(anchor) => verify(files, &anchor, &Remembered).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
         };
         self.all.push(Trial { name: name.to_owned(), place, files: files.clone(), ours });
     }

@@ -6,7 +6,7 @@
 mod abi;
 
 use exhibit_evidence::Anchor;
-use exhibit_evidence::bundle::{BundleSource, SourceError};
+use exhibit_evidence::bundle::{BundleSource, SourceError, listed_name};
 use exhibit_evidence::verify::verify;
 use exhibit_pki::signature::RustCrypto;
 use exhibit_tlog::Hash;
@@ -30,7 +30,8 @@ pub trait Host {
     /// Opens the file at `path`, relative to the bundle; the one opened before is closed. Its length in bytes; `ABSENT` where there is
     /// none; any other negative number where there is one that cannot or must not be read.
     fn open(&self, path: &str) -> i64;
-    /// Opens the list of all files of the bundle as if it were one of them: each name followed by a zero byte. Answers as `open` does.
+    /// Opens the list of all files of the bundle as if it were one of them: the bytes of each name, followed by a zero byte. Answers as
+    /// `open` does.
     fn list(&self) -> i64;
     /// Reads the next bytes of the opened file into `buffer`: how many, 0 at its end; a negative number where that failed.
     fn read(&self, buffer: &mut [u8]) -> i32;
@@ -129,11 +130,13 @@ impl<H: Host> BundleSource for HostFiles<'_, H> {
         if length > LISTING_BYTES_MAX {
             return Err(error(LISTING, format!("it is longer than {LISTING_BYTES_MAX} bytes")));
         }
-        let names = String::from_utf8(self.whole(LISTING, length)?).map_err(|_| error(LISTING, "it is not text".to_owned()))?;
-        let mut names: Vec<String> = names.split_terminator('\0').map(str::to_owned).collect();
-        if names.len() > files_max {
+        let listing = self.whole(LISTING, length)?;
+        // The last name ends in a zero byte too, and nothing stands after it.
+        let names = listing.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+        if names.clone().count() > files_max {
             return Err(SourceError::TooManyFiles { files_max });
         }
+        let mut names: Vec<String> = names.map(listed_name).collect();
         names.sort_unstable();
         Ok(names)
     }

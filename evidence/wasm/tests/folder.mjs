@@ -1,4 +1,4 @@
-// Tells in JSON what the host for Node.js gives of a folder: the answer of `open` for each name, and the list of all files.
+// Tells in JSON what the host for Node.js gives of a folder: the answer of `open` for each name, and the bytes of all names that it lists.
 //
 //   node folder.mjs folder name…
 
@@ -9,5 +9,6 @@ const folder = new Folder(root);
 const opened = names.map((name) => Number(folder.open(name)));
 const list = new Uint8Array(Number(folder.list()));
 folder.read(list);
-const files = new TextDecoder().decode(list).split("\0").slice(0, -1).sort();
+const files = [];
+for (let at = 0; at < list.length; at = list.indexOf(0, at) + 1) files.push([...list.subarray(at, list.indexOf(0, at))]);
 process.stdout.write(JSON.stringify({ opened, files }) + "\n");

@@ -263,9 +263,15 @@ impl PublicKey {
 fn ed25519(key: &[u8]) -> Result<ed25519_dalek::VerifyingKey, NoteError> {
     let key = key.try_into().map_err(|_| NoteError::Key("an Ed25519 key has 32 bytes"))?;
     match ed25519_dalek::VerifyingKey::from_bytes(key) {
-        Ok(key) if !key.is_weak() => Ok(key),
-        _ => Err(NoteError::Key("it is no point of Ed25519, or one of small order")),
+        Ok(point) if !point.is_weak() && is_canonical(key) => Ok(point),
+        _ => Err(NoteError::Key("it is no point of Ed25519 in its one encoding, or one of small order")),
     }
+}
+
+/// Whether y is below 2^255 - 19, as RFC 8032 5.1.3 demands, and curve25519-dalek does not: a key has one encoding.
+fn is_canonical(encoded: &[u8; 32]) -> bool {
+    let [first, rest @ .., last] = encoded;
+    *first < 0xed || rest.iter().any(|byte| *byte != 0xff) || last & 0x7f != 0x7f
 }
 
 /// Strict: also refuses commitments of small order, with which one signature fits several texts.

@@ -135,6 +135,7 @@ fn verifier_keys_have_one_spelling() {
         assert!(read_key(std::str::from_utf8(&altered).unwrap()).is_err(), "byte {at} altered");
     }
     // The ids are those of the defective keys, so that nothing but the defect is left to find.
+    let y = |first: u8, last_but_one: u8, last: u8| [&[1, first][..], &[0xff; 29], &[last_but_one, last]].concat();
     let named = |name: &str, type_and_key: &[u8]| {
         let id = sha256(&[name.as_bytes(), b"\n", type_and_key].concat());
         format!("{name}+{}+{}", hex::encode(&id[..4]), Base64::encode_string(type_and_key))
@@ -160,6 +161,8 @@ fn verifier_keys_have_one_spelling() {
         ("31 bytes", named("PeterNeumann", &sound[..32])),
         ("33 bytes", named("PeterNeumann", &[&sound[..], &[0]].concat())),
         ("point of small order", named("PeterNeumann", &[&[1, 1][..], &[0; 31]].concat())),
+        ("point in another encoding", named("PeterNeumann", &y(0xf0, 0xff, 0x7f))),
+        ("point in another encoding, with the other sign", named("PeterNeumann", &y(0xf0, 0xff, 0xff))),
         ("no point", named("PeterNeumann", &[&[1, 2][..], &[0; 31]].concat())),
         ("Ed25519 key as ML-DSA-44", named("PeterNeumann", &[&[6], &sound[1..]].concat())),
         ("ML-DSA-44 key cut short", named("PeterNeumann", &[&[6][..], &[0; 1311]].concat())),
@@ -167,6 +170,9 @@ fn verifier_keys_have_one_spelling() {
     ];
     for (defect, key) in refused {
         assert!(matches!(read_key(&key), Err(NoteError::Key(_))), "{defect}");
+    }
+    for (what, point) in [("the largest y", y(0xea, 0xff, 0x7f)), ("a large one", y(0xee, 0xff, 0x7b)), ("another", y(0xee, 0, 0x7f))] {
+        assert!(read_key(&named("PeterNeumann", &point)).is_ok(), "{what} below 2^255 - 19 is refused");
     }
     let endless = named("PeterNeumann", &[1; 1 << 16]);
     assert_eq!(read_key(&endless), Err(NoteError::Key("it is too long")), "refused before it is decoded");

@@ -8,7 +8,7 @@ use exhibit_client::{Appliance, ClientError, ClientIdentity, Receipt};
 use exhibit_evidence::{
     AttachmentRef, Body, Head, SignedStatement, Statement, StreamName,
     body::{Continues, Epoch, EpochReason, Segment},
-    envelope::{self, KeyPackage, StreamKeys},
+    envelope::{KeyPackage, StreamKeys},
     keytree::KeyTree,
     segment::SegmentSealer,
     sign,
@@ -82,7 +82,7 @@ impl SoftwareCamera {
         let commitment = tree.commitment(&self.stream).expect("the root is held");
         let streams = vec![StreamKeys { stream: self.stream.clone(), nodes: tree.into_nodes() }];
         let package = KeyPackage { log: self.log, streams };
-        let wraps = envelope::seal(&package.to_bytes(), certificates, &mut fill_random).expect("the recipients have wrapping certificates");
+        let wraps = package.seal(certificates, &mut fill_random).expect("the recipients have wrapping certificates");
         let mut salt = [0; 32];
         fill_random(&mut salt);
         let stored = AttachmentRef::erasable_bytes(&salt, &wraps);

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::common::remembered::Remembered;
 use crate::common::stream;
 
-pub use files::Files;
+pub use files::{Files, Oddity};
 pub use log::{Issuer, Log, note_signer, other_note_key};
 pub use recording::{Extra, ExtraAt, Recording};
 pub use strangers::foreign_root;

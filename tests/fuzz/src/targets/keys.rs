@@ -2,7 +2,7 @@
 
 use exhibit_evidence::StreamName;
 use exhibit_evidence::body::Segment;
-use exhibit_evidence::keytree::{DEPTH, KeyTree, Node, SLOTS};
+use exhibit_evidence::keytree::{DEPTH, KeyTree, Node, NodeKey, SLOTS};
 use exhibit_evidence::segment::{
     CiphertextChecker, CiphertextError, OpenError, SegmentOpener, SegmentSealer, fragment_path, verify_fragment,
 };
@@ -18,7 +18,7 @@ pub fn key_tree(input: &[u8]) -> bool {
     let [first, last, now] = [first, last, now].map(|word| u32::from_be_bytes(word) % (SLOTS + SLOTS / 16));
     let (places, _) = input[12..].as_chunks::<5>();
     let place = |[depth, index @ ..]: &[u8; 5]| (*depth, u32::from_be_bytes(*index));
-    let nodes: Vec<Node> = places.iter().map(place).map(|(depth, index)| Node { depth, index, key: Zeroizing::new([depth; 32]) }).collect();
+    let nodes: Vec<Node> = places.iter().map(place).map(|(depth, index)| Node { depth, index, key: NodeKey::new(&[depth; 32]) }).collect();
     let Ok(mut tree) = KeyTree::from_nodes(nodes) else { return false };
     // Overflow-free in 64 bits, which the tree's own arithmetic in 32 is compared with.
     let held: Vec<(u64, u64)> = tree.nodes().iter().map(slots).collect();
