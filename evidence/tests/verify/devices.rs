@@ -80,7 +80,7 @@ fn a_device_is_told_in_words() {
     };
     let case = Case::recorded(Recording { before: Some(listed), between: Some(quoted), ..Recording::default() });
     let attestations = case.log.entries.iter().filter(|entry| matches!(entry.statement().body, Body::Attestation(_)));
-    let words = format!("TPM said the values of its registers {} times", attestations.count());
+    let words = format!("stated the values of its registers {} times", attestations.count());
     let verdict = case.judge().unwrap();
     assert!(verdict.on(Axis::Device).any(|finding| finding.sentence.contains(&words)), "{words}: {:#?}", verdict.findings);
 }
