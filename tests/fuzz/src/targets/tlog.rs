@@ -123,6 +123,11 @@ pub fn checkpoint(input: &[u8]) -> bool {
     let Some(input) = text(input) else { return false };
     if let Ok(checkpoint) = Checkpoint::from_text(input) {
         assert_eq!(checkpoint.to_text(), input, "a checkpoint is not written as it was read");
+        assert_eq!(Checkpoint::from_text_of_any_log(input), Ok(checkpoint), "a witness refuses what a log may sign");
+    }
+    if let Ok(checkpoint) = Checkpoint::from_text_of_any_log(input) {
+        let extensions = input.strip_prefix(&checkpoint.to_text()).expect("a checkpoint is not written as it was read");
+        assert!(extensions.is_empty() || (extensions.ends_with('\n') && !extensions.starts_with('\n') && !extensions.contains("\n\n")));
     }
     if let Ok(checkpoint) = LOG.verify(input) {
         assert_signed(&checkpoint);
