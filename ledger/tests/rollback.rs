@@ -331,13 +331,23 @@ fn the_head_is_sealed_at_start_and_stop_and_in_between() {
 #[test]
 fn the_head_of_a_log_that_falls_quiet_is_sealed() {
     let bench = Bench::new();
-    let clock = Arc::new(AtomicU64::new(1000));
-    let read = clock.clone();
+    let (clock, asked) = (Arc::new(AtomicU64::new(1000)), Arc::new(AtomicU64::new(0)));
+    let (read, count) = (clock.clone(), asked.clone());
     let (seal, told) = TellingSeal::new(&bench.seal());
-    let options = Options { clock: Arc::new(move || read.load(Ordering::SeqCst)), seals: vec![Arc::new(seal)], ..options() };
+    let clock_of = move || {
+        let now = read.load(Ordering::SeqCst);
+        count.fetch_add(1, Ordering::SeqCst);
+        now
+    };
+    let options = Options { clock: Arc::new(clock_of), seals: vec![Arc::new(seal)], ..options() };
     let ledger = Ledger::open(&bench.folder(), options).unwrap();
     assert_eq!(told.recv_timeout(SEALED_MAX), Ok(0));
+    let before = asked.load(Ordering::SeqCst);
     append(&ledger, 2);
+    // Each batch asks for the time twice: for its signature, and for its seal, after those who wait were answered.
+    while asked.load(Ordering::SeqCst) < before + 4 {
+        std::thread::yield_now();
+    }
     clock.fetch_add(3600, Ordering::SeqCst);
     assert_eq!(told.recv_timeout(SEALED_MAX), Ok(2), "an hour has passed, no entry has come, and what came before is not sealed");
     assert_eq!(bench.sealed_size(), 2);
