@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 
 use exhibit_pki::{
-    BadSignature, Certificate, KeyPurpose, RevocationListError, Role, RustCrypto, Signer,
+    BadSignature, Certificate, KeyPurpose, RevocationListError, Role, RustCrypto, Signer, VerifiedRevocationList,
     crl::{ListedStatus, MakeListError, NewRevocationList, Revocation, RevocationReason},
     make_revocation_list,
 };
@@ -298,29 +298,28 @@ fn a_list_says_nothing_of_the_certificates_of_namesakes() {
     }
 }
 
+fn read_and_verify(list: &[u8], issuer: &Certificate) -> Result<VerifiedRevocationList, RevocationListError> {
+    judged::verify_list(judged::read_list(list)?, issuer)
+}
+
+fn assert_refused<const N: usize>(city: &City, cases: [(&str, RevocationListError, List); N]) {
+    for (name, error, list) in cases {
+        assert_eq!(read_and_verify(&list.der(), &city.issuing).err(), Some(error), "{name}");
+    }
+}
+
 #[test]
-fn a_list_with_a_flaw_is_refused() {
-    use RevocationListError::{Malformed, NotAnIssuer, OtherIssuer, Profile, Signature};
+fn a_list_with_a_flaw_in_its_fields_is_refused() {
+    use RevocationListError::{Malformed, Profile};
     let city = City::new();
     let good = List::good(&city);
-    let verify = |list: &[u8], issuer: &Certificate| judged::verify_list(judged::read_list(list)?, issuer);
-    assert!(verify(&good.der(), &city.issuing).is_ok());
-    let reason = |value: &[u8]| good.entries(&[entry(&[77], &[&extension(REASON, false, value)])]);
-    assert!(verify(&reason(&[10, 1, 0]).der(), &city.issuing).unwrap().revocations().all(|revocation| revocation.reason.is_none()));
-    assert!(verify(&good.with(|l| l.extensions.push(extension("1.2.3", false, &[5, 0]))).der(), &city.issuing).is_ok());
-    let dated = |text: &[u8]| good.entries(&[entry(&[77], &[&extension(INVALIDITY, false, &tlv(0x18, &[text]))])]);
-    assert!(verify(&dated(b"20261118120000Z").der(), &city.issuing).is_ok());
-    let identified = |more: &[&[u8]]| {
-        let key = tlv(0x80, &[city.issuing.subject_key_identifier()]);
-        extension(AUTHORITY_KEY, false, &tlv(0x30, &[&key, &more.concat()]))
-    };
+    assert!(read_and_verify(&good.der(), &city.issuing).is_ok());
     let sha256 = tlv(0x30, &[&oid("1.2.840.10045.4.3.2")]);
     let with_null = tlv(0x30, &[&oid("1.2.840.10045.4.3.3"), &[5, 0]]);
     let not_sha384 = Profile("it is not signed with ECDSA and SHA-384");
-    let bad_serial = Profile("a serial number is not positive, or longer than 20 bytes");
     let early = Profile("a time until 2049 is written as GeneralizedTime");
     let generalized = |text: &str| tlv(0x18, &[text.as_bytes()]);
-    for (name, error, list) in [
+    let cases = [
         ("version 1", Profile("it is not version 2"), good.with(|l| l.version = vec![2, 1, 0])),
         ("version 3", Profile("it is not version 2"), good.with(|l| l.version = vec![2, 1, 2])),
         ("no version", Malformed, good.with(|l| l.version.clear())),
@@ -332,6 +331,22 @@ fn a_list_with_a_flaw_is_refused() {
         ("next update before this one", Profile("the next one comes before it"), good.with(|l| l.next_update = time("261118235959Z"))),
         ("this update as GeneralizedTime", early, good.with(|l| l.this_update = generalized("20261119000000Z"))),
         ("next update as GeneralizedTime", early, good.with(|l| l.next_update = generalized("20261121000000Z"))),
+    ];
+    assert_refused(&city, cases);
+}
+
+#[test]
+fn a_list_with_a_flaw_in_an_entry_is_refused() {
+    use RevocationListError::{Malformed, Profile};
+    let city = City::new();
+    let good = List::good(&city);
+    let reason = |value: &[u8]| good.entries(&[entry(&[77], &[&extension(REASON, false, value)])]);
+    let unspecified = read_and_verify(&reason(&[10, 1, 0]).der(), &city.issuing).unwrap();
+    assert!(unspecified.revocations().all(|revocation| revocation.reason.is_none()));
+    let dated = |text: &[u8]| good.entries(&[entry(&[77], &[&extension(INVALIDITY, false, &tlv(0x18, &[text]))])]);
+    assert!(read_and_verify(&dated(b"20261118120000Z").der(), &city.issuing).is_ok());
+    let bad_serial = Profile("a serial number is not positive, or longer than 20 bytes");
+    let cases = [
         ("entries that are none", Profile("it has an empty list where there should be none"), good.entries(&[])),
         (
             "entry with extensions that are none",
@@ -359,6 +374,22 @@ fn a_list_with_a_flaw_is_refused() {
         ("reason that is a number", Malformed, reason(&[2, 1, 1])),
         ("invalid after it was revoked", Profile("an entry is invalid only after it was revoked"), dated(b"20261118120001Z")),
         ("invalidity with a fraction", Malformed, dated(b"20261118000000.5Z")),
+    ];
+    assert_refused(&city, cases);
+}
+
+#[test]
+fn a_list_with_a_flaw_in_its_extensions_is_refused() {
+    use RevocationListError::{Malformed, Profile};
+    let city = City::new();
+    let good = List::good(&city);
+    let unknown = good.with(|l| l.extensions.push(extension("1.2.3", false, &[5, 0])));
+    assert!(read_and_verify(&unknown.der(), &city.issuing).is_ok());
+    let identified = |more: &[&[u8]]| {
+        let key = tlv(0x80, &[city.issuing.subject_key_identifier()]);
+        extension(AUTHORITY_KEY, false, &tlv(0x30, &[&key, &more.concat()]))
+    };
+    let cases = [
         ("no number", Profile("it has no number"), good.with(|l| drop(l.extensions.remove(1)))),
         (
             "number of 17 bytes",
@@ -400,6 +431,16 @@ fn a_list_with_a_flaw_is_refused() {
             Profile("it has a critical extension"),
             good.with(|l| l.extensions.push(extension("2.5.29.28", true, &[0x30, 3, 0x81, 1, 0xff]))),
         ),
+    ];
+    assert_refused(&city, cases);
+}
+
+#[test]
+fn a_list_of_somebody_else_is_refused() {
+    use RevocationListError::{NotAnIssuer, OtherIssuer, Signature};
+    let city = City::new();
+    let good = List::good(&city);
+    let cases = [
         ("name of another authority", OtherIssuer, good.with(|l| l.issuer = common_name("Other"))),
         (
             "key identifier of another authority",
@@ -407,19 +448,18 @@ fn a_list_with_a_flaw_is_refused() {
             good.with(|l| l.extensions[0] = extension(AUTHORITY_KEY, false, &tlv(0x30, &[&tlv(0x80, &[b"another"])]))),
         ),
         ("signature of another key", Signature(BadSignature), good.with(|l| l.key = 9)),
-    ] {
-        assert_eq!(verify(&list.der(), &city.issuing).err(), Some(error), "{name}");
-    }
+    ];
+    assert_refused(&city, cases);
     let authority =
         |usage: &[u8]| Certificate::from_der(&Forgery::authority(&city).replace(KEY_USAGE, usage.to_vec()).sign(&city.root_key)).unwrap();
-    assert!(verify(&good.der(), &authority(ISSUING_USAGE)).is_ok());
-    assert_eq!(verify(&good.der(), &authority(&[3, 2, 2, 0x04])).err(), Some(NotAnIssuer), "an authority without cRLSign");
+    assert!(read_and_verify(&good.der(), &authority(ISSUING_USAGE)).is_ok());
+    assert_eq!(read_and_verify(&good.der(), &authority(&[3, 2, 2, 0x04])).err(), Some(NotAnIssuer), "an authority without cRLSign");
     let camera = city.camera();
     let by_camera = good.with(|l| {
         (l.issuer, l.key) = (camera.subject_der().to_vec(), 3);
         l.extensions[0] = extension(AUTHORITY_KEY, false, &tlv(0x30, &[&tlv(0x80, &[camera.subject_key_identifier()])]));
     });
-    assert_eq!(verify(&by_camera.der(), &camera).err(), Some(NotAnIssuer), "a camera revokes");
+    assert_eq!(read_and_verify(&by_camera.der(), &camera).err(), Some(NotAnIssuer), "a camera revokes");
 }
 
 #[test]
@@ -506,12 +546,15 @@ fn we_read_the_lists_of_openssl() {
 
 #[test]
 fn the_verifier_in_python_agrees_on_every_vector() {
-    let tests: [fn(); 7] = [
+    let tests: [fn(); 10] = [
         openssl_verifies_and_reads_our_lists,
         openssl_judges_certificates_by_our_lists_as_we_do,
         a_list_says_what_it_knows_of_a_certificate_at_a_moment,
         a_list_says_nothing_of_the_certificates_of_namesakes,
-        a_list_with_a_flaw_is_refused,
+        a_list_with_a_flaw_in_its_fields_is_refused,
+        a_list_with_a_flaw_in_an_entry_is_refused,
+        a_list_with_a_flaw_in_its_extensions_is_refused,
+        a_list_of_somebody_else_is_refused,
         bytes_that_are_not_one_der_value_are_refused,
         we_read_the_lists_of_openssl,
     ];
