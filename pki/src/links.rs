@@ -157,6 +157,19 @@ mod tests {
         assert_eq!(links.path(&[1, 2], may, "none").unwrap(), [2, 1, 0]);
     }
 
+    /// Twenty whom the anchor and all others certified: there are 20^4 ways, and none is good.
+    #[test]
+    fn who_stands_somewhere_is_not_asked_again() {
+        let (links, _) = Links::find(1, 20, |_, _| true);
+        let mut asked = 0;
+        let may = |authority, _| {
+            asked += 1;
+            if authority == 0 { Err("the anchor") } else { Ok(()) }
+        };
+        assert_eq!(links.path(&[1], may, "none"), Err("the anchor"));
+        assert!(asked <= 1 + 20 * 21, "{asked} times: each of them, and those above each");
+    }
+
     #[test]
     fn of_several_dead_ends_the_first_is_told() {
         let links = links(1, 1, &[(1, 0)]);

@@ -32,6 +32,7 @@ const EVERYWHERE: &[Level] = &[Leaf, Authority, Root];
 const BELOW: &[Level] = &[Leaf, Authority];
 
 const PROFILE: Difference = WeRefuse("our profiles are closed: what has another form is nobody's certificate here");
+const DER: Difference = WeRefuse("the values of extensions are DER: no default is written, no zero bit ends a list of bits");
 const IDENTITY: Difference = WeRefuse("identities and trust domains are ours");
 const SUITE: Difference = WeRefuse("suites are closed, and cameras have keys on curves");
 const CONSTRAINTS: Difference = WeRefuse("what constrains names or policies is refused, since it is not processed");
@@ -385,7 +386,7 @@ pub const DEFECTS: &[Defect] = &[
         name: "basicConstraints written out as false",
         at: EVERYWHERE,
         apply: |c, l| change(c, l, |f| f.replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0]]))),
-        difference: Same,
+        difference: DER,
     },
     Defect {
         name: "a path length without an authority",
@@ -445,7 +446,7 @@ pub const DEFECTS: &[Defect] = &[
         name: "key usage with trailing zeros",
         at: &[Authority, Root],
         apply: |c, l| change(c, l, |f| f.replace(KEY_USAGE, vec![3, 3, 7, 0x06, 0])),
-        difference: Same,
+        difference: DER,
     },
     Defect {
         name: "extended key usage critical",
