@@ -40,7 +40,7 @@ export class Verifier {
     };
     exports = new WebAssembly.Instance(this.#module, { exhibit: imports }).exports;
     const address = exports.anchor(anchor.length);
-    if (address === 0) return { code: 2, json: JSON.stringify({ error: "no anchor is as long", exit: 2 }) };
+    if (address === 0) return { code: 2, json: JSON.stringify({ error: "not an anchor: it is longer than 256 KiB", exit: 2 }) };
     memory(address, anchor.length).set(anchor);
     const code = exports.verify();
     return { code, json: new TextDecoder().decode(memory(exports.verdict(), exports.verdict_bytes())) };
