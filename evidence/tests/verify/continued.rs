@@ -203,6 +203,26 @@ fn an_epoch_that_follows_what_is_here_explains_a_pause() {
 }
 
 #[test]
+fn an_epoch_that_follows_what_stands_behind_the_last_segment_explains_a_pause() {
+    let between: ExtraAt = |log, number| {
+        if number == 2 {
+            heartbeat(log, 0, HOLE_FROM_MS);
+        }
+    };
+    let after: Extra = |log| {
+        let previous = position(log, 3);
+        epoch(log, HOLE_FROM_MS + 2_000, EpochReason::Start, Some(previous));
+    };
+    let how = Recording { late: Some((3, HOLE_MS)), between: Some(between), after: Some(after), ..Recording::default() };
+    assert_eq!(told(&Case::recorded(how)), [(Grade::NotDemanded, FindingKind::Gap)]);
+    let after_an_epoch_without_segments: Extra = |log| {
+        let previous = position(log, 0);
+        epoch(log, HOLE_FROM_MS + 2_000, EpochReason::Start, Some(previous));
+    };
+    assert_eq!(with_epoch(after_an_epoch_without_segments, true), [(Grade::NotDemanded, FindingKind::Gap)]);
+}
+
+#[test]
 fn the_end_of_a_chain_that_drains_is_not_received_yet_and_another_is_missing() {
     let backlog: Extra = |log| {
         let previous = position(log, 100);
@@ -442,6 +462,7 @@ pub const TESTS: &[fn()] = &[
     another_device_in_the_place_is_told,
     two_statements_for_one_place_are_held_against_their_signer,
     a_second_between_two_segments_is_no_hole_and_more_is_one,
+    an_epoch_that_follows_what_stands_behind_the_last_segment_explains_a_pause,
     contradictions_that_are_none_are_held_against_the_appliance,
     two_statements_for_one_place_in_the_log_before_are_held_against_their_signer_and_in_a_foreign_one_against_the_appliance,
     content_that_a_rule_deleted_is_told_apart_from_what_is_withheld,

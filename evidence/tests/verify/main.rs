@@ -48,11 +48,13 @@ use synthetic::{CAMERA_STREAM, Case, moment};
 
 #[test]
 fn an_untouched_bundle_is_as_good_as_its_anchor_demands() {
-    let verdict = Case::new().judge().unwrap();
+    let case = Case::new();
+    let verdict = case.judge().unwrap();
     assert_eq!(verdict.grade, Grade::NotDemanded, "{:#?}", verdict.findings);
     for axis in [Axis::Signature, Axis::Continuity, Axis::Payload] {
         assert_eq!(verdict.on(axis).map(|finding| finding.grade).max(), Some(Grade::Good), "{:#?}", verdict.findings);
     }
+    assert_eq!(verdict.counts.entries, case.manifest.entries.len() as u64 + 1, "those of the manifest, and the exporter's");
     assert_eq!(verdict.counts.fragments, 6, "each of three segments has two fragments");
     assert_eq!(
         (verdict.basis.suites.as_slice(), verdict.basis.checkpoint_suites.as_slice()),
