@@ -47,8 +47,8 @@ test: packages ## everything that must hold
 
 .PHONY: bench
 bench: packages ## every figure against its baseline, a line of JSON each; BENCH=verify runs one
-	@$(CARGO) build --release --locked -p exhibit-cli -p exhibit-bench
-	@"$${CARGO_TARGET_DIR:-target}/release/exhibit-bench" $(BENCH)
+	@$(CARGO) build --release --locked -p exhibit-appliance -p exhibit-authority -p exhibit-cli -p exhibit-bench
+	@export EXHIBIT_NGINX="$$(scripts/nginx.sh)"; "$${CARGO_TARGET_DIR:-target}/release/exhibit-bench" $(BENCH)
 
 .PHONY: fuzz
 fuzz: ## every parser under libFuzzer, FUZZ_SECONDS each (default 300); needs a nightly toolchain

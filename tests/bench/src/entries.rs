@@ -78,23 +78,30 @@ impl Camera {
     }
 }
 
-/// Keeps so many candidates under way that the queue is full and nothing is refused as overload.
+/// Keeps candidates under way, and no more than are not refused as overload.
 pub struct Load {
     ledger: Ledger,
+    under_way_max: usize,
     under_way: Arc<AtomicUsize>,
     refused: Arc<AtomicUsize>,
 }
 
 impl Load {
+    /// With the queue full.
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, under_way: Arc::default(), refused: Arc::default() }
+        Self::with_at_most(ledger, QUEUE_CANDIDATES_MAX)
+    }
+
+    /// With so many candidates that wait for their answer.
+    pub fn with_at_most(ledger: Ledger, under_way_max: usize) -> Self {
+        Self { ledger, under_way_max, under_way: Arc::default(), refused: Arc::default() }
     }
 
     /// Returns when all were admitted.
     pub fn all(self, candidates: impl IntoIterator<Item = Candidate>) -> Result<(), Failure> {
         let waiter = std::thread::current();
         for candidate in candidates {
-            self.wait_below(QUEUE_CANDIDATES_MAX);
+            self.wait_below(self.under_way_max);
             self.append(candidate, &waiter);
         }
         self.wait_below(1);
@@ -106,11 +113,12 @@ impl Load {
 
     fn append(&self, candidate: Candidate, waiter: &Thread) {
         let (under_way, refused, waiter) = (self.under_way.clone(), self.refused.clone(), waiter.clone());
+        let half = self.under_way_max / 2;
         under_way.fetch_add(1, Ordering::SeqCst);
         let done = move |outcome: Result<_, _>| {
             refused.fetch_add(usize::from(outcome.is_err()), Ordering::SeqCst);
             let left = under_way.fetch_sub(1, Ordering::SeqCst) - 1;
-            if left == 0 || left == QUEUE_CANDIDATES_MAX / 2 {
+            if left == 0 || left == half {
                 waiter.unpark();
             }
         };

@@ -6,6 +6,7 @@ mod bundle;
 mod entries;
 mod figure;
 mod growth;
+mod intake;
 mod ledger;
 mod noise;
 mod receipts;
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 
 /// Every benchmark and the names of its figures, in the order in which all of them run.
 const BENCHMARKS: &[(&[&str], Benchmark)] = &[
+    (&["intake", "intake_limit"], intake::run),
     (&["ledger", "receipt_p50_ms", "receipt_p99_ms"], ledger::run),
     (&["ledger_growth"], growth::run),
     (&["verify", "verify_pure"], verify::run),

@@ -18,10 +18,12 @@ pub const COMMAND_MAX: Duration = Duration::from_secs(120);
 /// So many of the last lines tell why something failed.
 const LINES_SHOWN: usize = 60;
 
-/// The program of that name, as the build left it beside this test.
+/// The program of that name, as the build left it beside this test or benchmark.
 pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a running program knows its file");
-    let folder = test.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps");
+    let own = std::env::current_exe().expect("a running program knows its file");
+    // Programs lie in target/<profile>, and tests in a folder of it.
+    let folder = own.parent().expect("a program lies in a folder");
+    let folder = folder.parent().filter(|_| folder.ends_with("deps")).unwrap_or(folder);
     let path = folder.join(name);
     assert!(path.is_file(), "{} is not built: run `cargo build --workspace --bins` first, or `make test`, which does", path.display());
     path

@@ -52,9 +52,18 @@ impl World {
         Self::start_with(|_| {})
     }
 
+    /// The same below a folder, for those whom it matters which disk it is on.
+    pub fn start_in(parent: &Path) -> Self {
+        Self::start_below(parent, |_| {})
+    }
+
     /// The same; `prepare` may change the appliance's state folder before its log is created.
     pub fn start_with(prepare: impl FnOnce(&Path)) -> Self {
-        let mut folder = TempDir::with_prefix("exhibit-e2e-").expect("there is a folder for temporary files");
+        Self::start_below(&std::env::temp_dir(), prepare)
+    }
+
+    fn start_below(parent: &Path, prepare: impl FnOnce(&Path)) -> Self {
+        let mut folder = TempDir::with_prefix_in("exhibit-e2e-", parent).expect("there is a folder for temporary files");
         folder.disable_cleanup(std::env::var_os("EXHIBIT_KEEP").is_some());
         let mut world = Self { appliance: None, address: ANY_PORT.to_owned(), public_address: ANY_PORT.to_owned(), folder };
         world.authority(&["init", "--domain", DOMAIN, "--dir"], &[&world.pki()]).expect(0);

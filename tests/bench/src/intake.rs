@@ -1,0 +1,122 @@
+//! `intake`: segments of 1 MiB that cameras upload, verified, chained, durable and receipted, against nginx that stores the same bytes unread.
+//! `intake_limit`: the same against what the processor could do if all that it did were the stages of an upload, each measured alone.
+//!
+//! Both have the same client, the same connections, the same pre-signed bodies and the same disk. The appliance's clock stops with the last
+//! receipt, which it gives for nothing that is not durable; nginx syncs nothing, so that its clock stops after `sync -f`.
+
+mod fleet;
+mod nginx;
+mod sender;
+mod stages;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use exhibit_e2e::world::World;
+use tokio::runtime::Runtime;
+
+use crate::figure::{Figure, median};
+use crate::{Failure, Programs};
+use fleet::{CameraLoad, Fleet};
+use nginx::Nginx;
+use sender::Sender;
+use stages::Stages;
+
+/// Cameras, each with a connection of its own that is kept alive.
+const CONNECTIONS: usize = 8;
+/// Segments of a camera in a round: half a gigabyte in all, a second or two.
+const SEGMENTS: usize = 64;
+/// Both are measured so often, in turns; the median counts.
+const ROUNDS: usize = 5;
+const BASELINE: &str = "nginx: TLS 1.3 AES-256-GCM, client certificates, DAV PUT of the same bodies by the same client, then sync -f";
+
+const BASELINE_LIMIT: &str = "cores / sum of CPU for a segment: client and server of TLS and HTTP, SHA-256, P-384, write and sync, ledger";
+
+pub fn run(programs: &Programs) -> Result<Vec<Figure>, Failure> {
+    let folder = programs.scratch()?;
+    let world = World::start_in(folder.path());
+    let runtime = Runtime::new()?;
+    let mut fleet = Fleet::enrol(&world, CONNECTIONS);
+    let nginx = Nginx::start(&world, folder.path())?;
+    let (mut ours, mut theirs, mut limits) = (Vec::new(), Vec::new(), Vec::new());
+    let cores = std::thread::available_parallelism()?.get() as f64;
+    for round in 0..=ROUNDS {
+        let loads = runtime.block_on(fleet.sign(&world, SEGMENTS));
+        let megabytes = loads.iter().map(CameraLoad::bytes).sum::<u64>() as f64 / 1e6;
+        let nginx_took = runtime.block_on(store(&nginx, &loads))?;
+        let appliance_took = runtime.block_on(take_in(&world, &loads))?;
+        nginx.clear()?;
+        let stages = Stages::measure(programs, &runtime, &world, &loads)?;
+        if round == 0 {
+            // Files, memory and the processor's clock are cold: it does not count.
+            continue;
+        }
+        let (rate, baseline) = (megabytes / appliance_took.as_secs_f64(), megabytes / nginx_took.as_secs_f64());
+        let limit = megabytes * cores / stages.sum();
+        let each = |seconds: f64| seconds * 1000.0 / (CONNECTIONS * SEGMENTS) as f64;
+        eprintln!(
+            "intake: round {round}: {rate:.0} MB/s; nginx {baseline:.0} MB/s; limit {limit:.0} MB/s by CPU ms for a segment: \
+             transport {:.2}, hash {:.2}, verify {:.2}, write {:.2}, ledger {:.2}",
+            each(stages.transport),
+            each(stages.hash),
+            each(stages.verify),
+            each(stages.write),
+            each(stages.ledger)
+        );
+        ours.push(rate);
+        theirs.push(baseline);
+        limits.push(limit);
+    }
+    let rate = median(ours);
+    Ok(vec![
+        Figure::new("intake", rate, "MB/s", BASELINE, median(theirs)),
+        Figure::new("intake_limit", rate, "MB/s", BASELINE_LIMIT, median(limits)),
+    ])
+}
+
+/// How long the appliance takes, to the last receipt. They are verified when the clock has stopped: the client's work is the same for both.
+async fn take_in(world: &World, loads: &[CameraLoad]) -> Result<Duration, Failure> {
+    let (took, answers) = upload(world.address(), loads, |load, number| load.path(number)).await?;
+    let anchor = world.anchor();
+    for (load, answers) in loads.iter().zip(answers) {
+        load.verify(&answers, &anchor.verifier)?;
+    }
+    Ok(took)
+}
+
+/// How long nginx takes, to the end of the sync.
+async fn store(nginx: &Nginx, loads: &[CameraLoad]) -> Result<Duration, Failure> {
+    let begun = Instant::now();
+    upload(nginx.address(), loads, |load, number| format!("/{}/{number}", load.camera())).await?;
+    sync(nginx.store())?;
+    Ok(begun.elapsed())
+}
+
+/// Every camera sends what it has, one after the other, on a connection that was made before; all at the same time.
+async fn upload(
+    address: &str,
+    loads: &[CameraLoad],
+    path: impl Fn(&CameraLoad, usize) -> String,
+) -> Result<(Duration, Vec<Vec<Bytes>>), Failure> {
+    let mut ready = Vec::new();
+    for load in loads {
+        let requests: Vec<(String, Bytes)> =
+            load.bodies().iter().enumerate().map(|(number, body)| (path(load, number), body.clone())).collect();
+        ready.push((Sender::connect(address, load.tls()).await?, requests));
+    }
+    let begun = Instant::now();
+    let uploads: Vec<_> = ready.into_iter().map(|(sender, requests)| tokio::spawn(sender.put_all(requests))).collect();
+    let mut answers = Vec::new();
+    for upload in uploads {
+        answers.push(upload.await??);
+    }
+    Ok((begun.elapsed(), answers))
+}
+
+/// Until what the file system of a folder was given is on its disk.
+fn sync(folder: &Path) -> Result<(), Failure> {
+    let status = Command::new("sync").arg("-f").arg(folder).status()?;
+    if status.success() { Ok(()) } else { Err(format!("sync -f {}: {status}", folder.display()).into()) }
+}
