@@ -81,21 +81,23 @@ impl Registry {
         &self.roots
     }
 
-    /// A certificate that an entry introduced; `None` if none did. The inner error says why its path can not be followed now.
+    /// A certificate that an entry introduced; `None` if none did. The inner error says why its path can not be followed at that moment. One
+    /// whose path was followed at another is given too, though it is not valid at this one.
     pub fn certificate(
         &self,
         fingerprint: &Fingerprint,
-        now: Timestamp,
+        at: Timestamp,
     ) -> Result<Option<Result<Arc<KnownCertificate>, PathError>>, RegistryError> {
         let cached = self.certificates.read().unwrap_or_else(PoisonError::into_inner).get(fingerprint).cloned();
-        if let Some(known) = cached {
-            return Ok(Some(Ok(known)));
+        // There may be a path now by an authority that was renewed.
+        if let Some(known) = cached.as_ref().filter(|known| known.is_valid_at(at) || !known.certificate().is_valid_at(at)) {
+            return Ok(Some(Ok(known.clone())));
         }
         let Some(value) = self.row(&rows::certificate_key(fingerprint))? else { return Ok(None) };
         let (introduced_by, certificate) = rows::certificate_from(&value)?;
-        let path = match self.validate(&certificate, &[], now)? {
+        let path = match self.validate(&certificate, &[], at)? {
             Ok(path) => path,
-            Err(error) => return Ok(Some(Err(error))),
+            Err(error) => return Ok(Some(cached.ok_or(error))),
         };
         let known = Arc::new(KnownCertificate { introduced_by, path });
         let mut certificates = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
@@ -124,6 +126,12 @@ impl Registry {
     pub fn is_known(&self, fingerprint: &Fingerprint) -> Result<bool, RegistryError> {
         let cached = self.certificates.read().unwrap_or_else(PoisonError::into_inner).contains_key(fingerprint);
         Ok(cached || self.row(&rows::certificate_key(fingerprint))?.is_some())
+    }
+
+    /// The revocation that the ledger has, also where this registry has read them all before it came.
+    pub fn revocation(&self, fingerprint: &Fingerprint) -> Result<Option<Timestamp>, RegistryError> {
+        let key = rows::revocation_key(fingerprint);
+        Ok(self.row(&key)?.map(|value| rows::revocation_from(&key, &value)).transpose()?.map(|(_, since)| since))
     }
 
     /// Since when a certificate is revoked, if it is.
@@ -168,10 +176,15 @@ impl Registry {
         }
     }
 
-    /// Leaf hashes of the approvals of an entry: one of each custodian, as many as a set of recipients can name.
+    /// Leaf hashes of the approvals of an entry, the newest of each signer: the first of them by fingerprint, where there are more.
     pub fn approvals(&self, approved: &Hash) -> Result<Vec<Hash>, RegistryError> {
         let rows = self.ledger.annotations(&rows::approval_prefix(approved), &[], APPROVALS_MAX)?;
         rows.iter().map(|(_, value)| Ok(rows::approval_leaf(value)?)).collect()
+    }
+
+    /// Leaf hash of the newest approval of an entry by a custodian.
+    pub fn approval(&self, approved: &Hash, custodian: &Fingerprint) -> Result<Option<Hash>, RegistryError> {
+        Ok(self.row(&rows::approval_key(approved, custodian))?.map(|value| rows::approval_leaf(&value)).transpose()?)
     }
 
     /// The leaf hash of the entry that introduced a certificate.
@@ -266,7 +279,7 @@ const ROOTS_CACHED_MAX: usize = 16 * 1024;
 const ISSUERS_MAX: usize = 64;
 /// 64 bytes each.
 const REVOCATIONS_PAGE: usize = 1024;
-/// Custodians of a city: so many a set of recipients can name.
+/// An answer has so many. Who decides on a set is asked for by name (`approval`), so that others crowd nobody out.
 const APPROVALS_MAX: usize = 64;
 /// Most attachments are named once.
 const ATTACHMENT_ROWS_PAGE: usize = 64;

@@ -237,7 +237,7 @@ fn grant_key(subject: &str, issued: Timestamp, leaf: &Hash) -> Vec<u8> {
     format!("v1/grant/{subject}\0{:016x}-{leaf}", issued.unix_ms()).into_bytes()
 }
 /// `approval/<leaf of what is approved>\0<fingerprint of the signer>`: leaf hash of the approval, hex. One of each custodian.
-fn approval_key(approved: &Hash, signer: &Fingerprint) -> Vec<u8> {
+pub fn approval_key(approved: &Hash, signer: &Fingerprint) -> Vec<u8> {
     [approval_prefix(approved), hex::encode(signer).into_bytes()].concat()
 }
 /// What the rows of its approvals begin with.

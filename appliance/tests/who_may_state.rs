@@ -132,12 +132,69 @@ async fn a_set_that_too_few_custodians_stand_behind_replaces_nothing() {
     let alone = put(&mut first, set(2, Some(one.leaf_hash()))).await.unwrap();
     let behind_it = put(&mut second, set(3, Some(alone.leaf_hash()))).await;
     assert_eq!(behind_it.err(), Some(refused(422, "rule")), "a set that one of two decided was replaced");
-    assert_eq!(put(&mut second, set(2, Some(one.leaf_hash()))).await.err(), Some(refused(422, "rule")), "a number twice");
+    assert_eq!(put(&mut second, set(1, Some(one.leaf_hash()))).await.err(), Some(refused(422, "rule")), "a number twice");
+    put(&mut first, set((1 << 53) - 1, Some(one.leaf_hash()))).await.unwrap();
+    // Whoever waits with the last of all numbers bars nobody.
     let three = put(&mut second, set(3, Some(one.leaf_hash()))).await.unwrap();
     put(&mut third, approval(&three)).await.unwrap();
     let back = put(&mut first, set(4, Some(one.leaf_hash()))).await;
     assert_eq!(back.err(), Some(refused(422, "rule")), "a set that was decided was passed over");
     put(&mut first, set(4, Some(three.leaf_hash()))).await.unwrap();
+    stop(world.running).await;
+}
+
+/// The set in force was decided by somebody whose certificate has expired since, and nobody remembers its path.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_expired_has_decided_all_the_same() {
+    let mut world = World::new().await;
+    let brief = world.pki.party_for("user/k2", &[Role::Custodian], KeyPurpose::Signing, 0, 10);
+    world.introduce(&brief.certificate).await;
+    let of = |party: &Party, number, replaces| {
+        let before = world.recipients(number, replaces);
+        Body::Recipients(body::Recipients { custodians: vec![*party.certificate.fingerprint()], ..before })
+    };
+    let mut first = Writer::new(brief.clone(), "user/k2/20261121T115958Z", &world.anchor);
+    let mut before = None;
+    for (number, successor) in [(1, &brief), (2, &world.custodian)] {
+        let signed = first.next(of(successor, number, before));
+        world.connect(&brief).await.put(&signed, &[], &[]).await.admitted(201, &world.anchor, &mut first, &signed);
+        before = Some(signed.leaf_hash());
+    }
+    let third = Writer::new(world.custodian.clone(), "user/k/20261121T115958Z", &world.anchor).next(of(&world.custodian, 3, before));
+    world.ahead_ms.store(11 * DAY_MS, std::sync::atomic::Ordering::Relaxed);
+    let world = world.restart().await;
+    let answer = world.connect(&world.custodian).await.put(&third, &[], &[]).await;
+    assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+    stop(world.running).await;
+}
+
+/// One person with two certificates is one, also where two have to decide.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_threshold_is_a_number_of_people() {
+    let mut world = World::new().await;
+    let again = world.pki.party("user/k", &[Role::Custodian], KeyPurpose::Signing);
+    let other = world.pki.party("user/k2", &[Role::Custodian], KeyPurpose::Signing);
+    for party in [&again, &other] {
+        world.introduce(&party.certificate).await;
+    }
+    for (second, expected) in [(&again, refused(422, "rule")), (&other, ADMITTED)] {
+        let custodians = [&world.custodian, second].map(|party| *party.certificate.fingerprint()).to_vec();
+        let set = body::Recipients { custodians, threshold: 2, ..world.recipients(1, None) };
+        assert_eq!(states_of(&world, &world.custodian, Body::Recipients(set)).await, expected);
+    }
+    stop(world.running).await;
+}
+
+/// What nobody could ever give back.
+#[tokio::test(flavor = "multi_thread")]
+async fn roots_and_the_appliance_are_not_revoked() {
+    let world = World::new().await;
+    let now = exhibit_appliance::setup::now();
+    let genesis = world.running.appliance.registry.statement_at(0).unwrap();
+    for (what, fingerprint) in [("a root", *world.pki.root.fingerprint()), ("the appliance", *genesis.signer())] {
+        assert_eq!(states_of(&world, &world.authority.party, revocation(fingerprint, now)).await, refused(422, "rule"), "{what}");
+    }
+    assert_eq!(world.connect(&world.camera).await.get("/v1/version").await.status, 200);
     stop(world.running).await;
 }
 

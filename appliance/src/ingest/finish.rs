@@ -68,7 +68,7 @@ pub fn candidate(registry: &Registry, signed: &SignedStatement, contents: &Conte
         _ => None,
     };
     let revoked = match &statement.body {
-        Body::CertificateRevocation(body) => registry.revoked_since(&body.fingerprint)?,
+        Body::CertificateRevocation(body) => registry.revocation(&body.fingerprint)?,
         _ => None,
     };
     let indexed = Indexed {

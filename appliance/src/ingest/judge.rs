@@ -42,7 +42,9 @@ pub trait LedgerView {
     /// See `Registry`.
     fn newest_recipients(&self, scope: &str) -> Result<Option<NewestRecipients>, RegistryError>;
     /// See `Registry`.
-    fn approvals(&self, approved: &Hash) -> Result<Vec<Hash>, RegistryError>;
+    fn approval(&self, approved: &Hash, custodian: &Fingerprint) -> Result<Option<Hash>, RegistryError>;
+    /// See `Registry`.
+    fn roots(&self) -> &[Certificate];
     /// See `Registry`.
     fn statement(&self, leaf: &Hash) -> Result<Option<SignedStatement>, RegistryError>;
 }
@@ -81,8 +83,11 @@ impl LedgerView for Registry {
     fn newest_recipients(&self, scope: &str) -> Result<Option<NewestRecipients>, RegistryError> {
         Registry::newest_recipients(self, scope)
     }
-    fn approvals(&self, approved: &Hash) -> Result<Vec<Hash>, RegistryError> {
-        Registry::approvals(self, approved)
+    fn approval(&self, approved: &Hash, custodian: &Fingerprint) -> Result<Option<Hash>, RegistryError> {
+        Registry::approval(self, approved, custodian)
+    }
+    fn roots(&self) -> &[Certificate] {
+        Registry::roots(self)
     }
     fn statement(&self, leaf: &Hash) -> Result<Option<SignedStatement>, RegistryError> {
         Registry::statement(self, leaf)

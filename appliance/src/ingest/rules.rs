@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use exhibit_evidence::{
     Body, SignedStatement, Statement, VerifiedStatement,
-    body::{Approve, CertificateBody, Enrolment, Epoch, Export, Fetch, Recipients},
+    body::{Approve, CertificateBody, CertificateRevocation, Enrolment, Epoch, Export, Fetch, Recipients},
 };
 use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, Role, Timestamp};
 use exhibit_tlog::Hash;
@@ -88,8 +88,7 @@ pub fn check(
         Body::Fetch(body) => check_fetch(body, view),
         Body::Export(body) => check_export(statement, body, view),
         Body::Certificate(body) => check_certificate(body),
-        // Whoever may certify may take that back, also ahead of a certificate's introduction: the earliest word counts.
-        Body::CertificateRevocation(_) => Ok(()),
+        Body::CertificateRevocation(body) => check_revocation(body, view, log),
         Body::Enrolment(body) => check_enrolment(body, view, now),
         Body::Login(_) => broken("a login is shown and never put on a ledger"),
         // To admit what nothing heeds would be a promise that is not kept.
@@ -177,13 +176,11 @@ fn check_recipients(verified: &VerifiedStatement, body: &Recipients, view: &dyn 
         None if body.replaces.is_some() => return broken("it replaces a set that is not there: this is the first of its scope"),
         None => {}
         Some(newest) => {
-            let in_force = in_force(&newest, view, now)?;
-            if body.replaces != Some(in_force.leaf) || body.number <= newest.body.number {
+            let in_force = in_force(&newest, view)?;
+            // Not above that of a set that waits, whose custodian would have the last number for ever.
+            if body.replaces != Some(in_force.leaf) || body.number <= in_force.body.number {
                 let NewestRecipients { leaf, body } = in_force;
-                return broken(format!(
-                    "number {} of this scope is in force, {leaf}: replace that, with a number above {}",
-                    body.number, newest.body.number
-                ));
+                return broken(format!("number {} of this scope is in force, {leaf}: replace that, with a number above it", body.number));
             }
             if !in_force.body.custodians.contains(verified.signed().signer()) {
                 return broken("its signer is not one of the custodians that the set in force names");
@@ -194,23 +191,32 @@ fn check_recipients(verified: &VerifiedStatement, body: &Recipients, view: &dyn 
     for fingerprint in &body.recipients {
         demand(fingerprint, view, now, "a recipient", |certificate| certificate.purpose() == KeyPurpose::Wrapping)?;
     }
+    let mut people = HashSet::new();
     for fingerprint in &body.custodians {
-        demand(fingerprint, view, now, "a custodian", |certificate| {
+        let custodian = demand(fingerprint, view, now, "a custodian", |certificate| {
             certificate.purpose() == KeyPurpose::Signing && certificate.has_role(Role::Custodian)
         })?;
+        people.extend(custodian.identity().map(ToString::to_string));
+    }
+    if body.threshold > people.len() as u64 {
+        return broken(format!(
+            "its custodians are {} people, of whom {} could never decide on the next set",
+            people.len(),
+            body.threshold
+        ));
     }
     Ok(())
 }
 
 /// The newest set that its custodians decided: one that too few of them stand behind replaces nothing, and must not bar the others. The first
 /// of all counts as decided, since whom cameras pinned is not known here. Cameras judge it anew.
-fn in_force(newest: &NewestRecipients, view: &dyn LedgerView, now: Timestamp) -> Result<NewestRecipients, RuleError> {
+fn in_force(newest: &NewestRecipients, view: &dyn LedgerView) -> Result<NewestRecipients, RuleError> {
     let mut candidate = newest.clone();
     for _ in 0..UNDECIDED_MAX {
         let Some(replaced) = candidate.body.replaces else { break };
         let before = view.statement(&replaced)?;
         let Some(Body::Recipients(before)) = before.map(|signed| signed.statement().body.clone()) else { break };
-        if people_behind(&candidate.leaf, &before.custodians, view, now)? >= before.threshold {
+        if people_behind(&candidate.leaf, &before.custodians, view)? >= before.threshold {
             break;
         }
         candidate = NewestRecipients { leaf: replaced, body: before };
@@ -218,18 +224,37 @@ fn in_force(newest: &NewestRecipients, view: &dyn LedgerView, now: Timestamp) ->
     Ok(candidate)
 }
 
-/// How many of these custodians have signed a statement or an approval of it. A person counts once, with however many certificates.
-fn people_behind(leaf: &Hash, custodians: &[Fingerprint], view: &dyn LedgerView, now: Timestamp) -> Result<u64, RuleError> {
+/// How many of these custodians have signed a statement or an approval of it. A person counts once, with however many certificates; a certificate
+/// counts that was good when it signed, whatever has become of it since.
+fn people_behind(leaf: &Hash, custodians: &[Fingerprint], view: &dyn LedgerView) -> Result<u64, RuleError> {
+    let mut stated: Vec<Hash> = vec![*leaf];
+    for custodian in custodians {
+        stated.extend(view.approval(leaf, custodian)?);
+    }
     let mut people = HashSet::new();
-    for stated in std::iter::once(*leaf).chain(view.approvals(leaf)?) {
-        let Some(signer) = view.statement(&stated)?.map(|signed| *signed.signer()) else { continue };
-        if custodians.contains(&signer)
-            && let Some(Ok(known)) = view.certificate(&signer, now)?
+    for stated in stated {
+        let Some(signed) = view.statement(&stated)? else { continue };
+        if custodians.contains(signed.signer())
+            && let Some(Ok(known)) = view.certificate(signed.signer(), signed.statement().issued)?
         {
             people.extend(known.certificate().identity().map(ToString::to_string));
         }
     }
     Ok(people.len() as u64)
+}
+
+/// Whoever may certify may take that back, also ahead of a certificate's introduction: the earliest word counts. But for what the log stands on,
+/// which nobody could ever give back: its roots, and who writes it.
+fn check_revocation(body: &CertificateRevocation, view: &dyn LedgerView, log: &Hash) -> Result<(), RuleError> {
+    if view.roots().iter().any(|root| *root.fingerprint() == body.fingerprint) {
+        return broken(
+            "it revokes a root of this log, below which nobody could state anything more: a log with other roots takes a succession",
+        );
+    }
+    if view.statement(log)?.is_some_and(|genesis| *genesis.signer() == body.fingerprint) {
+        return broken("it revokes the certificate of this log's appliance: end the log by a succession");
+    }
+    Ok(())
 }
 
 /// Checks that a certificate is on the ledger and of the kind that belongs there.

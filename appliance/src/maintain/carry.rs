@@ -4,7 +4,7 @@
 //! It judges nothing: what it puts there was admitted by the log before. What that log had carried from the one before it stays behind: a log
 //! declares one predecessor.
 
-use exhibit_evidence::SignedStatement;
+use exhibit_evidence::{Body, SignedStatement};
 use exhibit_ledger::LedgerError;
 use exhibit_tlog::Hash;
 
@@ -85,6 +85,9 @@ fn carry_one(appliance: &Appliance, archive: &Archive, signed: &SignedStatement)
     }
     let contents = contents(appliance.vault.as_ref(), statement);
     appliance.ledger.append(candidate(&appliance.registry, signed, &contents, &appliance.anchor.log)?)?;
+    if matches!(statement.body, Body::CertificateRevocation(_)) {
+        appliance.registry.read_revocations_again();
+    }
     Ok(())
 }
 

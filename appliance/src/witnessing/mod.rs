@@ -13,7 +13,7 @@ pub mod stamp;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use exhibit_ledger::{Ledger, LedgerError};
 use exhibit_tlog::note::NOTE_SIZE_BYTES_MAX;
@@ -43,6 +43,7 @@ pub struct Witnessing {
     /// False where the policy demands no cosignature, or there is none: then every receipt is final.
     is_gated: bool,
     file: PathBuf,
+    keeping: Mutex<()>,
     state: watch::Sender<State>,
     /// Size of the newest checkpoint that satisfies the policy.
     final_size: watch::Sender<u64>,
@@ -123,8 +124,17 @@ impl Witnessing {
             state.standings = standings(policy, &mirrors);
         }
         let size = state.witnessed.as_ref().map_or(0, |witnessed| witnessed.head.size);
-        let state = watch::Sender::new(state);
-        Self { log, policy, mirrors, monitoring: BTreeMap::new(), is_gated, file, state, final_size: watch::Sender::new(size) }
+        Self {
+            log,
+            policy,
+            mirrors,
+            monitoring: BTreeMap::new(),
+            is_gated,
+            file,
+            keeping: Mutex::default(),
+            state: watch::Sender::new(state),
+            final_size: watch::Sender::new(size),
+        }
     }
 
     /// With the monitoring prefixes of witnesses, by their URLs in the policy.
@@ -206,22 +216,23 @@ impl Witnessing {
 
     /// Takes a witness's answer on a checkpoint, each line verified. One that came too late for anything is passed over.
     fn deliver(&self, head: &Checkpoint, lines: &str, keys: &[VerifierKey]) -> Result<(), NoteError> {
-        let mut delivered = Ok(None);
+        let mut delivered = Ok(false);
         self.state.send_if_modified(|state| {
             delivered = self.take(state, head, lines, keys);
             delivered.is_ok()
         });
-        if let Some(witnessed) = delivered? {
-            self.final_size.send_if_modified(|size| std::mem::replace(size, head.size) != head.size);
-            self.keep(&witnessed.note);
+        if delivered? {
+            // Another answer may have come in between, with more.
+            self.final_size.send_if_modified(|size| std::mem::replace(size, head.size.max(*size)) < head.size);
+            self.keep();
         }
         Ok(())
     }
 
-    /// The same with the state in hand; what satisfies the policy now, if this answer was what it lacked.
-    fn take(&self, state: &mut State, head: &Checkpoint, lines: &str, keys: &[VerifierKey]) -> Result<Option<Arc<Cosigned>>, NoteError> {
+    /// The same with the state in hand; true if there is a newer checkpoint that satisfies the policy, or one with more cosignatures.
+    fn take(&self, state: &mut State, head: &Checkpoint, lines: &str, keys: &[VerifierKey]) -> Result<bool, NoteError> {
         let known = state.collecting.iter().chain(&state.witnessed).find(|cosigned| cosigned.head == *head).cloned();
-        let Some(known) = known else { return Ok(None) };
+        let Some(known) = known else { return Ok(false) };
         let cosigned = Arc::new(Cosigned { note: add_cosignatures(&known.note, lines, keys)?, head: head.clone() });
         if state.collecting.as_ref().is_some_and(|collecting| collecting.head == *head) {
             state.collecting = Some(cosigned.clone());
@@ -229,16 +240,19 @@ impl Witnessing {
         let is_newest = state.witnessed.as_ref().is_none_or(|witnessed| witnessed.head.size <= head.size);
         let satisfies = |policy: &Policy| policy.verify_of(&self.log, &cosigned.note).is_ok();
         if !is_newest || !self.policy.as_ref().is_some_and(satisfies) {
-            return Ok(None);
+            return Ok(false);
         }
-        state.witnessed = Some(cosigned.clone());
-        Ok(Some(cosigned))
+        state.witnessed = Some(cosigned);
+        Ok(true)
     }
 
     /// Not synced: what is lost is collected again, and what is torn does not verify.
-    fn keep(&self, note: &str) {
+    fn keep(&self) {
+        // One after the other, and each the newest.
+        let _keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(witnessed) = self.witnessed() else { return };
         let aside = self.file.with_extension("part");
-        let kept = std::fs::write(&aside, note).and_then(|()| std::fs::rename(&aside, &self.file));
+        let kept = std::fs::write(&aside, &witnessed.note).and_then(|()| std::fs::rename(&aside, &self.file));
         if let Err(error) = kept {
             tracing::warn!(%error, file = %self.file.display(), "the witnessed checkpoint could not be kept");
         }

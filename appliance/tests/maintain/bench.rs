@@ -13,7 +13,7 @@ use exhibit_appliance::setup::{Folder, now};
 use exhibit_evidence::{Body, Head, SignedStatement, Statement, StreamName, body};
 use exhibit_ledger::Ledger;
 use exhibit_ledger::source::LedgerFolder;
-use exhibit_pki::SoftwareSigner;
+use exhibit_pki::{SoftwareSigner, Timestamp};
 use exhibit_tlog::tile::{BundleId, TileId, encode_bundle};
 use exhibit_tlog::{Checkpoint, Ed25519NoteSigner, Hash, MlDsa44NoteSigner};
 use zeroize::Zeroizing;
@@ -30,6 +30,7 @@ impl Bench {
     pub async fn new() -> Self {
         let world = World::new().await;
         let (_, recipients) = world.set_recipients().await;
+        revoke(&world).await;
         let mut camera = world.begin_epoch("20261120T115958Z", recipients).await;
         let mut payloads = Vec::new();
         let mut bench = Self { world, payloads: Vec::new() };
@@ -89,6 +90,18 @@ impl Bench {
     pub async fn stop(self) -> Stopped {
         stop(self.world.running).await;
         Stopped { pki: self.world.pki, folder: self.world.folder, payloads: self.payloads }
+    }
+}
+
+/// Two words on one certificate, of which the earlier counts, whichever comes last.
+async fn revoke(world: &World) {
+    let mut authority = world.authority.clone();
+    for since in ["2026-11-20T12:00:00.000Z", "2027-11-20T12:00:00.000Z"] {
+        let since = Timestamp::parse(since).unwrap();
+        let body = body::CertificateRevocation { fingerprint: [7; 32], since, reason: None, attachments: vec![] };
+        let signed = authority.next(Body::CertificateRevocation(body));
+        let answer = world.connect(&authority.party).await.put(&signed, &[], &[]).await;
+        answer.admitted(201, &world.anchor, &mut authority, &signed);
     }
 }
 
