@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use exhibit_evidence::bundle::{Disclosure, LISTED_MAX, Manifest, PATH_BYTES_MAX, RECORDS_MAX};
+use exhibit_evidence::bundle::{Disclosure, LISTED_MAX, Manifest, PATH_BYTES_MAX, RECORDS_MAX, checkpoint_token_path};
 
 /// With `H` in place of a hash.
 const MANIFEST: &str = r#"{"type":"exhibit-bundle/v1","log":"H","created":"2026-11-20T12:00:00.000Z","software":"s","question":{"series":"camera/1/main","from":"2026-11-20T12:00:00.000Z","to":"2026-11-20T12:01:00.000Z"},"entries":[0,1],"segments":[{"stream":"camera/1/main/a","seq":1},{"stream":"camera/1/main/a","seq":2}],"files":[{"path":"p/q","sha256":"H","length":1}]}"#;
@@ -85,6 +85,11 @@ fn hostile_manifests_are_refused() {
     }
     let array = r#"["exhibit-bundle/v1","H","2026-11-20T12:00:00.000Z","s",{"series":"camera/1/main","from":"2026-11-20T12:00:00.000Z","to":"2026-11-20T12:01:00.000Z"},[],[],[]]"#;
     assert!(!is_manifest(with_hashes(array).as_bytes()), "a manifest as an array was accepted");
+}
+
+#[test]
+fn a_token_over_the_checkpoint_has_the_name_of_the_page() {
+    assert_eq!(checkpoint_token_path(7), "checkpoint.token-7");
 }
 
 #[test]

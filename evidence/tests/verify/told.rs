@@ -7,7 +7,7 @@ use exhibit_pki::Timestamp;
 
 use crate::common::remembered::Remembered;
 use crate::defects::DEFECTS;
-use crate::synthetic::{CAMERA_STREAM, Case, STARTED_MS, other_note_key};
+use crate::synthetic::{CAMERA_STREAM, Case, STARTED_MS, foreign_root, other_note_key};
 
 #[test]
 fn an_exit_code_says_what_the_grade_is() {
@@ -69,6 +69,17 @@ fn nothing_is_good_under_a_checkpoint_that_is_not_the_logs() {
     anchor.verifier.keys = vec![other_note_key()];
     let verdict = verify(&case.files, &anchor, &Remembered).unwrap();
     assert!(verdict.findings.iter().all(|finding| finding.grade != Grade::Good), "{:#?}", verdict.findings);
+}
+
+/// Else whoever writes an anchor could add a root of theirs to a log's.
+#[test]
+fn a_genesis_that_does_not_name_a_root_of_the_anchor_is_of_another_log() {
+    let case = Case::new();
+    let mut anchor = case.log.anchor();
+    anchor.roots.push(foreign_root());
+    let verdict = verify(&case.files, &anchor, &Remembered).unwrap();
+    let sentence = &of_kind(&verdict.findings, FindingKind::OtherLog).sentence;
+    assert_eq!(sentence, "The log's genesis does not fit the anchor: the anchor trusts a root that genesis does not name.");
 }
 
 #[test]
