@@ -164,7 +164,9 @@ pub fn own_candidate(
     let statement = signed.statement();
     let leaf = signed.leaf_hash();
     let signer = signed.signer();
-    let indexed = Indexed { statement, signer, leaf, stream: before, block: None, certificate, issuers: &[], terms: None, revoked: None };
+    let (revoked, approved_before) = (None, false);
+    let indexed =
+        Indexed { statement, signer, leaf, stream: before, block: None, certificate, issuers: &[], terms: None, revoked, approved_before };
     let mut annotations = indexed.rows();
     annotations.extend(markers);
     Candidate {

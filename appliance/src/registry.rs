@@ -176,13 +176,14 @@ impl Registry {
         }
     }
 
-    /// Leaf hashes of the approvals of an entry, the newest of each signer: the first of them by fingerprint, where there are more.
+    /// Leaf hashes of the approvals of an entry: the first by each certificate with the role, whomever a set names; of more than can be custodians
+    /// of a set, those of the lowest fingerprints.
     pub fn approvals(&self, approved: &Hash) -> Result<Vec<Hash>, RegistryError> {
         let rows = self.ledger.annotations(&rows::approval_prefix(approved), &[], APPROVALS_MAX)?;
         rows.iter().map(|(_, value)| Ok(rows::approval_leaf(value)?)).collect()
     }
 
-    /// Leaf hash of the newest approval of an entry by a custodian.
+    /// Leaf hash of the first approval of an entry by a custodian.
     pub fn approval(&self, approved: &Hash, custodian: &Fingerprint) -> Result<Option<Hash>, RegistryError> {
         Ok(self.row(&rows::approval_key(approved, custodian))?.map(|value| rows::approval_leaf(&value)).transpose()?)
     }

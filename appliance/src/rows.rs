@@ -105,6 +105,8 @@ pub struct Indexed<'a> {
     pub terms: Option<&'a Terms>,
     /// Since when the certificate is revoked that it revokes, as far as known before.
     pub revoked: Option<Timestamp>,
+    /// True if its signer has approved before what it approves.
+    pub approved_before: bool,
 }
 
 impl Indexed<'_> {
@@ -130,7 +132,10 @@ impl Indexed<'_> {
                 let parties = [Some(statement.stream.owner()), self.terms.map(|terms| terms.grantee_subject.as_str())];
                 rows.extend(parties.into_iter().flatten().map(|subject| (grant_key(subject, statement.issued, leaf), Vec::new())));
             }
-            Body::Approve(body) => rows.push((approval_key(&body.entry, self.signer), leaf.to_string().into_bytes())),
+            // The first counts: a later one must not move the moment at which what it approves was decided.
+            Body::Approve(body) if !self.approved_before => {
+                rows.push((approval_key(&body.entry, self.signer), leaf.to_string().into_bytes()));
+            }
             Body::CertificateRevocation(body) => rows.push((revocation_key(&body.fingerprint), self.revoked_since(body.since))),
             Body::Access(body) => rows.push((access_key(&body.fetch, body.granted), Vec::new())),
             _ => {}
@@ -236,7 +241,7 @@ pub fn attachment_prefix(sha256: &Hash) -> Vec<u8> {
 fn grant_key(subject: &str, issued: Timestamp, leaf: &Hash) -> Vec<u8> {
     format!("v1/grant/{subject}\0{:016x}-{leaf}", issued.unix_ms()).into_bytes()
 }
-/// `approval/<leaf of what is approved>\0<fingerprint of the signer>`: leaf hash of the approval, hex. One of each custodian.
+/// `approval/<leaf of what is approved>\0<fingerprint of the signer>`: leaf hash of the first approval, hex. One of each custodian.
 pub fn approval_key(approved: &Hash, signer: &Fingerprint) -> Vec<u8> {
     [approval_prefix(approved), hex::encode(signer).into_bytes()].concat()
 }
@@ -324,6 +329,7 @@ mod tests {
             issuers: &[],
             terms: None,
             revoked: None,
+            approved_before: false,
         }
         .rows()
     }

@@ -89,16 +89,16 @@ async fn what_is_approved_is_on_the_ledger_and_was_read() {
     assert_eq!(camera.get(&path).await.json::<EntryRecords>().entries.len(), 0);
     // One of each custodian, however often they say it: nobody's approvals crowd out another's.
     let mut writer = Writer::new(world.custodian.clone(), "user/k/20261121T115958Z", &world.anchor);
-    let mut newest = Hash::default();
+    let mut stated = Vec::new();
     for _ in 0..2 {
         let signed = writer.next(approval(&set));
         world.connect(&world.custodian).await.put(&signed, &[], &[]).await.admitted(201, &world.anchor, &mut writer, &signed);
-        newest = signed.leaf_hash();
+        stated.push(signed.leaf_hash());
     }
     let records: EntryRecords = camera.get(&path).await.json();
     assert_eq!(records.entries.len(), 1);
     let entry = <base64ct::Base64 as base64ct::Encoding>::decode_vec(&records.entries[0].entry).unwrap();
-    assert_eq!(exhibit_tlog::leaf_hash(&entry), newest);
+    assert_eq!(exhibit_tlog::leaf_hash(&entry), stated[0], "saying it again moved the moment at which it was decided");
     stop(world.running).await;
 }
 
@@ -136,6 +136,7 @@ async fn a_set_that_too_few_custodians_stand_behind_replaces_nothing() {
     put(&mut first, set((1 << 53) - 1, Some(one.leaf_hash()))).await.unwrap();
     // Whoever waits with the last of all numbers bars nobody.
     let three = put(&mut second, set(3, Some(one.leaf_hash()))).await.unwrap();
+    assert_eq!(put(&mut third, approval(&alone)).await.err(), Some(refused(422, "rule")), "an older set could come in force unseen");
     put(&mut third, approval(&three)).await.unwrap();
     let back = put(&mut first, set(4, Some(one.leaf_hash()))).await;
     assert_eq!(back.err(), Some(refused(422, "rule")), "a set that was decided was passed over");

@@ -9,6 +9,7 @@ use exhibit_evidence::envelope::{self, KeyPackage};
 use exhibit_evidence::keytree::KeyTree;
 use exhibit_evidence::{Body, SignedStatement, StreamName, body, exchange};
 use exhibit_pki::{Certificate, SoftwareSigner, Timestamp};
+use exhibit_tlog::Hash;
 
 use crate::failure::Failure;
 use crate::session::{Session, WRAPPING_CERTIFICATE, WRAPPING_KEY, read_certificate, read_key};
@@ -130,6 +131,13 @@ impl Session {
             }
         }
         Err(Failure::Cannot("the appliance's listing does not end: ask for a shorter interval".to_owned()))
+    }
+
+    /// Every `approve` of an entry that the appliance has: the first of each custodian.
+    pub async fn approvals(&mut self, leaf: &Hash) -> Result<Vec<Found>, Failure> {
+        let mut found = self.pages(&format!("/v1/approvals/{leaf}")).await?;
+        found.retain(|found| matches!(&found.signed.statement().body, Body::Approve(approve) if approve.entry == *leaf));
+        Ok(found)
     }
 
     /// Checks a record's receipt.

@@ -71,7 +71,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => EXIT_USAGE,
-            Self::Untrustworthy(_) | Self::Client(ClientError::Untrustworthy(_)) => EXIT_NO,
+            Self::Untrustworthy(_) | Self::Client(ClientError::Untrustworthy(_) | ClientError::OtherLog(_)) => EXIT_NO,
             _ => EXIT_CANNOT,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! It knows no command.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -92,6 +93,15 @@ pub fn read_anchor(path: &Path) -> Result<Anchor, Failure> {
 /// Reads what a camera pins.
 pub fn read_pin(path: &Path) -> Result<Pin, Failure> {
     Pin::parse(&fs::read(path).map_err(Failure::file("read", path))?).map_err(|error| Failure::content(path, error))
+}
+
+/// Refuses a threshold that so many custodians can not reach: a person counts once, with however many certificates.
+pub fn check_threshold(threshold: u64, custodians: &[Certificate]) -> Result<(), Failure> {
+    let people: BTreeSet<String> = custodians.iter().filter_map(Certificate::identity).map(ToString::to_string).collect();
+    if threshold == 0 || threshold > people.len() as u64 {
+        return Err(Failure::Usage(format!("--threshold must be 1 to {}, the number of different people", people.len())));
+    }
+    Ok(())
 }
 
 /// Reads one PEM certificate.

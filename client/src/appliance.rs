@@ -59,6 +59,10 @@ pub enum ClientError {
     /// The appliance said something that does not verify: a finding, never to be ignored.
     #[error("the appliance's answer does not verify: {0}")]
     Untrustworthy(String),
+    /// A receipt that bears the name of another log than those that are known: it proves nothing here, and contradicts nothing either. A finding
+    /// too, unless that log is shown to go on for ours.
+    #[error("the appliance's answer does not verify: a receipt of another log: {0}")]
+    OtherLog(String),
     /// It spoke another protocol.
     #[error("the appliance's answer is not understood: {0}")]
     Protocol(String),
@@ -278,7 +282,7 @@ fn verify_receipt(anchors: &[Anchor], leaf: &Hash, index: u64, text: &str, told_
     }
     let origin = proof.checkpoint.lines().next();
     let anchor = anchors.iter().find(|anchor| Some(anchor.verifier.origin.as_str()) == origin);
-    let anchor = anchor.ok_or_else(|| untrustworthy(format!("a receipt of another log: {:?}", origin.unwrap_or_default())))?;
+    let anchor = anchor.ok_or_else(|| ClientError::OtherLog(format!("{:?}", origin.unwrap_or_default())))?;
     let checkpoint = proof.verify(leaf, &anchor.verifier).map_err(untrustworthy)?;
     let is_final = match &anchor.policy.witnesses {
         Some(witnesses) => is_witnessed(witnesses.policy(), &anchor.verifier, &proof.checkpoint)?,

@@ -14,10 +14,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Appliance, ClientError, ClientIdentity, Receipt};
 
-/// The state file's name in the folder.
-const STATE_FILE: &str = "state.json";
-/// What was signed and not yet answered: the intake prefix, verbatim.
-const PENDING_FILE: &str = "pending.statement";
+/// The state file's name in the folder. Each log's chain has its own, so that nothing of one log is ever taken for another's.
+fn state_file(log: &Hash) -> String {
+    format!("state.{log}.json")
+}
+
+/// What was signed for a log and not yet answered: the intake prefix, verbatim.
+fn pending_file(log: &Hash) -> String {
+    format!("pending.{log}.statement")
+}
+
 /// Locked while a program issues, so that two never sign two statements for one place.
 const LOCK_FILE: &str = "state.lock";
 
@@ -63,9 +69,8 @@ pub enum IssuerError {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
-    /// The log that the chain is on, hex. Absent in folders of older versions, which knew one log.
-    #[serde(default)]
-    log: Option<String>,
+    /// The log that the chain is on, hex.
+    log: String,
     stream: String,
     next_seq: u64,
     prev: String,
@@ -74,33 +79,20 @@ struct State {
 }
 
 impl Issuer {
-    /// Opens the chain in `folder`, or begins one in `series` (`user/<id>`), named after `now`. Each log has a chain of its own: that of another is
-    /// kept aside, and what was signed for it and not answered with it.
+    /// Opens the chain in `folder`, or begins one in `series` (`user/<id>`), named after `now`. Each log has a chain of its own.
     pub fn open(folder: &Path, series: &str, identity: ClientIdentity, log: Hash, now: Timestamp) -> Result<Self, IssuerError> {
         let lock_path = folder.join(LOCK_FILE);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(in_folder(&lock_path))?;
         lock.try_lock().map_err(|_| IssuerError::Busy(folder.to_owned()))?;
-        let name = log.to_string();
-        let mut state = read_state(folder, STATE_FILE)?;
-        if let Some(other) = state.as_ref().and_then(|state| state.log.clone()).filter(|other| *other != name) {
-            // What is pending first: whoever is ended between the two begins again, and sends nothing to the wrong log.
-            for file in [PENDING_FILE, STATE_FILE] {
-                rename_synced(folder, file, &aside(file, &other))?;
-            }
-            for file in [PENDING_FILE, STATE_FILE] {
-                rename_synced(folder, &aside(file, &name), file)?;
-            }
-            state = read_state(folder, STATE_FILE)?;
-        }
         let begin = || State {
-            log: Some(name.clone()),
+            log: log.to_string(),
             stream: format!("{series}/{}", now.compact()),
             next_seq: 0,
             prev: Hash::default().to_string(),
             observed_size: 0,
             observed_root: EMPTY_ROOT.to_string(),
         };
-        let state = state.map_or_else(begin, |state| State { log: Some(name.clone()), ..state });
+        let state = read_state(folder, &log)?.unwrap_or_else(begin);
         Ok(Self { folder: folder.to_owned(), identity, log, state, _lock: lock })
     }
 
@@ -111,12 +103,9 @@ impl Issuer {
 
     /// The last head that this person has verified of a log whose chain is kept in `folder`; of size 0 if none.
     pub fn observed_of(folder: &Path, log: &Hash) -> Result<Head, IssuerError> {
-        for file in [STATE_FILE.to_owned(), aside(STATE_FILE, &log.to_string())] {
-            let Some(state) = read_state(folder, &file)?.filter(|state| state.log.as_ref() == Some(&log.to_string())) else { continue };
-            let damaged = || IssuerError::State { path: folder.join(&file), reason: "a hash in it is malformed".to_owned() };
-            return Ok(Head { size: state.observed_size, root: Hash::from_hex(&state.observed_root).ok_or_else(damaged)? });
-        }
-        Ok(Head { size: 0, root: EMPTY_ROOT })
+        let Some(state) = read_state(folder, log)? else { return Ok(Head { size: 0, root: EMPTY_ROOT }) };
+        let damaged = || IssuerError::State { path: folder.join(state_file(log)), reason: "a hash in it is malformed".to_owned() };
+        Ok(Head { size: state.observed_size, root: Hash::from_hex(&state.observed_root).ok_or_else(damaged)? })
     }
 
     /// Signs `body` as the next statement of the chain and puts it on the ledger with its attachments (stored bytes, in the order named).
@@ -140,14 +129,14 @@ impl Issuer {
             body,
         };
         let signed = exhibit_evidence::sign(&statement, &self.identity.certificate, self.identity.signer.as_ref())?;
-        write_synced(&self.folder, PENDING_FILE, &exchange::intake_prefix(signed.der(), attachments))?;
+        write_synced(&self.folder, &pending_file(&self.log), &exchange::intake_prefix(signed.der(), attachments))?;
         let receipt = self.deliver(appliance, &signed, attachments).await?;
         Ok((signed, receipt))
     }
 
     /// Sends again what was signed and not answered. True if there was something.
     pub async fn deliver_pending(&mut self, appliance: &mut Appliance) -> Result<bool, IssuerError> {
-        let path = self.folder.join(PENDING_FILE);
+        let path = self.folder.join(pending_file(&self.log));
         let pending = match fs::read(&path) {
             Ok(pending) => pending,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
@@ -195,7 +184,7 @@ impl Issuer {
             self.state.observed_root = head.root.to_string();
         }
         let json = serde_json::to_vec_pretty(&self.state).expect("the state is plain data");
-        write_synced(&self.folder, STATE_FILE, &json)?;
+        write_synced(&self.folder, &state_file(&self.log), &json)?;
         self.remove_pending()?;
         Ok(receipt)
     }
@@ -209,11 +198,11 @@ impl Issuer {
     }
 
     fn damaged(&self, reason: String) -> IssuerError {
-        IssuerError::State { path: self.folder.join(STATE_FILE), reason }
+        IssuerError::State { path: self.folder.join(state_file(&self.log)), reason }
     }
 
     fn remove_pending(&self) -> Result<(), IssuerError> {
-        let path = self.folder.join(PENDING_FILE);
+        let path = self.folder.join(pending_file(&self.log));
         match fs::remove_file(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(IssuerError::Folder { path, source }),
             _ => Ok(()),
@@ -221,28 +210,18 @@ impl Issuer {
     }
 }
 
-fn read_state(folder: &Path, name: &str) -> Result<Option<State>, IssuerError> {
-    let path = folder.join(name);
-    match fs::read(&path) {
-        Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|error| IssuerError::State { path, reason: error.to_string() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(IssuerError::Folder { path, source }),
-    }
-}
-
-/// What a file of another log's chain is called meanwhile.
-fn aside(file: &str, log: &str) -> String {
-    format!("{file}.{log}")
-}
-
-/// Renames a file, if it is there.
-fn rename_synced(folder: &Path, from: &str, to: &str) -> Result<(), IssuerError> {
-    let path = folder.join(from);
-    let renamed = match fs::rename(&path, folder.join(to)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        renamed => renamed,
+fn read_state(folder: &Path, log: &Hash) -> Result<Option<State>, IssuerError> {
+    let path = folder.join(state_file(log));
+    let json = match fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(IssuerError::Folder { path, source }),
+        Ok(json) => json,
     };
-    renamed.and_then(|()| File::open(folder)?.sync_all()).map_err(in_folder(&path))
+    match serde_json::from_slice::<State>(&json) {
+        Ok(state) if state.log == log.to_string() => Ok(Some(state)),
+        Ok(_) => Err(IssuerError::State { path, reason: "it is of another log".to_owned() }),
+        Err(error) => Err(IssuerError::State { path, reason: error.to_string() }),
+    }
 }
 
 /// Writes a file so that after a crash it is there whole or not at all: written aside, synced, renamed, the folder synced.

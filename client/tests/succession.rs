@@ -5,15 +5,17 @@ mod support;
 #[path = "../../tests/fuzz/write.rs"]
 mod write;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use base64ct::{Base64, Encoding};
 use exhibit_evidence::{
     Anchor, AttachmentRef, Body, Head,
     anchor::WitnessPolicy,
     body::{Approve, Close, CloseReason, Genesis, Predecessor, Succession, SuccessionReason, Successor},
     exchange::SuccessorRecord,
-    succession::{Basis, SuccessionError, SuccessorLog, Trusted, judge},
+    succession::{Basis, SuccessionError, SuccessorLog, Trusted, approved_by, judge},
 };
-use exhibit_pki::{Fingerprint, KeyPurpose, Role, RustCrypto};
+use exhibit_pki::{BadSignature, Fingerprint, KeyPurpose, PublicKey, Role, RustCrypto, Verifier};
 use exhibit_tlog::{EMPTY_ROOT, Ed25519Cosigner, Hash, LogVerifier, NoteSigner, leaf_hash};
 use support::{Log, Party, Pki, signed};
 use zeroize::Zeroizing;
@@ -39,6 +41,8 @@ struct Change {
     witnesses: bool,
     cosigns: bool,
     threshold: u64,
+    /// What the keys of the new log are made from.
+    seed: u8,
 }
 
 impl Default for Change {
@@ -58,6 +62,7 @@ impl Default for Change {
             witnesses: false,
             cosigns: false,
             threshold: 1,
+            seed: 80,
         }
     }
 }
@@ -86,9 +91,13 @@ struct Story {
 }
 
 fn judged(change: &Change) -> Result<SuccessorLog, SuccessionError> {
+    offered(change, &RustCrypto, judge)
+}
+
+/// The same, asked otherwise.
+fn offered<T>(change: &Change, verifier: &dyn Verifier, ask: impl Fn(&SuccessorRecord, &Trusted<'_>) -> T) -> T {
     let Story { record, anchor, observed, custodians, threshold } = told(change);
-    let verifier = &RustCrypto;
-    judge(&record, &Trusted { anchor: &anchor, observed, custodians: &custodians, threshold, intermediates: &[], verifier })
+    ask(&record, &Trusted { anchor: &anchor, observed, custodians: &custodians, threshold, intermediates: &[], verifier })
 }
 
 #[test]
@@ -111,7 +120,7 @@ fn write_the_fuzz_corpus() {
 /// An old log that ends, and a new one that begins.
 fn told(change: &Change) -> Story {
     let pki = Pki::new(10);
-    let (mut old, mut new) = (old_log(), Log::named("city.example/log/2", 80));
+    let (mut old, mut new) = (old_log(), Log::named("city.example/log/2", change.seed));
     let old_id = leaf_hash(&old.entries[0]);
     let observed = (change.observed)(old.head());
     let mut successor = Successor { origin: "city.example/log/2".into(), keys: keys(&new.verifier()) };
@@ -228,6 +237,55 @@ fn after_a_disaster_the_last_checkpoint_may_be_lost_too() {
         let refused = judged(&lost(approves, 2)).unwrap_err();
         assert_eq!(refused, SuccessionError::NotApproved { given, threshold: 2 });
     }
+}
+
+/// Whoever is told to have approved has: others need not be asked again.
+#[test]
+fn who_has_approved_has_signed_for_this_very_genesis() {
+    let told = |change: Change| offered(&change, &RustCrypto, approved_by).unwrap().len();
+    let by = |approves: fn(&Pki) -> Vec<Party>| Change { is_planned: false, approves, threshold: 2, ..Change::default() };
+    assert_eq!(told(by(|pki| vec![custodian(pki, 1), custodian(pki, 3)])), 2, "who was not pinned has approved too");
+    let other = Change { approved: Box::new(|body| body.statement = Hash([3; 32])), ..by(|pki| vec![custodian(pki, 1)]) };
+    assert_eq!(told(other), 0, "an approval of another statement");
+    let forged = Change {
+        record: Box::new(|record| {
+            let mut der = Base64::decode_vec(&record.approvals[0]).unwrap();
+            // Within the signature, which stands last.
+            *der.last_mut().unwrap() ^= 1;
+            record.approvals[0] = Base64::encode_string(&der);
+        }),
+        ..by(|pki| vec![custodian(pki, 1)])
+    };
+    assert_eq!(told(forged), 0, "an approval with a false signature");
+    assert_eq!(told(by(|_| vec![custodian(&Pki::new(20), 1)])), 0, "an approval by a certificate of another root");
+}
+
+/// Counts signatures that were verified.
+struct Counting(AtomicUsize);
+
+impl Verifier for Counting {
+    fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        RustCrypto.verify(key, message, signature)
+    }
+}
+
+/// Authorities are found once, however many approve: for each more, its certificate's signature and its own.
+#[test]
+fn each_approval_costs_two_signatures() {
+    let verified = |approves: fn(&Pki) -> Vec<Party>| {
+        let counting = Counting(AtomicUsize::new(0));
+        offered(&Change { is_planned: false, approves, ..Change::default() }, &counting, judge).unwrap();
+        counting.0.into_inner()
+    };
+    assert_eq!(verified(|pki| vec![custodian(pki, 1), custodian(pki, 2)]) - verified(|pki| vec![custodian(pki, 1)]), 2);
+}
+
+/// What no approval mends is told before anybody is asked for one.
+#[test]
+fn a_log_with_a_witnesss_key_is_refused_before_approvals_are_counted() {
+    let refused = judged(&Change { is_planned: false, witnesses: true, seed: 9, ..Change::default() });
+    assert_eq!(refused, Err(SuccessionError::Keys("are a witness's")));
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use base64ct::{Base64, Encoding};
-use exhibit_pki::{Certificate, Fingerprint, PathError, Verifier, validate_path};
+use exhibit_pki::{Authorities, Certificate, Fingerprint, PathError, Verifier};
 use exhibit_tlog::{
     CheckpointError, Hash, LogProof, LogProofError, LogVerifier, ProofError, VerifierKey, WitnessError, verify_consistency,
 };
@@ -130,8 +130,7 @@ pub enum SuccessionError {
 /// Judges what an appliance says of the log that follows.
 pub fn judge(record: &SuccessorRecord, trusted: &Trusted<'_>) -> Result<SuccessorLog, SuccessionError> {
     let anchor = trusted.anchor;
-    let certificates = certificates(record)?;
-    let judge = Judge { trusted, certificates };
+    let judge = Judge::new(record, trusted)?;
 
     let signed = parse(&record.genesis)?;
     let Body::Genesis(genesis) = &signed.statement().body else { return Err(SuccessionError::Entry("what is offered is no genesis")) };
@@ -143,6 +142,12 @@ pub fn judge(record: &SuccessorRecord, trusted: &Trusted<'_>) -> Result<Successo
     judge.signed("genesis", &signed)?;
     receipt("genesis", &record.genesis, 0, &signed.leaf_hash(), &verifier)?;
 
+    // Before anybody is asked for approvals: no number of them mends this.
+    let mut policy = anchor.policy.clone();
+    if let Some(witnesses) = &anchor.policy.witnesses {
+        let again = WitnessPolicy::parse(witnesses.text(), &verifier);
+        policy.witnesses = Some(again.map_err(|_| SuccessionError::Keys("are a witness's"))?);
+    }
     let is_shown = consistent(record, &trusted.observed, &end)?;
     let basis = match &record.succession {
         Some(succession) => {
@@ -159,11 +164,6 @@ pub fn judge(record: &SuccessorRecord, trusted: &Trusted<'_>) -> Result<Successo
             Basis::Approval
         }
     };
-    let mut policy = anchor.policy.clone();
-    if let Some(witnesses) = &anchor.policy.witnesses {
-        let again = WitnessPolicy::parse(witnesses.text(), &verifier);
-        policy.witnesses = Some(again.map_err(|_| SuccessionError::Keys("are a witness's"))?);
-    }
     let pinned = anchor.policy.witnesses.as_ref().map_or("", WitnessPolicy::text);
     Ok(SuccessorLog {
         anchor: Anchor { log: signed.leaf_hash(), verifier, roots: anchor.roots.clone(), policy },
@@ -174,12 +174,27 @@ pub fn judge(record: &SuccessorRecord, trusted: &Trusted<'_>) -> Result<Successo
     })
 }
 
+/// Whose approval of the genesis that is offered holds, custodians or not: fingerprints of their certificates.
+pub fn approved_by(record: &SuccessorRecord, trusted: &Trusted<'_>) -> Result<BTreeSet<Fingerprint>, SuccessionError> {
+    let judge = Judge::new(record, trusted)?;
+    let approved = judge.approvals(record, &parse(&record.genesis)?, |_| true)?;
+    Ok(approved.into_iter().map(|certificate| *certificate.fingerprint()).collect())
+}
+
 struct Judge<'a> {
     trusted: &'a Trusted<'a>,
     certificates: Vec<Certificate>,
+    authorities: Authorities,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    fn new(record: &SuccessorRecord, trusted: &'a Trusted<'a>) -> Result<Self, SuccessionError> {
+        let certificates = certificates(record)?;
+        let met = trusted.intermediates.iter().chain(&certificates);
+        let authorities = Authorities::new(&trusted.anchor.roots, met, trusted.verifier);
+        Ok(Self { trusted, certificates, authorities })
+    }
+
     /// The old log itself: its last entry, witnessed as its anchor demands.
     fn plan(&self, last_checkpoint: &str, succession: &EntryRecord, genesis: &Genesis, end: &Head) -> Result<(), SuccessionError> {
         let anchor = self.trusted.anchor;
@@ -208,31 +223,41 @@ impl Judge<'_> {
 
     /// So many custodians approved this very genesis. A person counts once, with however many certificates.
     fn approval(&self, record: &SuccessorRecord, genesis: &SignedStatement) -> Result<(), SuccessionError> {
-        let mut approved = BTreeSet::new();
+        let approved = self.approvals(record, genesis, |signer| self.trusted.custodians.contains(signer))?;
+        let people: BTreeSet<String> = approved.iter().filter_map(|custodian| custodian.identity()).map(ToString::to_string).collect();
+        let (given, threshold) = (people.len() as u64, self.trusted.threshold);
+        // A threshold of none is nobody's word.
+        if given < threshold.max(1) { Err(SuccessionError::NotApproved { given, threshold }) } else { Ok(()) }
+    }
+
+    /// Who has signed an approval of this very genesis, of those whose certificates `count`.
+    fn approvals(
+        &self,
+        record: &SuccessorRecord,
+        genesis: &SignedStatement,
+        count: impl Fn(&Fingerprint) -> bool,
+    ) -> Result<Vec<&Certificate>, SuccessionError> {
+        let mut approved = Vec::new();
         for approval in record.approvals.iter().take(APPROVALS_MAX) {
             let signed = statement_of(approval, "an approval")?;
             let Body::Approve(body) = &signed.statement().body else { continue };
             let names_it = body.entry == genesis.leaf_hash() && body.statement == genesis.statement_hash();
-            if names_it && signed.statement().log == genesis.leaf_hash() && self.trusted.custodians.contains(signed.signer()) {
+            if names_it && signed.statement().log == genesis.leaf_hash() && count(signed.signer()) {
                 // One that does not hold is nobody's word, and takes nothing from the others.
-                let custodian = self.signed("an approval", &signed).ok();
-                approved.extend(custodian.and_then(Certificate::identity).map(ToString::to_string));
+                approved.extend(self.signed("an approval", &signed));
             }
         }
-        let (given, threshold) = (approved.len() as u64, self.trusted.threshold);
-        // A threshold of none is nobody's word.
-        if given < threshold.max(1) { Err(SuccessionError::NotApproved { given, threshold }) } else { Ok(()) }
+        Ok(approved)
     }
 
     /// Certificate, path to a root that is trusted, role, signature.
     fn signed(&self, what: &'static str, signed: &SignedStatement) -> Result<&Certificate, SuccessionError> {
         let signer = self.certificates.iter().find(|certificate| certificate.fingerprint() == signed.signer());
         let signer = signer.ok_or(SuccessionError::NoCertificate(what))?;
-        let Trusted { anchor, intermediates, verifier, .. } = self.trusted;
-        let intermediates = [*intermediates, &self.certificates].concat();
-        validate_path(signer, &intermediates, &anchor.roots, signed.statement().issued, *verifier)
-            .map_err(|error| SuccessionError::Path(what, error))?;
-        signed.verify(signer, *verifier).map_err(|error| SuccessionError::Signature(what, error))?;
+        let verifier = self.trusted.verifier;
+        let path = self.authorities.path(signer, signed.statement().issued, verifier);
+        path.map_err(|error| SuccessionError::Path(what, error))?;
+        signed.verify(signer, verifier).map_err(|error| SuccessionError::Signature(what, error))?;
         Ok(signer)
     }
 }

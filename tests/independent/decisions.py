@@ -17,7 +17,8 @@ class Decisions:
         for signed in verdict.held:
             body = signed.statement["body"]
             approved = verdict.by_leaf.get(body["entry"]) if signed.statement["type"] == "approve/v1" else None
-            if approved and body["statement"] == hashlib.sha256(approved.statement_bytes).hexdigest() \
+            if approved and approved.index < signed.index \
+                    and body["statement"] == hashlib.sha256(approved.statement_bytes).hexdigest() \
                     and "custodian" in signed.certificate.roles:
                 self.approvals.setdefault(approved.leaf, []).append(signed)
         # From which entry on who is custodian.
@@ -39,9 +40,8 @@ class Decisions:
         return None
 
     def _follow(self):
-        """Each set of the camera as (state, from which entry on, number)."""
-        states = {}
-        leaf, number, since, custodians, threshold = None, 0, 0, self.custodians[0][1], self.verdict.anchor.threshold
+        """Each set of the camera as (state, from which entry on)."""
+        states, replacing = {}, {}
         for signed in self.verdict.held:
             body = signed.statement["body"]
             if signed.statement["type"] != "recipients/v1" or body["scope"] != "/".join(self.verdict.series.split("/")[:2]):
@@ -51,15 +51,21 @@ class Decisions:
             if body["replaces"] is not None and states.get(body["replaces"], ("unknown",))[0] == "unknown":
                 states[signed.leaf] = ("unknown", None)
                 continue
-            reached = self._reached(signed, custodians, threshold)
-            if body["replaces"] != leaf or body["number"] <= number or reached is None:
-                states[signed.leaf] = ("refused", None)
-                continue
-            since = max(reached, since)
+            states[signed.leaf] = ("refused", None)
+            replacing.setdefault(body["replaces"], []).append(signed)
+        leaf, number, since, custodians, threshold = None, 0, 0, self.custodians[0][1], self.verdict.anchor.threshold
+        while True:
+            # The first that was decided, not the first that was stated.
+            ways = [(self._reached(signed, custodians, threshold), signed) for signed in replacing.get(leaf, [])
+                    if signed.statement["body"]["number"] > number]
+            ways = [(max(reached, since), signed) for reached, signed in ways if reached is not None]
+            if not ways:
+                return states
+            since, signed = min(ways, key=lambda way: way[0])
             states[signed.leaf] = ("decided", since)
+            body = signed.statement["body"]
             leaf, number, custodians, threshold = signed.leaf, body["number"], set(body["custodians"]), body["threshold"]
             self.custodians.append((since, custodians))
-        return states
 
     def _in_force(self, index):
         """The custodians where an entry stands."""

@@ -39,8 +39,9 @@ impl Complete {
         for (staged, object) in self.attachments.into_iter().chain(self.payload) {
             staged.commit(object).map_err(refuse_vault(appliance))?;
         }
-        // What these two demand may have changed since they were judged, in another stream.
-        let looks_beyond = matches!(statement.body, Body::Recipients(_) | Body::Certificate(_) | Body::CertificateRevocation(_));
+        // What these demand may have changed since they were judged, in another stream.
+        let looks_beyond =
+            matches!(statement.body, Body::Recipients(_) | Body::Approve(_) | Body::Certificate(_) | Body::CertificateRevocation(_));
         let _turn = looks_beyond.then(|| appliance.turn.lock().unwrap_or_else(PoisonError::into_inner));
         if looks_beyond {
             let before = appliance.registry.stream(&statement.stream)?;
@@ -71,10 +72,15 @@ pub fn candidate(registry: &Registry, signed: &SignedStatement, contents: &Conte
         Body::CertificateRevocation(body) => registry.revocation(&body.fingerprint)?,
         _ => None,
     };
+    let approved_before = match &statement.body {
+        Body::Approve(body) => registry.approval(&body.entry, signed.signer())?.is_some(),
+        _ => false,
+    };
     let indexed = Indexed {
         statement,
         signer: signed.signer(),
         revoked,
+        approved_before,
         leaf: signed.leaf_hash(),
         stream: registry.stream(&statement.stream)?,
         block: if is_segment { registry.block(&statement.stream, statement.seq / BLOCK_ENTRIES)? } else { None },

@@ -152,14 +152,20 @@ fn check_epoch(statement: &Statement, epoch: &Epoch, view: &dyn LedgerView) -> R
 }
 
 /// What is approved is on the ledger, and the custodian has read it: a leaf hash says nothing to whoever signs it. Whether they may decide on it,
-/// and how many have to, is judged by whoever heeds it.
+/// and how many have to, is judged by whoever heeds it. A set of recipients is approved while it is the newest of its scope: cameras ask for the
+/// newest, and would not see an older one come in force.
 fn check_approve(body: &Approve, view: &dyn LedgerView) -> Result<(), RuleError> {
-    match view.statement(&body.entry)? {
-        None => broken("what it approves is not on the ledger"),
-        Some(approved) if approved.statement_hash() != body.statement => {
-            broken("the statement that it approves is not the one of the entry that it names")
-        }
-        Some(_) => Ok(()),
+    let Some(approved) = view.statement(&body.entry)? else { return broken("what it approves is not on the ledger") };
+    if approved.statement_hash() != body.statement {
+        return broken("the statement that it approves is not the one of the entry that it names");
+    }
+    let Body::Recipients(set) = &approved.statement().body else { return Ok(()) };
+    match view.newest_recipients(&set.scope)? {
+        Some(newest) if newest.leaf != body.entry => broken(format!(
+            "number {} of this scope was stated after the set that it approves: approve that, {}, or state this one anew",
+            newest.body.number, newest.leaf
+        )),
+        _ => Ok(()),
     }
 }
 

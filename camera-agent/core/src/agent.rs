@@ -220,7 +220,7 @@ async fn first_recipients(
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(NotBelieved { text, waits_for_custodians }) => {
-                    lacks_approvals = waits_for_custodians.then(|| text.clone());
+                    lacks_approvals = (waits_for_custodians && error.is_excused_by_successor()).then(|| text.clone());
                     shared.tell(AgentEvent::Finding { stream: None, text });
                 }
             }

@@ -166,11 +166,15 @@ impl Courier {
             Action::WaitUntil(_) | Action::Rest => return Ok(()),
         };
         let outcome = match outcome {
-            outcome @ (Outcome::Ended(_) | Outcome::Untrustworthy(_) | Outcome::Refused { status: 403, .. }) => match self.go_on().await? {
-                Moved::GoneOn => return Ok(()),
-                Moved::Waits(reason) => Outcome::Later(reason),
-                Moved::Stays => outcome,
-            },
+            outcome @ (Outcome::Ended(_) | Outcome::Untrustworthy(_) | Outcome::OtherLog(_) | Outcome::Refused { status: 403, .. }) => {
+                match self.go_on().await? {
+                    Moved::GoneOn => return Ok(()),
+                    // A log that contradicts itself, under its own keys, is not excused by another that it shows.
+                    Moved::Waits(_) if matches!(outcome, Outcome::Untrustworthy(_)) => outcome,
+                    Moved::Waits(reason) => Outcome::Later(reason),
+                    Moved::Stays => outcome,
+                }
+            }
             outcome => outcome,
         };
         let now_ms = self.shared.clock.monotonic_ms();
@@ -320,12 +324,13 @@ impl Courier {
             Ok(None) => {}
             Err(RecipientsFailure::Obtain(ObtainError::Client(ClientError::Unreachable { .. }))) => {}
             Err(RecipientsFailure::Obtain(error)) if error.may_be_of_successor() => match self.go_on().await? {
-                Moved::GoneOn | Moved::Waits(_) => {}
-                Moved::Stays if error.is_untrustworthy() => {
+                Moved::GoneOn => {}
+                Moved::Waits(_) if error.is_excused_by_successor() => {}
+                Moved::Waits(_) | Moved::Stays if error.is_untrustworthy() => {
                     self.find(None, error.to_string());
                     return Err(AgentError::Untrustworthy(error.to_string()));
                 }
-                Moved::Stays => self.find(None, format!("{error}; recording goes on with those in force")),
+                Moved::Waits(_) | Moved::Stays => self.find(None, format!("{error}; recording goes on with those in force")),
             },
             Err(RecipientsFailure::Obtain(error)) => self.find(None, format!("{error}; recording goes on with those in force")),
             Err(RecipientsFailure::Agent(error)) if error.is_full_disk() => {
@@ -411,6 +416,7 @@ fn outcome_of(error: ClientError) -> Outcome {
             outcome_of_refusal(&problem.kind, problem.status, problem.expected_seq, reason)
         }
         ClientError::Untrustworthy(reason) => Outcome::Untrustworthy(reason),
+        error @ ClientError::OtherLog(_) => Outcome::OtherLog(error.to_string()),
         ClientError::Local(reason) => Outcome::Damaged(reason),
         error @ (ClientError::Unreachable { .. } | ClientError::Protocol(_)) => Outcome::Later(error.to_string()),
     }
@@ -418,7 +424,7 @@ fn outcome_of(error: ClientError) -> Outcome {
 
 fn damaged_unless_receipt(outcome: Outcome, reason: String) -> Outcome {
     match outcome {
-        Outcome::Receipt | Outcome::Durable | Outcome::Later(_) | Outcome::Untrustworthy(_) => outcome,
+        Outcome::Receipt | Outcome::Durable | Outcome::Later(_) | Outcome::Untrustworthy(_) | Outcome::OtherLog(_) => outcome,
         Outcome::Chain { .. } | Outcome::Ended(_) | Outcome::Refused { .. } | Outcome::Damaged(_) => Outcome::Damaged(reason),
     }
 }

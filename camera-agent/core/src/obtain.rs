@@ -23,7 +23,8 @@ use crate::{
 
 /// So many sets can be missed; a camera that was away longer is enrolled anew.
 const SUCCESSION_MAX: usize = 64;
-/// Approvals of one set that are looked at: the appliance gives one of each custodian, and a set names 64 at most.
+/// Approvals of one set that are looked at. The appliance gives one by each certificate with the role, at most so many, and a set names 64
+/// custodians at most: where more have the role, others' approvals can take their places.
 const APPROVALS_MAX: usize = 64;
 /// A record, its signer and 64 certificates.
 const KEPT_BYTES_MAX: u64 = 4 << 20;
@@ -246,11 +247,19 @@ impl ObtainError {
     /// True for what the log that goes on for ours would say to whoever does not know it yet: receipts under its keys, and that it does not
     /// know our certificate.
     pub fn may_be_of_successor(&self) -> bool {
-        matches!(self, Self::Client(ClientError::Refused(problem)) if problem.status == 403) || self.is_untrustworthy()
+        self.is_excused_by_successor() || self.is_untrustworthy()
+    }
+
+    /// True for what the log that goes on says while too few custodians have approved it. A contradiction under our log's own keys is not.
+    pub fn is_excused_by_successor(&self) -> bool {
+        match self {
+            Self::Client(ClientError::Refused(problem)) => problem.status == 403,
+            error => matches!(error, Self::Client(ClientError::OtherLog(_))),
+        }
     }
 
     /// True for what an auditor has to see, rather than a link that is down.
     pub fn is_untrustworthy(&self) -> bool {
-        matches!(self, Self::Client(ClientError::Untrustworthy(_)))
+        matches!(self, Self::Client(ClientError::Untrustworthy(_) | ClientError::OtherLog(_)))
     }
 }

@@ -62,6 +62,8 @@ pub enum Outcome {
     Damaged(String),
     /// The answer does not verify.
     Untrustworthy(String),
+    /// The answer is another log's, of which nothing is known here.
+    OtherLog(String),
 }
 
 /// What an outcome asks for.
@@ -200,7 +202,7 @@ impl UploadPlan {
             Outcome::Later(reason) => self.back_off(reason, now_ms, jitter, false),
             // Nobody has shown which log goes on: all is kept until somebody does.
             Outcome::Ended(reason) => self.back_off(reason, now_ms, jitter, true),
-            Outcome::Untrustworthy(reason) => Consequence::Stop(reason),
+            Outcome::Untrustworthy(reason) | Outcome::OtherLog(reason) => Consequence::Stop(reason),
             Outcome::Damaged(reason) => self.halt(stream, reason),
             Outcome::Chain { expected_seq, reason } => self.resync(stream, seq, expected_seq, reason),
             // Seq 0 refused for who we are: nothing of this epoch would be taken, and a new one would be refused alike. It may be that our

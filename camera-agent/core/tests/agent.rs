@@ -379,6 +379,51 @@ async fn a_fork_behind_the_statements_own_head_is_noticed_before_anything_is_let
     assert_eq!(spooled(folder.path(), "payload"), 1, "the evidence was let go to a fork");
 }
 
+/// A log that contradicts itself would otherwise only have to show another one, which nobody ever approves.
+#[tokio::test]
+async fn a_fork_is_not_excused_by_a_log_that_nobody_has_approved() {
+    let untrustworthy = |ended: Result<AgentSummary, AgentError>, what: &str| match ended {
+        Err(error @ AgentError::Untrustworthy(_)) => assert_eq!(error.exit_code(), 1),
+        other => panic!("{what}: {other:?}"),
+    };
+    // In what answers an upload, and in what recipients are asked for.
+    for mischief in [Mischief::ForkedLog, Mischief::ForeignRecipients] {
+        let fake = appliance().await;
+        fake.show_successor();
+        let folder = tempfile::tempdir().unwrap();
+        let mut camera = start(config(&fake, folder.path()));
+        camera.until_begun().await;
+        camera.until_acknowledged(0).await;
+        fake.misbehave(mischief);
+        let next = Fragment { bytes: vec![1], begins_segment: true, random_access: true, start_ms: 2000, duration_ms: 500 };
+        camera.segment("precious").await;
+        // The camera may have ended already.
+        drop(camera.inputs.send(Input::Fragment(next)).await);
+        untrustworthy(camera.wait().await, "while it records");
+        if mischief == Mischief::ForeignRecipients {
+            untrustworthy(start(config(&fake, folder.path())).wait().await, "at its start");
+        }
+    }
+}
+
+/// What another log says is no contradiction of ours: it may be the one that goes on.
+#[tokio::test]
+async fn a_camera_waits_for_approvals_while_another_log_answers() {
+    let fake = appliance().await;
+    fake.show_successor();
+    let folder = tempfile::tempdir().unwrap();
+    let mut camera = start(config(&fake, folder.path()));
+    camera.until_begun().await;
+    camera.until_acknowledged(0).await;
+    fake.misbehave(Mischief::AnotherLog);
+    camera.segment("kept").await;
+    let next = Fragment { bytes: vec![1], begins_segment: true, random_access: true, start_ms: 2000, duration_ms: 500 };
+    camera.inputs.send(Input::Fragment(next)).await.unwrap();
+    let waits = |event: &AgentEvent| matches!(event, AgentEvent::UploadDelayed(delay) if delay.reason.contains("0 of 1 custodians"));
+    camera.until(waits).await;
+    assert!(spooled(folder.path(), "payload") >= 1, "evidence was let go to a log that nobody has approved");
+}
+
 #[tokio::test]
 async fn a_contradicted_stream_is_kept_and_a_new_epoch_says_why() {
     let fake = appliance().await;

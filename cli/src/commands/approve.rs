@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use exhibit_client::Issuer;
 use exhibit_evidence::body::{Approve, Genesis};
-use exhibit_evidence::exchange::SuccessorRecord;
-use exhibit_evidence::succession::{Basis, SuccessionError, Trusted, judge, statement_of};
+use exhibit_evidence::succession::{Basis, SuccessionError, Trusted, approved_by, judge, statement_of};
 use exhibit_evidence::{Body, Pin, SignedStatement};
 use exhibit_pki::{AwsLc, Fingerprint};
 use exhibit_program::{EXIT_NO, EXIT_OK};
@@ -96,7 +95,7 @@ struct Offered {
     is_planned: bool,
     /// The custodians that count for whoever has this pin, by people.
     given: u64,
-    /// Everybody who has approved, by certificate.
+    /// Everybody whose approval holds, by certificate.
     approved_by: BTreeSet<Fingerprint>,
     /// Entries of the log before that this person has verified and that are lost.
     lost: u64,
@@ -131,7 +130,7 @@ impl Offered {
         if genesis.leaf_hash() != session.anchor.log {
             return Err(Failure::Untrustworthy("the log that is said to go on is another one than that of --anchor".to_owned()));
         }
-        let approved_by = approved_by(&record, &genesis)?;
+        let approved_by = approved_by(&record, &trusted).map_err(|error| Failure::Untrustworthy(error.to_string()))?;
         Ok(Self { pin, genesis, is_planned, given, approved_by, lost })
     }
 
@@ -216,11 +215,4 @@ fn genesis_of(signed: &SignedStatement) -> Result<&Genesis, Failure> {
 /// How many entries of the log before genesis knows.
 fn end_of(signed: &SignedStatement) -> Result<u64, Failure> {
     Ok(genesis_of(signed)?.predecessor.as_ref().map_or(0, |named| named.head.size))
-}
-
-/// Who has stated an approval of it, counted or not.
-fn approved_by(record: &SuccessorRecord, genesis: &SignedStatement) -> Result<BTreeSet<Fingerprint>, Failure> {
-    let approvals = record.approvals.iter().map(|entry| statement(entry)).collect::<Result<Vec<_>, _>>()?;
-    let names_it = |signed: &&SignedStatement| matches!(&signed.statement().body, Body::Approve(body) if body.entry == genesis.leaf_hash());
-    Ok(approvals.iter().filter(names_it).map(|signed| *signed.signer()).collect())
 }

@@ -288,7 +288,7 @@ async fn keep_epoch(
     Ok(continued)
 }
 
-/// Keeps a set of recipients and those that it replaced, back to the first: who decided on it is judged from there.
+/// Keeps a set of recipients and those that it replaced, back to the first, with the approvals of each: who decided on it is judged from there.
 async fn keep_recipients(
     session: &mut Session,
     case: &mut CaseFolder,
@@ -307,6 +307,9 @@ async fn keep_recipients(
             return Ok(());
         }
         kept.push(signed);
+        for approval in session.approvals(&leaf).await? {
+            keep(case, kept, approval)?;
+        }
     }
     Err(Failure::Untrustworthy("the recipients of a camera replace each other without end".to_owned()))
 }

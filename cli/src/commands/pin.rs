@@ -1,6 +1,5 @@
 //! `exhibit pin`: what a camera pins at enrolment. From then on nobody but these custodians can change who opens its evidence.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -11,7 +10,7 @@ use exhibit_program::EXIT_OK;
 
 use crate::failure::Failure;
 use crate::screen::{print_json, say};
-use crate::session::{read_anchor, read_certificate};
+use crate::session::{check_threshold, read_anchor, read_certificate};
 
 /// What can be asked.
 #[derive(Args)]
@@ -40,9 +39,7 @@ pub fn run(command: &Command, json: bool) -> Result<u8, Failure> {
         }
         custodians.push(certificate);
     }
-    if command.threshold == 0 || command.threshold > custodians.len() as u64 {
-        return Err(Failure::Usage(format!("--threshold must be 1 to {}, the number of custodians", custodians.len())));
-    }
+    check_threshold(command.threshold, &custodians)?;
     let anchor = read_anchor(&command.anchor)?;
     // A camera would follow none of their sets: no path leads from another domain to the roots.
     for (path, custodian) in command.custodian.iter().zip(&custodians) {
@@ -50,11 +47,6 @@ pub fn run(command: &Command, json: bool) -> Result<u8, Failure> {
         if theirs != domain {
             return Err(Failure::content(path, format!("this is a custodian of {theirs}, and the log is of {domain}")));
         }
-    }
-    let people: BTreeSet<String> = custodians.iter().filter_map(|custodian| custodian.identity()).map(ToString::to_string).collect();
-    // A person counts once, with however many certificates.
-    if command.threshold > people.len() as u64 {
-        return Err(Failure::Usage(format!("--threshold must be 1 to {}, the number of different people", people.len())));
     }
     let pin = Pin { anchor, custodians, threshold: command.threshold };
     fs::write(&command.out, pin.to_json()).map_err(Failure::file("write", &command.out))?;

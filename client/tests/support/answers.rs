@@ -22,7 +22,7 @@ use hyper::{
     body::{Body as HttpBody, Frame, Incoming},
 };
 
-use super::{Log, Mischief, World};
+use super::{Log, Mischief, NEXT_ORIGIN, World};
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
@@ -84,6 +84,14 @@ fn get(world: &World, path: &str) -> Option<Answer> {
     }
     if let Some(tile) = path.strip_prefix("/log/tile/") {
         return Some(Response::new(whole(world.log.tile(tile)?)));
+    }
+    if path == "/v1/successor" {
+        return Some(Response::new(whole(serde_json::to_vec(world.successor.as_ref()?).unwrap())));
+    }
+    if path == "/v1/recipients/camera/102" && world.mischief == Mischief::ForeignRecipients {
+        let mut foreign = Log::with_keys(90);
+        foreign.entries.clone_from(&world.log.entries);
+        return Some(Response::new(whole(serde_json::to_vec(&foreign.record(world.recipients?)).unwrap())));
     }
     if path == "/v1/recipients/camera/102" {
         return Some(json(world.recipients?));
@@ -197,8 +205,9 @@ fn admitted(world: &mut World, signed: &SignedStatement, index: u64, mischief: M
             receipt.checkpoint = world.log.checkpoint();
             world.log.signs_with_both = true;
         }
-        Mischief::ForeignKeys => {
-            let mut foreign = Log::with_keys(90);
+        Mischief::ForeignKeys | Mischief::AnotherLog => {
+            let is_named = mischief == Mischief::AnotherLog;
+            let mut foreign = if is_named { Log::named(NEXT_ORIGIN, 80) } else { Log::with_keys(90) };
             foreign.entries.clone_from(&world.log.entries);
             receipt = foreign.receipt(index);
         }

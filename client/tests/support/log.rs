@@ -12,6 +12,8 @@ use exhibit_tlog::{
 use zeroize::Zeroizing;
 
 pub const ORIGIN: &str = "city.example/log/1";
+/// Of the log that is said to go on.
+pub const NEXT_ORIGIN: &str = "city.example/log/2";
 
 /// An append-only log in memory.
 pub struct Log {

@@ -12,10 +12,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64},
 };
 
+use base64ct::{Base64, Encoding};
 use exhibit_client::crypto_provider;
 use exhibit_evidence::{
     Anchor, AttachmentRef, Body, Head, Pin,
-    body::{Approve, CertificateBody, Recipients},
+    body::{Approve, CertificateBody, Genesis, Predecessor, Recipients},
+    exchange::SuccessorRecord,
 };
 use exhibit_pki::{Certificate, Fingerprint};
 use exhibit_tlog::{EMPTY_ROOT, Hash, leaf_hash};
@@ -30,7 +32,7 @@ use tokio::net::TcpListener;
 
 pub use answers::ENDLESS_BYTES;
 use answers::answer;
-pub use log::{Log, ORIGIN};
+pub use log::{Log, NEXT_ORIGIN, ORIGIN};
 pub use pki::{ALL_ROLES, Party, Pki, key, signed, time};
 
 /// What the server does to what it is asked.
@@ -73,6 +75,10 @@ pub enum Mischief {
     Endless,
     /// Says that it is further on than it is.
     ClaimsToBeAhead,
+    /// Its receipts are of a log of another name and other keys.
+    AnotherLog,
+    /// Recipients with a receipt by keys that are not the log's.
+    ForeignRecipients,
 }
 
 pub struct World {
@@ -81,6 +87,8 @@ pub struct World {
     pub payloads: HashMap<(String, u64), Vec<u8>>,
     pub certificates: HashMap<Fingerprint, u64>,
     pub recipients: Option<u64>,
+    /// What is said to go on for the log.
+    pub successor: Option<SuccessorRecord>,
     /// Index of each statement on the log.
     pub positions: HashMap<(String, u64), u64>,
     pub mischief: Mischief,
@@ -124,6 +132,7 @@ impl FakeAppliance {
             payloads: HashMap::new(),
             certificates: HashMap::new(),
             recipients: None,
+            successor: None,
             positions: HashMap::new(),
             mischief: Mischief::None,
             mischief_left: None,
@@ -240,6 +249,28 @@ impl FakeAppliance {
         change(&mut body);
         let subject = custodian.certificate.identity().unwrap().subject.to_string();
         self.append(custodian, &format!("{subject}/20261103T000000Z"), 0, Body::Approve(body))
+    }
+
+    /// Shows a log that says to go on for this one, and that nobody has approved.
+    pub fn show_successor(&self) {
+        let (appliance, mut next) = (self.pki.appliance(), Log::named(NEXT_ORIGIN, 80));
+        let genesis = Genesis {
+            origin: NEXT_ORIGIN.into(),
+            keys: next.verifier().keys.iter().map(ToString::to_string).collect(),
+            roots: vec![*self.pki.root.fingerprint()],
+            witness_policy: String::new(),
+            predecessor: Some(Predecessor { log: self.anchor().log, head: Head { size: 1, root: self.anchor().log } }),
+            attachments: vec![AttachmentRef::of("certificate", appliance.certificate.der(), false)],
+        };
+        let nothing = Head { size: 0, root: EMPTY_ROOT };
+        let stream = "appliance/1/log/20261201T000000Z";
+        let genesis = signed(&appliance, Hash::default(), stream, 0, Hash::default(), nothing, Body::Genesis(genesis));
+        next.entries.push(genesis.der().to_vec());
+        let certificates = [&appliance.certificate, &self.pki.issuing].map(|certificate| Base64::encode_string(certificate.der())).to_vec();
+        let genesis = next.record(0);
+        let approvals = Vec::new();
+        let record = SuccessorRecord { last_checkpoint: None, consistency: None, succession: None, genesis, certificates, approvals };
+        self.world().successor = Some(record);
     }
 
     pub fn append(&self, party: &Party, stream: &str, seq: u64, body: Body) -> u64 {

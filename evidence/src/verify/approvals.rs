@@ -16,8 +16,9 @@ impl<'a> Approvals<'a> {
         let mut approvals: HashMap<Hash, Vec<&Entry>> = HashMap::new();
         for entry in &entries.held {
             let Body::Approve(body) = &entry.statement().body else { continue };
-            // An approval names the statement as well, since a leaf says nothing to whoever signs it.
-            let means_it = entries.by_leaf(&body.entry).is_some_and(|approved| approved.signed.statement_hash() == body.statement);
+            // An approval names the statement as well, since a leaf says nothing to whoever signs it, and so what it approves is there before.
+            let is_meant = |approved: &Entry| approved.signed.statement_hash() == body.statement && approved.index < entry.index;
+            let means_it = entries.by_leaf(&body.entry).is_some_and(is_meant);
             if means_it && entry.signer().has_role(Role::Custodian) {
                 approvals.entry(body.entry).or_default().push(entry);
             }

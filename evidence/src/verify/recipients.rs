@@ -33,7 +33,7 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries, approvals:
 /// What is known of a set.
 enum State {
     /// In force from this entry on.
-    Decided { number: u64, from: u64 },
+    Decided(u64),
     /// Not decided by those who had to.
     Refused(String),
     /// What it replaces is not in the bundle.
@@ -66,45 +66,77 @@ struct InForce {
     threshold: u64,
 }
 
+/// A set of the camera, where it was stated first.
+type Stated<'a> = (&'a Entry, &'a Recipients);
+
 impl Sets {
-    /// Follows the sets from the pinned custodians, in the order of the log.
+    /// Follows the sets from the pinned custodians, in the order in which they were decided: of those that replace the same one, the first that
+    /// enough custodians stand behind is the next in force, whichever was stated first.
     fn decide(judgement: &Judgement<'_>, scope: &str, entries: &Entries, approvals: &Approvals<'_>) -> Self {
         let pinned = judgement.anchor.policy.custodians.as_ref().expect("it is only asked where custodians are pinned");
         let custodians: HashSet<Fingerprint> = pinned.certificates.iter().map(|certificate| *certificate.fingerprint()).collect();
         let mut sets = Self { by_leaf: HashMap::new(), custodians: Custodians(vec![(0, custodians.clone())]) };
+        let mut next = sets.stated(scope, entries);
         let mut current = InForce { leaf: None, number: 0, from: 0, custodians, threshold: pinned.threshold };
-        for entry in &entries.held {
-            let Body::Recipients(set) = &entry.statement().body else { continue };
-            // Whoever keeps the log can repeat an entry: that decides nothing anew, and must not refuse what was decided.
-            let repeated = sets.by_leaf.contains_key(&entry.leaf);
-            if set.scope != scope || repeated {
-                continue;
+        // Each set replaces one, and so it is a candidate once.
+        while let Some(candidates) = next.remove(&current.leaf) {
+            let mut decided: Option<(u64, Stated<'_>)> = None;
+            for candidate in candidates {
+                match current.decides(candidate, approvals) {
+                    Err(reason) => sets.refuse(candidate, reason),
+                    Ok(from) if decided.is_some_and(|(earliest, _)| earliest <= from) => sets.refuse(candidate, ANOTHER.to_owned()),
+                    Ok(from) => {
+                        if let Some((_, later)) = decided.replace((from, candidate)) {
+                            sets.refuse(later, ANOTHER.to_owned());
+                        }
+                    }
+                }
             }
-            let state = sets.state(&current, entry, set, approvals);
-            if let State::Decided { number, from } = state {
-                let custodians: HashSet<Fingerprint> = set.custodians.iter().copied().collect();
-                sets.custodians.0.push((from, custodians.clone()));
-                current = InForce { leaf: Some(entry.leaf), number, from, custodians, threshold: set.threshold };
-            }
-            sets.by_leaf.insert(entry.leaf, state);
+            let Some((from, (entry, set))) = decided else { break };
+            sets.by_leaf.insert(entry.leaf, State::Decided(from));
+            let custodians: HashSet<Fingerprint> = set.custodians.iter().copied().collect();
+            sets.custodians.0.push((from, custodians.clone()));
+            current = InForce { leaf: Some(entry.leaf), number: set.number, from, custodians, threshold: set.threshold };
         }
         sets
     }
 
-    fn state(&self, current: &InForce, entry: &Entry, set: &Recipients, approvals: &Approvals<'_>) -> State {
-        if set.replaces.is_some_and(|replaced| !matches!(self.by_leaf.get(&replaced), Some(State::Decided { .. } | State::Refused(_)))) {
-            return State::Unknown;
+    /// The sets of a camera, by what they replace, in the order of the log. None of them is decided yet.
+    fn stated<'a>(&mut self, scope: &str, entries: &'a Entries) -> HashMap<Option<Hash>, Vec<Stated<'a>>> {
+        let mut stated: HashMap<Option<Hash>, Vec<Stated<'_>>> = HashMap::new();
+        for entry in &entries.held {
+            let Body::Recipients(set) = &entry.statement().body else { continue };
+            // Whoever keeps the log can repeat an entry: that decides nothing anew, and must not refuse what was decided.
+            let repeated = self.by_leaf.contains_key(&entry.leaf);
+            if set.scope != scope || repeated {
+                continue;
+            }
+            let is_known = set.replaces.is_none_or(|replaced| matches!(self.by_leaf.get(&replaced), Some(State::Refused(_))));
+            let state = if is_known { State::Refused(ANOTHER.to_owned()) } else { State::Unknown };
+            if is_known {
+                stated.entry(set.replaces).or_default().push((entry, set));
+            }
+            self.by_leaf.insert(entry.leaf, state);
         }
-        if set.replaces != current.leaf {
-            return State::Refused("it replaces another set than the one in force".to_owned());
+        stated
+    }
+
+    fn refuse(&mut self, (entry, _): Stated<'_>, reason: String) {
+        self.by_leaf.insert(entry.leaf, State::Refused(reason));
+    }
+}
+
+const ANOTHER: &str = "it replaces another set than the one in force";
+
+impl InForce {
+    /// From which entry on a set that replaces this one could be in force, or why it can not.
+    fn decides(&self, (entry, set): Stated<'_>, approvals: &Approvals<'_>) -> Result<u64, String> {
+        if set.number <= self.number {
+            return Err(format!("its number {} is not above {}", set.number, self.number));
         }
-        if set.number <= current.number {
-            return State::Refused(format!("its number {} is not above {}", set.number, current.number));
-        }
-        match approvals.reached(entry, &current.custodians, current.threshold) {
-            Some(reached) => State::Decided { number: set.number, from: reached.max(current.from) },
-            None => State::Refused(format!("fewer than {} of the custodians before it stand behind it", current.threshold)),
-        }
+        let reached = approvals.reached(entry, &self.custodians, self.threshold);
+        let reached = reached.ok_or_else(|| format!("fewer than {} of the custodians before it stand behind it", self.threshold))?;
+        Ok(reached.max(self.from))
     }
 }
 
@@ -130,8 +162,8 @@ fn judge_epoch(judgement: &mut Judgement<'_>, entries: &Entries, entry: &Entry, 
     }
     let Some(sets) = sets else { return };
     match sets.by_leaf.get(&epoch.recipients) {
-        Some(State::Decided { from, .. }) if *from < entry.index => {}
-        Some(State::Decided { .. }) => {
+        Some(State::Decided(from)) if *from < entry.index => {}
+        Some(State::Decided(_)) => {
             let sentence = format!("The camera obeyed recipients number {} before enough custodians stood behind them.", set.number);
             judgement.bad(Axis::Signature, FindingKind::RecipientsThreshold, entry.place(), sentence);
         }

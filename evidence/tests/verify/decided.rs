@@ -110,6 +110,104 @@ fn a_set_that_was_decided_is_not_refused_when_it_is_repeated() {
     assert_eq!(faults, [FindingKind::ChainBroken], "{:#?}", case.judge().unwrap().findings);
 }
 
+/// Sets X by aa and Y by b2, both in place of the one in force, of aa, b1 and b2, two of whom decide. Gives the places of F, X and Y.
+fn two_that_replace_one(log: &mut Log) -> [u64; 3] {
+    introduce(log, 1..=2);
+    let body = set(log, 1, None, &[0, 1, 2], 2);
+    let first = append(log, body);
+    approve(log, 1, first);
+    let body = set(log, 2, leaf(log, first), &[0, 1, 2], 2);
+    let x = append(log, body);
+    let body = set(log, 3, leaf(log, first), &[0, 1, 2], 2);
+    let y = issue_as(log, custodian(log, 2), "user/b2/y", body);
+    [first, x, y]
+}
+
+/// The usual camera obeys the last set on the log: of X and Y, Y.
+#[test]
+fn sets_are_in_force_in_the_order_in_which_they_were_decided() {
+    let cases: [(&str, Extra, &[FindingKind]); 4] = [
+        (
+            "y was decided, and x approved behind it",
+            |log| {
+                let [_, x, y] = two_that_replace_one(log);
+                approve(log, 1, y);
+                approve(log, 1, x);
+            },
+            &[],
+        ),
+        (
+            "x was decided, and y approved behind it",
+            |log| {
+                let [_, x, y] = two_that_replace_one(log);
+                approve(log, 1, x);
+                approve(log, 1, y);
+            },
+            &[FindingKind::RecipientsThreshold],
+        ),
+        (
+            "x was approved when y stood there, and y never",
+            |log| {
+                let [_, x, _] = two_that_replace_one(log);
+                approve(log, 1, x);
+            },
+            &[FindingKind::RecipientsThreshold],
+        ),
+        (
+            "what replaces x waits for x, and was stated before it was decided",
+            |log| {
+                let [_, x, y] = two_that_replace_one(log);
+                let body = set(log, 4, leaf(log, x), &[0, 1, 2], 2);
+                let behind_x = append(log, body);
+                approve(log, 1, behind_x);
+                approve(log, 1, y);
+                approve(log, 1, x);
+            },
+            &[FindingKind::RecipientsThreshold],
+        ),
+    ];
+    for (what, decide, expected) in cases {
+        let (faults, case) = judged(decide, &[0, 1, 2], 2);
+        assert_eq!(faults, expected, "{what}: {:#?}", case.judge().unwrap().findings);
+    }
+}
+
+/// A set that was decided while a newer one waits is in force: a camera obeys it.
+#[test]
+fn a_set_that_was_approved_while_a_newer_one_waits_is_in_force() {
+    let mut case = Case::recorded(Recording {
+        recipients: Some(|log| {
+            let [_, x, y] = two_that_replace_one(log);
+            approve(log, 1, x);
+            // What stands last is obeyed, and holds only if x did.
+            let body = set(log, 4, leaf(log, x), &[0, 1, 2], 2);
+            let behind_x = append(log, body);
+            approve(log, 1, behind_x);
+            approve(log, 1, y);
+        }),
+        ..Recording::default()
+    });
+    let certificates = [1, 2].map(|number| custodian(&case.log, number).certificate);
+    let certificates = [case.log.custodian.party.certificate.clone()].into_iter().chain(certificates).collect();
+    case.log.policy.custodians = Some(PinnedCustodians { certificates, threshold: 2 });
+    assert_eq!(case.faults(), [], "{:#?}", case.judge().unwrap().findings);
+}
+
+/// Nobody has read what was not there yet.
+#[test]
+fn an_approval_below_what_it_names_is_none() {
+    let decide: Extra = |log| {
+        introduce(log, 1..=1);
+        let index = set_and_append(log);
+        approve(log, 1, index);
+        let above = log.entries.pop().unwrap();
+        let set = log.entries.pop().unwrap();
+        log.entries.extend([above, set]);
+    };
+    // The approval observed a tree that has changed places, too.
+    assert_eq!(judged(decide, &[0, 1, 2], 2).0, [FindingKind::Observed, FindingKind::RecipientsThreshold]);
+}
+
 #[test]
 fn without_pinned_custodians_nobodys_decision_is_judged() {
     let mut case = judged(|log| drop_index(set_and_append(log)), &[0, 1, 2], 2).1;
@@ -515,6 +613,9 @@ pub const TESTS: &[fn()] = &[
     recipients_are_obeyed_up_to_the_moment_when_they_expire,
     a_camera_that_goes_on_with_the_same_recipients_is_good,
     a_set_that_was_decided_is_not_refused_when_it_is_repeated,
+    sets_are_in_force_in_the_order_in_which_they_were_decided,
+    a_set_that_was_approved_while_a_newer_one_waits_is_in_force,
+    an_approval_below_what_it_names_is_none,
     without_pinned_custodians_nobodys_decision_is_judged,
     recipients_that_fewer_than_the_threshold_decided_are_bad,
     recipients_that_do_not_follow_those_in_force_are_bad,

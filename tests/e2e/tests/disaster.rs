@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use exhibit_e2e::agent::{AgentCamera, END_MAX, EVENT_MAX, event};
 use exhibit_e2e::process::{Running, program, run};
-use exhibit_e2e::world::{Person, World};
+use exhibit_e2e::world::{Person, World, past, read_certificate};
+use exhibit_evidence::anchor::PinnedCustodians;
+use exhibit_evidence::bundle::{Manifest, entry_path};
+use exhibit_evidence::{Body, SignedStatement};
 use serde_json::Value;
 
 const SOURCE: (&str, &[&str]) = ("test:", &["--no-live-speed"]);
@@ -28,15 +31,76 @@ impl Installation {
     }
 
     /// One states the set, and no camera obeys it before another has approved it.
-    fn set_recipients(&self) -> String {
-        let [first, ..] = &self.custodians;
-        let mut set = self.world.exhibit_command(first);
-        set.args(["--json", "recipients", "set", "--scope", &self.camera.subject, "--threshold", "2"]);
-        set.args(["--recipient", &first.path("wrapping.pem")]);
+    fn set_recipients(&self, by: &Person) -> String {
+        let mut set = self.set_command(by, "2");
         for custodian in &self.custodians {
             set.args(["--custodian", &custodian.path("signing.pem")]);
         }
         run(&mut set).expect(0).text("leaf")
+    }
+
+    fn set_command(&self, by: &Person, threshold: &str) -> Command {
+        let mut set = self.world.exhibit_command(by);
+        set.args(["--json", "recipients", "set", "--scope", &self.camera.subject, "--threshold", threshold]);
+        set.args(["--recipient", &self.custodians[0].path("wrapping.pem")]);
+        set
+    }
+
+    /// A set that one of them states alone waits, and bars nobody else's; the one that comes behind it can be approved, and it no more.
+    fn sets_that_wait(&self) {
+        let [first, second, third] = &self.custodians;
+        let shown = |person: &Person| {
+            let shown = self.world.exhibit(person, &["recipients", "show", "--scope", &self.camera.subject]).expect(0).json();
+            (shown["number"].as_u64().unwrap(), shown["waits"].as_bool().unwrap())
+        };
+        assert_eq!(shown(first), (1, false));
+        let alone = self.set_recipients(first);
+        assert_eq!(shown(first), (2, true));
+        let other = self.set_recipients(second);
+        assert_eq!(shown(first), (3, true), "the second set replaced the one that waits");
+        self.world.exhibit(third, &["approve", "entry", "--entry", &alone]).expect(2);
+        self.world.exhibit(third, &["approve", "entry", "--entry", &other]).expect(0);
+        assert_eq!(shown(first), (3, false));
+        let mut twice = self.set_command(first, "2");
+        for _ in 0..2 {
+            twice.args(["--custodian", &first.path("signing.pem")]);
+        }
+        let refused = run(&mut twice).expect(64);
+        assert!(refused.stderr.contains("different people"), "{}", refused.stderr);
+    }
+
+    /// What was recorded, as a bundle that is judged from the pinned custodians on: with the approvals that it brings, and without.
+    fn exports_who_decided(&self, stream: &str, to: &str) {
+        let first = &self.custodians[0];
+        let folder = |name: &str| self.world.folder().join(name);
+        let (case, bundle) = (folder("case"), folder("bundle"));
+        let from = past(3_600_000).to_string();
+        let series = stream.rsplit_once('/').unwrap().0;
+        let mut fetch = self.world.exhibit_command(first);
+        fetch.args(["--json", "fetch", "--series", series, "--from", &from, "--to", to, "--out"]).arg(&case);
+        run(&mut fetch).expect(0);
+        let mut export = self.world.exhibit_command(first);
+        export.args(["--json", "export", "--purpose", "court", "--case"]).arg(&case).arg("--out").arg(&bundle);
+        run(&mut export).expect(0);
+
+        let mut anchor = self.world.anchor();
+        let certificates = self.custodians.iter().map(|person| read_certificate(person.path("signing.pem").as_ref())).collect();
+        anchor.policy.custodians = Some(PinnedCustodians { certificates, threshold: 2 });
+        let pinned = folder("pinned-anchor.json");
+        fs::write(&pinned, anchor.to_json()).unwrap();
+        let verify = || run(Command::new(program("exhibit")).args(["--json", "verify"]).arg(&bundle).arg("--anchor").arg(&pinned));
+        let verdict = verify().expect(0);
+        assert!(!verdict.stdout.contains("recipients-threshold"), "{}", verdict.stdout);
+
+        let approvals = entries(&bundle).into_iter().filter(|(_, signed)| matches!(signed.statement().body, Body::Approve(_)));
+        let approvals: Vec<u64> = approvals.map(|(index, _)| index).collect();
+        assert_eq!(approvals.len(), 1, "the approval of the set that was obeyed");
+        let manifest_path = bundle.join("manifest.json");
+        let mut manifest: Value = serde_json::from_slice(&fs::read(&manifest_path).unwrap()).unwrap();
+        manifest["entries"].as_array_mut().unwrap().retain(|index| !approvals.contains(&index.as_u64().unwrap()));
+        fs::write(&manifest_path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+        let verdict = verify().expect(1);
+        assert!(verdict.stdout.contains("recipients-threshold"), "nobody asked who decided: {}", verdict.stdout);
     }
 
     /// The disk is lost; what is left is a backup, the keys that were in a safe, and a checkpoint. Another log goes on.
@@ -72,6 +136,12 @@ impl Installation {
     }
 }
 
+fn entries(bundle: &Path) -> Vec<(u64, SignedStatement)> {
+    let manifest = Manifest::parse(&fs::read(bundle.join("manifest.json")).unwrap()).unwrap();
+    let read = |index: u64| SignedStatement::parse(&fs::read(bundle.join(entry_path(index))).unwrap()).unwrap();
+    manifest.entries.into_iter().map(|index| (index, read(index))).collect()
+}
+
 fn waits_for_approvals(given: u64) -> impl Fn(&str) -> Option<Value> {
     let words = format!("{given} of 2 custodians have approved the successor");
     move |line| event("upload-delayed")(line).filter(|event| event["reason"].as_str().is_some_and(|reason| reason.contains(&words)))
@@ -90,13 +160,16 @@ fn wait_acknowledged(agent: &mut Running, wanted: impl Fn(&str, u64) -> bool) ->
 #[test]
 fn two_of_three_custodians_approve_and_a_camera_goes_on() {
     let mut made = Installation::make();
-    let set = made.set_recipients();
+    let set = made.set_recipients(&made.custodians[0]);
     let mut agent = made.camera.start(&made.world, SOURCE.0, SOURCE.1);
     let waiting = agent
         .wait_for("waiting", EVENT_MAX, |line| event("waiting")(line).filter(|event| event["reason"].to_string().contains("1 of the 2")));
     assert!(waiting["reason"].to_string().contains("exhibit approve entry"), "{waiting}");
     made.world.exhibit(&made.custodians[1], &["approve", "entry", "--entry", &set]).expect(0);
-    let before = wait_acknowledged(&mut agent, |_, seq| seq >= 2);
+    let third = agent.wait_for("sealed", EVENT_MAX, |line| event("sealed")(line).filter(|event| event["seq"] == 3));
+    let before = wait_acknowledged(&mut agent, |_, seq| seq >= 4);
+    made.exports_who_decided(&before, third["start"].as_str().unwrap());
+    made.sets_that_wait();
     let (backup, checkpoint) = made.back_up();
     wait_acknowledged(&mut agent, |_, seq| seq >= 5);
 

@@ -7,7 +7,7 @@ use exhibit_tlog::Hash;
 use super::{Board, Story, epoch, expect, found, set};
 
 /// Who decides on a camera's recipients, and what is wrong with it.
-const DECISIONS: [Story<Board>; 12] = [
+const DECISIONS: [Story<Board>; 15] = [
     (
         "decided by both",
         |board| {
@@ -100,6 +100,38 @@ const DECISIONS: [Story<Board>; 12] = [
         &[("recipients", 4)],
     ),
     (
+        "a set approved while a newer one waits is in force",
+        |board| {
+            let [x, _] = board.two_that_replace_one();
+            let approval = board.site.approval(x);
+            board.site.put(&mut board.m, approval);
+            board.obey(x);
+        },
+        &[],
+    ),
+    (
+        "the newer one was decided first, and the older approved behind it",
+        |board| {
+            let [x, y] = board.two_that_replace_one();
+            board.site.by_custodian(board.site.approval(y));
+            let approval = board.site.approval(x);
+            board.site.put(&mut board.m, approval);
+            board.obey(y);
+        },
+        &[],
+    ),
+    (
+        "the older one is obeyed after the newer was decided",
+        |board| {
+            let [x, y] = board.two_that_replace_one();
+            board.site.by_custodian(board.site.approval(y));
+            let approval = board.site.approval(x);
+            board.site.put(&mut board.m, approval);
+            board.obey(x);
+        },
+        &[("recipients", 6)],
+    ),
+    (
         "of another camera, or of none",
         |board| {
             let leaf = board.site.by_custodian(set("camera/2", 1, None, &[&board.k()], 1));
@@ -126,6 +158,16 @@ const DECISIONS: [Story<Board>; 12] = [
         &[("recipients", 5)],
     ),
 ];
+
+impl Board {
+    /// Sets x by k and y by m in place of one that both decided; both have to decide again.
+    fn two_that_replace_one(&mut self) -> [Hash; 2] {
+        let first = self.decided(1, None, &[&self.k(), &self.m.clone()], 2);
+        let x = self.site.by_custodian(self.set(2, Some(first), &[&self.k(), &self.m.clone()], 2));
+        let set = self.set(3, Some(first), &[&self.k(), &self.m.clone()], 2);
+        [x, self.site.put(&mut self.m, set)]
+    }
+}
 
 #[test]
 fn recipients_are_decided_by_the_custodians_in_force() {
