@@ -51,16 +51,16 @@ impl Installation {
         let [first, second, third] = &self.custodians;
         let shown = |person: &Person| {
             let shown = self.world.exhibit(person, &["recipients", "show", "--scope", &self.camera.subject]).expect(0).json();
-            (shown["number"].as_u64().unwrap(), shown["waits"].as_bool().unwrap())
+            (shown["leaf"].as_str().unwrap().to_owned(), shown["number"].as_u64().unwrap(), shown["waits"].as_bool().unwrap())
         };
-        assert_eq!(shown(first), (1, false));
+        assert_eq!((shown(first).1, shown(first).2), (1, false));
         let alone = self.set_recipients(first);
-        assert_eq!(shown(first), (2, true));
+        assert_eq!(shown(first), (alone.clone(), 2, true));
         let other = self.set_recipients(second);
-        assert_eq!(shown(first), (3, true), "the second set replaced the one that waits");
+        assert_eq!(shown(first), (other.clone(), 2, true), "the number of a set that waits is taken");
         self.world.exhibit(third, &["approve", "entry", "--entry", &alone]).expect(2);
         self.world.exhibit(third, &["approve", "entry", "--entry", &other]).expect(0);
-        assert_eq!(shown(first), (3, false));
+        assert_eq!(shown(first), (other, 2, false));
         let mut twice = self.set_command(first, "2");
         for _ in 0..2 {
             twice.args(["--custodian", &first.path("signing.pem")]);
