@@ -82,6 +82,20 @@ fn a_genesis_that_does_not_name_a_root_of_the_anchor_is_of_another_log() {
     assert_eq!(sentence, "The log's genesis does not fit the anchor: the anchor trusts a root that genesis does not name.");
 }
 
+/// A log under the same keys that begins otherwise is another log from its first entry on.
+#[test]
+fn a_genesis_that_is_not_the_anchors_is_of_another_log() {
+    let mut case = Case::new();
+    let mut anchor = case.log.anchor();
+    anchor.log = exhibit_tlog::Hash([7; 32]);
+    case.manifest.log = anchor.log.to_string();
+    let json = serde_json::to_vec(&case.manifest).unwrap();
+    *case.file("manifest.json") = json;
+    let verdict = verify(&case.files, &anchor, &Remembered).unwrap();
+    let is_told = |finding: &&Finding| (finding.kind, finding.place.index) == (FindingKind::OtherLog, Some(0));
+    assert_eq!(verdict.findings.iter().filter(is_told).count(), 1, "{:#?}", verdict.findings);
+}
+
 #[test]
 fn an_axis_that_has_a_fault_is_not_said_to_hold_as_well() {
     for (defect, spoil, _) in DEFECTS {
