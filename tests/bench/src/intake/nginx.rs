@@ -14,10 +14,27 @@ const BODY_MAX: &str = "16m";
 
 /// A server of its own, with the appliance's certificate. Dropping it ends it.
 pub struct Nginx {
-    program: PathBuf,
-    config: PathBuf,
+    command: NginxCommand,
     address: String,
     store: PathBuf,
+}
+
+/// Its program, with its folder.
+struct NginxCommand {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl NginxCommand {
+    fn config(&self) -> PathBuf {
+        self.folder.join("nginx.conf")
+    }
+
+    fn run(&self, more: &[&str]) -> Result<(), Failure> {
+        let mut command = Command::new(&self.program);
+        let output = command.arg("-c").arg(self.config()).arg("-e").arg(self.folder.join("errors")).args(more).output()?;
+        if output.status.success() { Ok(()) } else { Err(format!("nginx: {}", String::from_utf8_lossy(&output.stderr)).into()) }
+    }
 }
 
 impl Nginx {
@@ -25,20 +42,17 @@ impl Nginx {
     pub fn start(world: &World, folder: &Path) -> Result<Self, Failure> {
         let program = std::env::var_os("EXHIBIT_NGINX").ok_or("EXHIBIT_NGINX does not say where nginx is: run `make bench`")?;
         let folder = folder.join("nginx");
-        let nginx = Self {
-            program: program.into(),
-            config: folder.join("nginx.conf"),
-            // It can not be told to take any port that is free and to say which.
-            address: TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.to_string(),
-            store: folder.join("store"),
-        };
-        fs::create_dir_all(&nginx.store)?;
+        let store = folder.join("store");
+        fs::create_dir_all(&store)?;
         let chain = [fs::read(world.state().join("appliance.pem"))?, fs::read(world.pki().join("chain.pem"))?].concat();
         fs::write(folder.join("chain.pem"), chain)?;
-        fs::write(&nginx.config, nginx.configuration(world, &folder))?;
+        // It can not be told to take any port that is free and to say which.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.to_string();
+        let command = NginxCommand { program: program.into(), folder: folder.clone() };
+        fs::write(command.config(), configuration(world, &folder, &address))?;
         // It goes to the background once its sockets listen.
-        nginx.run(&[])?;
-        Ok(nginx)
+        command.run(&[])?;
+        Ok(Self { command, address, store })
     }
 
     /// `host:port`
@@ -58,19 +72,24 @@ impl Nginx {
         }
         Ok(())
     }
+}
 
-    fn configuration(&self, world: &World, folder: &Path) -> String {
-        let (address, folder) = (&self.address, folder.display());
-        let (key, root) = (world.state().join("appliance.key"), world.pki().join("root.pem"));
-        let (key, root) = (key.display(), root.display());
-        format!(
-            "user root;
+fn configuration(world: &World, folder: &Path, address: &str) -> String {
+    let (key, root) = (world.state().join("appliance.key"), world.pki().join("root.pem"));
+    let (folder, key, root) = (folder.display(), key.display(), root.display());
+    format!(
+        "user root;
 worker_processes auto;
 pid {folder}/pid;
 error_log {folder}/errors warn;
 events {{ worker_connections 256; }}
 http {{
     access_log off;
+    # Made at start though nothing here uses them; those that it was built with are in /var/lib.
+    proxy_temp_path {folder}/unused;
+    fastcgi_temp_path {folder}/unused;
+    uwsgi_temp_path {folder}/unused;
+    scgi_temp_path {folder}/unused;
     server {{
         listen {address} ssl;
         ssl_certificate {folder}/chain.pem;
@@ -91,19 +110,12 @@ http {{
     }}
 }}
 "
-        )
-    }
-
-    fn run(&self, more: &[&str]) -> Result<(), Failure> {
-        let errors = self.store.with_file_name("errors");
-        let output = Command::new(&self.program).arg("-c").arg(&self.config).arg("-e").arg(&errors).args(more).output()?;
-        if output.status.success() { Ok(()) } else { Err(format!("nginx: {}", String::from_utf8_lossy(&output.stderr)).into()) }
-    }
+    )
 }
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        if let Err(error) = self.run(&["-s", "stop"]) {
+        if let Err(error) = self.command.run(&["-s", "stop"]) {
             eprintln!("intake: {error}");
         }
     }
