@@ -212,6 +212,39 @@ fn whole(folder: &Folder) {
     assert_eq!(check(folder, &options).unwrap().damages, []);
 }
 
+/// Two statements for one place, heads that the old log never had, statements of other logs.
+async fn nothing_false_comes_with_it(
+    root: &exhibit_pki::Certificate,
+    running: &exhibit_appliance::serve::Running,
+    [old, next]: [&Anchor; 2],
+    (camera, recipients): (&Writer, Hash),
+    begun: &SignedStatement,
+) {
+    let connect = async |party: &Party| Connection::new(running.addresses.intake.port(), root, Some(party)).await.unwrap();
+    let mut connection = connect(&camera.party).await;
+    // Two statements for one place convict their issuer across the logs too.
+    let size_before = running.appliance.ledger.size();
+    let mut liar = Writer::new(camera.party.clone(), camera.stream.as_str(), old);
+    (liar.seq, liar.prev) = (1, begun.leaf_hash());
+    let (body, payload) = segment(&liar.stream, 1, 2, &[9; 10_000]);
+    let answer = put_knowing(&mut connection, &next.log, &liar.next(body), &[], &payload).await;
+    assert_eq!(refusal(&answer), (409, "contradiction".into()));
+    assert_eq!(running.appliance.ledger.size(), size_before + 1);
+    // A head of the old log that it never had.
+    let mut connection = connect(&camera.party).await;
+    let mut dreamer = Writer::new(camera.party.clone(), "camera/102/main/20261120T125958Z", old);
+    dreamer.observed = Head { size: 2, root: Hash([3; 32]) };
+    let (body, wraps_of_dreamer) = common::epoch(&dreamer.stream, recipients);
+    let answer = put_knowing(&mut connection, &next.log, &dreamer.next(body), &[&wraps_of_dreamer], &[]).await;
+    assert_eq!(refusal(&answer), (422, "observed".into()));
+    // Another log's.
+    let mut connection = connect(&camera.party).await;
+    let stranger = Writer { log: Hash([4; 32]), ..dreamer };
+    let (body, wraps_of_stranger) = common::epoch(&stranger.stream, recipients);
+    let answer = put_knowing(&mut connection, &next.log, &stranger.next(body), &[&wraps_of_stranger], &[]).await;
+    assert_eq!(refusal(&answer), (422, "log".into()));
+}
+
 /// A camera that had not sent everything when its log ended goes on in the next one, and nobody's certificate is forgotten.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_meant_for_the_log_before_goes_on_in_its_successor() {
@@ -275,27 +308,7 @@ async fn what_was_meant_for_the_log_before_goes_on_in_its_successor() {
     }
     let answer = put_knowing(&mut connection, &next.log, &chain[2].0, &[], &chain[2].1).await;
     receipt_of(&answer, 200, &next, &chain[2].0);
-    // Two statements for one place convict their issuer across the logs too.
-    let size_before = running.appliance.ledger.size();
-    let mut liar = Writer::new(camera.party.clone(), camera.stream.as_str(), &world.anchor);
-    (liar.seq, liar.prev) = (1, begun.leaf_hash());
-    let (body, payload) = segment(&liar.stream, 1, 2, &[9; 10_000]);
-    let answer = put_knowing(&mut connection, &next.log, &liar.next(body), &[], &payload).await;
-    assert_eq!(refusal(&answer), (409, "contradiction".into()));
-    assert_eq!(running.appliance.ledger.size(), size_before + 1);
-    // A head of the old log that it never had.
-    let mut connection = connect(&world.camera).await;
-    let mut dreamer = Writer::new(camera.party.clone(), "camera/102/main/20261120T125958Z", &world.anchor);
-    dreamer.observed = Head { size: 2, root: Hash([3; 32]) };
-    let (body, wraps_of_dreamer) = common::epoch(&dreamer.stream, recipients);
-    let answer = put_knowing(&mut connection, &next.log, &dreamer.next(body), &[&wraps_of_dreamer], &[]).await;
-    assert_eq!(refusal(&answer), (422, "observed".into()));
-    // Another log's.
-    let mut connection = connect(&world.camera).await;
-    let stranger = Writer { log: Hash([4; 32]), ..dreamer };
-    let (body, wraps_of_stranger) = common::epoch(&stranger.stream, recipients);
-    let answer = put_knowing(&mut connection, &next.log, &stranger.next(body), &[&wraps_of_stranger], &[]).await;
-    assert_eq!(refusal(&answer), (422, "log".into()));
+    nothing_false_comes_with_it(&world.pki.root, &running, [&world.anchor, &next], (&camera, recipients), &begun).await;
 
     // Certificates and recipients hold without a hand, and an acknowledgement of the old log can still be had.
     let mut connection = connect(&world.camera).await;

@@ -71,6 +71,7 @@ fn the_independent_verifier_agrees_on_every_statement() {
     what_begins_a_stream_or_a_log_stands_where_it_must();
     types::what_a_camera_states_of_itself();
     types::what_people_state();
+    types::how_much_people_may_state();
     types::what_a_login_is();
     types::what_an_authority_states();
     types::what_an_appliance_states_of_its_log();

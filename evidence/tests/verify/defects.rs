@@ -1,14 +1,12 @@
 //! Ways of spoiling a bundle, each named by its defect, with the kind of fault that it must be told as.
 //! What judges them is told elsewhere: our own verifier, and the independent one.
 
-use exhibit_evidence::body::Recipients;
 use exhibit_evidence::bundle::{disclosure_path, entry_path, fragment_path, receipt_path};
 use exhibit_evidence::verdict::FindingKind;
 use exhibit_evidence::{Body, Head, Statement};
 use exhibit_tlog::Hash;
 
-use crate::common::{NOT_AFTER, time};
-use crate::synthetic::{ASKED, CAMERA_STREAM, Case, Log, Recording, STARTED_MS};
+use crate::synthetic::{ASKED, CAMERA_STREAM, Case, Log, Recording, STARTED_MS, first_recipients};
 
 /// A defect, what it does to the bundle, and the kind of fault that it must be told as.
 pub type Defect = (&'static str, fn(&mut Case), FindingKind);
@@ -119,16 +117,7 @@ const NONE: Recording = Recording {
 
 /// A decision of the custodian about another camera, of which nothing in the bundle speaks.
 fn decision(log: &mut Log, number: u64) -> Statement {
-    let set = Recipients {
-        scope: "camera/103".to_owned(),
-        number,
-        replaces: None,
-        recipients: vec![[5; 32]],
-        custodians: vec![*log.custodian.party.certificate.fingerprint()],
-        threshold: 1,
-        expires: time(NOT_AFTER),
-        attachments: vec![],
-    };
+    let set = first_recipients(log, "camera/103", number);
     log.draft(|log| &mut log.custodian, STARTED_MS + 30_000, Body::Recipients(set))
 }
 

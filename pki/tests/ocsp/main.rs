@@ -13,9 +13,12 @@ mod support;
 
 #[test]
 fn the_verifier_in_python_agrees_on_every_vector() {
-    let tests: [fn(); 12] = [
+    let tests: [fn(); 15] = [
         responses::the_forger_can_write_responses_without_a_flaw,
-        responses::a_response_with_a_flaw_is_refused,
+        responses::a_response_of_another_form_is_refused,
+        responses::an_answer_with_a_flaw_is_refused,
+        responses::times_extensions_and_nonces_with_a_flaw_are_refused,
+        responses::a_response_that_no_responder_signed_is_refused,
         responses::who_is_no_responder_of_the_authority_is_not_believed,
         responses::no_altered_byte_goes_unnoticed,
         status::a_response_is_asked_at_a_moment,

@@ -46,20 +46,31 @@ pub fn the_forger_can_write_responses_without_a_flaw() {
     }
 }
 
-#[test]
-pub fn a_response_with_a_flaw_is_refused() {
-    use OcspResponseError::{Malformed, Nonce, Profile, Refused, Responder, Signature};
+/// A defect, what is said of it, and the response that has it and no other.
+type Case = (&'static str, OcspResponseError, Vec<u8>);
+
+fn check(cases: Vec<Case>) {
     let city = City::new();
-    let good = Response::good(&city);
-    let not_ours = Profile("it names a certificate by a hash or a serial number that are not ours");
-    let camera = city.camera();
-    let revoked = |parts: &[&[u8]]| tlv(0xa1, parts);
-    let hashed = |kind: &str, bytes: usize| {
-        let hash = tlv(4, &[&vec![1; bytes]]);
-        tlv(0x30, &[&tlv(0x30, &[&oid(kind)]), &hash, &hash, &[2, 1, 77]])
-    };
-    let none = Profile("it has an empty list where there should be none");
-    let cases: Vec<(&str, OcspResponseError, Vec<u8>)> = vec![
+    for (defect, error, response) in cases {
+        assert_eq!(judge(&city, &response).err(), Some(error), "{defect}");
+    }
+}
+
+fn revoked(parts: &[&[u8]]) -> Vec<u8> {
+    tlv(0xa1, parts)
+}
+
+/// A certificate's name by hashes of this kind, of so many bytes.
+fn hashed(kind: &str, bytes: usize) -> Vec<u8> {
+    let hash = tlv(4, &[&vec![1; bytes]]);
+    tlv(0x30, &[&tlv(0x30, &[&oid(kind)]), &hash, &hash, &[2, 1, 77]])
+}
+
+#[test]
+pub fn a_response_of_another_form_is_refused() {
+    use OcspResponseError::{Malformed, Profile, Refused};
+    let good = Response::good(&City::new());
+    check(vec![
         ("malformedRequest", Refused(OcspRefusal::MalformedRequest), vec![0x30, 3, 10, 1, 1]),
         ("internalError", Refused(OcspRefusal::InternalError), vec![0x30, 3, 10, 1, 2]),
         ("tryLater", Refused(OcspRefusal::TryLater), vec![0x30, 3, 10, 1, 3]),
@@ -91,6 +102,16 @@ pub fn a_response_with_a_flaw_is_refused() {
             Profile("it names its responder by a SHA-1 hash"),
             good.with(|r| r.responder = tlv(0xa2, &[&tlv(4, &[&[1; 20]])])).der(),
         ),
+    ]);
+}
+
+#[test]
+pub fn an_answer_with_a_flaw_is_refused() {
+    use OcspResponseError::{Malformed, Profile};
+    let city = City::new();
+    let good = Response::good(&city);
+    let not_ours = Profile("it names a certificate by a hash or a serial number that are not ours");
+    check(vec![
         ("no answer", Profile("it does not have 1 to 64 answers"), good.with(|r| r.answers.clear()).der()),
         (
             "65 answers",
@@ -151,6 +172,15 @@ pub fn a_response_with_a_flaw_is_refused() {
         ("an invalidity date of no form", Malformed, good.answer(|a| a.extensions = vec![extension(INVALIDITY, false, &[5, 0])]).der()),
         ("good with content", Malformed, good.answer(|a| a.status = vec![0x80, 1, 0]).der()),
         ("a status that is none", Malformed, good.answer(|a| a.status = vec![0x83, 0]).der()),
+    ]);
+}
+
+#[test]
+pub fn times_extensions_and_nonces_with_a_flaw_are_refused() {
+    use OcspResponseError::{Malformed, Nonce, Profile};
+    let good = Response::good(&City::new());
+    let none = Profile("it has an empty list where there should be none");
+    check(vec![
         ("a time with a fraction", Malformed, good.with(|r| r.produced = time("20261120120000.5Z")).der()),
         ("a time without seconds", Malformed, good.with(|r| r.produced = time("202611201200Z")).der()),
         (
@@ -184,6 +214,15 @@ pub fn a_response_with_a_flaw_is_refused() {
         ),
         ("another nonce", Nonce, good.with(|r| r.extensions = vec![extension(NONCE, false, &[4, 3, 9, 9, 8])]).der()),
         ("no nonce", Nonce, good.with(|r| r.extensions.clear()).der()),
+    ]);
+}
+
+#[test]
+pub fn a_response_that_no_responder_signed_is_refused() {
+    use OcspResponseError::{Profile, Responder, Signature};
+    let city = City::new();
+    let (good, camera) = (Response::good(&city), city.camera());
+    check(vec![
         ("five certificates", Profile("it has too many certificates"), good.with(|r| r.certificates = vec![vec![4, 0]; 5]).der()),
         ("signed by another key", Signature(BadSignature), good.with(|r| r.key = 9).der()),
         ("no certificate", Responder("it has no certificate of the responder"), good.with(|r| r.certificates.clear()).der()),
@@ -210,10 +249,7 @@ pub fn a_response_with_a_flaw_is_refused() {
             })
             .der(),
         ),
-    ];
-    for (defect, error, response) in cases {
-        assert_eq!(judge(&city, &response).err(), Some(error), "{defect}");
-    }
+    ]);
 }
 
 /// The responder's certificate is what makes it one: each flaw of it alone.

@@ -59,24 +59,33 @@ pub fn openssl_verifies_the_tokens_that_we_make_for_it() {
     );
 }
 
-#[test]
-pub fn openssl_reads_our_requests_and_refusals() {
-    let city = City::new();
-    let folder = city_folder(&city);
-    let (signer, certificate) = (key(8), chain(&read(&folder, "authority.der")));
-    let authority = TimestampAuthority::new(&certificate, &[], &signer, 1000).unwrap();
-    let good = TimestampRequest {
+fn request_of_ours() -> TimestampRequest {
+    TimestampRequest {
         imprint: Imprint::of(DigestAlgorithm::Sha384, MESSAGE),
         policy: None,
         nonce: Nonce::new(&[0, 0x85, 1]),
         with_certificates: true,
-    };
+    }
+}
+
+#[test]
+pub fn openssl_reads_our_requests() {
+    let folder = city_folder(&City::new());
+    let good = request_of_ours();
     write(&folder, "request", good.to_der());
     let text = openssl(folder.path(), "ts -query -in request -text").unwrap();
     for line in ["Version: 1", "Hash Algorithm: sha384", "Nonce: 0x8501", "Certificate required: yes", "Policy OID: unspecified"] {
         assert!(text.contains(line), "no {line:?} in {text}");
     }
     assert_eq!(TimestampRequest::from_der(&good.to_der()), Ok(good.clone()));
+    assert!(Nonce::new(&[0, 0]).is_none() && Nonce::new(&[1; 33]).is_none());
+}
+
+#[test]
+pub fn openssl_reads_our_refusals() {
+    let folder = city_folder(&City::new());
+    let (signer, certificate) = (key(8), chain(&read(&folder, "authority.der")));
+    let authority = TimestampAuthority::new(&certificate, &[], &signer, 1000).unwrap();
     let imprint = |algorithm: &str, digest: &[u8]| tlv(0x30, &[&tlv(0x30, &[&oid(algorithm)]), &tlv(4, &[digest])]);
     let request = |parts: &[&[u8]]| tlv(0x30, parts);
     let sha384 = imprint(SHA_384, &sha384(MESSAGE));
@@ -128,7 +137,7 @@ pub fn openssl_reads_our_requests_and_refusals() {
         ),
         (
             "after the certificate has expired",
-            good.to_der(),
+            request_of_ours().to_der(),
             at("2036-01-01T00:00:01.000Z"),
             None,
             "the TSA's time source is not available",
@@ -141,7 +150,14 @@ pub fn openssl_reads_our_requests_and_refusals() {
         let text = openssl(folder.path(), "ts -reply -in response -text").unwrap();
         assert!(text.contains("Status: Rejected.") && text.contains(failure), "{name}: {text}");
     }
-    let granted = authority.respond(&good.to_der(), noon, [1; 16]).unwrap();
+}
+
+#[test]
+pub fn a_response_that_contradicts_itself_is_malformed() {
+    let folder = city_folder(&City::new());
+    let (signer, certificate) = (key(8), chain(&read(&folder, "authority.der")));
+    let authority = TimestampAuthority::new(&certificate, &[], &signer, 1000).unwrap();
+    let granted = authority.respond(&request_of_ours().to_der(), at(NOON), [1; 16]).unwrap();
     assert!(token_of_response(&granted).is_ok());
     let token = token_of_response(&granted).unwrap().der().to_vec();
     for (name, response) in [
@@ -152,7 +168,6 @@ pub fn openssl_reads_our_requests_and_refusals() {
     ] {
         assert_eq!(token_of_response(&response), Err(ResponseError::Malformed), "{name}");
     }
-    assert!(Nonce::new(&[0, 0]).is_none() && Nonce::new(&[1; 33]).is_none());
 }
 
 /// Other people's timestamping authorities: keys of each suite, certified by openssl and answering with it.

@@ -42,6 +42,16 @@ pub struct Told {
 }
 
 impl AgentCamera {
+    /// An installation with a custodian, an auditor and one camera, whose recipient is the custodian.
+    #[track_caller]
+    pub fn installed() -> (World, Person, Person, Self) {
+        let world = World::start();
+        let (custodian, auditor) = (world.person("custodian", "custodian"), world.person("auditor", "auditor"));
+        let camera = Self::enrol(&world, "102", &custodian);
+        world.set_recipients(&custodian, &camera.subject);
+        (world, custodian, auditor, camera)
+    }
+
     /// Makes its key in a TPM of its own, has it certified, and installs certificate and pin.
     #[track_caller]
     pub fn enrol(world: &World, id: &str, custodian: &Person) -> Self {

@@ -45,10 +45,7 @@ struct Installation {
 
 impl Installation {
     fn make() -> Self {
-        let world = World::start();
-        let (custodian, auditor) = (world.person("custodian", "custodian"), world.person("auditor", "auditor"));
-        let camera = AgentCamera::enrol(&world, "102", &custodian);
-        world.set_recipients(&custodian, &camera.subject);
+        let (world, custodian, auditor, camera) = AgentCamera::installed();
         Self { world, custodian, auditor, camera }
     }
 

@@ -24,7 +24,7 @@ use crate::common::stream;
 
 pub use files::{Files, Oddity};
 pub use log::{Issuer, Log, note_signer, other_note_key};
-pub use recording::{Extra, ExtraAt, Recording};
+pub use recording::{Extra, ExtraAt, Recording, first_recipients};
 pub use strangers::foreign_root;
 
 use log::Leaves;

@@ -92,17 +92,22 @@ pub fn begin_log(log: &mut Log, how: Recording) {
     }
 }
 
-pub fn set_recipients(log: &mut Log, scope: &str) -> Hash {
-    let set = Recipients {
+/// A set that replaces none, after which the custodian decides alone.
+pub fn first_recipients(log: &Log, scope: &str, number: u64) -> Recipients {
+    Recipients {
         scope: scope.to_owned(),
-        number: 1,
+        number,
         replaces: None,
         recipients: vec![[5; 32]],
         custodians: vec![*log.custodian.party.certificate.fingerprint()],
         threshold: 1,
         expires: time(NOT_AFTER),
         attachments: vec![],
-    };
+    }
+}
+
+pub fn set_recipients(log: &mut Log, scope: &str) -> Hash {
+    let set = first_recipients(log, scope, 1);
     let index = log.append(|log| &mut log.custodian, STARTED_MS - 5_000, Body::Recipients(set));
     log.leaf(index)
 }
