@@ -170,3 +170,15 @@ pub fn any_event(line: &str) -> Option<Value> {
 pub fn event(kind: &'static str) -> impl Fn(&str) -> Option<Value> {
     move |line| any_event(line).filter(|value| value["event"] == kind)
 }
+
+/// Waits until the agent tells that a statement was acknowledged, of whose stream and seq `wanted` holds: the stream.
+#[track_caller]
+pub fn wait_acknowledged(agent: &mut Running, wanted: impl Fn(&str, u64) -> bool) -> String {
+    let acknowledged = event("acknowledged");
+    let found = |line: &str| {
+        let event = acknowledged(line)?;
+        let stream = event["stream"].as_str()?.to_owned();
+        wanted(&stream, event["seq"].as_u64()?).then_some(stream)
+    };
+    agent.wait_for("acknowledgement", EVENT_MAX, found)
+}

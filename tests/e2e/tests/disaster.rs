@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use exhibit_e2e::agent::{AgentCamera, END_MAX, EVENT_MAX, event};
-use exhibit_e2e::process::{Running, program, run};
+use exhibit_e2e::agent::{AgentCamera, END_MAX, EVENT_MAX, event, wait_acknowledged};
+use exhibit_e2e::process::{program, run};
 use exhibit_e2e::world::{Person, World, past, read_certificate};
 use exhibit_evidence::anchor::PinnedCustodians;
 use exhibit_evidence::bundle::{Manifest, entry_path};
@@ -145,16 +145,6 @@ fn entries(bundle: &Path) -> Vec<(u64, SignedStatement)> {
 fn waits_for_approvals(given: u64) -> impl Fn(&str) -> Option<Value> {
     let words = format!("{given} of 2 custodians have approved the successor");
     move |line| event("upload-delayed")(line).filter(|event| event["reason"].as_str().is_some_and(|reason| reason.contains(&words)))
-}
-
-fn wait_acknowledged(agent: &mut Running, wanted: impl Fn(&str, u64) -> bool) -> String {
-    let acknowledged = event("acknowledged");
-    let found = |line: &str| {
-        let event = acknowledged(line)?;
-        let stream = event["stream"].as_str()?.to_owned();
-        wanted(&stream, event["seq"].as_u64()?).then_some(stream)
-    };
-    agent.wait_for("acknowledgement", EVENT_MAX, found)
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use exhibit_client::Appliance;
-use exhibit_e2e::agent::{AgentCamera, END_MAX, EVENT_MAX, event};
-use exhibit_e2e::process::{Running, program, run};
+use exhibit_e2e::agent::{AgentCamera, END_MAX, EVENT_MAX, event, wait_acknowledged};
+use exhibit_e2e::process::{program, run};
 use exhibit_e2e::world::{Person, World};
 use exhibit_evidence::body::EpochReason;
 use exhibit_evidence::exchange::EntryRecords;
@@ -25,10 +25,7 @@ struct Installation {
 
 impl Installation {
     fn make() -> Self {
-        let world = World::start();
-        let (custodian, auditor) = (world.person("custodian", "custodian"), world.person("auditor", "auditor"));
-        let camera = AgentCamera::enrol(&world, "102", &custodian);
-        world.set_recipients(&custodian, &camera.subject);
+        let (world, custodian, auditor, camera) = AgentCamera::installed();
         Self { world, custodian, auditor, camera }
     }
 
@@ -78,17 +75,6 @@ impl Installation {
         run(audit.arg("--identity").arg(&self.auditor.folder).arg("--state").arg(state)).expect(0);
         there
     }
-}
-
-#[track_caller]
-fn wait_acknowledged(agent: &mut Running, wanted: impl Fn(&str, u64) -> bool) -> String {
-    let acknowledged = event("acknowledged");
-    let found = |line: &str| {
-        let event = acknowledged(line)?;
-        let stream = event["stream"].as_str()?.to_owned();
-        wanted(&stream, event["seq"].as_u64()?).then_some(stream)
-    };
-    agent.wait_for("acknowledgement", EVENT_MAX, found)
 }
 
 /// What came to the new log of a chain that began in the old one: its epoch, and everything behind the end there.
