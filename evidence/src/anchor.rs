@@ -7,9 +7,7 @@ mod policy;
 use exhibit_pki::{Certificate, KeyPurpose};
 use exhibit_tlog::{Hash, LogVerifier};
 
-pub use policy::{
-    AnchorPolicy, DeviceLevel, PinnedCustodians, TIMESTAMP_AUTHORITIES_MAX, TimestampAuthorityTrust, WitnessPolicy, is_of_stranger,
-};
+pub use policy::{AnchorPolicy, DeviceLevel, PinnedCustodians, TIMESTAMP_AUTHORITIES_MAX, TimestampAuthorityTrust, WitnessPolicy};
 
 use crate::{
     body::{

@@ -90,21 +90,25 @@ pub fn validate_path(
 }
 
 impl Authorities {
-    /// Finds which of `others` the roots have certified, themselves or through one another; of more than
-    /// [`AUTHORITIES_MAX`] the first that are found. Each is
-    /// verified under each that it names and that leads to a root: with one root, a signature each.
+    /// Finds which of `others` the roots have certified, themselves or through one another, as far as path lengths allow; of more than
+    /// [`AUTHORITIES_MAX`] the first that are found. Each is verified under each that it names and that leads to a root with room below it:
+    /// with one root, a signature each.
     pub fn new<'a>(roots: &'a [Certificate], others: impl IntoIterator<Item = &'a Certificate>, verifier: &dyn Verifier) -> Self {
         let mut seen: HashSet<&Fingerprint> = roots.iter().map(Certificate::fingerprint).collect();
         let mut certificates: Vec<&Certificate> = roots.iter().collect();
         certificates.extend(others.into_iter().filter(|other| seen.insert(other.fingerprint())));
         let mut refused = HashMap::new();
-        let (links, places) = Links::find(roots.len(), certificates.len() - roots.len(), |subject, issuer| {
+        let below_max = |place: usize| certificates[place].path_length_max().map_or(usize::MAX, usize::from);
+        let (links, places) = Links::find(roots.len(), certificates.len() - roots.len(), below_max, |subject, issuer, may_certify| {
             let (subject, issuer) = (certificates[subject], certificates[issuer]);
             if !names(subject, issuer) {
                 return false;
             }
-            let judged =
-                check_authority(subject).and_then(|()| check_authority(issuer)).and_then(|()| check_link(subject, issuer, verifier));
+            let has_room = if may_certify { Ok(()) } else { Err(PathError::NotAnIssuer(issuer.common_name().to_owned())) };
+            let judged = has_room
+                .and_then(|()| check_authority(subject))
+                .and_then(|()| check_authority(issuer))
+                .and_then(|()| check_link(subject, issuer, verifier));
             if let Err(error) = &judged {
                 let name = (subject.subject_der().to_vec(), subject.subject_key_identifier().to_vec());
                 refused.entry(name).or_insert_with(|| error.clone());

@@ -5,9 +5,9 @@
 mod asn1;
 mod authority;
 mod request;
+mod verify;
 
 use cms::{
-    cert::IssuerAndSerialNumber,
     content_info::{CmsVersion, ContentInfo},
     signed_data::{EncapsulatedContentInfo, SignerIdentifier, SignerInfo},
 };
@@ -16,7 +16,6 @@ use const_oid::{
     db::{
         rfc3161::ID_CT_TST_INFO,
         rfc5911::{ID_AA_SIGNING_CERTIFICATE_V_2, ID_CONTENT_TYPE, ID_MESSAGE_DIGEST, ID_SIGNED_DATA},
-        rfc5912::ID_KP_TIME_STAMPING,
     },
 };
 use der::{
@@ -25,10 +24,7 @@ use der::{
 };
 use x509_cert::{
     attr::Attribute,
-    ext::pkix::{
-        KeyUsages,
-        name::{GeneralName, GeneralNames},
-    },
+    ext::pkix::name::{GeneralName, GeneralNames},
     serial_number::SerialNumber,
     spki::AlgorithmIdentifierOwned,
 };
@@ -37,11 +33,9 @@ use self::asn1::{MessageImprint, TstInfo};
 pub use self::{
     authority::{AuthorityError, TimestampAuthority},
     request::{Nonce, RequestRefusal, ResponseError, TimestampRequest, token_of_response},
+    verify::{TimestampTrust, VerifiedTimestamp},
 };
-use crate::{
-    Fingerprint, Timestamp,
-    foreign::{Body, ChainCertificate, ChainError, DigestAlgorithm, Scheme, check_path},
-};
+use crate::foreign::{ChainCertificate, ChainError, DigestAlgorithm, Scheme};
 
 /// What a token is over: a digest and how it was made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,26 +55,6 @@ pub struct TimestampToken {
     signed_attributes: Vec<u8>,
     signature: Vec<u8>,
     certificates: Vec<ChainCertificate>,
-}
-
-/// Who is believed about time, and how far where an authority does not say.
-pub struct TimestampTrust<'a> {
-    /// Roots, or the certificates of timestamping authorities themselves.
-    pub anchors: &'a [ChainCertificate],
-    /// Certificates that may stand on the path beside those in the token.
-    pub certificates: &'a [ChainCertificate],
-    /// How far a clock may be wrong whose authority does not state its accuracy, in milliseconds.
-    pub accuracy_unstated_ms: u64,
-}
-
-/// Holding one is the proof that an authority that is believed signed a token over the imprint asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedTimestamp {
-    earliest: Timestamp,
-    latest: Timestamp,
-    authority: Fingerprint,
-    policy: ObjectIdentifier,
-    serial: Vec<u8>,
 }
 
 /// Why bytes are not a token, or a token is not believed.
@@ -110,6 +84,13 @@ pub enum TimestampTokenError {
     /// The authority's key did not sign it.
     #[error("the signature on the token does not verify")]
     Signature,
+}
+
+impl TimestampTokenError {
+    /// Whether the token is refused for being a stranger's: nobody who is believed has said what it says.
+    pub fn is_of_strangers(&self) -> bool {
+        matches!(self, Self::NoCertificate | Self::Path(_))
+    }
 }
 
 /// What the authority says: `TSTInfo`, as far as it is used.
@@ -233,35 +214,6 @@ impl TimestampToken {
         })
     }
 
-    /// Judges that an authority led to an anchor at the moment of the token, and signed it over `imprint` and, if one was sent, `nonce`.
-    pub fn verify(
-        &self,
-        imprint: &Imprint,
-        nonce: Option<&Nonce>,
-        trust: &TimestampTrust<'_>,
-    ) -> Result<VerifiedTimestamp, TimestampTokenError> {
-        if self.info.imprint != *imprint {
-            return Err(TimestampTokenError::Imprint);
-        }
-        if nonce.is_some_and(|nonce| self.info.nonce.as_ref() != Some(nonce)) {
-            return Err(TimestampTokenError::Nonce);
-        }
-        let certificates: Vec<&ChainCertificate> = self.certificates.iter().chain(trust.certificates).chain(trust.anchors).collect();
-        let named = |certificate: &&ChainCertificate| self.certificate_id.names(certificate);
-        let authority = certificates.iter().copied().find(named).ok_or(TimestampTokenError::NoCertificate)?;
-        self.check_authority(authority.body()).map_err(TimestampTokenError::Certificate)?;
-        if !authority.key().verifies(self.scheme, &self.signed_attributes, &self.signature) {
-            return Err(TimestampTokenError::Signature);
-        }
-        let out_of_range = Profile("its time is out of range");
-        let at = Timestamp::from_unix_ms(self.info.moment.0 / 1000).ok_or(out_of_range)?;
-        check_path(authority.body(), ID_KP_TIME_STAMPING, &certificates, trust.anchors, at).map_err(TimestampTokenError::Path)?;
-        // Only now: what a stranger says is a stranger's word, whatever it is.
-        let (earliest, latest) = self.info.bounds(trust.accuracy_unstated_ms).ok_or(out_of_range)?;
-        let Info { policy, serial, .. } = self.info.clone();
-        Ok(VerifiedTimestamp { earliest, latest, authority: *authority.fingerprint(), policy, serial })
-    }
-
     /// The bytes as they came.
     pub fn der(&self) -> &[u8] {
         &self.der
@@ -270,50 +222,6 @@ impl TimestampToken {
     /// What it is over, as it says.
     pub fn imprint(&self) -> &Imprint {
         &self.info.imprint
-    }
-
-    fn check_authority(&self, authority: &Body) -> Result<(), &'static str> {
-        let is_signer = match &self.signer {
-            SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber { issuer, serial_number }) => {
-                issuer.to_der().is_ok_and(|issuer| issuer == authority.issuer) && serial_number.as_bytes() == authority.serial
-            }
-            SignerIdentifier::SubjectKeyIdentifier(key) => authority.extensions.subject_key.as_deref() == Some(key.0.as_bytes()),
-        };
-        if !is_signer {
-            return Err("the signer is named as another than the certificate");
-        }
-        if self.info.authority.as_ref().is_some_and(|name| *name != authority.subject) {
-            return Err("it is not of the name that the token says");
-        }
-        check_timestamping(authority)
-    }
-}
-
-impl VerifiedTimestamp {
-    /// The moment before which the authority did not sign: the token's time less its accuracy, rounded down to the millisecond.
-    pub fn earliest(&self) -> Timestamp {
-        self.earliest
-    }
-
-    /// The moment after which the authority did not sign: the token's time and its accuracy, rounded up to the millisecond. The digest
-    /// existed by then.
-    pub fn latest(&self) -> Timestamp {
-        self.latest
-    }
-
-    /// The certificate of the authority.
-    pub fn authority(&self) -> &Fingerprint {
-        &self.authority
-    }
-
-    /// The policy under which it signed.
-    pub fn policy(&self) -> ObjectIdentifier {
-        self.policy
-    }
-
-    /// The token's serial number: big-endian, without leading zeros.
-    pub fn serial(&self) -> &[u8] {
-        &self.serial
     }
 }
 
@@ -350,45 +258,6 @@ impl Info {
             authority,
         })
     }
-
-    /// The earliest and the latest moment; `None` if one is before 1970 or beyond the year 9999.
-    fn bounds(&self, accuracy_unstated_ms: u64) -> Option<(Timestamp, Timestamp)> {
-        let accuracy_us = match self.accuracy_us {
-            Some(accuracy_us) => accuracy_us,
-            None => accuracy_unstated_ms.checked_mul(1000)?,
-        };
-        let (earliest_us, latest_us) = (self.moment.0.checked_sub(accuracy_us)?, self.moment.0.checked_add(accuracy_us)?);
-        Some((Timestamp::from_unix_ms(earliest_us / 1000)?, Timestamp::from_unix_ms(latest_us.div_ceil(1000))?))
-    }
-}
-
-impl CertificateId {
-    /// True if it is the hash of this certificate, and its issuer and serial number if it says them.
-    fn names(&self, certificate: &ChainCertificate) -> bool {
-        let issuer_fits = self.issuer_serial.as_ref().is_none_or(|IssuerSerial { issuer, serial_number }| {
-            let named = |name: &GeneralName| matches!(name, GeneralName::DirectoryName(name) if name.to_der().is_ok_and(|name| name == certificate.body().issuer));
-            matches!(issuer.as_slice(), [name] if named(name)) && serial_number.as_bytes() == certificate.body().serial
-        });
-        let algorithm = self.hash_algorithm.as_ref().map_or(Some(DigestAlgorithm::Sha256), DigestAlgorithm::of);
-        issuer_fits && algorithm.is_some_and(|algorithm| algorithm.digest(certificate.der()) == self.hash.as_bytes())
-    }
-}
-
-/// RFC 3161 section 2.3: timestamping is the one purpose of the key, and critical. What else the certificate says must not contradict it.
-fn check_timestamping(certificate: &Body) -> Result<(), &'static str> {
-    let extensions = &certificate.extensions;
-    match &extensions.extended_usage {
-        Some((true, usage)) if usage.0 == [ID_KP_TIME_STAMPING] => {}
-        Some((false, _)) => return Err("its extended key usage is not critical"),
-        Some(_) => return Err("timestamping is not the one purpose of its key"),
-        None => return Err("it has no extended key usage"),
-    }
-    let signs = KeyUsages::DigitalSignature | KeyUsages::NonRepudiation;
-    if extensions.usage.is_some_and(|usage| !signs.contains(usage.0) || usage.0.is_empty()) {
-        return Err("its key usage is more than signatures");
-    }
-    let authority = extensions.constraints.as_ref().is_some_and(|constraints| constraints.ca);
-    if authority { Err("it is a certification authority") } else { Ok(()) }
 }
 
 fn canonical_signed_data(der: &[u8]) -> Option<SignedData> {

@@ -245,10 +245,16 @@ fn authorities_that_certify_each_other_do_not_keep_the_verifier_busy() {
     let result = validate_path(&city.camera(), &circle, city.roots(), at(NOON), &counting);
     assert!(matches!(result, Err(PathError::NoPath)));
     assert_eq!(counting.signatures(), 0, "the root certified none of them");
-    // Where it did certify one, each is verified under each once, and the way up is found.
-    let good = [&circle[..], city.chain()].concat();
+    // Where it did certify one that may certify others, each is verified under each once, and the way up is found.
+    let long = parse(&Forgery::authority(&city).replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff]])), 1);
+    let good = [&circle[..], &[long]].concat();
     assert!(validate_path(&city.camera(), &good, city.roots(), at(NOON), &counting).is_ok());
     assert_eq!(counting.signatures(), 1 + 40 * 40 + 41, "the issuing authority, the others under it and each other, the camera under all");
+    // One that may not has certified nobody, whatever it signed.
+    let counting = Counting::default();
+    let short = [&circle[..], city.chain()].concat();
+    assert!(validate_path(&city.camera(), &short, city.roots(), at(NOON), &counting).is_ok());
+    assert_eq!(counting.signatures(), 2, "the issuing authority, and the camera under it");
 }
 
 /// Copies of an authority's certificate: its name and key are no secret, and nobody believed has signed them.
@@ -270,6 +276,32 @@ fn no_order_and_no_number_of_useless_certificates_hides_a_path() {
     let counting = Refusing::default();
     assert!(validate_path(&city.camera(), &offered, city.roots(), at(NOON), &counting).is_err());
     assert_eq!(counting.0.signatures(), 101, "one for each certificate, and none for the leaf");
+}
+
+/// A key that may certify no authority, stolen, has certified as many as there are places: the true ones beside it are found all the same.
+#[test]
+fn an_authority_without_room_below_it_takes_nobodys_place() {
+    let city = City::new();
+    let made = |number: u8| {
+        let mut forgery = Forgery::authority(&city)
+            .replace(SUBJECT_KEY, tlv(4, &[&[b's', number]]))
+            .replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[city.issuing.subject_key_identifier()])]));
+        (forgery.issuer, forgery.serial) = (city.issuing.subject_der().to_vec(), vec![2, 1, number + 1]);
+        parse(&forgery, 2)
+    };
+    let mut second = Forgery::authority(&city).replace(SUBJECT_KEY, tlv(4, &[b"second"]));
+    (second.subject, second.public_key) = (common_name("Second"), key(6).public_key().to_spki_der());
+    let mut camera = Forgery::camera(&city).replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"second"])]));
+    camera.issuer = common_name("Second");
+    let mut offered = vec![city.issuing.clone()];
+    offered.extend((0..100).map(made));
+    offered.push(parse(&second, 1));
+    assert_eq!(judge(&parse(&camera, 6), &offered, city.roots(), NOON), Ok(()));
+    // One that leads through it is refused for that, and not because it was not found.
+    let mut below = Forgery::camera(&city).replace(AUTHORITY_KEY, tlv(0x30, &[&tlv(0x80, &[b"s\x07"])]));
+    below.issuer = city.issuing.subject_der().to_vec();
+    let refusal = judge(&parse(&below, 2), &offered, city.roots(), NOON);
+    assert_eq!(refusal, Err(PathError::NotAnIssuer("City issuing".to_owned())));
 }
 
 /// What costs nothing is judged before a signature.
@@ -320,7 +352,8 @@ impl exhibit_pki::Verifier for Counting {
 
 #[test]
 fn the_verifier_in_python_agrees_on_every_vector() {
-    let tests: [fn(); 15] = [
+    let tests: [fn(); 16] = [
+        an_authority_without_room_below_it_takes_nobodys_place,
         a_chain_to_a_trusted_root_is_believed,
         validity_is_judged_to_the_second_at_both_ends,
         an_expired_issuer_ends_the_path,

@@ -57,7 +57,7 @@ class Decisions:
         while True:
             # The first that was decided, not the first that was stated.
             ways = [(self._reached(signed, custodians, threshold), signed) for signed in replacing.get(leaf, [])
-                    if signed.statement["body"]["number"] > number]
+                    if signed.statement["body"]["number"] > number and signed.certificate.fingerprint in custodians]
             ways = [(max(reached, since), signed) for reached, signed in ways if reached is not None]
             if not ways:
                 return states

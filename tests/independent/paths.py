@@ -7,23 +7,36 @@ PATH_LIMIT = 6
 class Links:
     """The authorities that lead to an anchor: the anchors, then the others as they are found, each with those that certified it."""
 
-    def __init__(self, anchors, others, certified):
+    def __init__(self, anchors, others, certified, path_length):
+        """path_length is how many authorities one allows below it, None for any number."""
         self.authorities, self.above = list(anchors), [[] for _ in anchors]
+
+        def allowed(authority):
+            length = path_length(authority)
+            return PATH_LIMIT - 2 if length is None else min(length, PATH_LIMIT - 2)
+        room, left = [allowed(anchor) for anchor in anchors], list(range(len(anchors)))
         known = {anchor.der for anchor in anchors}
         others = [other for place, other in enumerate(others)
                   if other.der not in known and all(other.der != earlier.der for earlier in others[:place])]
-        self.anchors, at = len(anchors), 0
-        while at < len(self.authorities):
+        self.anchors = len(anchors)
+        while left:
+            at = max(left, key=lambda number: (room[number], -number))
+            left.remove(at)
+            if room[at] == 0:
+                break
             for subject in others:
                 number = next((number for number in range(self.anchors, len(self.authorities)) if self.authorities[number] is subject), None)
                 full = len(self.authorities) == self.anchors + AUTHORITIES_LIMIT
                 if number == at or number is None and full or not certified(subject, self.authorities[at]):
                     continue
                 if number is None:
+                    number = len(self.authorities)
                     self.authorities.append(subject)
                     self.above.append([])
-                self.above[number if number is not None else -1].append(at)
-            at += 1
+                    room.append(0)
+                    left.append(number)
+                self.above[number].append(at)
+                room[number] = max(room[number], min(allowed(subject), room[at] - 1))
 
     def path(self, leaf, names, may):
         """The shortest path, of several the first, as a list from the leaf to an anchor; None where there is none."""

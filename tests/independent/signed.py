@@ -303,7 +303,7 @@ class Authorities:
 
     def __init__(self, roots, others):
         others = [other for other in others if other.is_authority]
-        self.links = Links(roots, others, lambda subject, issuer: subject.certified_by(issuer))
+        self.links = Links(roots, others, lambda subject, issuer: subject.certified_by(issuer), lambda authority: authority.path_length)
         self.others = self.links.authorities[len(roots):]
 
     def path(self, leaf, moment_ms):

@@ -206,7 +206,7 @@ class ForeignCertificate:
 
         def may(issuer, _, below):
             return issuer.may_issue(purpose, below) and issuer.valid_at(moment_ms) and (below > 0 or certified(self, issuer))
-        return Links(anchors, between, certified).path(self, ForeignCertificate.names, may) is not None
+        return Links(anchors, between, certified, lambda authority: authority.path_length).path(self, ForeignCertificate.names, may) is not None
 
 
 def _usage(bits):

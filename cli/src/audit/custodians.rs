@@ -138,7 +138,10 @@ impl Judge {
             let holds = |set: &Set| {
                 let people: BTreeSet<&str> =
                     set.behind.iter().filter(|(signer, _)| custodians.contains(signer)).map(|(_, person)| &**person).collect();
-                set.number > number && (set.replaces == current || of_before(set)) && (!is_judged || people.len() as u64 >= threshold)
+                // Who states a set decides on it, as whoever approves it does.
+                let is_custodians = set.behind.first().is_some_and(|(signer, _)| custodians.contains(signer));
+                let is_decided = !is_judged || is_custodians && people.len() as u64 >= threshold;
+                set.number > number && (set.replaces == current || of_before(set)) && is_decided
             };
             let open = self.memory.open_sets.get(scope).cloned().unwrap_or_default();
             let Some(leaf) = open.iter().find(|leaf| self.memory.sets.get(leaf).is_some_and(holds)).cloned() else { return };

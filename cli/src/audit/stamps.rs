@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use exhibit_evidence::Body;
-use exhibit_evidence::anchor::is_of_stranger;
 use exhibit_evidence::body::TimestampBody;
 use exhibit_tlog::{Hash, WitnessError};
 
@@ -61,7 +60,7 @@ impl Judge {
                         earliest.push(token.earliest().unix_ms());
                     }
                     // Of an authority that this anchor knows nothing of.
-                    Err(error) if is_of_stranger(&error) => {}
+                    Err(error) if error.is_of_strangers() => {}
                     Err(error) => tell(Kind::Timestamp, format!("Its attachment {name} is no timestamp of its checkpoint: {error}.")),
                 }
             }

@@ -60,11 +60,6 @@ pub struct TimestampAuthorityTrust {
     pub certificate: ChainCertificate,
 }
 
-/// Whether a token is refused for being a stranger's: nobody of the anchor has said what it says.
-pub fn is_of_stranger(error: &TimestampTokenError) -> bool {
-    matches!(error, TimestampTokenError::NoCertificate | TimestampTokenError::Path(_))
-}
-
 /// The custodians that a camera was given at its enrolment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PinnedCustodians {
@@ -128,19 +123,13 @@ impl AnchorPolicy {
     pub fn verify_token(&self, der: &[u8], text: &str) -> Result<(&TimestampAuthorityTrust, VerifiedTimestamp), TimestampTokenError> {
         let token = TimestampToken::from_der(der)?;
         let imprint = Imprint::of(token.imprint().algorithm(), text.as_bytes());
-        let mut refusal = TimestampTokenError::NoCertificate;
-        let (independent, own): (Vec<_>, Vec<_>) = self.timestamp_authorities.iter().partition(|authority| authority.independent);
-        for authority in independent.into_iter().chain(own) {
-            let anchors = std::slice::from_ref(&authority.certificate);
-            let trust = TimestampTrust { anchors, certificates: &[], accuracy_unstated_ms: ACCURACY_UNSTATED_MS };
-            match token.verify(&imprint, None, &trust) {
-                Ok(verified) => return Ok((authority, verified)),
-                // What one believed authority's token fails by is not undone by another's that does not know it.
-                Err(error) if is_of_stranger(&refusal) => refusal = error,
-                Err(_) => {}
-            }
-        }
-        Err(refusal)
+        let (mut authorities, own): (Vec<_>, Vec<_>) = self.timestamp_authorities.iter().partition(|authority| authority.independent);
+        authorities.extend(own);
+        let anchors = authorities.iter().map(|authority| std::slice::from_ref(&authority.certificate));
+        let trust = |anchors| TimestampTrust { anchors, certificates: &[], accuracy_unstated_ms: ACCURACY_UNSTATED_MS };
+        let trusts: Vec<TimestampTrust<'_>> = anchors.map(trust).collect();
+        let (position, verified) = token.verify_by(&imprint, None, &trusts)?;
+        Ok((authorities[position], verified))
     }
 
     /// Takes the optional members out of an anchor.

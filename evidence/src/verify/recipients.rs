@@ -134,6 +134,10 @@ impl InForce {
         if set.number <= self.number {
             return Err(format!("its number {} is not above {}", set.number, self.number));
         }
+        // Who states a set decides on it, as whoever approves it does.
+        if !self.custodians.contains(entry.signer().fingerprint()) {
+            return Err("whoever signed it is not one of the custodians before it".to_owned());
+        }
         let reached = approvals.reached(entry, &self.custodians, self.threshold);
         let reached = reached.ok_or_else(|| format!("fewer than {} of the custodians before it stand behind it", self.threshold))?;
         Ok(reached.max(self.from))

@@ -122,15 +122,20 @@ impl ChainCertificate {
         &self.key
     }
 
+    /// How many authorities may stand between it and a leaf, by its own word.
+    pub(super) fn path_length_max(&self) -> usize {
+        let constraints = self.body.extensions.constraints.as_ref();
+        constraints.and_then(|constraints| constraints.path_len_constraint).map_or(usize::MAX, usize::from)
+    }
+
     /// True if it may certify for `purpose`, with `below` authorities between it and the leaf.
     pub(super) fn may_issue(&self, purpose: ObjectIdentifier, below: usize) -> bool {
         let extensions = &self.body.extensions;
+        let is_authority = extensions.constraints.as_ref().is_some_and(|constraints| constraints.ca);
         let of_purpose =
             |(_, usage): &(bool, ExtendedKeyUsage)| usage.0.iter().any(|other| [purpose, ANY_EXTENDED_KEY_USAGE].contains(other));
-        extensions
-            .constraints
-            .as_ref()
-            .is_some_and(|constraints| constraints.ca && constraints.path_len_constraint.is_none_or(|most| below <= usize::from(most)))
+        is_authority
+            && below <= self.path_length_max()
             && extensions.usage.is_none_or(|usage| usage.key_cert_sign())
             && extensions.extended_usage.as_ref().is_none_or(of_purpose)
     }

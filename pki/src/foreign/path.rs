@@ -49,10 +49,16 @@ pub(crate) fn check_path<'a>(
         }
     }
     let mut refused = None;
-    let (links, places) = Links::find(anchors.len(), authorities.len() - anchors.len(), |subject, issuer| {
+    let below_max = |place: usize| authorities[place].path_length_max();
+    let (links, places) = Links::find(anchors.len(), authorities.len() - anchors.len(), below_max, |subject, issuer, may_certify| {
         let (subject, issuer) = (authorities[subject], authorities[issuer]);
-        let may_issue =
-            |_| if subject.may_issue(purpose, 0) { check_link(subject.body(), issuer, purpose) } else { Err(ChainError::NotAnIssuer) };
+        let may_issue = |()| {
+            if may_certify && subject.may_issue(purpose, 0) {
+                check_link(subject.body(), issuer, purpose)
+            } else {
+                Err(ChainError::NotAnIssuer)
+            }
+        };
         let judged = subject.body().names_issuer(issuer.body()).then_some(()).map(may_issue);
         if let Some(Err(error)) = judged.filter(|_| leaf.names_issuer(subject.body())) {
             refused.get_or_insert(error);

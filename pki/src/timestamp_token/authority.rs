@@ -20,8 +20,8 @@ use x509_cert::{attr::Attribute, name::Name, serial_number::SerialNumber};
 use super::{
     CertificateId, RequestRefusal, SignedData, SigningCertificateV2, TimestampRequest,
     asn1::{Accuracy, PkiStatusInfo, TimeStampResp, TstInfo, write_gen_time},
-    check_timestamping,
     request::{GRANTED, REJECTION},
+    verify::check_timestamping,
 };
 use crate::{
     PublicKey, Signer, SignerError, Timestamp,

@@ -12,7 +12,6 @@ use super::super::heads::{HeadState, Heads, PROOF_BYTES_MAX};
 use super::super::witness::cosigners;
 use super::super::{BundleCheckpoint, Judgement};
 use crate::Body;
-use crate::anchor::is_of_stranger;
 use crate::body::TimestampBody;
 use crate::bundle::{CHECKPOINT_TOKENS_MAX, SMALL_FILE_BYTES_MAX, SourceError, checkpoint_token_path, timestamp_proof_path};
 use crate::verdict::{Axis, FindingKind, Grade, Place};
@@ -150,7 +149,7 @@ pub(super) fn token(judgement: &mut Judgement<'_>, der: &[u8], note: &str, place
             covers: None,
         }),
         Err(error) => {
-            let grade = if is_of_stranger(&error) { Grade::NotDemanded } else { Grade::Bad };
+            let grade = if error.is_of_strangers() { Grade::NotDemanded } else { Grade::Bad };
             let sentence = format!("A timestamp token does not count: {error}.");
             judgement.find(Axis::Time, grade, FindingKind::Timestamp, place, sentence);
             None
