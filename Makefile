@@ -50,6 +50,15 @@ bench: packages ## every figure against its baseline, a line of JSON each; BENCH
 	@$(CARGO) build --release --locked -p exhibit-appliance -p exhibit-authority -p exhibit-cli -p exhibit-bench
 	@export EXHIBIT_NGINX="$$(scripts/nginx.sh)"; "$${CARGO_TARGET_DIR:-target}/release/exhibit-bench" $(BENCH)
 
+# What a load is made of: `exhibit-load --help` tells.
+LOAD ?=
+
+.PHONY: load
+load: packages ## virtual cameras against an appliance, 10 to 2,000 of them, judged by the oracle; LOAD="--cameras 500 --links mixed" changes it
+	@$(CARGO) build --release --locked -p exhibit-appliance -p exhibit-authority -p exhibit-cli -p exhibit-load
+	@# A socket for each camera, on both sides, and two for each link.
+	@ulimit -n "$$(ulimit -Hn)"; "$${CARGO_TARGET_DIR:-target}/release/exhibit-load" $(LOAD)
+
 .PHONY: fuzz
 fuzz: ## every parser under libFuzzer, FUZZ_SECONDS each (default 300); needs a nightly toolchain
 	@scripts/fuzz.sh
@@ -72,9 +81,14 @@ SOAK_KILLS ?= 2000
 SOAK_CUTS ?= 20000
 SOAK_FAILURES ?= 1000
 SOAK_SEEDS ?= 5000
+SOAK_CAMERAS ?= 1000
+SOAK_LOAD_SECONDS ?= 120
 
 .PHONY: soak
-soak: packages ## thousands of kills, power cuts and failing writes: hours
+soak: packages ## thousands of kills, power cuts, failing writes and cameras: hours
 	@export SOAK_KILLS=$(SOAK_KILLS) SOAK_CUTS=$(SOAK_CUTS) SOAK_FAILURES=$(SOAK_FAILURES); \
 	  $(CARGO) test --release --locked -p exhibit-ledger --test kill --test power_loss -- --nocapture
 	@export SOAK_SEEDS=$(SOAK_SEEDS); $(CARGO) test --release --locked -p exhibit-simulator --test seeds -- --nocapture
+	@$(CARGO) build --release --locked -p exhibit-appliance -p exhibit-authority -p exhibit-cli
+	@export SOAK_CAMERAS=$(SOAK_CAMERAS) SOAK_LOAD_SECONDS=$(SOAK_LOAD_SECONDS); ulimit -n "$$(ulimit -Hn)"; \
+	  $(CARGO) test --release --locked -p exhibit-load --test fleet -- --nocapture

@@ -8,6 +8,7 @@ mod payloads;
 mod receipts;
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use exhibit_client::Appliance;
 use exhibit_evidence::{Body, Head, SignedStatement};
@@ -41,6 +42,24 @@ pub struct Report {
     pub contradictions: u64,
 }
 
+/// Who states from a spool: a camera's agent, as a program of its own or within a load generator.
+pub trait Spooling {
+    /// The state folder, with the spool in it.
+    fn state(&self) -> &Path;
+    /// Everything that it has ever told to be on the ledger.
+    fn told(&self, world: &World) -> Vec<Told>;
+}
+
+impl Spooling for AgentCamera {
+    fn state(&self) -> &Path {
+        self.state()
+    }
+
+    fn told(&self, world: &World) -> Vec<Told> {
+        self.told(world)
+    }
+}
+
 /// What is judged.
 pub struct Case<'a> {
     /// The installation, whose appliance must be running.
@@ -50,7 +69,7 @@ pub struct Case<'a> {
     /// Who can open the cameras' evidence.
     pub custodian: &'a Person,
     /// Cameras, with their spools and what they have told.
-    pub cameras: &'a [&'a AgentCamera],
+    pub cameras: &'a [&'a dyn Spooling],
     /// What else was told to be on the ledger, by a verified receipt.
     pub told: &'a [Told],
     /// Heads that were verified along the way.

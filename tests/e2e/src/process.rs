@@ -150,6 +150,11 @@ impl Running {
         }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: it gets no chance to tidy up.
     pub fn kill(mut self) {
         self.child.kill().expect("a child that was not waited for can be killed");

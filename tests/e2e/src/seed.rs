@@ -27,6 +27,11 @@ impl Dice {
         Self { state: seed }
     }
 
+    /// From a number: one of many generators of a run.
+    pub fn of(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
     /// A number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

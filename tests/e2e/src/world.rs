@@ -62,7 +62,8 @@ impl World {
         Self::start_below(&std::env::temp_dir(), prepare)
     }
 
-    fn start_below(parent: &Path, prepare: impl FnOnce(&Path)) -> Self {
+    /// Both.
+    pub fn start_below(parent: &Path, prepare: impl FnOnce(&Path)) -> Self {
         let mut folder = TempDir::with_prefix_in("exhibit-e2e-", parent).expect("there is a folder for temporary files");
         folder.disable_cleanup(std::env::var_os("EXHIBIT_KEEP").is_some());
         let mut world = Self { appliance: None, address: ANY_PORT.to_owned(), public_address: ANY_PORT.to_owned(), folder };
@@ -163,6 +164,11 @@ impl World {
         let mut command = Command::new(program("exhibit-appliance"));
         command.arg("serve").arg("--state").arg(self.state()).args(["--intake", ANY_PORT, "--public", ANY_PORT]);
         run(&mut command).expect(2).stderr
+    }
+
+    /// The process that serves.
+    pub fn appliance_id(&self) -> u32 {
+        self.appliance.as_ref().expect("the appliance runs").id()
     }
 
     /// SIGKILL.

@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("exhibit-simulator", &["exhibit-ledger", "exhibit-power-loss", "exhibit-tlog", "exhibit-witness"]),
     ("exhibit-fuzz", &["exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog", "exhibit-witness"]),
     ("exhibit-bench", &["exhibit-client", "exhibit-e2e", "exhibit-evidence", "exhibit-ledger", "exhibit-pki", "exhibit-tlog"]),
+    ("exhibit-load", &["exhibit-camera-core", "exhibit-client", "exhibit-e2e", "exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
     ("exhibit-tidy", &[]),
 ];
 
@@ -112,6 +113,6 @@ fn a_bare_cargo_test_needs_neither_gstreamer_nor_tss() {
     }
     let all: BTreeSet<_> = workspace.members.keys().cloned().collect();
     let needing: BTreeSet<_> = all.difference(&workspace.default_members).map(String::as_str).collect();
-    let expected = BTreeSet::from(["exhibit-bench", "exhibit-camera-agent", "exhibit-e2e", "exhibit-tpm"]);
+    let expected = BTreeSet::from(["exhibit-bench", "exhibit-camera-agent", "exhibit-e2e", "exhibit-load", "exhibit-tpm"]);
     assert_eq!(needing, expected, "only what needs GStreamer or TSS stays out of a bare `cargo test`");
 }
