@@ -8,7 +8,7 @@ use exhibit_evidence::anchor::{AnchorPolicy, WitnessPolicy};
 use exhibit_evidence::{Anchor, AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body};
 use exhibit_ledger::Ledger;
 use exhibit_pki::SoftwareSigner;
-use exhibit_tlog::{EMPTY_ROOT, Hash, LogVerifier};
+use exhibit_tlog::{EMPTY_ROOT, Hash, LogVerifier, VerifierKey};
 
 use crate::chronicle::own_candidate;
 use crate::config::Config;
@@ -23,6 +23,7 @@ struct Draft {
     credentials: Credentials,
     verifier: LogVerifier,
     witnesses: Option<WitnessPolicy>,
+    tpm_key: Option<VerifierKey>,
     genesis: SignedStatement,
 }
 
@@ -30,7 +31,7 @@ impl LockedFolder {
     /// Begins a log: genesis as entry 0, and the anchor.
     pub fn create_log(&self, new: &NewLog<'_>) -> Result<Anchor, SetupError> {
         self.refuse_existing(&[ANCHOR])?;
-        let Draft { config, credentials, verifier, witnesses, genesis } = self.draft(new)?;
+        let Draft { config, credentials, verifier, witnesses, tpm_key, genesis } = self.draft(new)?;
         let der = credentials.certificate.der();
         self.vault()?.put(Object::Attachment(Hash(*credentials.certificate.fingerprint())), der)?;
         let ledger = Ledger::open(&self.ledger_path(), self.options(new.origin, &config)?)?;
@@ -38,7 +39,7 @@ impl LockedFolder {
             0 => ledger.append(own_candidate(&genesis, None, Some(&credentials.certificate), Vec::new()))?.place.leaf,
             _ => self.begun(&ledger, &genesis)?,
         };
-        let policy = AnchorPolicy { witnesses, ..AnchorPolicy::default() };
+        let policy = AnchorPolicy { witnesses, tpm_key, ..AnchorPolicy::default() };
         let anchor = Anchor { log, verifier, roots: credentials.roots, policy };
         self.write_new(ANCHOR, anchor.to_json().as_bytes())?;
         Ok(anchor)
@@ -74,13 +75,13 @@ impl LockedFolder {
         let (credentials, config) = (self.credentials(new.now)?, self.config()?);
         let witnesses = self.witness_policy(&config, &verifier)?;
         let tpm_key = config.tpm_note.as_ref().map(|tpm| tpm.verifier_key(new.origin)).transpose().map_err(SetupError::TpmKey)?;
-        let tpm_key = tpm_key.map(|key| key.to_string());
+        let tpm_text = tpm_key.as_ref().map(ToString::to_string);
         let policy = witnesses.as_ref().map_or("", WitnessPolicy::text);
-        let genesis = genesis(&credentials, &verifier, new, policy, tpm_key.as_deref())?;
-        if let Some(key) = &tpm_key {
+        let genesis = genesis(&credentials, &verifier, new, policy, tpm_text.as_deref())?;
+        if let Some(key) = &tpm_text {
             self.vault()?.put(Object::Attachment(AttachmentRef::of(KEY_ATTACHMENT, key.as_bytes(), false).sha256), key.as_bytes())?;
         }
-        Ok(Draft { config, credentials, verifier, witnesses, genesis })
+        Ok(Draft { config, credentials, verifier, witnesses, tpm_key, genesis })
     }
 
     /// The genesis that an earlier call has put on the ledger, if it is the same but for its time.

@@ -33,6 +33,8 @@ pub struct Predecessor {
 
 /// What can be read of it.
 pub struct Archive {
+    /// Which.
+    pub log: Hash,
     /// Its name.
     pub origin: String,
     /// Its ledger.
@@ -147,6 +149,7 @@ impl Archive {
         let witnessing = Arc::new(folder.witnessing(&config, anchor, &ledger)?);
         let is_ended = ledger.is_ended()? && ledger.size() == end.size;
         Ok(Self {
+            log: anchor.log,
             origin: anchor.verifier.origin.clone(),
             registry,
             vault: folder.vault_as_it_is(),

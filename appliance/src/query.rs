@@ -25,6 +25,7 @@ const PAGE_BLOCKS: usize = 4096;
 const ROWS: usize = 256;
 
 /// Asks ledger and registry.
+#[derive(Clone, Copy)]
 pub struct Query<'a> {
     /// The ledger.
     pub ledger: &'a Ledger,

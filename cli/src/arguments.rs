@@ -65,6 +65,14 @@ pub struct Connection {
     pub identity: PathBuf,
 }
 
+/// Evidence of a log that has ended.
+#[derive(Args, Clone)]
+pub struct Earlier {
+    /// The evidence lies in a log that has ended: its anchor. The appliance of --anchor, which goes on for it, serves it.
+    #[arg(long)]
+    pub of_log: Option<PathBuf>,
+}
+
 /// Name and version of this program, as bundles record it.
 pub fn software() -> String {
     format!("exhibit {}", version())

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use exhibit_client::Receipt;
+use exhibit_client::{Appliance, ClientError, Receipt};
 use exhibit_evidence::envelope::{self, KeyPackage};
 use exhibit_evidence::keytree::KeyTree;
 use exhibit_evidence::{Body, SignedStatement, StreamName, body, exchange};
@@ -44,17 +44,18 @@ impl Opener {
         &self.certificate
     }
 
-    /// Gets and opens the `wraps` of a statement; the package must be for the log that is trusted.
+    /// Gets and opens the `wraps` of a statement; the package must be for the log that is trusted, or for the one that the statement was made for:
+    /// what was stated to the log before goes on here.
     pub async fn keys_of(&self, session: &mut Session, signed: &SignedStatement) -> Result<KeyPackage, Failure> {
         let named = signed.statement().body.attachment("wraps");
         let named = named.filter(|named| named.length <= WRAP_BYTES_MAX).cloned();
         let named = named.ok_or_else(|| Failure::Untrustworthy("the statement names no wrapped keys".to_owned()))?;
-        let stored = session.appliance.attachment(&named).await?;
+        let stored = session.attachment(&named).await?;
         let wrap =
             named.open(&stored).ok_or_else(|| Failure::Untrustworthy("the wrapped keys are not those that were signed".to_owned()))?;
         let content = envelope::open(wrap, &self.certificate, &self.key).map_err(|error| Failure::Cannot(error.to_string()))?;
         let package = KeyPackage::parse(&content).map_err(|error| Failure::Untrustworthy(error.to_string()))?;
-        if package.log != session.anchor.log {
+        if package.log != session.anchor.log && package.log != signed.statement().log {
             return Err(Failure::Untrustworthy("the wrapped keys are for another log".to_owned()));
         }
         Ok(package)
@@ -64,7 +65,8 @@ impl Opener {
     pub async fn epoch_tree(&self, session: &mut Session, epoch: &SignedStatement) -> Result<KeyTree, Failure> {
         let stream = &epoch.statement().stream;
         let package = self.keys_of(session, epoch).await?;
-        let tree = package.into_tree(&session.anchor.log, stream).map_err(|error| Failure::Untrustworthy(error.to_string()))?;
+        let log = package.log;
+        let tree = package.into_tree(&log, stream).map_err(|error| Failure::Untrustworthy(error.to_string()))?;
         let Body::Epoch(stated) = &epoch.statement().body else {
             return Err(Failure::Untrustworthy(format!("{stream} does not begin with an epoch statement")));
         };
@@ -78,6 +80,16 @@ impl Opener {
 }
 
 impl Session {
+    /// An attachment as stored: of the log that is read, or of the one that statements go to.
+    pub async fn attachment(&mut self, named: &body::AttachmentRef) -> Result<Vec<u8>, Failure> {
+        match self.appliance.attachment(named).await {
+            Err(ClientError::Refused(problem)) if problem.status == 404 && self.is_of_ended() => {
+                Ok(self.stated_to().attachment(named).await?)
+            }
+            stored => Ok(stored?),
+        }
+    }
+
     /// The segments of a series that overlap an interval by the camera's clock, in order of (stream, seq).
     pub async fn segments(&mut self, series: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Found>, Failure> {
         let query = format!("/v1/segments?series={series}&from={from}&to={to}");
@@ -114,23 +126,12 @@ impl Session {
 
     /// Every page of a listing of entries.
     pub async fn pages(&mut self, query: &str) -> Result<Vec<Found>, Failure> {
-        let mut all = Vec::new();
-        let mut after: Option<String> = None;
-        for _ in 0..PAGES_MAX {
-            let page = match &after {
-                None => query.to_owned(),
-                Some(after) => format!("{query}{}after={after}", if query.contains('?') { '&' } else { '?' }),
-            };
-            let records: exchange::EntryRecords = self.appliance.get_json(&page).await?;
-            for record in &records.entries {
-                all.push(self.found(record)?);
-            }
-            after = records.next;
-            if after.is_none() {
-                return Ok(all);
-            }
-        }
-        Err(Failure::Cannot("the appliance's listing does not end: ask for a shorter interval".to_owned()))
+        pages(&mut self.appliance, query).await
+    }
+
+    /// The same of the log that statements go to.
+    pub async fn pages_of_next(&mut self, query: &str) -> Result<Vec<Found>, Failure> {
+        pages(self.stated_to(), query).await
     }
 
     /// Every `approve` of an entry that the appliance has: the first of each custodian.
@@ -145,6 +146,27 @@ impl Session {
         let (signed, receipt) = self.appliance.open_record(record)?;
         Ok(Found { signed, receipt })
     }
+}
+
+async fn pages(appliance: &mut Appliance, query: &str) -> Result<Vec<Found>, Failure> {
+    let mut all = Vec::new();
+    let mut after: Option<String> = None;
+    for _ in 0..PAGES_MAX {
+        let page = match &after {
+            None => query.to_owned(),
+            Some(after) => format!("{query}{}after={after}", if query.contains('?') { '&' } else { '?' }),
+        };
+        let records: exchange::EntryRecords = appliance.get_json(&page).await?;
+        for record in &records.entries {
+            let (signed, receipt) = appliance.open_record(record)?;
+            all.push(Found { signed, receipt });
+        }
+        after = records.next;
+        if after.is_none() {
+            return Ok(all);
+        }
+    }
+    Err(Failure::Cannot("the appliance's listing does not end: ask for a shorter interval".to_owned()))
 }
 
 impl Found {

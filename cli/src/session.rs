@@ -12,7 +12,7 @@ use exhibit_client::{Appliance, ClientIdentity, Issuer, Receipt};
 use exhibit_evidence::{Anchor, Body, Pin, SignedStatement};
 use exhibit_pki::{Certificate, SoftwareSigner, Timestamp};
 
-use crate::arguments::Connection;
+use crate::arguments::{Connection, Earlier};
 use crate::failure::Failure;
 
 /// Files of an identity's folder.
@@ -30,8 +30,10 @@ pub const CHAIN: &str = "chain.pem";
 pub struct Session {
     /// What is trusted.
     pub anchor: Anchor,
-    /// The connection.
+    /// Where evidence is read.
     pub appliance: Appliance,
+    /// Where statements go, if that is another log than the one that is read.
+    stated_to: Option<Appliance>,
     issuer: Issuer,
     identity: ClientIdentity,
 }
@@ -46,7 +48,30 @@ impl Session {
         let subject = subject.ok_or_else(|| Failure::content(&folder.join(SIGNING_CERTIFICATE), "the certificate names nobody"))?;
         let appliance = Appliance::new(&connection.appliance, &identity, &anchor)?;
         let issuer = Issuer::open(folder, &subject, identity.clone(), anchor.log, now())?;
-        Ok(Self { anchor, appliance, issuer, identity })
+        Ok(Self { anchor, appliance, stated_to: None, issuer, identity })
+    }
+
+    /// The same for evidence of a log that has ended, if `earlier` names one: it is read through the appliance of the log that goes on, and what this
+    /// person states goes there.
+    pub fn open_for(connection: &Connection, earlier: &Earlier) -> Result<Self, Failure> {
+        let session = Self::open(connection)?;
+        let Some(path) = &earlier.of_log else { return Ok(session) };
+        let anchor = read_anchor(path)?;
+        if anchor.log == session.anchor.log {
+            return Err(Failure::Usage("--of-log names the log of --anchor: leave it away".to_owned()));
+        }
+        let ended = Appliance::of_ended(&connection.appliance, &session.identity, &anchor)?;
+        Ok(Self { anchor, stated_to: Some(session.appliance), appliance: ended, ..session })
+    }
+
+    /// True if what is read has ended, and what is stated goes to the log after it.
+    pub fn is_of_ended(&self) -> bool {
+        self.stated_to.is_some()
+    }
+
+    /// Where statements go.
+    pub fn stated_to(&mut self) -> &mut Appliance {
+        self.stated_to.as_mut().unwrap_or(&mut self.appliance)
     }
 
     /// Who this is: the certificate that signs.
@@ -61,7 +86,8 @@ impl Session {
 
     /// Signs `body` and puts it on the ledger.
     pub async fn issue(&mut self, body: Body, attachments: &[&[u8]]) -> Result<(SignedStatement, Receipt), Failure> {
-        Ok(self.issuer.issue(&mut self.appliance, body, attachments, now()).await?)
+        let appliance = self.stated_to.as_mut().unwrap_or(&mut self.appliance);
+        Ok(self.issuer.issue(appliance, body, attachments, now()).await?)
     }
 }
 

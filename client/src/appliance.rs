@@ -6,7 +6,7 @@ use std::path::Path;
 
 use base64ct::{Base64, Encoding};
 use exhibit_evidence::{Anchor, AttachmentRef, Head, SignedStatement, Statement, exchange};
-use exhibit_tlog::{Checkpoint, Hash, LogProof, LogVerifier, Policy, WitnessError, prove_consistency, verify_consistency};
+use exhibit_tlog::{Checkpoint, Hash, LogProof, LogVerifier, Note, Policy, WitnessError, prove_consistency, verify_consistency};
 use hyper::StatusCode;
 
 use crate::{
@@ -76,13 +76,20 @@ pub struct Appliance {
     connection: Connection,
     /// The log's, and behind it those of the logs that it goes on for, newest first. Never empty.
     anchors: Vec<Anchor>,
+    /// What stands before each path that is read: a log that has ended is read through the one that goes on for it.
+    prefix: String,
 }
 
 impl Appliance {
     /// `address` is `host:port`. Nothing is sent yet.
     pub fn new(address: &str, identity: &ClientIdentity, anchor: &Anchor) -> Result<Self, ClientError> {
         let config = client_config(identity, &anchor.roots).map_err(|error| ClientError::Local(error.to_string()))?;
-        Ok(Self { connection: Connection::new(address, Some(config))?, anchors: vec![anchor.clone()] })
+        Ok(Self { connection: Connection::new(address, Some(config))?, anchors: vec![anchor.clone()], prefix: String::new() })
+    }
+
+    /// Reads the ended log of `anchor` at an appliance that serves a log which goes on for it. Nothing can be stated to it.
+    pub fn of_ended(address: &str, identity: &ClientIdentity, anchor: &Anchor) -> Result<Self, ClientError> {
+        Ok(Self { prefix: format!("/v1/logs/{}", anchor.log), ..Self::new(address, identity, anchor)? })
     }
 
     /// From now on the log is that of `anchor`, which was judged to go on for the one before: see `exhibit_evidence::succession`.
@@ -119,6 +126,9 @@ impl Appliance {
     /// and origin of the checkpoint, inclusion of this very entry, consistency with `statement.observed`.
     pub async fn put(&mut self, signed: &SignedStatement, attachments: &[&[u8]], payload: Option<&Path>) -> Result<Receipt, ClientError> {
         let statement = signed.statement();
+        if !self.prefix.is_empty() {
+            return Err(ClientError::Local("the log has ended: it takes nothing more".into()));
+        }
         check_attachments(statement.body.attachments(), attachments)?;
         let length = statement.body.payload_length();
         if (length > 0) != payload.is_some() {
@@ -171,6 +181,19 @@ impl Appliance {
         Ok(is_enough.then_some((note, checkpoint)))
     }
 
+    /// The newest checkpoint with a line of the key that the anchor names as the log's TPM's, verified. `None` where there is none.
+    pub async fn tpm_checkpoint(&mut self) -> Result<Option<(String, Checkpoint)>, ClientError> {
+        let Some(key) = self.anchor().policy.tpm_key.clone() else { return Ok(None) };
+        let bytes = match self.get_bytes("/log/tpm", CHECKPOINT_BYTES_MAX).await {
+            Err(ClientError::Refused(problem)) if problem.status == 404 => return Ok(None),
+            bytes => bytes?,
+        };
+        let note = String::from_utf8(bytes).map_err(|_| untrustworthy("the checkpoint is not text"))?;
+        let checkpoint = self.anchor().verifier.verify(&note).map_err(untrustworthy)?;
+        let line = Note::parse(&note).and_then(|parsed| parsed.signature_of(&key).map(|line| line.is_some())).map_err(untrustworthy)?;
+        Ok(line.then_some((note, checkpoint)))
+    }
+
     /// Proves from the log's tiles that the tree `newer` extends the tree `older`. Both must have been verified before.
     pub async fn extends(&mut self, older: &Head, newer: &Head) -> Result<(), ClientError> {
         if older.size > newer.size {
@@ -204,13 +227,14 @@ impl Appliance {
 
     /// GET with an `Accept`-less request; JSON answers. `path` begins with `/v1/`.
     pub async fn get_json<T: serde::de::DeserializeOwned>(&mut self, path: &str) -> Result<T, ClientError> {
-        from_json(&accepted(self.connection.ask(&Question::Get(path), JSON_BYTES_MAX).await?)?)
+        let path = format!("{}{path}", self.prefix);
+        from_json(&accepted(self.connection.ask(&Question::Get(&path), JSON_BYTES_MAX).await?)?)
     }
 
     /// GET of bytes, at most `limit`.
     pub async fn get_bytes(&mut self, path: &str, limit: u64) -> Result<Vec<u8>, ClientError> {
         // A refusal must fit too, or it would be reported as an answer that is too long.
-        let answer = self.connection.ask(&Question::Get(path), limit.max(PROBLEM_BYTES_MAX as u64)).await?;
+        let answer = self.connection.ask(&Question::Get(&format!("{}{path}", self.prefix)), limit.max(PROBLEM_BYTES_MAX as u64)).await?;
         let body = accepted(answer)?;
         if body.len() as u64 > limit {
             return Err(ClientError::Protocol(format!("{path} is longer than {limit} bytes")));

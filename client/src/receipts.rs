@@ -27,6 +27,12 @@ impl Receipts {
         Ok(witnessed.map(|(note, head)| Self::under(note, head)))
     }
 
+    /// Under the newest checkpoint that the TPM of the log's machine has signed too, if it covers the entry at `index`.
+    pub async fn tpm_signed(appliance: &mut Appliance, index: u64) -> Result<Option<Self>, ClientError> {
+        let signed = appliance.tpm_checkpoint().await?.filter(|(_, head)| index < head.size);
+        Ok(signed.map(|(note, head)| Self::under(note, head)))
+    }
+
     fn under(note: String, head: Checkpoint) -> Self {
         let tiles = TileCache::new(head.size);
         Self { note, head, tiles }

@@ -71,6 +71,11 @@ fn custodian(pki: &Pki, number: u8) -> Party {
     pki.party(&format!("user/c{number}"), Role::Custodian, KeyPurpose::Signing, 100 + number)
 }
 
+/// Custodian 1 with another key and certificate.
+fn first_again(pki: &Pki) -> Party {
+    pki.party("user/c1", Role::Custodian, KeyPurpose::Signing, 110)
+}
+
 fn keys(log: &LogVerifier) -> Vec<String> {
     log.keys.iter().map(ToString::to_string).collect()
 }
@@ -176,7 +181,8 @@ fn told(change: &Change) -> Story {
     if change.witnesses {
         anchor.policy.witnesses = Some(WitnessPolicy::parse(&policy, &anchor.verifier).unwrap());
     }
-    let custodians: Vec<Fingerprint> = [1, 2].map(|number| *custodian(&pki, number).certificate.fingerprint()).to_vec();
+    let custodians = [custodian(&pki, 1), custodian(&pki, 2), first_again(&pki)];
+    let custodians: Vec<Fingerprint> = custodians.iter().map(|custodian| *custodian.certificate.fingerprint()).collect();
     Story { record, anchor, observed, custodians, threshold: change.threshold }
 }
 
@@ -211,6 +217,7 @@ fn after_a_disaster_the_custodians_say_which_log_goes_on() {
     assert_eq!(refused(lost(|_| Vec::new(), 0)), 0, "a threshold of none was nobody's word");
     assert_eq!(refused(lost(|pki| vec![custodian(pki, 3)], 1)), 0, "a custodian of others");
     assert_eq!(refused(lost(|pki| vec![custodian(pki, 1), custodian(pki, 1)], 2)), 1, "one custodian counted twice");
+    assert_eq!(refused(lost(|pki| vec![custodian(pki, 1), first_again(pki)], 2)), 1, "one person was two custodians");
     let expired = Change {
         record: Box::new(|record| {
             record.certificates.retain(|der| *der != Base64::encode_string(custodian(&Pki::new(10), 2).certificate.der()))

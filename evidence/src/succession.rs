@@ -164,6 +164,8 @@ pub fn judge(record: &SuccessorRecord, trusted: &Trusted<'_>) -> Result<Successo
             Basis::Approval
         }
     };
+    // The TPM's key was of the log before: what the successor's is, nobody has pinned.
+    policy.tpm_key = None;
     let pinned = anchor.policy.witnesses.as_ref().map_or("", WitnessPolicy::text);
     Ok(SuccessorLog {
         anchor: Anchor { log: signed.leaf_hash(), verifier, roots: anchor.roots.clone(), policy },

@@ -136,6 +136,9 @@ pub struct BasisPolicy {
     pub device: Option<DeviceLevel>,
     /// Fingerprints of the roots of the TPM vendors that it believes.
     pub endorsement_roots: Vec<String>,
+    /// The key that can not leave the TPM of the log's machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tpm_key: Option<String>,
 }
 
 /// A timestamping authority of the anchor.

@@ -19,6 +19,7 @@ mod recipients;
 mod revocation;
 mod second;
 mod time;
+mod tpm_line;
 mod witness;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -72,6 +73,7 @@ pub fn verify(source: &dyn BundleSource, anchor: &Anchor, verifier: &dyn Verifie
     let custodians = recipients::judge(&mut judgement, &entries, &approvals);
     second::judge(&mut judgement, &entries, &approvals, custodians.as_ref());
     witness::judge(&mut judgement, &checkpoint);
+    tpm_line::judge(&mut judgement, &checkpoint);
     let readings = device::judge(&mut judgement, &entries)?;
     let times = time::judge(&mut judgement, &checkpoint, &entries, &readings)?;
     expiry::judge(&mut judgement, &entries, &times);
@@ -287,6 +289,7 @@ impl<'a> Judgement<'a> {
                 threshold: policy.custodians.as_ref().map_or(0, |pinned| pinned.threshold),
                 device: policy.device,
                 endorsement_roots: policy.endorsement_roots.iter().map(|root| hex::encode(root.fingerprint())).collect(),
+                tpm_key: policy.tpm_key.as_ref().map(ToString::to_string),
             },
             checkpoint_size: head.map_or(0, |head| head.size),
             checkpoint_root: head.map(|head| head.root.to_string()).unwrap_or_default(),

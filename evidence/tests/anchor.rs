@@ -91,6 +91,14 @@ fn root_of(domain: &str) -> Certificate {
     issue_root("Second Root", &TrustDomain::parse(domain).unwrap(), &key(9), &issuance).unwrap()
 }
 
+/// P-384's base point, as the key of a log's TPM.
+fn tpm_key(origin: &str) -> VerifierKey {
+    const INFO: &str = "3076301006072a8648ce3d020106052b8104002203620004aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a38\
+                        5502f25dbf55296c3a545e3872760ab73617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a\
+                        431d7c90ea0e5f";
+    VerifierKey::ecdsa(origin, &hex::decode(INFO).unwrap()).unwrap()
+}
+
 /// An anchor with every optional member.
 fn demanding() -> Anchor {
     let witness = Ed25519Cosigner::new("w.example", &Zeroizing::new([3; 32])).unwrap();
@@ -107,6 +115,7 @@ fn demanding() -> Anchor {
         custodians: Some(PinnedCustodians { certificates: custodians, threshold: 2 }),
         device: Some(DeviceLevel::AllowListed),
         endorsement_roots: vec![ChainCertificate::from_der(Pki::new().issuing.der()).unwrap()],
+        tpm_key: Some(tpm_key(&anchor.verifier.origin)),
         demands: vec![Axis::Time, Axis::Witness, Axis::Revocation, Axis::Device],
     };
     anchor
@@ -170,6 +179,8 @@ fn demands_that_nobody_could_meet_are_refused() {
     let own = VerifierKey::parse(&anchor().verifier.keys[0].to_string()).unwrap();
     let policy = |text: String| format!("\"witness_policy\":{}", serde_json::to_string(&text).unwrap());
     let now = policy(demanding().policy.witnesses.unwrap().text().to_owned());
+    let tpm = tpm_key(&anchor().verifier.origin).to_string();
+    let witness_key = Ed25519Cosigner::new("w.example", &Zeroizing::new([3; 32])).unwrap().verifier_key().to_string();
     let without = |member: &str| spoil(&good, &format!("{member},"), "");
     let authority = &good[good.find("\"timestamp_authorities\"").unwrap()..good.find(",\"custodians\"").unwrap()];
     let one = authority.strip_prefix("\"timestamp_authorities\":[").unwrap().strip_suffix(']').unwrap();
@@ -191,6 +202,10 @@ fn demands_that_nobody_could_meet_are_refused() {
         ("demand_twice", spoil(&good, "\"time\",", "\"time\",\"time\","), "demands "),
         ("demand_of_payload", spoil(&good, "\"time\",", "\"payload\","), "demands.0 is none of the words"),
         ("no_demands", spoil(&good, &good[good.find("\"time\",").unwrap()..good.rfind(']').unwrap()], ""), "demands does not have"),
+        ("tpm_key_of_another_log", spoil(&good, &tpm, &tpm_key("city.example/log/2").to_string()), "tpm_key is of another log"),
+        ("tpm_key_that_the_log_signs_with", spoil(&good, &tpm, &own.to_string()), "tpm_key is not of type 02"),
+        ("tpm_key_of_a_witness", spoil(&good, &tpm, &witness_key), "tpm_key is not of type 02"),
+        ("tpm_key_that_is_none", spoil(&good, &tpm, "key"), "tpm_key is none"),
         ("endorsement_root_twice", spoil(&good, vendor, &format!("{vendor},{vendor}")), "endorsement_roots names one twice"),
         (
             "attested_by_nobody",

@@ -3,7 +3,7 @@
 import hashlib
 
 from crl import RevocationList
-from log import Checkpoint
+from log import Checkpoint, judge_line
 from signed import CURVES
 from statements import Malformed, attachments_of, milliseconds, need
 from tokens import Token
@@ -55,6 +55,7 @@ class Axes:
         self.proven = {verdict.checkpoint.size: verdict.checkpoint.root.hex()}
         self.readings, self.enrolled, self.levels = {}, {}, {}
         self._witnesses()
+        self._tpm_line()
         self._enrolments()
         self._levels()
         self._attestations()
@@ -65,6 +66,19 @@ class Axes:
     def _lacking(self, axis, kind, place, sentence):
         demanded = axis in self.anchor.demands or axis == "device" and self.anchor.device
         self.verdict._find(axis, kind, UNDECIDED if demanded else NOT_DEMANDED, place, sentence)
+
+    def _tpm_line(self):
+        key, checkpoint = self.anchor.tpm_key, self.verdict.checkpoint
+        if key is None:
+            return
+        lines = [rest for name, key_id, rest in checkpoint.signatures if (name, key_id) == (key.name, key.key_id)]
+        try:
+            need(len(lines) <= 1, "two lines of one key")
+            for line in lines:
+                judge_line(key, line, checkpoint.text)
+                self.verdict._find("signature", "holds", GOOD, "checkpoint", "the log's TPM has signed it")
+        except Malformed as error:
+            self.verdict._bad("signature", "tpm-line", "checkpoint", error)
 
     def _witnesses(self):
         policy, checkpoint = self.anchor.policy, self.verdict.checkpoint

@@ -20,7 +20,7 @@ try:
     from axes import LEVELS, Axes
     from continuity import Continuity
     from decisions import Decisions
-    from log import Checkpoint, VerifierKey, base64_bytes, judge_receipt, leaf_hash, root_of
+    from log import ECDSA, Checkpoint, VerifierKey, base64_bytes, judge_receipt, leaf_hash, root_of
     from signed import Authorities, Certificate, SignedStatement
     from tokens import ForeignCertificate
     from witnesses import Policy
@@ -81,7 +81,7 @@ POLICY = dict(
     witness_policy=TEXT,
     timestamp_authorities=array(record(name=text_of("[ -~]{1,128}"), independent=one_of(True, False), certificate=TEXT), 1, 16),
     custodians=array(TEXT, 1, 64), threshold=integer(1), device=one_of(*LEVELS),
-    endorsement_roots=array(TEXT, 1, 64), demands=array(one_of(*AXES), 1, 4, distinct=True))
+    endorsement_roots=array(TEXT, 1, 64), tpm_key=TEXT, demands=array(one_of(*AXES), 1, 4, distinct=True))
 
 
 _PEM = re.compile(r"[ \t\n\f\r]*-----BEGIN CERTIFICATE-----(\r\n|\n)((?:[A-Za-z0-9+/]{64}\1)*[A-Za-z0-9+/=]{1,64})\1-----END CERTIFICATE-----[ \t\n\f\r]*")
@@ -133,6 +133,10 @@ class Anchor:
         need(("custodians" in anchor) == ("threshold" in anchor), "custodians and their threshold go together")
         custodians = [Certificate(pem(custodian)) for custodian in anchor.get("custodians", [])]
         self.custodians, self.threshold = custodians, anchor.get("threshold", 0)
+        self.tpm_key = VerifierKey(anchor["tpm_key"]) if "tpm_key" in anchor else None
+        if self.tpm_key:
+            need(self.tpm_key.kind == ECDSA and self.tpm_key.name == self.origin, "not a key of the log's TPM")
+            need(self.tpm_key.public not in [key.public for key in self.keys], "the TPM's key is one of the log's others")
         self.vendors = [ForeignCertificate(pem(root)) for root in anchor.get("endorsement_roots", [])]
         need(different(self.vendors), "a vendor's root twice")
         need(self.device != "attested" or self.vendors, "attested devices are demanded, and no vendor is named")
@@ -269,6 +273,10 @@ class Verdict:
                 self.held.append(signed)
                 self.signed.setdefault((signed.statement["stream"], signed.statement["seq"]), signed)
                 self.by_leaf.setdefault(signed.leaf, signed)
+        ended = any(signed.index == self.checkpoint.size - 1 and signed.statement["type"] == "succession/v1" for signed in self.held)
+        if ended and not any(self.is_here(self.folder / f"export.{ending}") for ending in ("p7s", "tlog-proof")):
+            self._find("signature", "export-elsewhere", NOT_DEMANDED, "export", "the log has ended, and the export is stated on the one that follows")
+            return
         export = self._proven("export", None)
         self.export = export if export is not None and self._holds(export) else None
 

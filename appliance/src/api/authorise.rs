@@ -51,6 +51,7 @@ enum Demand<'a> {
 /// The table.
 fn demand(route: &Route) -> Demand<'_> {
     match route {
+        Route::Before { route, .. } => demand(route),
         Route::Put { stream, .. } => Demand::Owner(stream.as_str()),
         Route::Streams { prefix, .. } => Demand::OwnOr(prefix, &[Custodian, Investigator, Auditor, Authority]),
         Route::Stream { stream } | Route::Entry { stream, .. } | Route::Entries { stream, .. } => {
@@ -93,7 +94,8 @@ pub fn authorise(caller: &Caller<'_>, route: &Route) -> Result<(), Refusal> {
         let detail = "the certificate of this connection is not on the ledger: its authority has to put it there first";
         return Err(Refusal::new(Kind::Certificate, detail));
     }
-    if matches!(route, Route::Recipients { scope } if scope == caller.subject) {
+    let asked = if let Route::Before { route, .. } = route { route } else { route };
+    if matches!(asked, Route::Recipients { scope } if scope == caller.subject) {
         return Ok(());
     }
     match demand(route) {
@@ -180,6 +182,7 @@ mod tests {
         let time = Timestamp::MAX;
         let hash = Hash([0; 32]);
         let tile = TileId { level: 0, index: 0, width: 1 };
+        let before = |route| Route::Before { log: hash, route: Box::new(route) };
         let prefix = |prefix: &str| Route::Streams { prefix: prefix.to_owned(), after: None };
         vec![
             ("put", Route::Put { stream: camera.clone(), seq: 0, log: None }, "c"),
@@ -198,13 +201,16 @@ mod tests {
             ("attachment", Route::Attachment(hash), "cokiadpy"),
             ("recipients", Route::Recipients { scope: subject("camera/102") }, "cka"),
             ("grants", Route::Grants { after: None }, "ki"),
-            ("payload", Route::Payload { stream: camera, seq: 0, fetch: hash }, "ki"),
+            ("payload", Route::Payload { stream: camera.clone(), seq: 0, fetch: hash }, "ki"),
             ("checkpoint", Route::Checkpoint, "cokiadpy"),
             ("witnessed checkpoint", Route::Witnessed, "cokiadpy"),
             ("signed by the TPM", Route::TpmSigned, "cokiadpy"),
             ("witnesses", Route::Witnesses, "cokiadpy"),
             ("tile", Route::Tile(tile), "cokiadpy"),
             ("bundle", Route::Bundle(BundleId { index: 0, width: 1 }), "ka"),
+            ("payload of a log before", before(Route::Payload { stream: camera.clone(), seq: 0, fetch: hash }), "ki"),
+            ("bundle of a log before", before(Route::Bundle(BundleId { index: 0, width: 1 })), "ka"),
+            ("recipients of a log before", before(Route::Recipients { scope: subject("camera/102") }), "cka"),
             ("successor", Route::Successor { log: hash, size: 0 }, "cokiadpy"),
             ("version", Route::Version, "cokiadpy"),
             ("health", Route::Health, "cokiadpy"),

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use exhibit_evidence::exchange::{EntryRecord, Route, Terms};
 use exhibit_evidence::{Body, StreamName};
 use exhibit_ledger::LedgerError;
-use exhibit_pki::Certificate;
+use exhibit_pki::{Certificate, Timestamp};
 use exhibit_program::log_resource;
 use exhibit_tlog::Hash;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, TRANSFER_ENCODING};
 use hyper::{Request, Response, StatusCode};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::answer::{self, Answer, AnswerBody};
@@ -28,7 +29,7 @@ use crate::query::Query;
 use crate::registry::RegistryError;
 use crate::rows::AttachmentRow;
 use crate::share::{self, Basis, Denial};
-use crate::vault::Object;
+use crate::vault::{Object, Vault};
 
 /// Answers one request.
 pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, request: Request<Incoming>) -> Answer {
@@ -99,7 +100,13 @@ fn announced_length(headers: &HeaderMap) -> Result<u64, Refusal> {
 
 async fn read(appliance: Arc<Appliance>, peer: Option<Arc<Peer>>, route: Route, headers: HeaderMap) -> Result<Answer, Refusal> {
     match (route, peer) {
-        (Route::Payload { stream, seq, fetch }, Some(peer)) => payload(appliance, peer, (stream, seq), fetch, &headers).await,
+        (Route::Payload { stream, seq, fetch }, Some(peer)) => {
+            payload(appliance, peer, Wanted { log: None, stream, seq }, fetch, &headers).await
+        }
+        (Route::Before { log, route }, Some(peer)) if matches!(*route, Route::Payload { .. }) => {
+            let Route::Payload { stream, seq, fetch } = *route else { return Err(Refusal::not_found()) };
+            payload(appliance, peer, Wanted { log: Some(log), stream, seq }, fetch, &headers).await
+        }
         (route, peer) => {
             // Reads of the ledger may wait for the disk.
             let read = spawn_blocking(move || read_blocking(&appliance, peer.as_deref(), &route, &headers)).await;
@@ -108,30 +115,75 @@ async fn read(appliance: Arc<Appliance>, peer: Option<Arc<Peer>>, route: Route, 
     }
 }
 
+/// What is asked: this log, or one before it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    query: Query<'a>,
+    vault: &'a dyn Vault,
+    /// How many entry bundles are read at once, of whichever log.
+    bundles: &'a Arc<Semaphore>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(appliance: &'a Appliance) -> Self {
+        let query = Query { ledger: &appliance.ledger, registry: &appliance.registry, witnessing: &appliance.witnessing };
+        Self { query, vault: appliance.vault.as_ref(), bundles: &appliance.bundles }
+    }
+
+    fn of_before(appliance: &'a Appliance, archive: &'a Archive) -> Self {
+        let query = Query { ledger: &archive.ledger, registry: &archive.registry, witnessing: &archive.witnessing };
+        Self { query, vault: archive.vault.as_ref(), bundles: &appliance.bundles }
+    }
+}
+
 fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, headers: &HeaderMap) -> Result<Answer, Refusal> {
-    let query = Query { ledger: &appliance.ledger, registry: &appliance.registry, witnessing: &appliance.witnessing };
+    match route {
+        Route::Before { log, route } => {
+            let archive = predecessor::archives(appliance).find(|archive| archive.log == *log).ok_or_else(Refusal::not_found)?;
+            read_log(Asked::of_before(appliance, archive), peer, route, headers)
+        }
+        Route::EntryByLeaf(leaf) => match Asked::of(appliance).query.record_of(leaf)? {
+            // What is acknowledged stays so: its receipt is had from the log that gave it.
+            None => found(first_of(appliance, |archive| archive.record_of(leaf))?),
+            record => found(record),
+        },
+        Route::TpmSigned => {
+            let note = appliance.tpm_notes.newest().ok_or_else(Refusal::not_found)?;
+            Ok(logged(log_resource::answer(log_resource::Kind::Checkpoint, note.as_bytes().to_vec(), headers)))
+        }
+        Route::Successor { log, size } => found(predecessor::successor(appliance, log, *size)?),
+        Route::Version => Ok(answer::json(
+            StatusCode::OK,
+            &json!({ "name": "exhibit-appliance", "version": exhibit_program::version(), "origin": appliance.anchor.verifier.origin,
+                "log": appliance.anchor.log.to_string() }),
+        )),
+        Route::Health => Ok(answer::json(StatusCode::OK, &json!({ "status": "ok", "size": appliance.ledger.size() }))),
+        route => read_log(Asked::of(appliance), peer, route, headers),
+    }
+}
+
+/// What every log answers.
+fn read_log(asked: Asked<'_>, peer: Option<&Peer>, route: &Route, headers: &HeaderMap) -> Result<Answer, Refusal> {
+    let Query { ledger, registry, witnessing } = asked.query;
+    let query = &asked.query;
     let subject = peer.and_then(|peer| peer.certificate.identity()).map(|identity| &identity.subject);
     match route {
         Route::Streams { prefix, after } => Ok(answer::json(StatusCode::OK, &query.streams(prefix, after.as_deref())?)),
         Route::Stream { stream } => found(query.stream(stream)?),
         Route::Entry { stream, seq } => found(query.record_at(stream, *seq)?),
         Route::Entries { stream, first, last } => {
-            appliance.registry.head(stream)?.ok_or_else(Refusal::not_found)?;
+            registry.head(stream)?.ok_or_else(Refusal::not_found)?;
             Ok(answer::json(StatusCode::OK, &query.entries(stream, *first, *last)?))
         }
         Route::Segments { series, from, to, after } => {
             Ok(answer::json(StatusCode::OK, &query.segments(series, *from, *to, after.as_ref())?))
         }
-        Route::EntryByLeaf(leaf) => match query.record_of(leaf)? {
-            // What is acknowledged stays so: its receipt is had from the log that gave it.
-            None => found(first_of(appliance, |archive| archive.record_of(leaf))?),
-            record => found(record),
-        },
+        Route::EntryByLeaf(leaf) => found(query.record_of(leaf)?),
         Route::Approvals(leaf) => Ok(answer::json(StatusCode::OK, &query.approvals(leaf)?)),
         Route::EntryByIndex(index) => found(query.record(*index)?),
-        Route::Certificate(fingerprint) => found(introduction(appliance, &query, fingerprint)?),
-        Route::Attachment(sha256) => attachment(appliance, peer, sha256),
-        Route::Recipients { scope } => match appliance.registry.newest_recipients(&scope.to_string())? {
+        Route::Certificate(fingerprint) => found(introduction(query, fingerprint)?),
+        Route::Attachment(sha256) => attachment(asked, peer, sha256),
+        Route::Recipients { scope } => match registry.newest_recipients(&scope.to_string())? {
             Some(newest) => found(query.record_of(&newest.leaf)?),
             None => Err(Refusal::not_found()),
         },
@@ -141,38 +193,34 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, head
             Ok(answer::json(StatusCode::OK, &grants))
         }
         Route::Checkpoint => {
-            let note = appliance.witnessing.newest(&appliance.ledger).ok_or_else(Refusal::not_found)?;
+            let note = witnessing.newest(ledger).ok_or_else(Refusal::not_found)?;
             Ok(logged(log_resource::answer(log_resource::Kind::Checkpoint, note.into_bytes(), headers)))
         }
         Route::Witnessed => {
-            let witnessed = appliance.witnessing.witnessed().ok_or_else(Refusal::not_found)?;
+            let witnessed = witnessing.witnessed().ok_or_else(Refusal::not_found)?;
             Ok(logged(log_resource::answer(log_resource::Kind::Checkpoint, witnessed.note.as_bytes().to_vec(), headers)))
         }
-        Route::TpmSigned => {
-            let note = appliance.tpm_notes.newest().ok_or_else(Refusal::not_found)?;
-            Ok(logged(log_resource::answer(log_resource::Kind::Checkpoint, note.as_bytes().to_vec(), headers)))
-        }
-        Route::Witnesses => Ok(answer::json(StatusCode::OK, &appliance.witnessing.status(&appliance.ledger))),
+        Route::Witnesses => Ok(answer::json(StatusCode::OK, &witnessing.status(ledger))),
         Route::Tile(tile) => {
-            let hashes = appliance.ledger.tile(*tile).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
+            let hashes = ledger.tile(*tile).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
             Ok(logged(log_resource::answer(log_resource::Kind::Tile, hashes, headers)))
         }
         Route::Bundle(bundle) => {
-            let permit = appliance.bundles.clone().try_acquire_owned();
+            let permit = asked.bundles.clone().try_acquire_owned();
             let permit =
                 permit.map_err(|_| Refusal::new(Kind::Overloaded, "too many entry bundles are being read: try again in a moment"))?;
-            let entries = appliance.ledger.bundle(*bundle).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
+            let entries = ledger.bundle(*bundle).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
             let answer = log_resource::answer(log_resource::Kind::Bundle { is_open: peer.is_none() }, entries, headers);
             Ok(answer.map(|bytes| AnswerBody::held(bytes.into(), permit)))
         }
-        Route::Successor { log, size } => found(predecessor::successor(appliance, log, *size)?),
-        Route::Version => Ok(answer::json(
-            StatusCode::OK,
-            &json!({ "name": "exhibit-appliance", "version": exhibit_program::version(), "origin": appliance.anchor.verifier.origin,
-                "log": appliance.anchor.log.to_string() }),
-        )),
-        Route::Health => Ok(answer::json(StatusCode::OK, &json!({ "status": "ok", "size": appliance.ledger.size() }))),
-        Route::Put { .. } | Route::Payload { .. } => Err(Refusal::not_found()),
+        // Answered before, or by others.
+        Route::Put { .. }
+        | Route::Payload { .. }
+        | Route::TpmSigned
+        | Route::Successor { .. }
+        | Route::Before { .. }
+        | Route::Version
+        | Route::Health => Err(Refusal::not_found()),
     }
 }
 
@@ -194,11 +242,11 @@ fn first_of<T>(appliance: &Appliance, find: impl Fn(&Archive) -> Result<Option<T
     Ok(None)
 }
 
-fn introduction(appliance: &Appliance, query: &Query<'_>, fingerprint: &[u8; 32]) -> Result<Option<EntryRecord>, RegistryError> {
-    appliance.registry.introduction(fingerprint)?.map_or(Ok(None), |leaf| query.record_of(&leaf))
+fn introduction(query: &Query<'_>, fingerprint: &[u8; 32]) -> Result<Option<EntryRecord>, RegistryError> {
+    query.registry.introduction(fingerprint)?.map_or(Ok(None), |leaf| query.record_of(&leaf))
 }
 
-fn attachment(appliance: &Appliance, peer: Option<&Peer>, sha256: &Hash) -> Result<Answer, Refusal> {
+fn attachment(asked: Asked<'_>, peer: Option<&Peer>, sha256: &Hash) -> Result<Answer, Refusal> {
     let identity = peer.map(|peer| peer.certificate.identity().ok_or_else(Refusal::not_found)).transpose()?;
     let roles = peer.map_or(&[][..], |peer| peer.certificate.roles());
     let caller = identity.map(|identity| Caller { subject: &identity.subject, roles, on_ledger: true, is_revoked: false, is_valid: true });
@@ -206,12 +254,12 @@ fn attachment(appliance: &Appliance, peer: Option<&Peer>, sha256: &Hash) -> Resu
     let mut after = Vec::new();
     let mut is_named = false;
     loop {
-        let page = appliance.registry.attachment(sha256, &after)?;
+        let page = asked.query.registry.attachment(sha256, &after)?;
         let Some((last, _)) = page.last() else { break };
         is_named = true;
         after = [last.as_slice(), &[0]].concat();
         if let Some((_, row)) = page.iter().find(|(_, row)| may_read(row)) {
-            let stored = appliance.vault.read(Object::Attachment(*sha256), row.length)?;
+            let stored = asked.vault.read(Object::Attachment(*sha256), row.length)?;
             // Named on the ledger and gone: the verifier tells lost from erased.
             let stored = stored.ok_or_else(|| Refusal::new(Kind::NotFound, "the attachment is not there any more"))?;
             return Ok(answer::bytes(StatusCode::OK, "application/octet-stream", stored));
@@ -220,16 +268,10 @@ fn attachment(appliance: &Appliance, peer: Option<&Peer>, sha256: &Hash) -> Resu
     if is_named { Err(Refusal::new(Kind::Forbidden, "this attachment is for others")) } else { Err(Refusal::not_found()) }
 }
 
-async fn payload(
-    appliance: Arc<Appliance>,
-    peer: Arc<Peer>,
-    place: (StreamName, u64),
-    fetch: Hash,
-    headers: &HeaderMap,
-) -> Result<Answer, Refusal> {
+async fn payload(appliance: Arc<Appliance>, peer: Arc<Peer>, wanted: Wanted, fetch: Hash, headers: &HeaderMap) -> Result<Answer, Refusal> {
     let permit = appliance.downloads.clone().try_acquire_owned();
     let permit = permit.map_err(|_| Refusal::new(Kind::Overloaded, "too many downloads at once: try again in a moment"))?;
-    let opened = spawn_blocking(move || open_payload(&appliance, &peer, &place, &fetch)).await;
+    let opened = spawn_blocking(move || open_payload(&appliance, &peer, &wanted, &fetch)).await;
     let object = opened.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))??;
     let length = object.length();
     let range = headers.get(RANGE).map(|range| range.to_str().unwrap_or_default());
@@ -280,29 +322,47 @@ fn single_range(header: &str, length: u64) -> Range {
     }
 }
 
+/// A segment's place.
+struct Wanted {
+    /// The log before that has it; ours if there is none.
+    log: Option<Hash>,
+    stream: StreamName,
+    seq: u64,
+}
+
 /// Decides, puts on the ledger what was decided, and only then opens the ciphertext. Blocks.
 fn open_payload(
     appliance: &Appliance,
     peer: &Peer,
-    (stream, seq): &(StreamName, u64),
+    wanted: &Wanted,
     fetch_leaf: &Hash,
 ) -> Result<Box<dyn crate::vault::StoredObject>, Refusal> {
-    let registry = &appliance.registry;
+    let Wanted { log, stream, seq } = wanted;
+    let ours = Asked::of(appliance);
+    let asked = match log {
+        None => ours,
+        Some(log) => {
+            let archive = predecessor::archives(appliance).find(|archive| archive.log == *log);
+            Asked::of_before(appliance, archive.ok_or_else(Refusal::not_found)?)
+        }
+    };
+    // Who fetches now says so on our log, whichever has the evidence.
+    let (registry, evidence) = (ours.query.registry, asked.query.registry);
     let caller = &peer.certificate.identity().ok_or_else(Refusal::not_found)?.subject;
     let not_yours = || Refusal::new(Kind::Forbidden, Denial::NotYourFetch.to_string());
     let fetch = registry.statement(fetch_leaf)?.ok_or_else(not_yours)?;
-    let place = registry.place(stream, *seq)?.ok_or_else(Refusal::not_found)?;
-    let segment = registry.statement_at(place.index)?;
+    let place = evidence.place(stream, *seq)?.ok_or_else(Refusal::not_found)?;
+    let segment = evidence.statement_at(place.index)?;
     if !matches!(segment.statement().body, Body::Segment(_)) {
         return Err(Refusal::new(Kind::NotFound, "this entry has no payload"));
     }
     let Body::Fetch(fetch_body) = &fetch.statement().body else { return Err(not_yours()) };
     let grant = fetch_body.grant.map(|leaf| registry.statement(&leaf)?.ok_or(RegistryError::Entry)).transpose()?;
     let terms = match &grant {
-        Some(grant) => terms_of(appliance, grant.statement())?,
+        Some(grant) => terms_of(ours, grant.statement())?,
         None => None,
     };
-    let recipients = if grant.is_none() { recipients_of(appliance, stream)? } else { Vec::new() };
+    let recipients = if grant.is_none() { recipients_of(asked, stream, appliance.now())? } else { Vec::new() };
     let basis = match &grant {
         Some(grant) => Basis::Grant { grant: grant.statement(), terms: terms.as_ref() },
         None => Basis::Recipients(&recipients),
@@ -324,22 +384,22 @@ fn open_payload(
         })?;
     }
     decided.map_err(|denial| Refusal::new(Kind::Forbidden, denial.to_string()))?;
-    let object = appliance.vault.open(payload_object(&segment.statement_hash())).map_err(refuse_vault(appliance))?;
+    let object = asked.vault.open(payload_object(&segment.statement_hash())).map_err(refuse_vault(appliance))?;
     object.ok_or_else(|| Refusal::new(Kind::NotFound, "the ciphertext is not there any more"))
 }
 
 /// The terms of a grant, as they were checked when it was admitted; `None` if they are gone or damaged.
-fn terms_of(appliance: &Appliance, grant: &exhibit_evidence::Statement) -> Result<Option<Terms>, Refusal> {
+fn terms_of(asked: Asked<'_>, grant: &exhibit_evidence::Statement) -> Result<Option<Terms>, Refusal> {
     let Body::Grant(body) = &grant.body else { return Ok(None) };
     let Some(attachment) = body.attachments.iter().find(|attachment| attachment.name == "terms") else { return Ok(None) };
-    let stored = appliance.vault.read(Object::Attachment(attachment.sha256), rules::TERMS_BYTES_MAX)?;
+    let stored = asked.vault.read(Object::Attachment(attachment.sha256), rules::TERMS_BYTES_MAX)?;
     let content = stored.as_deref().and_then(|stored| attachment.open(stored));
     Ok(content.and_then(|content| Terms::parse(content, &body.scope).ok()))
 }
 
 /// The wrapping certificates to which the epoch of a stream was wrapped, as far as they are valid now.
-fn recipients_of(appliance: &Appliance, stream: &StreamName) -> Result<Vec<Certificate>, Refusal> {
-    let registry = &appliance.registry;
+fn recipients_of(asked: Asked<'_>, stream: &StreamName, now: Timestamp) -> Result<Vec<Certificate>, Refusal> {
+    let registry = asked.query.registry;
     let place = registry.place(stream, 0)?.ok_or_else(Refusal::not_found)?;
     let began = registry.statement_at(place.index)?;
     let Body::Epoch(epoch) = &began.statement().body else { return Ok(Vec::new()) };
@@ -347,7 +407,7 @@ fn recipients_of(appliance: &Appliance, stream: &StreamName) -> Result<Vec<Certi
     let Body::Recipients(body) = &recipients.statement().body else { return Ok(Vec::new()) };
     let mut certificates = Vec::new();
     for fingerprint in &body.recipients {
-        if let Some(Ok(known)) = registry.certificate(fingerprint, appliance.now())? {
+        if let Some(Ok(known)) = registry.certificate(fingerprint, now)? {
             certificates.push(known.certificate().clone());
         }
     }

@@ -10,9 +10,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use exhibit_appliance::chronicle::Clock;
+use exhibit_appliance::maintain::by_itself;
 use exhibit_appliance::maintain::place::Place;
 use exhibit_appliance::maintain::restore::restore;
-use exhibit_appliance::maintain::succeed::{When, succeed};
+use exhibit_appliance::maintain::succeed::{SucceedError, When, succeed};
 use exhibit_appliance::setup::{Folder, now};
 use exhibit_evidence::body::SuccessionReason;
 use exhibit_ledger::source::LedgerFolder;
@@ -26,6 +27,7 @@ const TEMPLATE: &str = "EXHIBIT_RESTORE_TEMPLATE";
 const ROOT: &str = "EXHIBIT_RESTORE_ROOT";
 const RESTORE_TEST: &str = "crash::a_restore_that_ends_anywhere_is_finished_by_the_same_command";
 const SUCCEED_TEST: &str = "crash::a_succession_that_ends_anywhere_is_finished_by_the_same_command";
+const LIMIT_TEST: &str = "crash::an_end_by_limit_that_ends_anywhere_is_finished_by_the_next_start";
 /// About so many images of each does `make test` open.
 const CUTS: usize = 14;
 const NOW: When = When::Now(SuccessionReason::Other);
@@ -71,13 +73,53 @@ fn a_succession_that_ends_anywhere_is_finished_by_the_same_command() {
     check_images(&Shim::compile(), SUCCEED_TEST, stopped.folder.path(), "new/", |image, what| {
         let (old, new, done) = succeed(image);
         let anchor = done.unwrap_or_else(|error| panic!("{what}: {error}")).unwrap_or_else(|| panic!("{what}: not due"));
-        // Genesis, and what is carried over: seven certificates, the recipients, and two words on one certificate.
-        assert_eq!((size(&old), size(&new)), (before + 1, 1 + 10), "{what}: a log ended or began twice, or carried too little or too much");
+        assert_eq!(
+            (size(&old), size(&new)),
+            (before + 1, 1 + CARRIED),
+            "{what}: a log ended or began twice, or carried too little or too much"
+        );
         assert_eq!(new.anchor().unwrap(), anchor, "{what}");
         let again = succeed(image).2.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(again, Some(anchor), "{what}");
     });
 }
+
+/// The same of a log that has reached its limit: the next start, which nobody watches, goes on from wherever the last one came to.
+#[test]
+fn an_end_by_limit_that_ends_anywhere_is_finished_by_the_next_start() {
+    // The limit of the test's configuration is two days.
+    let clock = Arc::new(|| now().checked_add_ms(2 * 86_400_000).unwrap()) as Clock;
+    let next_start = |root: &Path| {
+        let old = Folder::new(&root.join("state"));
+        // What `serve` does before it serves, and when the log is due.
+        by_itself::resume(&old, &clock).and_then(|()| if old.successor().is_none() { by_itself::end(&old, &clock) } else { Ok(()) })?;
+        Ok::<_, SucceedError>(old)
+    };
+    if is_child(&["state"], |_, root| drop(next_start(root).unwrap())) {
+        return;
+    }
+    let stopped = stopped();
+    let config = stopped.path("state/appliance.toml");
+    fs::write(&config, format!("{}\nsuccession_days = 2\n", fs::read_to_string(&config).unwrap())).unwrap();
+    let before = stopped.size();
+    let size = |folder: &Folder| LedgerFolder::open(&folder.ledger_path()).and_then(|ledger| ledger.size()).unwrap();
+    check_images(&Shim::compile(), LIMIT_TEST, stopped.folder.path(), "state/successor-state", |image, what| {
+        let old = next_start(image).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let new = old.successor().unwrap_or_else(|| panic!("{what}: it has no successor"));
+        assert_eq!(
+            (size(&old), size(&new)),
+            (before + 1, 1 + CARRIED),
+            "{what}: a log ended or began twice, or carried too little or too much"
+        );
+        let (ours, anchor) = (old.anchor().unwrap().verifier, new.anchor().unwrap());
+        assert!(anchor.verifier.keys.iter().all(|key| !ours.keys.contains(key)), "{what}: the successor has a key of the log before");
+        next_start(image).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!((size(&old), size(&new), new.anchor().unwrap()), (before + 1, 1 + CARRIED, anchor), "{what}: done, and done again");
+    });
+}
+
+/// What is carried over behind genesis: seven certificates, the recipients, and two words on one certificate.
+const CARRIED: u64 = 10;
 
 fn stopped() -> Stopped {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

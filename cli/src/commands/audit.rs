@@ -168,6 +168,11 @@ async fn follow(audit: &Audit, state: &mut State, command: &Command, json: bool)
         if !state.open.is_empty() {
             return Ok(EXIT_NO);
         }
+        // Nothing can come behind the end, and what its server shows from now on is another log.
+        if let Some(ended) = state.memory.rest.ended.filter(|ended| state.tree.size() == ended + 1) {
+            tell_end(ended, json);
+            return Ok(EXIT_OK);
+        }
         tokio::select! {
             () = sleep(pause) => {}
             _ = terminate.recv() => return Ok(EXIT_OK),
@@ -238,6 +243,17 @@ fn tell(state: &State, outcome: &Outcome, json: bool) {
         outcome.judged,
         outcome.size
     ));
+}
+
+/// Says that there is nothing more to follow.
+fn tell_end(index: u64, json: bool) {
+    if json {
+        print_json(json!({ "event": "ended", "index": index }));
+    } else {
+        say(format!(
+            "The log has ended with entry {index}, and all of it is judged: follow the log that this entry names, with its own anchor and state."
+        ));
+    }
 }
 
 fn event(state: &State, finding: &Finding, is_new: bool) -> serde_json::Value {

@@ -14,14 +14,14 @@ use exhibit_pki::signature::AwsLc;
 use exhibit_tlog::{Hash, leaf_hash};
 use sha2::{Digest, Sha256};
 
-use crate::arguments::{Connection, software};
+use crate::arguments::{Connection, Earlier, software};
 use crate::bundle_folder::{self, BundleFolder};
 use crate::case_folder::Case;
 use crate::commands::share::erasable;
 use crate::commands::time_evidence::{proofs_of, receipts_over};
 use crate::commands::verify;
 use crate::failure::Failure;
-use crate::screen::{print_json_result, say_result};
+use crate::screen::{print_json_result, say_result, tell};
 use crate::session::{Session, now};
 
 /// What the bundle says of itself.
@@ -36,6 +36,8 @@ const README_FRAGMENT: &str = "J=<index> L=<last> FILE=<fragment> KEY=<key>";
 pub struct Command {
     #[command(flatten)]
     connection: Connection,
+    #[command(flatten)]
+    earlier: Earlier,
     /// The folder that `exhibit fetch` made.
     #[arg(long)]
     case: PathBuf,
@@ -50,7 +52,7 @@ pub struct Command {
 /// Runs it.
 pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let case = Case::read(&command.case)?;
-    let mut session = Session::open(&command.connection)?;
+    let mut session = Session::open_for(&command.connection, &command.earlier)?;
     if case.log != session.anchor.log.to_string() {
         return Err(Failure::content(&command.case, "the case is of another log than the anchor"));
     }
@@ -75,9 +77,16 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let manifest = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
     bundle_folder::write(&command.out, MANIFEST, &manifest)?;
     let export = issue_export(&mut session, &case, &manifest, &command.purpose).await?;
+    if session.is_of_ended() {
+        tell(format!(
+            "the export is on the log that goes on, at index {}, and not in the bundle, which is of the log that has ended",
+            export.1
+        ));
+    }
     prove(&mut session, &source, &case, &export, &command.out).await?;
 
-    let verdict = verify::judge(&command.out, &command.connection.anchor, &AwsLc)?;
+    let anchor = command.earlier.of_log.as_ref().unwrap_or(&command.connection.anchor);
+    let verdict = verify::judge(&command.out, anchor, &AwsLc)?;
     if json {
         let copies: Vec<_> = working.iter().map(|file| command.out.join(&file.path)).collect();
         print_json_result(serde_json::json!(
@@ -123,7 +132,9 @@ async fn prove(
     export: &(SignedStatement, u64),
     out: &Path,
 ) -> Result<(), Failure> {
-    let mut receipts = receipts_over(session, export.1).await?;
+    // Of a log that has ended all is under its last checkpoint; who exports from it says so on the log that goes on.
+    let newest = if session.is_of_ended() { case.entries.last().copied().unwrap_or(0) } else { export.1 };
+    let mut receipts = receipts_over(session, newest).await?;
     bundle_folder::write(out, bundle::CHECKPOINT, receipts.checkpoint().as_bytes())?;
     for index in &case.entries {
         let entry = read(source, &bundle::entry_path(*index), bundle::SMALL_FILE_BYTES_MAX)?;
@@ -133,6 +144,9 @@ async fn prove(
         for (path, proof) in proofs_of(session, &mut receipts, *index, &signed).await? {
             bundle_folder::write(out, &path, proof.as_bytes())?;
         }
+    }
+    if session.is_of_ended() {
+        return Ok(());
     }
     let (signed, index) = export;
     let receipt = receipts.of(&mut session.appliance, *index, &signed.leaf_hash()).await?;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
-use exhibit_evidence::body::{AttachmentRef, Fetch, Segment, SeqRange, StreamPosition};
+use exhibit_client::ClientError;
+use exhibit_evidence::body::{AttachmentRef, Fetch, Genesis, Segment, SeqRange, StreamPosition};
 use exhibit_evidence::bundle::{DISCLOSURE_TYPE, DisclosedFragment, Disclosure, Question};
 use exhibit_evidence::exchange::{EntryRecord, Terms};
 use exhibit_evidence::keytree::KeyTree;
@@ -14,7 +15,7 @@ use exhibit_pki::{Fingerprint, Timestamp};
 use exhibit_program::{EXIT_NO, EXIT_OK};
 use exhibit_tlog::Hash;
 
-use crate::arguments::Connection;
+use crate::arguments::{Connection, Earlier};
 use crate::case_folder::CaseFolder;
 use crate::commands::share::erasable;
 use crate::commands::time_evidence::timestamps_around;
@@ -37,6 +38,8 @@ const LAST_STATEMENTS: u64 = 8;
 pub struct Command {
     #[command(flatten)]
     connection: Connection,
+    #[command(flatten)]
+    earlier: Earlier,
     /// The grant, by its leaf hash; its interval and camera are fetched. Without it: the newest grant to this identity.
     #[arg(long, conflicts_with_all = ["series", "from", "to"])]
     grant: Option<String>,
@@ -69,7 +72,7 @@ struct Right {
 
 /// Runs it.
 pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
-    let mut session = Session::open(&command.connection)?;
+    let mut session = Session::open_for(&command.connection, &command.earlier)?;
     let opener = Opener::open(&command.connection.identity)?;
     let mut right = right(&mut session, &opener, &command).await?;
     let mut segments = session.segments(&right.question.series, right.from, right.to).await?;
@@ -80,6 +83,7 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
         }
     }
     segments.retain(|found| held(&right.trees, found).is_some());
+    tell_of_earlier(&mut session, right.from).await?;
     if segments.is_empty() {
         return Err(Failure::Cannot("nothing of the interval can be opened with this right".to_owned()));
     }
@@ -104,6 +108,20 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     Ok(if damaged.is_empty() { EXIT_OK } else { EXIT_NO })
 }
 
+/// Where the interval begins before the log does, the log before may have more of it.
+async fn tell_of_earlier(session: &mut Session, from: Timestamp) -> Result<(), Failure> {
+    let genesis: EntryRecord = session.appliance.get_json("/v1/index/0").await?;
+    let signed = session.found(&genesis)?.signed;
+    let statement = signed.statement();
+    if let Body::Genesis(Genesis { predecessor: Some(before), .. }) = &statement.body
+        && from < statement.issued
+    {
+        let (began, log) = (statement.issued, before.log);
+        tell(format!("this log began at {began} and goes on for log {log}: what that one has is fetched with --of-log and its anchor"));
+    }
+    Ok(())
+}
+
 async fn right(session: &mut Session, opener: &Opener, command: &Command) -> Result<Right, Failure> {
     if let (Some(series), Some(from), Some(to)) = (&command.series, &command.from, &command.to) {
         let question = Question { series: series.clone(), from: from.clone(), to: to.clone() };
@@ -116,13 +134,14 @@ async fn right(session: &mut Session, opener: &Opener, command: &Command) -> Res
         return Err(Failure::Cannot(format!("the grant is to another certificate ({})", terms.grantee)));
     }
     let mut package = opener.keys_of(session, &grant.signed).await?;
+    let log = package.log;
     let mut trees = BTreeMap::new();
     let mut series = None;
     for keys in std::mem::take(&mut package.streams) {
         series = Some(keys.stream.series().to_owned());
         let stream = keys.stream.clone();
         let single = exhibit_evidence::envelope::KeyPackage { log: package.log, streams: vec![keys] };
-        let tree = single.into_tree(&session.anchor.log, &stream).map_err(|error| Failure::Untrustworthy(error.to_string()))?;
+        let tree = single.into_tree(&log, &stream).map_err(|error| Failure::Untrustworthy(error.to_string()))?;
         trees.insert(stream, tree);
     }
     let series = series.ok_or_else(|| Failure::Untrustworthy("the grant opens nothing".to_owned()))?;
@@ -134,17 +153,27 @@ async fn right(session: &mut Session, opener: &Opener, command: &Command) -> Res
 async fn find_grant(session: &mut Session, leaf: Option<&str>) -> Result<Found, Failure> {
     if let Some(leaf) = leaf {
         let hash = Hash::from_hex(leaf).ok_or_else(|| Failure::Usage("--grant takes a leaf hash, 64 hex digits".to_owned()))?;
-        let (signed, receipt) = session.appliance.entry(&hash).await?;
+        let (signed, receipt) = match session.appliance.entry(&hash).await {
+            Err(ClientError::Refused(problem)) if problem.status == 404 && session.is_of_ended() => {
+                session.stated_to().entry(&hash).await?
+            }
+            entry => entry?,
+        };
         return Ok(Found { signed, receipt });
     }
-    let newest = session.pages("/v1/grants").await?.into_iter().max_by_key(|found| found.receipt.index);
+    let mut grants = session.pages("/v1/grants").await?;
+    if session.is_of_ended() {
+        // The same grants, carried over, and those that were made since.
+        grants.extend(session.pages_of_next("/v1/grants").await?);
+    }
+    let newest = grants.into_iter().max_by_key(|found| (found.signed.statement().issued, found.receipt.index));
     newest.ok_or_else(|| Failure::Cannot("nothing has been granted to this identity".to_owned()))
 }
 
 async fn terms(session: &mut Session, grant: &SignedStatement) -> Result<Terms, Failure> {
     let named = grant.statement().body.attachment("terms").filter(|named| named.length <= TERMS_BYTES_MAX).cloned();
     let named = named.ok_or_else(|| Failure::Untrustworthy("the grant has no terms".to_owned()))?;
-    let stored = session.appliance.attachment(&named).await?;
+    let stored = session.attachment(&named).await?;
     let terms = named.open(&stored).and_then(|json| serde_json::from_slice(json).ok());
     terms.ok_or_else(|| Failure::Untrustworthy("the terms of the grant are not those that were signed".to_owned()))
 }
@@ -257,12 +286,21 @@ async fn keep_context(
             keep(case, &mut kept, found)?;
         }
     }
-    for found in [right.grant.as_ref(), Some(fetch)].into_iter().flatten() {
+    // A bundle is of one log: what was stated to the one that goes on stays there.
+    let is_here = |found: &&Found| found.receipt.log == session.anchor.log;
+    for found in [right.grant.as_ref(), Some(fetch)].into_iter().flatten().filter(is_here) {
         keep(case, &mut kept, Found { signed: found.signed.clone(), receipt: found.receipt.clone() })?;
     }
     for found in timestamps_around(session, segments).await? {
         keep_attachments(session, case, &found.signed).await?;
         keep(case, &mut kept, found)?;
+    }
+    if session.is_of_ended() {
+        // It shows that the log has ended, and so why no exporter has stated anything there.
+        let end = session.appliance.checkpoint(None).await?.size;
+        let last: EntryRecord = session.appliance.get_json(&format!("/v1/index/{}", end.saturating_sub(1))).await?;
+        let last = session.found(&last)?;
+        keep(case, &mut kept, last)?;
     }
     let genesis: EntryRecord = session.appliance.get_json("/v1/index/0").await?;
     let genesis = session.found(&genesis)?;

@@ -13,7 +13,7 @@ use exhibit_evidence::{Body, StreamName};
 use exhibit_pki::{Certificate, KeyPurpose, Timestamp};
 use exhibit_program::EXIT_OK;
 
-use crate::arguments::Connection;
+use crate::arguments::{Connection, Earlier};
 use crate::evidence_access::Opener;
 use crate::failure::Failure;
 use crate::screen::{print_json, say};
@@ -28,6 +28,8 @@ const DAY_MS: u64 = 86_400_000;
 pub struct Command {
     #[command(flatten)]
     connection: Connection,
+    #[command(flatten)]
+    earlier: Earlier,
     /// Whose evidence, such as camera/102.
     #[arg(long)]
     scope: String,
@@ -67,7 +69,7 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let subject = subject.filter(|_| grantee.purpose() == KeyPurpose::Wrapping);
     let subject = subject.ok_or_else(|| Failure::content(&command.grantee, "this is not a person's wrapping certificate"))?;
 
-    let mut session = Session::open(&command.connection)?;
+    let mut session = Session::open_for(&command.connection, &command.earlier)?;
     let opener = Opener::open(&command.connection.identity)?;
     let series = format!("{}/{}", command.scope, command.series);
     let ranges = slot_ranges(&mut session, &series, from, to).await?;

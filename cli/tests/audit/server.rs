@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use exhibit_evidence::Body;
+use exhibit_evidence::body::{Succession, SuccessionReason, Successor};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 
@@ -224,6 +226,30 @@ fn a_monitor_ends_when_there_is_something_to_see() {
     assert_eq!((found["event"].as_str(), found["kind"].as_str()), (Some("finding"), Some("forked")), "{found}");
     assert_eq!(monitor.child.wait().unwrap().code(), Some(1));
     assert!(desk.audit_at(&server.url, &[]).code == 1, "what a monitor saw was forgotten");
+}
+
+/// A log that ends by plan is followed to its end: then the monitor says so, and what goes on is for another.
+#[test]
+fn a_monitor_ends_with_its_log() {
+    let mut site = Site::new();
+    site.grow(3);
+    let server = Server::start(&site, "", Mischief::None);
+    let desk = Desk::new(&site);
+    let mut monitor = desk.command(&server.url, &["--follow", "--interval-s", "1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(monitor.stdout.take().unwrap()).lines();
+    let mut next = || -> serde_json::Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    assert_eq!(next()["outcome"], "sound");
+    let mut appliance = site.appliance.clone();
+    let successor = Successor { origin: "city.example/log/2".to_owned(), keys: vec![crate::site::keys().1.keys[0].to_string()] };
+    site.put(&mut appliance, Body::Succession(Succession { successor, reason: SuccessionReason::Size, attachments: vec![] }));
+    *server.resources.lock().unwrap() = site.resources();
+    let told = next();
+    assert_eq!((told["kind"].as_str(), told["alarm"].as_bool()), (Some("succession"), Some(false)), "{told}");
+    assert!(told["sentence"].as_str().unwrap().contains("city.example/log/2"), "who follows is not told: {told}");
+    assert_eq!(next()["outcome"], "sound");
+    let ended = next();
+    assert_eq!((ended["event"].as_str(), ended["index"].as_u64()), (Some("ended"), Some(6)), "{ended}");
+    assert_eq!(monitor.wait().unwrap().code(), Some(0));
 }
 
 /// A server that goes away is waited for; what it shows when it is back is held against what it has shown before.

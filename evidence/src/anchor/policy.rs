@@ -4,7 +4,7 @@
 
 use exhibit_pki::timestamp_token::{Imprint, TimestampToken, TimestampTokenError, TimestampTrust, VerifiedTimestamp};
 use exhibit_pki::{Certificate, ChainCertificate, KeyPurpose, Role};
-use exhibit_tlog::{LogVerifier, Policy};
+use exhibit_tlog::{LogVerifier, NoteAlgorithm, Policy, VerifierKey};
 
 use super::{certificates, has_twice, pem};
 use crate::{
@@ -38,6 +38,8 @@ pub struct AnchorPolicy {
     pub device: Option<DeviceLevel>,
     /// Vendors of TPMs: the roots of endorsement certificates.
     pub endorsement_roots: Vec<ChainCertificate>,
+    /// The key of the log that can not leave the TPM of its machine (docs/formats/log.md).
+    pub tpm_key: Option<VerifierKey>,
     /// Axes on which a bundle without evidence is undecided.
     pub demands: Vec<Axis>,
 }
@@ -151,6 +153,9 @@ impl AnchorPolicy {
         if members.has("endorsement_roots") {
             policy.endorsement_roots = members.array("endorsement_roots", 1, ENDORSEMENT_ROOTS_MAX, chain_certificate)?;
         }
+        if members.has("tpm_key") {
+            policy.tpm_key = Some(tpm_key(members, log)?);
+        }
         if members.has("demands") {
             policy.demands = members.array("demands", 1, DEMANDABLE.len(), |item, position| item.one_of(position, &DEMANDABLE))?;
         }
@@ -196,6 +201,9 @@ impl AnchorPolicy {
         if !self.endorsement_roots.is_empty() {
             writer = writer.array("endorsement_roots", self.endorsement_roots.iter().map(|root| json::string(&root.to_pem())));
         }
+        if let Some(key) = &self.tpm_key {
+            writer = writer.string("tpm_key", &key.to_string());
+        }
         if !self.demands.is_empty() {
             let word = |axis| DEMANDABLE.iter().find(|(_, demandable)| *demandable == axis).map_or("", |(word, _)| word);
             writer = writer.array("demands", self.demands.iter().map(|axis| json::string(word(*axis))));
@@ -221,6 +229,18 @@ impl TimestampAuthorityTrust {
             .string("certificate", &self.certificate.to_pem())
             .finish()
     }
+}
+
+/// A key beside those that every checkpoint has to be signed with: one of them would be no second.
+fn tpm_key(members: &mut Object, log: &LogVerifier) -> Result<VerifierKey, JsonError> {
+    let key = VerifierKey::parse(&members.string("tpm_key")?).map_err(|error| members.error("tpm_key", &format!("is none: {error}")))?;
+    if !matches!(key.algorithm(), NoteAlgorithm::EcdsaP256 | NoteAlgorithm::EcdsaP384) {
+        return Err(members.error("tpm_key", "is not of type 02"));
+    }
+    if key.name() != log.origin || log.keys.iter().any(|other| other.has_key_of(&key)) {
+        return Err(members.error("tpm_key", "is of another log, or one that the log signs with anyway"));
+    }
+    Ok(key)
 }
 
 fn chain_certificate(members: &mut Object, name: &str) -> Result<ChainCertificate, JsonError> {

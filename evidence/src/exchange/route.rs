@@ -106,6 +106,13 @@ pub enum Route {
         /// Entries that whoever asks has observed of it.
         size: u64,
     },
+    /// `GET /v1/logs/{log}/…`: what a log before this one answers, where it can be read.
+    Before {
+        /// Its name.
+        log: Hash,
+        /// What is asked of it.
+        route: Box<Self>,
+    },
     /// `GET /v1/version`
     Version,
     /// `GET /healthz`
@@ -155,6 +162,31 @@ impl Route {
         matches!(self, Self::Bundle(_) | Self::Attachment(_))
     }
 
+    /// What can be asked of a log that has ended.
+    fn is_of_ended(&self) -> bool {
+        match self {
+            Self::Streams { .. }
+            | Self::Stream { .. }
+            | Self::Entry { .. }
+            | Self::Entries { .. }
+            | Self::Segments { .. }
+            | Self::EntryByLeaf(_)
+            | Self::EntryByIndex(_)
+            | Self::Approvals(_)
+            | Self::Certificate(_)
+            | Self::Attachment(_)
+            | Self::Recipients { .. }
+            | Self::Grants { .. }
+            | Self::Payload { .. }
+            | Self::Checkpoint
+            | Self::Witnessed
+            | Self::Witnesses
+            | Self::Tile(_)
+            | Self::Bundle(_) => true,
+            Self::Put { .. } | Self::TpmSigned | Self::Successor { .. } | Self::Before { .. } | Self::Version | Self::Health => false,
+        }
+    }
+
     /// A static resource of the log.
     fn is_of_log(&self) -> bool {
         matches!(self, Self::Checkpoint | Self::Witnessed | Self::TpmSigned | Self::Tile(_) | Self::Bundle(_) | Self::Health)
@@ -186,6 +218,14 @@ impl Route {
             return Ok(Self::Tile(TileId::parse(tile).map_err(|_| RouteError::NotFound)?));
         }
         let (kind, rest) = path.strip_prefix("/v1/").and_then(|path| path.split_once('/')).ok_or(RouteError::NotFound)?;
+        if let Some((log, path)) = rest.find('/').filter(|_| kind == "logs").map(|end| rest.split_at(end)) {
+            // A log names itself, and not by way of another.
+            if path.starts_with("/v1/logs/") {
+                return Err(RouteError::NotFound);
+            }
+            let route = Box::new(Self::get(path, query)?);
+            return if route.is_of_ended() { Ok(Self::Before { log: hash(log)?, route }) } else { Err(RouteError::NotFound) };
+        }
         match kind {
             "streams" => Self::stream(rest, query),
             "entries" => Ok(Self::EntryByLeaf(hash(rest)?)),
@@ -372,6 +412,10 @@ mod tests {
                 "/v1/segments?series=camera&from=2026-11-20T12:00:00.000Z&to=2026-11-20T12:00:00.000Z".to_owned(),
                 malformed("series is not a stream's name without its generation, like camera/102/main"),
             ),
+            ("log before a log before", format!("/v1/logs/{zeros}/v1/logs/{zeros}/v1/index/0"), RouteError::NotFound),
+            ("successor of a log before", format!("/v1/logs/{zeros}/v1/successor?log={zeros}"), RouteError::NotFound),
+            ("version of a log before", format!("/v1/logs/{zeros}/v1/version"), RouteError::NotFound),
+            ("log of no hash", "/v1/logs/1/log/checkpoint".to_owned(), RouteError::NotFound),
             ("scope of nobody", "/v1/recipients/camera".to_owned(), RouteError::NotFound),
         ];
         for (defect, target, error) in cases {
@@ -383,6 +427,8 @@ mod tests {
             RouteError::NotFound
         );
         assert_eq!(Route::parse("HEAD", "/log/checkpoint", None).unwrap(), Route::Checkpoint);
+        let before = Route::Before { log: Hash([0; 32]), route: Box::new(Route::EntryByIndex(7)) };
+        assert_eq!(get(&format!("/v1/logs/{zeros}/v1/index/7")).unwrap(), before);
         assert_eq!(Route::parse("DELETE", "/v1/streams/a/b/c/0", None).unwrap_err(), RouteError::Method);
         assert_eq!(Route::parse("PUT", "/v1/streams/a/b/c", None).unwrap_err(), RouteError::NotFound, "a place has a seq");
         assert_eq!(Route::parse("PUT", "/v1/index/0", None).unwrap_err(), RouteError::NotFound);

@@ -92,6 +92,10 @@ finding_kinds! {
     FileUnlisted: Payload;
     /// A line under a checkpoint bears the name of a witness and is not its signature.
     Cosignature: Witness;
+    /// The log has ended, so that no exporter could state it there.
+    ExportElsewhere: Signature;
+    /// A line under the checkpoint bears the name of the log's TPM and is not its signature.
+    TpmLine: Signature;
     /// Fewer witnesses have cosigned than the anchor's policy asks for.
     WitnessQuorum: Witness;
     /// A head that was observed or timestamped is no part of this log: two logs were shown.

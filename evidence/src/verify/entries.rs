@@ -109,6 +109,12 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, checkpoint: &BundleCheckpoint
     for entry in proven {
         held.extend(judge_signature(judgement, &mut certificates, entry));
     }
+    if is_ended(&held, checkpoint) && !has_export(judgement)? {
+        let sentence =
+            "The log has ended and takes no more statements: who exported this is stated on the log that follows, and not shown here.";
+        judgement.find(Axis::Signature, Grade::NotDemanded, FindingKind::ExportElsewhere, Place::file(EXPORT_ENTRY), sentence);
+        return Ok(Entries::new(held, None, certificates));
+    }
     let export = match proven_entry(judgement, None, EXPORT_ENTRY, EXPORT_RECEIPT, checkpoint)? {
         Some(export) => judge_signature(judgement, &mut certificates, export),
         None => None,
@@ -128,6 +134,18 @@ fn judge_signature(judgement: &mut Judgement<'_>, certificates: &mut LedgerCerti
     certificates.introduce(&proven);
     judgement.counts.entries += 1;
     Some(Entry { proven, path })
+}
+
+/// Whether the last entry below the checkpoint is held, and says that nothing comes behind it.
+fn is_ended(held: &[Entry], checkpoint: &BundleCheckpoint) -> bool {
+    let is_last = |entry: &&Entry| entry.index + 1 == checkpoint.head.size;
+    held.iter().find(is_last).is_some_and(|last| matches!(last.statement().body, Body::Succession(_)))
+}
+
+/// Whether there is anything of an exporter's statement.
+fn has_export(judgement: &mut Judgement<'_>) -> Result<bool, SourceError> {
+    let statement = judgement.optional(Axis::Signature, EXPORT_ENTRY, ENTRY_BYTES_MAX as u64)?;
+    Ok(statement.is_some() || judgement.optional(Axis::Signature, EXPORT_RECEIPT, SMALL_FILE_BYTES_MAX)?.is_some())
 }
 
 /// Reads one entry and its receipt and proves it under the bundle's checkpoint, at an index, or (the exporter's) at that which the receipt

@@ -23,6 +23,7 @@ fn whole(case: &Case) -> Anchor {
         custodians: Some(PinnedCustodians { certificates: vec![case.log.custodian.party.certificate.clone()], threshold: 1 }),
         device: Some(DeviceLevel::AllowListed),
         endorsement_roots: vec![ChainCertificate::from_der(case.log.pki.root.der()).unwrap()],
+        tpm_key: None,
         demands: vec![exhibit_evidence::verdict::Axis::Witness],
     };
     anchor

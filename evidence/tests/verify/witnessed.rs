@@ -1,12 +1,17 @@
 //! The axes of witnesses and time: whose word is in a bundle, what it bounds, and what it contradicts.
 
+use exhibit_evidence::Body;
 use exhibit_evidence::anchor::AnchorPolicy;
+use exhibit_evidence::body::{Start, Succession, SuccessionReason, Successor};
 use exhibit_evidence::bundle::checkpoint_token_path;
 use exhibit_evidence::verdict::{Axis, FindingKind, Grade, Verdict};
-use exhibit_tlog::{Note, NoteSignature};
+use exhibit_tlog::{Note, NoteSignature, VerifierKey};
+use p384::ecdsa::signature::hazmat::PrehashSigner;
+use p384::ecdsa::{Signature, SigningKey};
+use sha2::{Digest, Sha256};
 
 use crate::authorities::{ACCURACY_MS, believing_time, city_time, notary, note_text, stranger, witness, witness_policy};
-use crate::synthetic::{Case, Recording, STARTED_MS};
+use crate::synthetic::{Case, ORIGIN, Recording, STARTED_MS};
 
 /// When the witnesses have seen the bundle's checkpoint.
 const WITNESSED_S: u64 = STARTED_MS / 1_000 + 100;
@@ -76,6 +81,94 @@ fn a_line_in_the_name_of_a_witness_that_is_not_its_signature_is_bad() {
     case.reprove(&format!("{checkpoint}{line}"));
     let verdict = case.judge().unwrap();
     assert_eq!(worst(&verdict, Axis::Witness), (Grade::Bad, FindingKind::Cosignature));
+}
+
+/// A log's key as its TPM has it, for tests in a file.
+struct LogTpm(SigningKey);
+
+impl LogTpm {
+    fn new(scalar: u8) -> Self {
+        Self(SigningKey::from_slice(&[scalar; 48]).unwrap())
+    }
+
+    /// SubjectPublicKeyInfo of a point on P-384 (RFC 5480).
+    fn key(&self) -> VerifierKey {
+        let prefix = hex::decode("3076301006072a8648ce3d020106052b81040022036200").unwrap();
+        let point = self.0.verifying_key().to_sec1_point(false);
+        VerifierKey::ecdsa(ORIGIN, &[&prefix, point.as_bytes()].concat()).unwrap()
+    }
+
+    fn line(&self, checkpoint: &str) -> NoteSignature {
+        let digest = Sha256::digest(note_text(checkpoint));
+        let signature: Signature = self.0.sign_prehash(&digest).unwrap();
+        NoteSignature { name: ORIGIN.to_owned(), key_id: self.key().key_id(), signature: signature.to_der().as_bytes().to_vec() }
+    }
+}
+
+/// What is found of the TPM's line under this checkpoint, by an anchor that names the TPM's key.
+fn tpm_finding(lines: &[NoteSignature]) -> Option<(Grade, FindingKind)> {
+    let mut case = Case::new();
+    case.log.policy = AnchorPolicy { tpm_key: Some(LogTpm::new(7).key()), ..AnchorPolicy::default() };
+    let lines: String = lines.iter().map(ToString::to_string).collect();
+    case.reprove(&format!("{}{lines}", case.log.checkpoint()));
+    let verdict = case.judge().unwrap();
+    let found = verdict.on(Axis::Signature).find(|finding| finding.sentence.contains("TPM"));
+    found.map(|finding| (finding.grade, finding.kind))
+}
+
+#[test]
+fn the_line_of_the_logs_tpm_is_told_and_a_false_one_is_bad() {
+    let checkpoint = Case::new().log.checkpoint();
+    let (ours, other) = (LogTpm::new(7).line(&checkpoint), LogTpm::new(8).line(&checkpoint));
+    assert_eq!(tpm_finding(std::slice::from_ref(&ours)), Some((Grade::Good, FindingKind::Holds)));
+    assert_eq!(tpm_finding(&[]), None, "nobody requires the line");
+    assert_eq!(tpm_finding(std::slice::from_ref(&other)), None, "another's line says nothing, and spoils nothing");
+    let bad = Some((Grade::Bad, FindingKind::TpmLine));
+    let borrowed = NoteSignature { key_id: ours.key_id, ..other };
+    assert_eq!(tpm_finding(&[borrowed]), bad, "another key's signature under the TPM's name");
+    let of_another_head = LogTpm::new(7).line(&checkpoint.replacen('\n', "\n1", 1));
+    assert_eq!(tpm_finding(&[of_another_head]), bad, "a line of another head");
+    assert_eq!(tpm_finding(&[ours.clone(), ours]), bad, "the line stands twice");
+}
+
+/// A bundle of a log whose last entries are these, where `is_held` says whether they are in it. Nobody has stated its export there.
+fn of_ended(behind: &[Body], is_held: bool) -> Case {
+    let mut case = Case::new();
+    for body in behind {
+        let index = case.log.append(|log| &mut log.appliance, STARTED_MS + 70_000, body.clone());
+        if is_held {
+            case.manifest.entries.push(index);
+        }
+    }
+    case.files.0.insert("manifest.json".to_owned(), serde_json::to_vec(&case.manifest).unwrap());
+    let checkpoint = case.log.checkpoint();
+    case.reprove(&checkpoint);
+    case
+}
+
+#[test]
+fn who_exports_from_a_log_that_has_ended_states_it_elsewhere() {
+    let successor = Successor { origin: "city.example/log/2".to_owned(), keys: vec![crate::synthetic::other_note_key().to_string()] };
+    let end = Body::Succession(Succession { successor, reason: SuccessionReason::Size, attachments: vec![] });
+    let more = Body::Start(Start { version: "1".to_owned(), enrolment: None, attachments: vec![] });
+    let elsewhere = (Grade::NotDemanded, FindingKind::ExportElsewhere);
+    let missing = (Grade::Bad, FindingKind::FileMissing);
+    let files = ["export.p7s", "export.tlog-proof"];
+    for (what, behind, is_held, expected) in [
+        ("ended", std::slice::from_ref(&end), true, elsewhere),
+        ("ended, and it is not shown", std::slice::from_ref(&end), false, missing),
+        ("not ended", std::slice::from_ref(&more), true, missing),
+        ("said to have ended, and goes on", &[end.clone(), more.clone()], false, missing),
+    ] {
+        let mut case = of_ended(behind, is_held);
+        files.iter().for_each(|file| drop(case.files.0.remove(*file)));
+        assert_eq!(worst(&case.judge().unwrap(), Axis::Signature), expected, "{what}");
+    }
+    for file in files {
+        let mut case = of_ended(std::slice::from_ref(&end), true);
+        case.files.0.remove(file);
+        assert_eq!(worst(&case.judge().unwrap(), Axis::Signature), missing, "only {file} is missing");
+    }
 }
 
 #[test]
@@ -204,6 +297,8 @@ pub const TESTS: &[fn()] = &[
     a_quorum_of_none_does_not_meet_a_demand,
     the_witnesses_are_named_with_their_times,
     a_line_in_the_name_of_a_witness_that_is_not_its_signature_is_bad,
+    the_line_of_the_logs_tpm_is_told_and_a_false_one_is_bad,
+    who_exports_from_a_log_that_has_ended_states_it_elsewhere,
     without_a_policy_no_witness_is_demanded,
     a_cosignature_bounds_every_segment_from_above,
     a_token_beside_the_checkpoint_bounds_on_the_word_of_whom_the_anchor_names,

@@ -8,10 +8,11 @@ use std::process::Command;
 use exhibit_client::Appliance;
 use exhibit_e2e::agent::{AgentCamera, END_MAX, EVENT_MAX, event, wait_acknowledged};
 use exhibit_e2e::process::{program, run};
-use exhibit_e2e::world::{Person, World};
-use exhibit_evidence::body::EpochReason;
+use exhibit_e2e::world::{Person, World, now, past};
+use exhibit_evidence::body::{EpochReason, Fetch, SeqRange};
 use exhibit_evidence::exchange::EntryRecords;
-use exhibit_evidence::{Anchor, Body, SignedStatement};
+use exhibit_evidence::{Anchor, Body, Head, SignedStatement, Statement, StreamName};
+use exhibit_tlog::{EMPTY_ROOT, Hash};
 
 /// A moving test picture without end, as fast as it can be encoded: there is always something on its way.
 const SOURCE: (&str, &[&str]) = ("test:", &["--no-live-speed"]);
@@ -77,6 +78,51 @@ impl Installation {
     }
 }
 
+impl Installation {
+    /// Fetches and exports all segments that one of the logs has, and has both verifiers judge the bundle by that log's anchor. Gives their number.
+    async fn export(&self, new: &Path, is_ended: bool) -> usize {
+        let (name, of_log) = if is_ended { ("old", self.world.anchor_path()) } else { ("new", new.join("anchor.json")) };
+        let anchor = Anchor::parse(&std::fs::read(&of_log).unwrap()).unwrap();
+        let open = if is_ended { Appliance::of_ended } else { Appliance::new };
+        let mut appliance = open(self.world.address(), &self.custodian.identity(), &anchor).unwrap();
+        let series = format!("{}/main", self.camera.subject);
+        let (early, late) = (past(3_600_000), now());
+        let mut segments = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page: EntryRecords =
+                appliance.get_json(&format!("/v1/segments?series={series}&from={early}&to={late}{after}")).await.unwrap();
+            segments.extend(page.entries.iter().map(|record| appliance.open_record(record).unwrap().0));
+            let Some(next) = page.next else { break };
+            after = format!("&after={next}");
+        }
+        let time = |signed: &SignedStatement| match &signed.statement().body {
+            Body::Segment(segment) => (segment.start, segment.start.checked_add_ms(segment.duration_ms).unwrap()),
+            other => panic!("{other:?}"),
+        };
+        let from = segments.iter().map(|signed| time(signed).0).min().unwrap();
+        let to = segments.iter().map(|signed| time(signed).1).max().unwrap();
+        let path = |kind: &str| self.world.folder().join(format!("{kind}-{name}"));
+        let exhibit = |words: &[&str]| {
+            let mut command = self.world.exhibit_command(&self.custodian);
+            command.env("EXHIBIT_ANCHOR", new.join("anchor.json")).arg("--json").args(words);
+            if is_ended {
+                command.arg("--of-log").arg(&of_log);
+            }
+            command
+        };
+        let mut fetch = exhibit(&["fetch", "--series", &series, "--from", &from.to_string(), "--to", &to.to_string()]);
+        let fetched = run(fetch.arg("--out").arg(path("case"))).expect(0);
+        assert_eq!(fetched.json()["segments"].as_u64(), Some(segments.len() as u64), "what the log has was not fetched");
+        let mut export = exhibit(&["export", "--purpose", "court"]);
+        run(export.arg("--out").arg(path("bundle")).arg("--case").arg(path("case"))).expect(0);
+        run(Command::new(program("exhibit")).arg("verify").arg(path("bundle")).arg("--anchor").arg(&of_log)).expect(0);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../independent/verify_bundle.py");
+        run(Command::new("/usr/bin/python3").arg(script).arg("--anchor").arg(&of_log).arg(path("bundle"))).expect(0);
+        segments.len()
+    }
+}
+
 /// What came to the new log of a chain that began in the old one: its epoch, and everything behind the end there.
 #[track_caller]
 fn check_tail(tail: &[SignedStatement]) {
@@ -105,6 +151,11 @@ async fn a_camera_that_records_goes_on_in_the_log_that_follows() {
     let last = there[&before].last().unwrap();
     let previous = epoch.continues.previous.as_ref().unwrap();
     assert_eq!((epoch.continues.reason, previous.leaf), (EpochReason::Succession, last.leaf_hash()), "the epochs are not one recording");
+    // All of it can be shown: what the old log has under its last checkpoint, what came since under the new one's.
+    let shown = made.export(&new, true).await + made.export(&new, false).await;
+    let segments = |signed: &&SignedStatement| matches!(signed.statement().body, Body::Segment(_));
+    assert!(shown > there.values().flatten().filter(segments).count(), "the old log shows nothing");
+    assert_eq!(shown as u64, ended["segments"].as_u64().unwrap(), "what was recorded is not shown");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,4 +181,50 @@ async fn a_camera_that_comes_back_sends_what_it_had_for_the_old_log() {
     check_tail(&there[&before]);
     let Body::Epoch(epoch) = &there[begun["stream"].as_str().unwrap()][0].statement().body else { panic!("a stream without its epoch") };
     assert_eq!(epoch.continues.reason, EpochReason::Succession);
+}
+
+/// Nobody gives a command: the appliance ends its log where the configuration says, and serves what goes on at the same place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_has_reached_its_size_ends_by_itself() {
+    let mut made = Installation::make();
+    made.world.kill_appliance();
+    let config = made.world.state().join("appliance.toml");
+    std::fs::write(&config, format!("{}\nsuccession_entries = {ENTRIES_MAX}\n", std::fs::read_to_string(&config).unwrap())).unwrap();
+    made.world.start_appliance();
+    let mut agent = made.camera.start(&made.world, SOURCE.0, SOURCE.1);
+    let before = wait_acknowledged(&mut agent, |_, seq| seq >= 3);
+    made.fill(ENTRIES_MAX).await;
+    let went_on = agent.wait_for("going on", END_MAX, event("went-on"));
+    assert_eq!((went_on["origin"].as_str(), went_on["planned"].as_bool()), (Some("city.example/log/2"), Some(true)));
+    wait_acknowledged(&mut agent, |stream, seq| stream != before && seq >= 2);
+    agent.ask_to_end();
+    let ended = agent.wait_for("end", END_MAX, event("ended"));
+    assert_eq!((ended["unsent"].as_u64(), ended["findings"].as_u64()), (Some(0), Some(0)), "{ended}");
+    assert_eq!(agent.wait_exit(END_MAX).code(), Some(0));
+    made.judge(&made.world.state().join("successor-state")).await;
+}
+
+/// The least that can be configured.
+const ENTRIES_MAX: u64 = 1_000;
+
+impl Installation {
+    /// States so much that the log has that many entries. A log that ends meanwhile takes the last of them no more.
+    async fn fill(&self, entries: u64) {
+        let identity = self.custodian.identity();
+        let mut appliance = self.custodian.connect(&self.world);
+        let stream = StreamName::parse(&format!("{}/{}", self.custodian.subject, now().compact())).unwrap();
+        let (mut prev, nothing) = (Hash([0; 32]), Head { size: 0, root: EMPTY_ROOT });
+        for seq in 0..entries {
+            let ranges = vec![SeqRange { stream: StreamName::parse("camera/102/main/1").unwrap(), first: 0, last: 0 }];
+            let body = Body::Fetch(Fetch { grant: None, ranges, attachments: Vec::new() });
+            let (log, issued) = (self.world.anchor().log, now());
+            let statement = Statement { log, stream: stream.clone(), seq, prev, issued, observed: nothing, body };
+            let signed = exhibit_evidence::sign(&statement, &identity.certificate, identity.signer.as_ref()).unwrap();
+            prev = signed.leaf_hash();
+            match appliance.put(&signed, &[], None).await {
+                Ok(receipt) if receipt.index < entries => {}
+                _ => return,
+            }
+        }
+    }
 }

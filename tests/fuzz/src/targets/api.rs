@@ -61,6 +61,10 @@ fn written(route: &Route) -> (String, String) {
         Route::Witnesses => plain("/v1/witnesses"),
         Route::Tile(id) => plain(&format!("/log/tile/{}", id.path())),
         Route::Bundle(id) => plain(&format!("/log/tile/entries/{}", id.path())),
+        Route::Before { log, route } => {
+            let (path, query) = written(route);
+            (format!("/v1/logs/{log}{path}"), query)
+        }
         Route::Version => plain("/v1/version"),
         Route::Health => plain("/healthz"),
     }
