@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::chronicle::{Chronicle, ChronicleError, Clock};
 use crate::config::{Config, UnwitnessedStart};
+use crate::ingest::resume::{Staging, StagingLimits};
 use crate::predecessor::Predecessor;
 use crate::registry::Registry;
 use crate::room::Room;
@@ -52,6 +53,8 @@ pub struct Appliance {
     pub clock: Clock,
     /// Uploads that may go on at a time.
     pub uploads: Arc<Semaphore>,
+    /// Uploads that were cut off, or come in parts.
+    pub staging: Arc<Staging>,
     /// Downloads that may go on at a time.
     pub downloads: Arc<Semaphore>,
     /// Entry bundles that may be in memory at a time, on their way to whoever reads them.
@@ -118,6 +121,7 @@ impl Appliance {
             tpm_key,
             clock,
             uploads: Arc::new(Semaphore::new(config.uploads_max)),
+            staging: Arc::new(Staging::new(StagingLimits::of(config))),
             downloads: Arc::new(Semaphore::new(config.downloads_max)),
             bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
             public_entries: config.public_entries,

@@ -33,6 +33,18 @@ pub struct Config {
     /// Ciphertext downloads at a time; one more is answered with 503.
     #[serde(default = "downloads_max")]
     pub downloads_max: usize,
+    /// So much is kept of uploads that were cut off, so that they go on where they were, in MiB.
+    #[serde(default = "staging_mib")]
+    pub staging_mib: u64,
+    /// The same of one sender. Its oldest makes room for its newest.
+    #[serde(default = "staging_sender_mib")]
+    pub staging_sender_mib: u64,
+    /// So many uploads that were cut off are kept; each holds a file open.
+    #[serde(default = "staging_uploads_max")]
+    pub staging_uploads_max: usize,
+    /// So long an upload may take from its first request on, in seconds, with all its interruptions.
+    #[serde(default = "staging_s")]
+    pub staging_s: u64,
     /// So much is kept free on the disks of ledger and vault, in MiB: cameras are answered 507 before less would be left, and keep what they have. People can
     /// state things until a quarter of it is used, and who reads is put on the ledger until half of it is; the rest is the database's, which needs
     /// up to 300 MiB for a start after a power cut. 0 keeps nothing.
@@ -143,6 +155,22 @@ fn uploads_max() -> usize {
 fn downloads_max() -> usize {
     64
 }
+/// A segment of the largest for each of `uploads_max`.
+fn staging_mib() -> u64 {
+    2048
+}
+/// The largest segment twice: one of live video, one of what it makes up for.
+fn staging_sender_mib() -> u64 {
+    17
+}
+/// A city's cameras, all cut off at once.
+fn staging_uploads_max() -> usize {
+    1024
+}
+/// A link that is gone for longer leaves a backlog, of which the rest of a segment is little.
+fn staging_s() -> u64 {
+    3600
+}
 /// Twice what a start after a power cut writes, and a quarter for a hundred thousand accesses.
 fn disk_reserve_mib() -> u64 {
     1024
@@ -200,6 +228,7 @@ impl Config {
             ("uploads_max", config.uploads_max, UPLOADS_LIMIT),
             ("downloads_max", config.downloads_max, UPLOADS_LIMIT),
             ("batch_entries_max", config.batch_entries_max, exhibit_ledger::BATCH_ENTRIES_LIMIT),
+            ("staging_uploads_max", config.staging_uploads_max, CONNECTIONS_LIMIT),
         ];
         if config.timestamp_authorities.len() > TIMESTAMP_AUTHORITIES_LIMIT {
             return Err(ConfigError::Limit("timestamp authorities", TIMESTAMP_AUTHORITIES_LIMIT));
@@ -268,6 +297,14 @@ uploads_max = 256
 
 # Ciphertext downloads at a time; one more is answered with 503.
 downloads_max = 64
+
+# So much is kept of uploads that were cut off, so that they go on where they were, in MiB: of all senders, and of one. 0 keeps nothing.
+staging_mib = 2048
+staging_sender_mib = 17
+
+# So many uploads that were cut off are kept, and so long an upload may take with all its interruptions, in seconds.
+staging_uploads_max = 1024
+staging_s = 3600
 
 # So much is kept free on the disks of ledger and vault, in MiB: cameras are answered 507 before less would be left, and keep what they have.
 # People can state things until a quarter of it is used, and who reads is put on the ledger until half of it is; the rest is the database's,

@@ -15,6 +15,7 @@ use crate::api::server::Bound;
 use crate::appliance::{Appliance, Fatal};
 use crate::chronicle::{ChronicleError, Clock};
 use crate::config::Config;
+use crate::ingest::resume;
 use crate::maintain::by_itself::{self, until_unused};
 use crate::maintain::control;
 use crate::maintain::succeed::SucceedError;
@@ -116,6 +117,7 @@ impl Running {
         };
         let listeners = listeners.chain(tpm);
         let interval = Duration::from_secs(config.timestamp_interval_s);
+        let listeners = listeners.chain([tokio::spawn(resume::sweep(appliance.staging.clone(), draining.clone()))]);
         let listeners = listeners.chain(stamp::start(&appliance, sources, &roots, interval, &draining)).collect();
         Ok(Self { addresses: Addresses { intake: intake_address, public: public_address }, appliance, drain, listeners })
     }

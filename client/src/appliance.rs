@@ -2,6 +2,7 @@
 //!
 //! It decides nothing: what is refused or does not verify is told to the caller, who knows what hangs on it.
 
+use std::io;
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
@@ -71,6 +72,13 @@ pub enum ClientError {
     Local(String),
 }
 
+/// What a PUT brings.
+struct Sent<'a> {
+    path: &'a str,
+    prefix: bytes::Bytes,
+    payload: Option<(&'a Path, u64)>,
+}
+
 /// One keep-alive connection to the appliance, reconnecting when it broke. Not for concurrent use: one each.
 pub struct Appliance {
     connection: Connection,
@@ -78,13 +86,20 @@ pub struct Appliance {
     anchors: Vec<Anchor>,
     /// What stands before each path that is read: a log that has ended is read through the one that goes on for it.
     prefix: String,
+    /// The upload that was cut off last, by the hash of its statement: the appliance may have kept what came.
+    cut_off: Option<Hash>,
 }
 
 impl Appliance {
     /// `address` is `host:port`. Nothing is sent yet.
     pub fn new(address: &str, identity: &ClientIdentity, anchor: &Anchor) -> Result<Self, ClientError> {
         let config = client_config(identity, &anchor.roots).map_err(|error| ClientError::Local(error.to_string()))?;
-        Ok(Self { connection: Connection::new(address, Some(config))?, anchors: vec![anchor.clone()], prefix: String::new() })
+        Ok(Self {
+            connection: Connection::new(address, Some(config))?,
+            anchors: vec![anchor.clone()],
+            prefix: String::new(),
+            cut_off: None,
+        })
     }
 
     /// Reads the ended log of `anchor` at an appliance that serves a log which goes on for it. Nothing can be stated to it.
@@ -123,7 +138,8 @@ impl Appliance {
     }
 
     /// Sends a statement with its attachments (in the order named) and its payload (a file, streamed), and verifies the receipt: signatures
-    /// and origin of the checkpoint, inclusion of this very entry, consistency with `statement.observed`.
+    /// and origin of the checkpoint, inclusion of this very entry, consistency with `statement.observed`. A payload that is cut off goes on where
+    /// the appliance has it, as long as more of it arrives each time; after an error the next call goes on with it.
     pub async fn put(&mut self, signed: &SignedStatement, attachments: &[&[u8]], payload: Option<&Path>) -> Result<Receipt, ClientError> {
         let statement = signed.statement();
         if !self.prefix.is_empty() {
@@ -142,11 +158,62 @@ impl Appliance {
             path.push_str(&format!("?log={}", self.anchor().log));
         }
         let prefix = exchange::intake_prefix(signed.der(), attachments).into();
-        let question = Question::Put { path: &path, prefix, payload: payload.map(|path| (path, length)) };
-        let answer = self.connection.ask(&question, JSON_BYTES_MAX).await?;
+        let sent = Sent { path: &path, prefix, payload: payload.map(|path| (path, length)) };
+        let answer = self.send(signed, sent).await?;
         let is_final = answer.status != StatusCode::ACCEPTED;
         let admitted: exchange::Admitted = from_json(&accepted(answer)?)?;
         self.verify_admitted(signed, &admitted, is_final)
+    }
+
+    /// Sends it whole, or what the appliance lacks of it.
+    async fn send(&mut self, signed: &SignedStatement, sent: Sent<'_>) -> Result<Answer, ClientError> {
+        let Sent { path, prefix, payload } = sent;
+        // What stands before the payload is counted too. Attachments are sent whole.
+        let (prefix_length, hash) = (prefix.len() as u64, signed.statement_hash());
+        let resumable = payload.filter(|_| signed.statement().body.attachments().is_empty());
+        let whole = Question::Put { path, prefix, payload };
+        let Some((file, length)) = resumable else { return self.connection.ask(&whole, JSON_BYTES_MAX).await };
+        let upload = format!("/v1/uploads/{hash}");
+        let (mut offset, mut begun_anew) = (0, false);
+        let mut asks = self.cut_off.replace(hash) == Some(hash);
+        loop {
+            if std::mem::take(&mut asks) {
+                let known = self.upload_offset(&upload, prefix_length, length).await?;
+                if known.is_some_and(|known| known <= offset) || (known.is_none() && begun_anew) {
+                    // Each time more of it must have arrived: else it would be sent for ever.
+                    let source = io::Error::new(io::ErrorKind::ConnectionAborted, "an upload was cut off, and no more of it has arrived");
+                    return Err(ClientError::Unreachable { address: self.address().to_owned(), source });
+                }
+                offset = known.unwrap_or(0);
+            }
+            begun_anew |= offset == 0;
+            let skipped = offset.saturating_sub(prefix_length);
+            let rest = Question::UploadAppend { path: &upload, offset, payload: (file, length), skipped };
+            match self.connection.ask(if offset > 0 { &rest } else { &whole }, JSON_BYTES_MAX).await {
+                Err(ClientError::Unreachable { source, .. }) if source.kind() != io::ErrorKind::TimedOut => asks = true,
+                Err(error) => return Err(error),
+                // It has grown, or is not kept any more, since it was asked for.
+                Ok(answer) if answer.status == StatusCode::CONFLICT && answer.upload_offset.is_some() => asks = true,
+                Ok(answer) if answer.status == StatusCode::NOT_FOUND && offset > 0 && !begun_anew => offset = 0,
+                Ok(answer) => {
+                    if !matches!(answer.status, StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE) {
+                        self.cut_off = None;
+                    }
+                    return Ok(answer);
+                }
+            }
+        }
+    }
+
+    /// How far the appliance has an upload; `None` if it keeps none.
+    async fn upload_offset(&mut self, upload: &str, prefix_length: u64, length: u64) -> Result<Option<u64>, ClientError> {
+        let state = self.connection.ask(&Question::UploadState(upload), PROBLEM_BYTES_MAX as u64).await?;
+        match state.upload_offset.filter(|_| state.status.is_success()) {
+            Some(offset) if !(prefix_length..=prefix_length + length).contains(&offset) => {
+                Err(ClientError::Protocol(format!("an upload of {length} bytes behind {prefix_length} is said to have {offset}")))
+            }
+            offset => Ok(offset),
+        }
     }
 
     /// Fetches and verifies a head: the newest checkpoint, consistent with `observed`.

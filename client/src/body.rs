@@ -30,7 +30,7 @@ impl PutBody {
         Self { prefix: None, file: None, file_remaining: 0 }
     }
 
-    /// `prefix`, then exactly `length` bytes of `file`.
+    /// `prefix`, then exactly `length` bytes of `file` from where that stands.
     pub(crate) fn new(prefix: Bytes, payload: Option<(File, u64)>) -> Self {
         let (file, file_remaining) = payload.map_or((None, 0), |(file, length)| (Some(file), length));
         Self { prefix: Some(prefix).filter(|prefix| !prefix.is_empty()), file, file_remaining }

@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     fs::File,
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncSeekExt, AsyncWrite, ReadBuf},
     net::TcpStream,
     task::JoinHandle,
     time::timeout,
@@ -49,6 +49,8 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// The body is compressed with gzip: only where that was asked for, or by a server that does not ask (C2SP tlog-tiles).
     pub(crate) gzip: bool,
+    /// How far an upload is, where the answer tells (draft-ietf-httpbis-resumable-upload-11).
+    pub(crate) upload_offset: Option<u64>,
 }
 
 /// What is asked.
@@ -59,15 +61,34 @@ pub(crate) enum Question<'a> {
     GetPacked(&'a str),
     /// PUT of a prefix and then exactly so many bytes of a file.
     Put { path: &'a str, prefix: Bytes, payload: Option<(&'a Path, u64)> },
+    /// HEAD of an upload.
+    UploadState(&'a str),
+    /// PATCH of an upload, from its offset on: a prefix, and what follows the skipped bytes of a file of so many.
+    UploadAppend { path: &'a str, offset: u64, payload: (&'a Path, u64), skipped: u64 },
 }
 
 impl Question<'_> {
+    /// What was cut off may be gone on with.
+    fn is_resumable(&self) -> bool {
+        matches!(self, Self::Put { payload: Some(_), .. } | Self::UploadAppend { .. })
+    }
+
     async fn to_request(&self, address: &str) -> Result<Request<PutBody>, ClientError> {
         let (method, path, body) = match self {
             Self::Get(path) | Self::GetPacked(path) => (Method::GET, *path, PutBody::empty()),
-            Self::Put { path, prefix, payload } => (Method::PUT, *path, PutBody::new(prefix.clone(), open_payload(*payload).await?)),
+            Self::Put { path, prefix, payload } => (Method::PUT, *path, PutBody::new(prefix.clone(), open_payload(*payload, 0).await?)),
+            Self::UploadState(path) => (Method::HEAD, *path, PutBody::empty()),
+            Self::UploadAppend { path, payload, skipped, .. } => {
+                (Method::PATCH, *path, PutBody::new(Bytes::new(), open_payload(Some(*payload), *skipped).await?))
+            }
         };
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, address);
+        if self.is_resumable() {
+            request = request.header(UPLOAD_COMPLETE, "?1").header(INTEROP_VERSION, INTEROP_VERSION_OF_DRAFT_11);
+        }
+        if let Self::UploadAppend { offset, .. } = self {
+            request = request.header(UPLOAD_OFFSET, *offset).header(header::CONTENT_TYPE, "application/partial-upload");
+        }
         if matches!(self, Self::GetPacked(_)) {
             request = request.header(header::ACCEPT_ENCODING, "gzip, identity");
         }
@@ -75,16 +96,24 @@ impl Question<'_> {
     }
 }
 
-/// A payload of another length than was signed would be refused after it was sent: that is found before.
-async fn open_payload(payload: Option<(&Path, u64)>) -> Result<Option<(File, u64)>, ClientError> {
+const UPLOAD_COMPLETE: &str = "upload-complete";
+const UPLOAD_OFFSET: &str = "upload-offset";
+const INTEROP_VERSION: &str = "upload-draft-interop-version";
+const INTEROP_VERSION_OF_DRAFT_11: u64 = 8;
+
+/// A payload of another length than was signed would be refused after it was sent: that is found before. What comes after the skipped bytes.
+async fn open_payload(payload: Option<(&Path, u64)>, skipped: u64) -> Result<Option<(File, u64)>, ClientError> {
     let Some((path, length)) = payload else { return Ok(None) };
     let unreadable = |error: io::Error| ClientError::Local(format!("the payload {} cannot be read: {error}", path.display()));
-    let file = File::open(path).await.map_err(unreadable)?;
+    let mut file = File::open(path).await.map_err(unreadable)?;
     let found = file.metadata().await.map_err(unreadable)?.len();
     if found != length {
         return Err(ClientError::Local(format!("the payload {} has {found} bytes, its statement says {length}", path.display())));
     }
-    Ok(Some((file, length)))
+    if skipped > 0 {
+        file.seek(io::SeekFrom::Start(skipped)).await.map_err(unreadable)?;
+    }
+    Ok(Some((file, length.saturating_sub(skipped))))
 }
 
 /// A connection, or the will to have one.
@@ -152,9 +181,13 @@ impl Connection {
                     self.live = keep.then_some(live);
                     return Ok(answer);
                 }
-                // The server closed a connection that had idled: that is no news about the server. A fresh one is tried once.
-                Err(Failure::Broken(source)) if reused && source.kind() != io::ErrorKind::TimedOut => continue,
-                Err(Failure::Broken(source)) => return Err(ClientError::Unreachable { address: self.address.clone(), source }),
+                // The server closed a connection that had idled: that is no news about the server. A fresh one is tried once. Of what may be
+                // gone on with, something may have arrived.
+                Err(Failure::Unsent(_)) if reused => continue,
+                Err(Failure::Broken(source)) if reused && source.kind() != io::ErrorKind::TimedOut && !question.is_resumable() => continue,
+                Err(Failure::Broken(source) | Failure::Unsent(source)) => {
+                    return Err(ClientError::Unreachable { address: self.address.clone(), source });
+                }
                 Err(Failure::TooLong) => return Err(ClientError::Protocol(format!("it is longer than {limit} bytes"))),
             }
         }
@@ -190,6 +223,8 @@ impl Connection {
 
 enum Failure {
     Broken(io::Error),
+    /// The same, and nothing of the request was sent.
+    Unsent(io::Error),
     TooLong,
 }
 
@@ -201,19 +236,20 @@ async fn exchange(live: &mut Live, request: Request<PutBody>, limit: u64, patien
         .map_err(|_| Failure::Broken(timed_out("sending the request and waiting for the answer", answer_max)))?;
     let response = match response {
         Ok(response) => response,
-        Err(error) if error.is_canceled() => return Err(Failure::Broken(live.why_it_ended(error).await)),
+        Err(error) if error.is_canceled() => return Err(Failure::Unsent(live.why_it_ended(error).await)),
         Err(error) => return Err(Failure::Broken(broken(error))),
     };
     let status = response.status();
     let closes = response.headers().get_all(header::CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let gzip = response.headers().get_all(header::CONTENT_ENCODING).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"));
+    let upload_offset = response.headers().get(UPLOAD_OFFSET).and_then(|offset| offset.to_str().ok()?.parse().ok());
     let body_max = patience + Duration::from_secs(limit / RATE_MIN_BYTES_PER_S);
     let body = timeout(body_max, read_bounded(response, limit))
         .await
         .map_err(|_| Failure::Broken(timed_out("reading the answer", body_max)))??;
     // After a refusal part of the request's body may not have been read: what follows on that connection has no meaning.
     let keep = status.is_success() && !closes;
-    Ok((Answer { status, body, gzip }, keep))
+    Ok((Answer { status, body, gzip, upload_offset }, keep))
 }
 
 async fn read_bounded(response: Response<Incoming>, limit: u64) -> Result<Bytes, Failure> {

@@ -254,6 +254,41 @@ async fn answers_without_sense_or_end_are_refused() {
 }
 
 #[tokio::test]
+async fn an_upload_that_gets_no_further_is_given_up() {
+    let fake = FakeAppliance::start().await;
+    let (body, file) = segment(1_000_000);
+    let signed = statement(&fake, 0, fake.head(), body);
+    let prefix = 8 + signed.der().len() as u64;
+    let whole = prefix + std::fs::metadata(file.path()).unwrap().len();
+    for (offset, tried) in [(prefix, 2), (whole, 2)] {
+        fake.world().upload_offset = Some(offset);
+        fake.world().cut_off = 0;
+        let result = client(&fake).put(&signed, &[], Some(file.path())).await;
+        assert!(matches!(result, Err(ClientError::Unreachable { .. })), "{result:?}");
+        assert_eq!(fake.world().cut_off, tried, "at {offset}: it was sent again and again");
+    }
+    for offset in [0, prefix - 1, whole + 1, u64::MAX] {
+        fake.world().upload_offset = Some(offset);
+        let result = client(&fake).put(&signed, &[], Some(file.path())).await;
+        assert!(matches!(result, Err(ClientError::Protocol(_))), "{offset} of {whole} bytes: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_was_not_kept_is_sent_whole() {
+    let fake = FakeAppliance::start().await;
+    let mut client = client(&fake);
+    let (body, file) = segment(1_000_000);
+    let signed = statement(&fake, 0, fake.head(), body);
+    fake.world().upload_offset = Some(8 + signed.der().len() as u64);
+    assert!(matches!(client.put(&signed, &[], Some(file.path())).await, Err(ClientError::Unreachable { .. })));
+    fake.world().upload_offset = None;
+    client.put(&signed, &[], Some(file.path())).await.unwrap();
+    let sent = std::fs::read(file.path()).unwrap();
+    assert!(fake.world().payloads[&(STREAM.to_owned(), 0)] == sent, "the payload arrived altered");
+}
+
+#[tokio::test]
 async fn what_is_not_as_the_statement_says_is_not_sent() {
     let fake = FakeAppliance::start().await;
     let mut client = client(&fake);

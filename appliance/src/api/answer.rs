@@ -130,7 +130,12 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 /// A refusal. `closes` says that the connection ends with it, since a body was not read to its end.
 pub fn refusal(refusal: &Refusal, closes: bool) -> Answer {
     let status = StatusCode::from_u16(refusal.kind.status()).expect("statuses are between 400 and 507");
-    let problem = serde_json::to_vec(&refusal.problem()).expect("problems are plain data");
+    let mut problem = serde_json::to_value(refusal.problem()).expect("problems are plain data");
+    if let Some((expected, provided)) = refusal.upload_offset {
+        problem["expected-offset"] = expected.into();
+        problem["provided-offset"] = provided.into();
+    }
+    let problem = serde_json::to_vec(&problem).expect("problems are plain data");
     let mut answer = bytes(status, "application/problem+json", problem);
     // What is not there may come: a cache that kept a 404 would hide the tile after it.
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

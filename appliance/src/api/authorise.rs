@@ -52,7 +52,9 @@ enum Demand<'a> {
 fn demand(route: &Route) -> Demand<'_> {
     match route {
         Route::Before { route, .. } => demand(route),
-        Route::Put { stream, .. } => Demand::Owner(stream.as_str()),
+        Route::Put { stream, .. } | Route::UploadLimits { stream } => Demand::Owner(stream.as_str()),
+        // An upload is looked up among the caller's own: there are no others for them.
+        Route::UploadState(_) | Route::UploadAppend(_) | Route::UploadCancel(_) => Demand::Anyone,
         Route::Streams { prefix, .. } => Demand::OwnOr(prefix, &[Custodian, Investigator, Auditor, Authority]),
         Route::Stream { stream } | Route::Entry { stream, .. } | Route::Entries { stream, .. } => {
             Demand::OwnOr(stream.as_str(), &[Custodian, Investigator, Auditor, Authority])
@@ -186,6 +188,10 @@ mod tests {
         let prefix = |prefix: &str| Route::Streams { prefix: prefix.to_owned(), after: None };
         vec![
             ("put", Route::Put { stream: camera.clone(), seq: 0, log: None }, "c"),
+            ("limits of uploads", Route::UploadLimits { stream: camera.clone() }, "c"),
+            ("state of an upload", Route::UploadState(hash), "cokiadpy"),
+            ("append to an upload", Route::UploadAppend(hash), "cokiadpy"),
+            ("cancel an upload", Route::UploadCancel(hash), "cokiadpy"),
             ("streams of a camera", prefix("camera/102/"), "ckiay"),
             ("streams of a camera and those that its name begins", prefix("camera/102"), "kiay"),
             ("all streams", prefix(""), "kiay"),

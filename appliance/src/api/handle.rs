@@ -11,7 +11,7 @@ use exhibit_pki::{Certificate, Timestamp};
 use exhibit_program::log_resource;
 use exhibit_tlog::Hash;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, TRANSFER_ENCODING};
+use hyper::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 use hyper::{Request, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -21,9 +21,10 @@ use super::answer::{self, Answer, AnswerBody};
 use super::authorise::{Caller, authorise, is_open_attachment, may_read_attachment};
 use super::problem::{Kind, Refusal};
 use super::server::{Listener, Peer};
+use super::upload;
 use crate::appliance::Appliance;
 use crate::chronicle::ChronicleError;
-use crate::ingest::{self, payload_object, refuse_vault, rules};
+use crate::ingest::{self, Received, payload_object, refuse_vault, rules};
 use crate::predecessor::{self, Archive};
 use crate::query::Query;
 use crate::registry::RegistryError;
@@ -34,6 +35,7 @@ use crate::vault::{Object, Vault};
 /// Answers one request.
 pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, request: Request<Incoming>) -> Answer {
     let has_body = !request.body().is_end_stream();
+    let is_upload = upload::is_upload(request.headers());
     let route = Route::parse(request.method().as_str(), request.uri().path(), request.uri().query());
     let answered = match (route, listener) {
         (Err(error), _) => Err(error.into()),
@@ -50,7 +52,11 @@ pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, request: Req
     answered.unwrap_or_else(|refusal| {
         tracing::info!(kind = ?refusal.kind, detail = ?refusal.detail, "refused");
         // What was not read of a body would be taken for the next request.
-        answer::refusal(&refusal, has_body)
+        let mut answer = answer::refusal(&refusal, has_body);
+        if is_upload {
+            upload::mark_refusal(&mut answer, &refusal);
+        }
+        answer
     })
 }
 
@@ -74,28 +80,39 @@ fn permit(appliance: &Appliance, peer: &Peer, route: &Route) -> Result<(), Refus
 async fn serve(appliance: Arc<Appliance>, peer: Arc<Peer>, route: Route, request: Request<Incoming>) -> Result<Answer, Refusal> {
     match route {
         Route::Put { stream, seq, log } => {
-            let length = announced_length(request.headers())?;
-            let answered = ingest::put(appliance, peer, (stream, seq), log, request.into_body(), length).await?;
-            let status = match (answered.is_final, answered.new) {
-                (true, true) => StatusCode::CREATED,
-                (true, false) => StatusCode::OK,
-                // Durable, and the final receipt is to be collected.
-                (false, _) => StatusCode::ACCEPTED,
-            };
-            Ok(answer::json(status, &answered.admitted))
+            let (shared, is_upload) = (appliance.clone(), upload::is_upload(request.headers()));
+            let put = ingest::put(appliance, upload::sending(peer, request)?, (stream, seq), log);
+            let received = if is_upload { to_its_end(put).await? } else { put.await? };
+            Ok(upload::received(&received, is_upload, true, &shared.staging))
         }
+        Route::UploadAppend(hash) => {
+            let (shared, offset) = (appliance.clone(), upload::append_offset(request.headers())?);
+            let received = to_its_end(ingest::append(appliance, upload::sending(peer, request)?, hash, offset)).await?;
+            Ok(upload::received(&received, true, false, &shared.staging))
+        }
+        Route::UploadState(hash) => {
+            let progress = appliance.staging.settled(&sender(&peer)?, &hash).await?;
+            Ok(upload::state(&progress, &appliance.staging))
+        }
+        Route::UploadCancel(hash) => {
+            if appliance.staging.cancel(&sender(&peer)?, &hash) {
+                Ok(upload::empty())
+            } else {
+                Err(Refusal::not_found())
+            }
+        }
+        Route::UploadLimits { .. } => Ok(upload::limits(&appliance.staging)),
         route => read(appliance, Some(peer), route, request.headers().clone()).await,
     }
 }
 
-/// A body's length must be known before it is judged whether it is the one that was signed.
-fn announced_length(headers: &HeaderMap) -> Result<u64, Refusal> {
-    let malformed = |detail: &str| Refusal::new(Kind::Malformed, detail);
-    if headers.contains_key(TRANSFER_ENCODING) {
-        return Err(malformed("a transfer encoding is not accepted: send Content-Length"));
-    }
-    let length = headers.get(CONTENT_LENGTH).ok_or_else(|| malformed("Content-Length is missing"))?;
-    length.to_str().ok().and_then(|length| length.parse().ok()).ok_or_else(|| malformed("Content-Length is not a number"))
+/// A task of its own: when the connection breaks, hyper drops what serves it, and what has come is to be kept.
+async fn to_its_end(receiving: impl Future<Output = Result<Received, Refusal>> + Send + 'static) -> Result<Received, Refusal> {
+    tokio::spawn(receiving).await.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
+}
+
+fn sender(peer: &Peer) -> Result<String, Refusal> {
+    Ok(peer.certificate.identity().ok_or_else(Refusal::not_found)?.subject.to_string())
 }
 
 async fn read(appliance: Arc<Appliance>, peer: Option<Arc<Peer>>, route: Route, headers: HeaderMap) -> Result<Answer, Refusal> {
@@ -216,6 +233,10 @@ fn read_log(asked: Asked<'_>, peer: Option<&Peer>, route: &Route, headers: &Head
         // Answered before, or by others.
         Route::Put { .. }
         | Route::Payload { .. }
+        | Route::UploadAppend(_)
+        | Route::UploadState(_)
+        | Route::UploadCancel(_)
+        | Route::UploadLimits { .. }
         | Route::TpmSigned
         | Route::Successor { .. }
         | Route::Before { .. }

@@ -7,4 +7,5 @@ pub mod authorise;
 pub mod handle;
 pub mod problem;
 pub mod server;
+pub mod upload;
 mod watched;

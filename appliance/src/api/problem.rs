@@ -29,10 +29,16 @@ pub enum Kind {
     Chain,
     /// Another statement has this place.
     Contradiction,
+    /// An upload goes on elsewhere than where it is.
+    UploadOffset,
+    /// What is announced is not what the upload lacks.
+    UploadLength,
     /// The log has ended.
     Ended,
     /// More than is accepted.
     TooLarge,
+    /// A coding or media type that is not taken.
+    Coding,
     /// No byte of what was asked for.
     Range,
     /// The signature does not verify.
@@ -68,8 +74,11 @@ impl Kind {
             Self::TimedOut => ("timed-out", 408, "The request took too long"),
             Self::Chain => ("chain", 409, "The statement does not follow its chain"),
             Self::Contradiction => ("contradiction", 409, "Another statement has this place already"),
+            Self::UploadOffset => (UPLOAD_OFFSET, 409, "The upload is not as far as that, or further"),
+            Self::UploadLength => (UPLOAD_LENGTH, 400, "The lengths of the upload do not agree"),
             Self::Ended => ("ended", 410, "The log has ended"),
             Self::TooLarge => ("too-large", 413, "The request is too large"),
+            Self::Coding => ("coding", 415, "The body is coded otherwise than it may be"),
             Self::Range => ("range", 416, "The range is outside the payload"),
             Self::Signature => ("signature", 422, "The signature does not verify"),
             Self::Log => ("log", 422, "The statement is for another log"),
@@ -87,7 +96,17 @@ impl Kind {
     pub fn status(self) -> u16 {
         self.words().1
     }
+
+    /// True where an upload may be gone on with afterwards: it is how it was sent that failed, not what.
+    pub fn leaves_upload(self) -> bool {
+        use Kind::{Internal, NotFound, Overloaded, Storage, TimedOut, UploadLength, UploadOffset};
+        matches!(self, UploadOffset | UploadLength | NotFound | TimedOut | Overloaded | Storage | Internal)
+    }
 }
+
+/// Problem types of draft-ietf-httpbis-resumable-upload-11, section "Problem Types".
+const UPLOAD_OFFSET: &str = "https://iana.org/assignments/http-problem-types#mismatching-upload-offset";
+const UPLOAD_LENGTH: &str = "https://iana.org/assignments/http-problem-types#inconsistent-upload-length";
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,12 +117,20 @@ pub struct Refusal {
     pub detail: String,
     /// For `chain`: the seq and prev that would fit.
     pub expected: Option<(u64, Hash)>,
+    /// For uploads: how far this one is, and where the request would have gone on.
+    pub upload_offset: Option<(u64, u64)>,
 }
 
 impl Refusal {
     /// A refusal with words for people.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), expected: None }
+        Self { kind, detail: detail.into(), expected: None, upload_offset: None }
+    }
+
+    /// The offset that was given is not that of the upload.
+    pub fn upload_offset(expected: u64, provided: u64) -> Self {
+        let detail = format!("{expected} bytes of the upload are here: go on from there");
+        Self { upload_offset: Some((expected, provided)), ..Self::new(Kind::UploadOffset, detail) }
     }
 
     /// There is no such thing.
@@ -115,7 +142,7 @@ impl Refusal {
     pub fn problem(&self) -> Problem {
         let (name, status, title) = self.kind.words();
         Problem {
-            kind: format!("tag:exhibit,2026:{name}"),
+            kind: if name.starts_with("https:") { name.to_owned() } else { format!("tag:exhibit,2026:{name}") },
             title: title.to_owned(),
             status,
             detail: self.detail.clone(),

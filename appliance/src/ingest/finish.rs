@@ -113,7 +113,7 @@ fn refuse(appliance: &Appliance, verified: &VerifiedStatement, error: LedgerErro
             }
         }
         LedgerError::Refused(LedgerRefusal::BrokenChain { expected_seq, expected_prev }) => {
-            Refusal { kind: Kind::Chain, detail, expected: Some((expected_seq, expected_prev)) }
+            Refusal { expected: Some((expected_seq, expected_prev)), ..Refusal::new(Kind::Chain, detail) }
         }
         LedgerError::Refused(LedgerRefusal::Ended) => Refusal::new(Kind::Ended, detail),
         LedgerError::Refused(LedgerRefusal::Form(_)) => Refusal::new(Kind::Malformed, detail),

@@ -356,7 +356,7 @@ impl From<JudgeError> for Refusal {
             JudgeError::Verify(VerifyError::Signature(_)) => Kind::Signature,
             JudgeError::Observed(_) | JudgeError::ObservedFell(_) => Kind::Observed,
             JudgeError::BrokenChain { expected_seq, expected_prev } => {
-                return Self { kind: Kind::Chain, detail, expected: Some((expected_seq, expected_prev)) };
+                return Self { expected: Some((expected_seq, expected_prev)), ..Self::new(Kind::Chain, detail) };
             }
             JudgeError::Rule(error) => return error.into(),
             JudgeError::Registry(error) => return error.into(),

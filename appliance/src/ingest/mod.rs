@@ -6,18 +6,21 @@ pub mod body;
 pub mod contents;
 pub mod finish;
 pub mod judge;
+pub mod resume;
 pub mod rules;
 mod staging;
 
 use std::sync::Arc;
 
 use exhibit_evidence::{
-    Body, SignedStatement, Statement, StreamName, VerifiedStatement, cms::ENTRY_BYTES_MAX, exchange::Admitted, segment::CiphertextChecker,
+    Body, SignedStatement, Statement, StreamName, VerifiedStatement, body::Segment, cms::ENTRY_BYTES_MAX, exchange::Admitted,
+    segment::CiphertextChecker,
 };
 use exhibit_ledger::{EntryPlace, Ledger, LedgerError, Refusal as LedgerRefusal};
 use exhibit_tlog::Hash;
 use hyper::body::{Bytes, Incoming};
 use sha2::{Digest, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
 use crate::api::problem::{Kind, Refusal};
@@ -25,11 +28,12 @@ use crate::api::server::Peer;
 use crate::appliance::Appliance;
 use crate::chronicle::ChronicleError;
 use crate::registry::RegistryError;
-use crate::room::Use;
+use crate::room::{Promise, Use};
 use crate::vault::{Object, Staged, VaultError};
-use body::BodyReader;
+use body::{BodyError, BodyReader};
 use finish::Complete;
 use judge::{Arrival, Before, Judgement, LedgerView, Logs, judge};
+use resume::{Creation, Progress, Receiving};
 use staging::StagedWriter;
 
 /// What the sender is told.
@@ -43,17 +47,42 @@ pub struct Answered {
     pub is_final: bool,
 }
 
-/// Takes one statement with its attachments and its payload.
-pub async fn put(
-    appliance: Arc<Appliance>,
-    peer: Arc<Peer>,
-    place: (StreamName, u64),
-    knows: Option<Hash>,
-    body: Incoming,
-    length: u64,
-) -> Result<Answered, Refusal> {
-    let permit = appliance.uploads.clone().try_acquire_owned();
-    let _permit = permit.map_err(|_| Refusal::new(Kind::Overloaded, "too many uploads at once: try again in a moment"))?;
+/// What became of a request that brings a statement, or more of one.
+#[derive(Debug)]
+pub enum Received {
+    /// The statement is on the ledger.
+    Admitted(Answered),
+    /// More of it is to come.
+    Kept(Progress),
+}
+
+/// A request with a body.
+pub struct Sending {
+    /// Who sends.
+    pub peer: Arc<Peer>,
+    /// What is sent.
+    pub body: Incoming,
+    /// What Content-Length announced.
+    pub length: u64,
+    /// Upload-Complete: whether this is all that is still to come. Without it, what is cut off is lost.
+    pub completes: Option<bool>,
+    /// Upload-Length: what all requests of the upload bring together.
+    pub upload_length: Option<u64>,
+}
+
+impl Sending {
+    /// Under whose name its uploads are kept.
+    fn sender(&self) -> Result<String, Refusal> {
+        let identity = self.peer.certificate.identity().ok_or_else(|| Refusal::new(Kind::Certificate, "the certificate names nobody"))?;
+        Ok(identity.subject.to_string())
+    }
+}
+
+/// Takes one statement with its attachments and its payload, or the beginning of that.
+pub async fn put(appliance: Arc<Appliance>, sending: Sending, place: (StreamName, u64), knows: Option<Hash>) -> Result<Received, Refusal> {
+    let _permit = permit(&appliance)?;
+    let sender = sending.sender()?;
+    let Sending { peer, body, length, completes, upload_length } = sending;
     let mut body = BodyReader::new(body, length);
     let entry_length = body.length().await? as usize;
     if entry_length > ENTRY_BYTES_MAX {
@@ -61,25 +90,90 @@ pub async fn put(
     }
     let entry = body.exact(entry_length).await?;
     let by = if place.0.owner().starts_with("camera/") { Use::Camera } else { Use::Person };
-    let judged = judge_blocking(appliance.clone(), peer, place, knows, entry).await?;
-    let verified = match judged {
+    let verified = match judge_blocking(appliance.clone(), peer, place.clone(), knows, entry).await? {
         Judged::Admit(verified) => verified,
-        Judged::Same((admitted, is_final)) => {
-            // Answered at once; what is still on its way is read beside, so that the connection can go on.
-            tokio::spawn(body.drain());
-            return Ok(Answered { admitted, new: false, is_final });
-        }
+        Judged::Same(same) => return Ok(same_again(body, same)),
     };
-    check_lengths(verified.statement(), &mut body).await?;
+    let is_part = completes == Some(false) && is_resumable(verified.statement());
+    let total = check_lengths(verified.statement(), &mut body, length, is_part).await?;
+    if upload_length.is_some_and(|announced| announced != total) {
+        return Err(Refusal::new(Kind::UploadLength, format!("{total} bytes were signed, and Upload-Length is another number")));
+    }
     // Held until all is on disk.
     let shared = appliance.clone();
-    let _room =
-        shared.room.promise(length.saturating_add(ROWS_BYTES_MAX), by).map_err(|error| Refusal::new(Kind::Storage, error.to_string()))?;
-    let staged = stage_attachments(&appliance, verified.statement(), &mut body).await?;
-    let payload = stage_payload(&appliance, &verified, &mut body).await?;
-    let complete = Complete { verified, attachments: staged.files, read: staged.read, payload };
-    let finished = spawn_blocking(move || complete.finish(&appliance)).await;
-    finished.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
+    let _room = promise(&shared, total, by)?;
+    let attachments = stage_attachments(&appliance, verified.statement(), &mut body).await?;
+    let upload = completes.filter(|_| is_resumable(verified.statement())).map(|_| {
+        let (entry, payload_length) = (verified.signed().der().to_vec(), verified.statement().body.payload_length());
+        let creation = Creation { hash: verified.signed().statement_hash(), entry, place, knows, payload_length };
+        appliance.staging.begin(&sender, creation)
+    });
+    let checker = segment_of(&verified).map(CiphertextChecker::new);
+    let arriving = Arriving { writer: StagedWriter::new(appliance.vault.clone()), checker, received: 0, upload };
+    receive(appliance, verified, attachments, arriving, body, !is_part).await
+}
+
+/// Takes more of an upload that was begun. Its statement is judged anew: much may have changed since.
+pub async fn append(appliance: Arc<Appliance>, sending: Sending, hash: Hash, offset: u64) -> Result<Received, Refusal> {
+    let _permit = permit(&appliance)?;
+    let sender = sending.sender()?;
+    let progress = appliance.staging.settled(&sender, &hash).await?;
+    let Sending { peer, body, length, completes, upload_length } = sending;
+    if offset != progress.offset() {
+        return Err(Refusal::upload_offset(progress.offset(), offset));
+    }
+    let (is_part, total) = (completes == Some(false), progress.creation.length());
+    let end = offset.saturating_add(length);
+    if end > total || (end < total && !is_part) || upload_length.is_some_and(|announced| announced != total) {
+        let detail = format!("the upload has {total} bytes, of which {offset} are here and {length} were announced");
+        return Err(Refusal::new(Kind::UploadLength, detail));
+    }
+    let body = BodyReader::new(body, length);
+    let (place, knows, entry) = (progress.creation.place.clone(), progress.creation.knows, progress.creation.entry.clone());
+    let verified = match judge_blocking(appliance.clone(), peer, place, knows, entry).await {
+        Ok(Judged::Admit(verified)) => verified,
+        Ok(Judged::Same(same)) => return Ok(same_again(body, same)),
+        Err(refusal) => {
+            if !refusal.kind.leaves_upload() {
+                appliance.staging.cancel(&sender, &hash);
+            }
+            return Err(refusal);
+        }
+    };
+    let shared = appliance.clone();
+    let _room = promise(&shared, length, Use::Camera)?;
+    let (upload, staged) = appliance.staging.go_on(&sender, &hash, progress.received)?;
+    let writer = StagedWriter::go_on(appliance.vault.clone(), staged);
+    let arriving = Arriving { writer, checker: None, received: progress.received, upload: Some(upload) };
+    receive(appliance, verified, StagedAttachments::default(), arriving, body, !is_part).await
+}
+
+fn permit(appliance: &Appliance) -> Result<OwnedSemaphorePermit, Refusal> {
+    let permit = appliance.uploads.clone().try_acquire_owned();
+    permit.map_err(|_| Refusal::new(Kind::Overloaded, "too many uploads at once: try again in a moment"))
+}
+
+fn promise(appliance: &Appliance, length: u64, by: Use) -> Result<Promise<'_>, Refusal> {
+    let promised = appliance.room.promise(length.saturating_add(ROWS_BYTES_MAX), by);
+    promised.map_err(|error| Refusal::new(Kind::Storage, error.to_string()))
+}
+
+/// Answered at once; what is still on its way is read beside, so that the connection can go on.
+fn same_again(body: BodyReader<Incoming>, (admitted, is_final): (Admitted, bool)) -> Received {
+    tokio::spawn(body.drain());
+    Received::Admitted(Answered { admitted, new: false, is_final })
+}
+
+/// Only payloads are worth it, and what stands before them is counted alike by both sides: the statement.
+fn is_resumable(statement: &Statement) -> bool {
+    statement.body.payload_length() > 0 && statement.body.attachments().is_empty()
+}
+
+fn segment_of(verified: &VerifiedStatement) -> Option<&Segment> {
+    match &verified.statement().body {
+        Body::Segment(segment) => Some(segment),
+        _ => None,
+    }
 }
 
 /// What the ledger writes for an entry beside its bytes: rows, tiles and a checkpoint.
@@ -156,8 +250,9 @@ pub(crate) fn contradict(appliance: &Appliance, ledger: &Ledger, first: &EntryPl
     Refusal::new(Kind::Contradiction, detail)
 }
 
-/// What is announced must be what the statement names, to the byte.
-async fn check_lengths(statement: &Statement, body: &mut BodyReader<Incoming>) -> Result<(), Refusal> {
+/// What is announced must be what the statement names, to the byte, and for a part not more than that. The length of the whole body, of which
+/// this request has `length`.
+async fn check_lengths(statement: &Statement, body: &mut BodyReader<Incoming>, length: u64, is_part: bool) -> Result<u64, Refusal> {
     let named: u64 = statement.body.attachments().iter().map(|attachment| attachment.length).sum();
     let announced = u64::from(body.length().await?);
     if announced != named {
@@ -167,14 +262,16 @@ async fn check_lengths(statement: &Statement, body: &mut BodyReader<Incoming>) -
         ));
     }
     let expected = named + statement.body.payload_length();
-    if body.remaining() != expected {
+    let fits = if is_part { body.remaining() <= expected } else { body.remaining() == expected };
+    if !fits {
         let detail = format!("{expected} bytes of attachments and payload were signed, {} are announced", body.remaining());
         return Err(Refusal::new(Kind::Payload, detail));
     }
-    Ok(())
+    Ok(length - body.remaining() + expected)
 }
 
 /// Attachments that are staged, and those that are read.
+#[derive(Default)]
 struct StagedAttachments {
     files: Vec<(Box<dyn Staged>, Object)>,
     read: Vec<(String, Vec<u8>)>,
@@ -210,25 +307,118 @@ async fn stage_attachments(
     Ok(staged)
 }
 
-type StagedPayload = Option<(Box<dyn Staged>, Object)>;
+/// A payload that arrives.
+struct Arriving {
+    writer: StagedWriter,
+    /// Of all of it, from its first byte on; `None` if a part of it came before: then all is read again from the disk.
+    checker: Option<CiphertextChecker>,
+    received: u64,
+    /// Where it is kept if it is cut off.
+    upload: Option<Receiving>,
+}
 
-async fn stage_payload(
-    appliance: &Appliance,
-    verified: &VerifiedStatement,
-    body: &mut BodyReader<Incoming>,
-) -> Result<StagedPayload, Refusal> {
-    let Body::Segment(segment) = &verified.statement().body else { return Ok(None) };
+/// Why a body did not come to its end.
+enum Cut {
+    Body(BodyError),
+    /// Another request goes on with the upload.
+    Stopped,
+    Vault(VaultError),
+}
+
+impl Arriving {
+    /// Takes what the request brings.
+    async fn take(&mut self, body: &mut BodyReader<Incoming>) -> Result<(), Cut> {
+        while body.remaining() > 0 {
+            let piece: Bytes = match &self.upload {
+                None => body.piece(u64::MAX).await,
+                Some(upload) => tokio::select! {
+                    // What is here already is taken first.
+                    biased;
+                    piece = body.piece(u64::MAX) => piece,
+                    () = upload.stopped() => return Err(Cut::Stopped),
+                },
+            }
+            .map_err(Cut::Body)?;
+            if let Some(checker) = &mut self.checker {
+                checker.update(&piece);
+            }
+            self.received += piece.len() as u64;
+            self.writer.write(piece).await.map_err(Cut::Vault)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes the payload that a request brings. All of it is admitted; what is a part, or is cut off, is kept.
+async fn receive(
+    appliance: Arc<Appliance>,
+    verified: Box<VerifiedStatement>,
+    attachments: StagedAttachments,
+    mut arriving: Arriving,
+    mut body: BodyReader<Incoming>,
+    completes: bool,
+) -> Result<Received, Refusal> {
+    let cut = match arriving.take(&mut body).await {
+        Ok(()) => None,
+        Err(Cut::Vault(error)) => return Err(refuse_vault(&appliance)(error)),
+        Err(Cut::Body(error)) => Some(Refusal::from(error)),
+        Err(Cut::Stopped) => Some(Refusal::new(Kind::TimedOut, "another request goes on with this upload")),
+    };
+    let Arriving { writer, checker, received, upload } = arriving;
+    let (upload, staged) = match (upload, cut, completes) {
+        (None, Some(cut), _) => return Err(cut),
+        (Some(upload), Some(cut), _) => {
+            let staged = writer.finish().await.map_err(refuse_vault(&appliance))?;
+            // Its sender asks for it, and is told then if there was no room.
+            let _ = upload.keep(staged, received);
+            return Err(cut);
+        }
+        (Some(upload), None, false) => {
+            let staged = writer.finish().await.map_err(refuse_vault(&appliance))?;
+            return upload.keep(staged, received).map(Received::Kept);
+        }
+        (upload, None, _) if segment_of(&verified).is_some() => {
+            let root = checker.map(CiphertextChecker::finish).transpose();
+            let is_checked = root.map_err(|error| Refusal::new(Kind::Payload, error.to_string()))?.is_some();
+            (upload, Some((writer.finish().await.map_err(refuse_vault(&appliance))?, is_checked)))
+        }
+        (upload, None, _) => (upload, None),
+    };
+    let finished = spawn_blocking(move || {
+        let mut payload = None;
+        if let (Some((staged, is_checked)), Some(segment)) = (staged, segment_of(&verified)) {
+            if !is_checked {
+                check_staged(staged.as_ref(), segment, &appliance)?;
+            }
+            payload = Some((staged, payload_object(&verified.signed().statement_hash())));
+        }
+        let answered = Complete { verified, attachments: attachments.files, read: attachments.read, payload }.finish(&appliance)?;
+        if let Some(upload) = upload {
+            upload.done();
+        }
+        Ok(Received::Admitted(answered))
+    });
+    finished.await.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
+}
+
+/// Reads again what came in several requests: between them it lay on a disk, which is not believed. Blocks.
+fn check_staged(staged: &dyn Staged, segment: &Segment, appliance: &Appliance) -> Result<(), Refusal> {
+    let stored = staged.written().map_err(refuse_vault(appliance))?;
     let mut checker = CiphertextChecker::new(segment);
-    let mut writer = StagedWriter::new(appliance.vault.clone());
-    while body.remaining() > 0 {
-        let piece: Bytes = body.piece(u64::MAX).await?;
-        checker.update(&piece);
-        writer.write(piece).await.map_err(refuse_vault(appliance))?;
+    let mut buffer = vec![0; READ_BYTES];
+    let mut offset = 0;
+    while offset < stored.length() {
+        let count = usize::try_from(stored.length() - offset).unwrap_or(usize::MAX).min(READ_BYTES);
+        stored.read_exact_at(&mut buffer[..count], offset).map_err(refuse_vault(appliance))?;
+        checker.update(&buffer[..count]);
+        offset += count as u64;
     }
     checker.finish().map_err(|error| Refusal::new(Kind::Payload, error.to_string()))?;
-    let file = writer.finish().await.map_err(refuse_vault(appliance))?;
-    Ok(Some((file, payload_object(&verified.signed().statement_hash()))))
+    Ok(())
 }
+
+/// Read at a time: as much as is written at a time.
+const READ_BYTES: usize = 256 * 1024;
 
 /// The name of a segment's ciphertext.
 pub fn payload_object(statement_hash: &Hash) -> Object {

@@ -27,6 +27,11 @@ impl StagedWriter {
         Self { vault, staged: None, writing: None, gathered: Vec::new(), gathered_bytes: 0 }
     }
 
+    /// Goes on behind what was written before.
+    pub fn go_on(vault: Arc<dyn Vault>, staged: Box<dyn Staged>) -> Self {
+        Self { staged: Some(staged), ..Self::new(vault) }
+    }
+
     /// Takes the next bytes. Waits only if those before are still being written.
     pub async fn write(&mut self, piece: Bytes) -> Result<(), VaultError> {
         self.gathered_bytes += piece.len();

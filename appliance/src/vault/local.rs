@@ -112,9 +112,13 @@ impl<F: FileLayer> Vault for LocalVault<F> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(VaultError::Read(error)),
         };
-        let length = file.metadata().map_err(VaultError::Read)?.len();
-        Ok(Some(Box::new(StoredFile { file, length })))
+        stored(file).map(Some)
     }
+}
+
+fn stored(file: File) -> Result<Box<dyn StoredObject>, VaultError> {
+    let length = file.metadata().map_err(VaultError::Read)?.len();
+    Ok(Box::new(StoredFile { file, length }))
 }
 
 struct StagedFile<F: FileLayer> {
@@ -127,6 +131,10 @@ struct StagedFile<F: FileLayer> {
 impl<F: FileLayer> Staged for StagedFile<F> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
         self.shared.files.write_all(&mut self.file, bytes).map_err(VaultError::Write)
+    }
+
+    fn written(&self) -> Result<Box<dyn StoredObject>, VaultError> {
+        stored(File::open(self.path.as_ref().expect("a staged file is committed once")).map_err(VaultError::Read)?)
     }
 
     fn commit(mut self: Box<Self>, object: Object) -> Result<(), VaultError> {

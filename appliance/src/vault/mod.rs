@@ -49,6 +49,8 @@ pub trait Vault: Send + Sync {
 pub trait Staged: Send {
     /// Writes behind what is there.
     fn write(&mut self, bytes: &[u8]) -> Result<(), VaultError>;
+    /// What was written so far, as it lies there now.
+    fn written(&self) -> Result<Box<dyn StoredObject>, VaultError>;
     /// Makes it durable under its name: once this returns, a power cut does not lose it.
     fn commit(self: Box<Self>, object: Object) -> Result<(), VaultError>;
 }

@@ -71,6 +71,16 @@ pub async fn answer(world: Arc<Mutex<World>>, served: Arc<AtomicU64>, request: R
         }
         _ => {}
     }
+    let upload_offset = world.lock().unwrap().upload_offset;
+    if let Some(offset) = upload_offset {
+        if request.method() == Method::HEAD {
+            return Ok(Response::builder().status(204).header("upload-offset", offset).body(whole("")).unwrap());
+        }
+        let mut body = request.into_body();
+        let _ = body.frame().await;
+        world.lock().unwrap().cut_off += 1;
+        return Err(std::io::Error::other("hanging up"));
+    }
     if request.method() == Method::PUT {
         return put(&world, &path, request, mischief).await;
     }

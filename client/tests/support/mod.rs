@@ -95,6 +95,10 @@ pub struct World {
     /// The same for so many requests only, then none.
     pub mischief_left: Option<u32>,
     pub connections: usize,
+    /// How far uploads are said to be: all that is sent is cut off then.
+    pub upload_offset: Option<u64>,
+    /// Requests that were cut off.
+    pub cut_off: usize,
     pub puts: Vec<(String, u64)>,
     pub negotiated: Vec<(rustls::ProtocolVersion, rustls::CipherSuite, rustls::NamedGroup)>,
 }
@@ -137,6 +141,8 @@ impl FakeAppliance {
             mischief: Mischief::None,
             mischief_left: None,
             connections: 0,
+            upload_offset: None,
+            cut_off: 0,
             puts: Vec::new(),
             negotiated: Vec::new(),
         }));

@@ -19,6 +19,17 @@ pub enum Route {
         /// The log that the sender knows, which it says where the statement is for the log before.
         log: Option<Hash>,
     },
+    /// `OPTIONS /v1/streams/{stream}/{seq}`: what uploads may be
+    UploadLimits {
+        /// The stream.
+        stream: StreamName,
+    },
+    /// `HEAD` or `GET /v1/uploads/{statement hash}`: how far an upload is
+    UploadState(Hash),
+    /// `PATCH /v1/uploads/{statement hash}`: goes on with it
+    UploadAppend(Hash),
+    /// `DELETE /v1/uploads/{statement hash}`: drops it
+    UploadCancel(Hash),
     /// `GET /v1/streams?prefix=&after=`
     Streams {
         /// What the names begin with.
@@ -126,7 +137,7 @@ pub enum RouteError {
     #[error("there is nothing at this path")]
     NotFound,
     /// Another method than those of the API.
-    #[error("only GET, HEAD and PUT are known")]
+    #[error("only GET, HEAD, PUT, OPTIONS, PATCH and DELETE are known")]
     Method,
     /// The path is known, and its query is not what it demands.
     #[error("{0}")]
@@ -143,6 +154,13 @@ impl Route {
                 let log = query.take("log").map(|log| Hash::from_hex(&log).ok_or_else(|| malformed("log is not a leaf hash")));
                 Self::Put { stream, seq, log: log.transpose()? }
             }
+            ("OPTIONS", _) => {
+                let (stream, _) = path.strip_prefix("/v1/streams/").and_then(place).ok_or(RouteError::NotFound)?;
+                Self::UploadLimits { stream }
+            }
+            ("PATCH", _) => Self::UploadAppend(upload(path)?),
+            ("DELETE", _) => Self::UploadCancel(upload(path)?),
+            ("GET" | "HEAD", _) if path.starts_with(UPLOADS) => Self::UploadState(upload(path)?),
             ("GET", _) => Self::get(path, &mut query)?,
             // Of the log's resources only: what else is read may leave a trace on the ledger, or costs as much as the whole.
             ("HEAD", _) => Some(Self::get(path, &mut query)?).filter(Self::is_of_log).ok_or(RouteError::NotFound)?,
@@ -183,7 +201,16 @@ impl Route {
             | Self::Witnesses
             | Self::Tile(_)
             | Self::Bundle(_) => true,
-            Self::Put { .. } | Self::TpmSigned | Self::Successor { .. } | Self::Before { .. } | Self::Version | Self::Health => false,
+            Self::Put { .. }
+            | Self::UploadLimits { .. }
+            | Self::UploadState(_)
+            | Self::UploadAppend(_)
+            | Self::UploadCancel(_)
+            | Self::TpmSigned
+            | Self::Successor { .. }
+            | Self::Before { .. }
+            | Self::Version
+            | Self::Health => false,
         }
     }
 
@@ -276,6 +303,13 @@ impl Route {
         };
         Ok(Self::Segments { series, from, to, after })
     }
+}
+
+/// Where uploads that were begun are asked for.
+const UPLOADS: &str = "/v1/uploads/";
+
+fn upload(path: &str) -> Result<Hash, RouteError> {
+    hash(path.strip_prefix(UPLOADS).ok_or(RouteError::NotFound)?)
 }
 
 fn malformed(detail: &str) -> RouteError {
@@ -378,6 +412,25 @@ mod tests {
     }
 
     #[test]
+    fn an_upload_is_asked_for_gone_on_with_and_dropped() {
+        let path = format!("/v1/uploads/{}", "0a".repeat(32));
+        let hash = Hash([10; 32]);
+        let routes = [
+            ("HEAD", Route::UploadState(hash)),
+            ("GET", Route::UploadState(hash)),
+            ("PATCH", Route::UploadAppend(hash)),
+            ("DELETE", Route::UploadCancel(hash)),
+        ];
+        for (method, route) in routes {
+            assert_eq!(Route::parse(method, &path, None).unwrap(), route, "{method}");
+        }
+        assert_eq!(Route::parse("PUT", &path, None).unwrap_err(), RouteError::NotFound);
+        let stream = StreamName::parse("camera/102/main/1a").unwrap();
+        assert_eq!(Route::parse("OPTIONS", "/v1/streams/camera/102/main/1a/7", None).unwrap(), Route::UploadLimits { stream });
+        assert_eq!(Route::parse("OPTIONS", "/v1/streams/camera/102/main/1a", None).unwrap_err(), RouteError::NotFound);
+    }
+
+    #[test]
     fn queries_may_be_percent_encoded() {
         let plain = get("/v1/segments?series=camera/102/main&from=2026-11-20T12:00:00.000Z&to=2026-11-20T12:00:10.000Z").unwrap();
         let encoded = get("/v1/segments?series=camera%2F102%2Fmain&from=2026-11-20T12%3A00%3A00.000Z&to=2026-11-20T12%3a00%3a10.000Z");
@@ -429,7 +482,14 @@ mod tests {
         assert_eq!(Route::parse("HEAD", "/log/checkpoint", None).unwrap(), Route::Checkpoint);
         let before = Route::Before { log: Hash([0; 32]), route: Box::new(Route::EntryByIndex(7)) };
         assert_eq!(get(&format!("/v1/logs/{zeros}/v1/index/7")).unwrap(), before);
-        assert_eq!(Route::parse("DELETE", "/v1/streams/a/b/c/0", None).unwrap_err(), RouteError::Method);
+        assert_eq!(Route::parse("POST", "/v1/streams/a/b/c/0", None).unwrap_err(), RouteError::Method);
+        assert_eq!(Route::parse("DELETE", "/v1/streams/a/b/c/0", None).unwrap_err(), RouteError::NotFound, "what is stated stays");
+        for method in ["GET", "HEAD", "PATCH", "DELETE"] {
+            let parsed = |path: &str, query| Route::parse(method, path, query).unwrap_err();
+            assert_eq!(parsed("/v1/uploads/00", None), RouteError::NotFound, "{method}: a short hash");
+            assert_eq!(parsed(&format!("/v1/uploads/{}", "A".repeat(64)), None), RouteError::NotFound, "{method}: upper case");
+            assert!(matches!(parsed(&format!("/v1/uploads/{zeros}"), Some("x=1")), RouteError::Malformed(_)), "{method}: a query");
+        }
         assert_eq!(Route::parse("PUT", "/v1/streams/a/b/c", None).unwrap_err(), RouteError::NotFound, "a place has a seq");
         assert_eq!(Route::parse("PUT", "/v1/index/0", None).unwrap_err(), RouteError::NotFound);
     }

@@ -85,8 +85,14 @@ impl AgentCamera {
     /// Starts the agent, telling its events.
     #[track_caller]
     pub fn start(&self, world: &World, source: &str, words: &[&str]) -> Running {
+        self.start_over(world, world.address(), source, words)
+    }
+
+    /// The same over another way to the appliance.
+    #[track_caller]
+    pub fn start_over(&self, world: &World, address: &str, source: &str, words: &[&str]) -> Running {
         let mut command = self.command("run");
-        command.args(["--source", source, "--appliance", world.address()]).args(words);
+        command.args(["--source", source, "--appliance", address]).args(words);
         Running::start(&self.log_name(), &mut command, world.folder())
     }
 
@@ -105,7 +111,13 @@ impl AgentCamera {
     /// Runs the agent until the source has ended and everything is on the ledger; its events.
     #[track_caller]
     pub fn record(&self, world: &World, source: &str, words: &[&str]) -> Recording {
-        let mut agent = self.start(world, source, words);
+        self.record_over(world, world.address(), source, words)
+    }
+
+    /// The same over another way to the appliance.
+    #[track_caller]
+    pub fn record_over(&self, world: &World, address: &str, source: &str, words: &[&str]) -> Recording {
+        let mut agent = self.start_over(world, address, source, words);
         let mut events = Vec::new();
         loop {
             let event = agent.wait_for("end", END_MAX, any_event);

@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod camera;
+pub mod link;
 pub mod oracle;
 pub mod process;
 pub mod raw;
