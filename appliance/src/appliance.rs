@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::chronicle::{Chronicle, ChronicleError, Clock};
 use crate::config::{Config, UnwitnessedStart};
 use crate::ingest::resume::{Staging, StagingLimits};
+use crate::limits::BodyPace;
 use crate::predecessor::Predecessor;
 use crate::registry::Registry;
 use crate::room::Room;
@@ -55,6 +56,8 @@ pub struct Appliance {
     pub uploads: Arc<Semaphore>,
     /// Uploads that were cut off, or come in parts.
     pub staging: Arc<Staging>,
+    /// How long their bodies may take.
+    pub body_pace: BodyPace,
     /// Downloads that may go on at a time.
     pub downloads: Arc<Semaphore>,
     /// Entry bundles that may be in memory at a time, on their way to whoever reads them.
@@ -122,6 +125,7 @@ impl Appliance {
             clock,
             uploads: Arc::new(Semaphore::new(config.uploads_max)),
             staging: Arc::new(Staging::new(StagingLimits::of(config))),
+            body_pace: config.limits.body_pace(),
             downloads: Arc::new(Semaphore::new(config.downloads_max)),
             bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
             public_entries: config.public_entries,

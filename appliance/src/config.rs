@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use exhibit_tlog::{NoteError, VerifierKey};
 use serde::Deserialize;
 
+use crate::limits::Limits;
 use crate::tpm_note::TpmNoteConfig;
 use crate::tpm_seal::TpmSealConfig;
 
@@ -90,6 +91,9 @@ pub struct Config {
     /// The same when it is so many days old.
     #[serde(default)]
     pub succession_days: Option<u64>,
+    /// How long whoever connects is waited for, and how much of everything they may have.
+    #[serde(default)]
+    pub limits: Limits,
     /// So long at least from one `timestamp` statement to the next.
     #[serde(default = "timestamp_interval_s")]
     pub timestamp_interval_s: u64,
@@ -256,7 +260,10 @@ impl Config {
                 return Err(ConfigError::Limit(name, limit));
             }
         }
-        Ok(config)
+        match config.limits.wrong() {
+            Some((name, limit)) => Err(ConfigError::Limit(name, limit)),
+            None => Ok(config),
+        }
     }
 }
 
@@ -352,6 +359,32 @@ server_roots = \"/etc/ssl/certs/ca-certificates.crt\"
 # So long at least from one timestamp statement to the next, in seconds.
 timestamp_interval_s = 60
 
+# How long whoever connects is waited for, in seconds, and how much of everything they may have; a table stands at the end of this file. A TLS
+# handshake; from one answer to the end of the next request's head; without a byte of a body; a whole body; without a byte at all.
+# [limits]
+# handshake_s = 10
+# head_s = 75
+# body_idle_s = 30
+# body_s = 600
+# idle_s = 90
+#
+# Slower than this a body may not be in the mean, after its first body_idle_s.
+# body_bytes_per_s = 4096
+#
+# A request line with its headers, and how many headers.
+# head_bytes = 16384
+# headers = 32
+#
+# Connections in their handshake for each of the two listeners, of all and of one network (an IPv4 address, or 64 bits of an IPv6 address), and
+# all of one network on the public listener.
+# handshakes = 512
+# network_handshakes = 128
+# network_connections = 128
+#
+# Connections of one identity: one more ends its oldest. And requests a second of one identity, or of one network without a certificate.
+# identity_connections = 16
+# requests_per_s = 2000
+
 # Mirrors (C2SP tlog-mirror), to each of which every entry is uploaded; entries tell who asked for what. What a mirror cosigns counts where the
 # witness policy has its keys, which `exhibit-witness keys --mirror` prints. Its copies are read below <url>/mirror, or where monitoring_url says.
 # [[mirror]]
@@ -374,6 +407,15 @@ mod tests {
         let sample = Config::parse(SAMPLE).unwrap();
         let bare = Config::parse("intake = \"0.0.0.0:7443\"\npublic = \"0.0.0.0:7444\"\n").unwrap();
         assert_eq!(sample, bare, "the sample shows other values than the defaults");
+    }
+
+    #[test]
+    fn the_sample_shows_every_limit_with_its_default() {
+        let table = SAMPLE.split_once("# [limits]\n").unwrap().1.split_once("\n\n").unwrap().0;
+        let lines: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = "))).collect();
+        let limits: Limits = toml::from_str(&lines.join("\n")).unwrap();
+        assert_eq!(limits, Limits::default(), "the sample shows other values than the defaults");
+        assert_eq!(lines.len(), format!("{limits:?}").matches(": ").count(), "a limit is missing in the sample");
     }
 
     #[test]
@@ -418,6 +460,9 @@ mod tests {
         assert!(refused("intake_port = 1\n").is_err(), "a misspelt member was ignored");
         assert!(refused("uploads_max = 0\n").is_err(), "an appliance that takes nothing");
         assert!(refused("batch_entries_max = 1000000\n").is_err());
+        assert!(refused("[limits]\nhandshake_s = 0\n").is_err(), "a handshake without time");
+        assert!(refused("[limits]\nhandshake = 1\n").is_err(), "a misspelt limit was ignored");
+        assert_eq!(refused("[limits]\nhandshake_s = 7\n").unwrap().limits.handshake_s, 7);
         assert!(Config::parse("intake = \"localhost\"\npublic = \"0.0.0.0:2\"\n").is_err());
     }
 }

@@ -9,6 +9,7 @@ pub mod chronicle;
 pub mod config;
 pub mod ended;
 pub mod ingest;
+pub mod limits;
 pub mod maintain;
 pub mod predecessor;
 pub mod query;

@@ -87,8 +87,9 @@ impl Running {
             }
         });
         let (appliance, tls) = opened.await.expect("opening does not panic")?;
+        let limits = &config.limits;
         let bind = |address, tls, is_intake| async move {
-            let bound = Bound::new(address, tls, is_intake, config.connections_max).await;
+            let bound = Bound::new(address, tls, is_intake, config.connections_max, limits).await;
             let bound = bound.map_err(|error| ServeError::Listen(address, error))?;
             let address = bound.address().map_err(|error| ServeError::Listen(address, error))?;
             Ok::<_, ServeError>((bound, address))

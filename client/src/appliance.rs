@@ -196,7 +196,10 @@ impl Appliance {
                 Ok(answer) if answer.status == StatusCode::CONFLICT && answer.upload_offset.is_some() => asks = true,
                 Ok(answer) if answer.status == StatusCode::NOT_FOUND && offset > 0 && !begun_anew => offset = 0,
                 Ok(answer) => {
-                    if !matches!(answer.status, StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE) {
+                    if !matches!(
+                        answer.status,
+                        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+                    ) {
                         self.cut_off = None;
                     }
                     return Ok(answer);

@@ -142,7 +142,7 @@ pub fn refusal(refusal: &Refusal, closes: bool) -> Answer {
     if closes {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if refusal.kind == Kind::Overloaded {
+    if matches!(refusal.kind, Kind::Overloaded | Kind::Rate) {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
     }
     answer

@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod authorise;
+pub mod gate;
 pub mod handle;
 pub mod problem;
 pub mod server;

@@ -55,6 +55,8 @@ pub enum Kind {
     Rule,
     /// Ours.
     Internal,
+    /// Too many requests of one sender.
+    Rate,
     /// Too much at once.
     Overloaded,
     /// The disk.
@@ -86,6 +88,7 @@ impl Kind {
             Self::Attachment => ("attachment", 422, "An attachment is not what was signed"),
             Self::Observed => ("observed", 422, "The observed head is not one of this log"),
             Self::Rule => ("rule", 422, "The statement breaks a rule of its type"),
+            Self::Rate => ("rate", 429, "Too many requests"),
             Self::Internal => ("internal", 500, "The appliance failed"),
             Self::Overloaded => ("overloaded", 503, "The appliance is overloaded"),
             Self::Storage => ("storage", 507, "The appliance could not store this"),
@@ -99,8 +102,8 @@ impl Kind {
 
     /// True where an upload may be gone on with afterwards: it is how it was sent that failed, not what.
     pub fn leaves_upload(self) -> bool {
-        use Kind::{Internal, NotFound, Overloaded, Storage, TimedOut, UploadLength, UploadOffset};
-        matches!(self, UploadOffset | UploadLength | NotFound | TimedOut | Overloaded | Storage | Internal)
+        use Kind::{Internal, NotFound, Overloaded, Rate, Storage, TimedOut, UploadLength, UploadOffset};
+        matches!(self, UploadOffset | UploadLength | NotFound | TimedOut | Rate | Overloaded | Storage | Internal)
     }
 }
 

@@ -10,38 +10,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use exhibit_pki::Certificate;
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::answer::{self, Answer};
+use super::gate::{Gate, Network, Visit};
 use super::handle::handle;
+use super::problem::{Kind, Refusal};
 use super::watched::{Activity, Watched};
 use crate::appliance::Appliance;
+use crate::limits::Limits;
 
-/// A handshake takes two round trips and 3 ms: who needs longer holds a place that another could have.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// From the end of one answer to the end of the next request's head: a camera sends a segment every few seconds, and connects anew after
-/// a pause. It also bounds heads that drip in byte by byte.
-const HEAD_MAX: Duration = Duration::from_secs(75);
-/// No byte moves in either direction: a peer that is gone without saying so, or does not read what it asked for.
-const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(90);
 /// After a refusal with unread bytes under way, closing at once would make the kernel reset the connection and with it lose the answer.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 /// See above: a segment may be under way.
 const LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// A request line and headers: paths have at most 300 bytes, and our clients send four headers.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// hyper's buffer, which holds the head and pieces of the body.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Headers of a request.
-const HEADERS_MAX: usize = 32;
 /// When the process has no file descriptors left, accepting fails until a connection closes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -69,6 +64,8 @@ pub struct Bound {
     acceptor: TlsAcceptor,
     is_intake: bool,
     connections: Arc<Semaphore>,
+    limits: Limits,
+    gate: Arc<Gate>,
 }
 
 impl Bound {
@@ -78,9 +75,15 @@ impl Bound {
         tls: Arc<rustls::ServerConfig>,
         is_intake: bool,
         connections_max: usize,
+        limits: &Limits,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        Ok(Self { listener, acceptor: TlsAcceptor::from(tls), is_intake, connections: Arc::new(Semaphore::new(connections_max)) })
+        let connections = Arc::new(Semaphore::new(connections_max));
+        // On the intake a connection is an identity's once it has shaken hands, and the cameras of a site share an address.
+        let network_connections = if is_intake { usize::MAX } else { limits.network_connections };
+        let limits = Limits { network_connections, ..limits.clone() };
+        let gate = Arc::new(Gate::new(limits.clone()));
+        Ok(Self { listener, acceptor: TlsAcceptor::from(tls), is_intake, connections, limits, gate })
     }
 
     /// Where it listens.
@@ -103,10 +106,24 @@ impl Bound {
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let (appliance, acceptor, drain, is_intake) = (appliance.clone(), self.acceptor.clone(), drain.clone(), self.is_intake);
+            let network = Network::of(address.ip());
+            // One more than a network may have is told nothing: that would cost what its limit saves.
+            let Some(visit) = self.gate.enter(network, self.limits.network_handshakes) else {
+                tracing::debug!(%network, "too many connections of this network, or in their handshake");
+                continue;
+            };
+            let connection = Connection {
+                appliance: appliance.clone(),
+                gate: self.gate.clone(),
+                limits: self.limits.clone(),
+                address,
+                is_intake: self.is_intake,
+                visit,
+            };
+            let (acceptor, drain) = (self.acceptor.clone(), drain.clone());
             running.spawn(async move {
                 let _permit = permit;
-                connection(appliance, acceptor, stream, address, is_intake, drain).await;
+                connection.serve(acceptor, stream, drain).await;
             });
         }
         drop(self.listener);
@@ -114,74 +131,108 @@ impl Bound {
     }
 }
 
-async fn connection(
+/// One that was accepted.
+struct Connection {
     appliance: Arc<Appliance>,
-    acceptor: TlsAcceptor,
-    stream: TcpStream,
+    gate: Arc<Gate>,
+    limits: Limits,
     address: SocketAddr,
     is_intake: bool,
-    mut drain: watch::Receiver<bool>,
-) {
-    // Answers are small and awaited.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%address, %error, "a connection could not be set up");
-        return;
-    }
-    let tls = match timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
-        Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => {
-            tracing::info!(%address, error = ?error.to_string(), "a handshake was refused");
+    visit: Visit,
+}
+
+impl Connection {
+    async fn serve(mut self, acceptor: TlsAcceptor, stream: TcpStream, drain: watch::Receiver<bool>) {
+        let address = self.address;
+        // Answers are small and awaited.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%address, %error, "a connection could not be set up");
             return;
         }
-        Err(_) => {
-            tracing::info!(%address, "a handshake took too long");
-            return;
-        }
-    };
-    let listener = if is_intake { Listener::Intake(peer(&tls)) } else { Listener::Public };
-    if let Listener::Intake(Ok(peer)) = &listener {
-        tracing::debug!(%address, peer = ?peer.certificate.common_name(), "connected");
+        let handshake_max = Duration::from_secs(self.limits.handshake_s);
+        let tls = match timeout(handshake_max, acceptor.accept(stream)).await {
+            Ok(Ok(tls)) => tls,
+            Ok(Err(error)) => {
+                tracing::info!(%address, error = ?error.to_string(), "a handshake was refused");
+                return;
+            }
+            Err(_) => {
+                tracing::info!(%address, "a handshake took too long");
+                return;
+            }
+        };
+        self.visit.shaken();
+        let listener = if self.is_intake { Listener::Intake(peer(&tls)) } else { Listener::Public };
+        let identity = match &listener {
+            Listener::Intake(Ok(peer)) => peer.certificate.identity().map(|identity| identity.subject.to_string()),
+            _ => None,
+        };
+        tracing::debug!(%address, ?identity, "connected");
+        let end = identity.as_deref().map(|identity| self.visit.identify(identity)).unwrap_or_default();
+        let who = identity.unwrap_or_else(|| self.visit.network().to_string());
+        self.requests(tls, listener, who, &end, drain).await;
     }
-    let activity = Activity::new();
-    let service = service_fn({
-        let listener = listener.clone();
-        move |request| {
-            let (appliance, listener) = (appliance.clone(), listener.clone());
+
+    /// Serves requests until one side has enough.
+    async fn requests(&self, tls: TlsStream<TcpStream>, listener: Listener, who: String, end: &Notify, mut drain: watch::Receiver<bool>) {
+        let (address, limits) = (self.address, &self.limits);
+        let activity = Activity::new();
+        let asked = Arc::new((self.appliance.clone(), self.gate.clone(), listener, who));
+        let service = service_fn(move |request| {
+            let asked = asked.clone();
             // Boxed, since hyper gives a connection back only if its service can be moved.
-            Box::pin(async move { Ok::<_, Infallible>(handle(appliance, &listener, request).await) })
-        }
-    });
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
-        .max_headers(HEADERS_MAX)
-        .max_header_size(HEAD_BYTES_MAX)
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(Watched::new(tls, activity.clone())), service);
-    let mut is_draining = false;
-    {
-        let mut ceased = pin!(activity.ceased(CONNECTION_IDLE_MAX));
-        let mut draining = pin!(drain.wait_for(|drain| *drain));
-        loop {
-            tokio::select! {
-                ended = poll_fn(|context| connection.poll_without_shutdown(context)) => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%address, error = ?error.to_string(), "a connection broke");
+            Box::pin(async move {
+                let (appliance, gate, listener, who) = &*asked;
+                Ok::<_, Infallible>(answered(appliance, gate, listener, who, request).await)
+            })
+        });
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(limits.head_s))
+            .max_headers(limits.headers)
+            .max_header_size(limits.head_bytes)
+            .max_buf_size(BUFFER_BYTES)
+            .serve_connection(TokioIo::new(Watched::new(tls, activity.clone())), service);
+        let mut is_draining = false;
+        {
+            let mut ceased = pin!(activity.ceased(Duration::from_secs(limits.idle_s)));
+            let mut draining = pin!(drain.wait_for(|drain| *drain));
+            loop {
+                tokio::select! {
+                    ended = poll_fn(|context| connection.poll_without_shutdown(context)) => {
+                        if let Err(error) = ended {
+                            tracing::debug!(%address, error = ?error.to_string(), "a connection broke");
+                        }
+                        break;
                     }
-                    break;
-                }
-                () = &mut ceased => {
-                    tracing::debug!(%address, "a connection fell silent");
-                    return;
-                }
-                _ = &mut draining, if !is_draining => {
-                    is_draining = true;
-                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                    () = &mut ceased => {
+                        tracing::debug!(%address, "a connection fell silent");
+                        return;
+                    }
+                    () = end.notified() => {
+                        tracing::debug!(%address, "an identity's oldest connection makes room for its newest");
+                        return;
+                    }
+                    _ = &mut draining, if !is_draining => {
+                        is_draining = true;
+                        std::pin::Pin::new(&mut connection).graceful_shutdown();
+                    }
                 }
             }
         }
+        linger(connection.into_parts().io.into_inner().into_inner()).await;
     }
-    linger(connection.into_parts().io.into_inner().into_inner()).await;
+}
+
+/// The answer to a request, if whoever asks may ask so often.
+async fn answered(appliance: &Arc<Appliance>, gate: &Gate, listener: &Listener, who: &str, request: Request<Incoming>) -> Answer {
+    match gate.ask(who, Instant::now().into_std()) {
+        Ok(()) => handle(appliance.clone(), listener, request).await,
+        Err(_) => {
+            let refusal = Refusal::new(Kind::Rate, "so many requests a second are too many: wait as long as Retry-After says");
+            answer::refusal(&refusal, !request.body().is_end_stream())
+        }
+    }
 }
 
 /// Ends our side, and reads what is still under way until the peer has ended its own, so that it reads our answer.

@@ -2,19 +2,13 @@
 //!
 //! It does not know what the bytes are.
 
-use std::time::Duration;
-
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::problem::{Kind, Refusal};
-
-/// A sender that is silent for so long has lost its link: a mobile link pauses for seconds, not for this.
-pub const BODY_IDLE_MAX: Duration = Duration::from_secs(30);
-/// The largest body within this needs 14 kB/s, less than any link that carries video has; else drops would hold an upload for ever.
-pub const BODY_TIME_MAX: Duration = Duration::from_secs(600);
+use crate::limits::BodyPace;
 
 /// Why a body ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,13 +37,14 @@ pub struct BodyReader<B> {
     buffer: Bytes,
     /// Announced and not yet given out.
     remaining: u64,
+    pace: BodyPace,
     end: Instant,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> BodyReader<B> {
     /// `length` is what Content-Length announced.
-    pub fn new(body: B, length: u64) -> Self {
-        Self { body, buffer: Bytes::new(), remaining: length, end: Instant::now() + BODY_TIME_MAX }
+    pub fn new(body: B, length: u64, pace: BodyPace) -> Self {
+        Self { body, buffer: Bytes::new(), remaining: length, pace, end: Instant::now() + pace.time_for(length) }
     }
 
     /// Bytes announced and not yet given out.
@@ -60,7 +55,7 @@ impl<B: Body<Data = Bytes> + Unpin> BodyReader<B> {
     /// The next bytes: at least one, at most `length_max`.
     pub async fn piece(&mut self, length_max: u64) -> Result<Bytes, BodyError> {
         while self.buffer.is_empty() {
-            let end = self.end.min(Instant::now() + BODY_IDLE_MAX);
+            let end = self.end.min(Instant::now() + self.pace.idle_max);
             let frame = timeout_at(end, self.body.frame()).await.map_err(|_| BodyError::TimedOut)?;
             match frame {
                 None | Some(Err(_)) => return Err(BodyError::Ended),
@@ -100,11 +95,17 @@ impl<B: Body<Data = Bytes> + Unpin> BodyReader<B> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
     use http_body_util::Full;
+    use std::time::Duration;
+
+    fn reader<B: Body<Data = Bytes> + Unpin>(body: B, length: u64) -> BodyReader<B> {
+        BodyReader::new(body, length, Limits::default().body_pace())
+    }
 
     #[tokio::test]
     async fn pieces_are_cut_as_asked_for_and_the_end_is_told() {
-        let mut reader = BodyReader::new(Full::new(Bytes::from_static(b"\0\0\0\x02abcdef")), 10);
+        let mut reader = reader(Full::new(Bytes::from_static(b"\0\0\0\x02abcdef")), 10);
         assert_eq!(reader.length().await, Ok(2));
         assert_eq!(reader.exact(2).await.unwrap(), b"ab");
         assert_eq!(reader.piece(3).await.unwrap(), b"cde"[..]);
@@ -132,7 +133,7 @@ mod tests {
         for length in 1..=body.len() {
             // An empty piece is none.
             let pieces = body.chunks(length).flat_map(|piece| [Bytes::new(), Bytes::copy_from_slice(piece)]).collect();
-            let mut reader = BodyReader::new(Pieces(pieces), body.len() as u64);
+            let mut reader = reader(Pieces(pieces), body.len() as u64);
             for part in [&b"entry"[..], b"abc"] {
                 assert_eq!(reader.length().await, Ok(part.len() as u32));
                 assert_eq!(reader.exact(part.len()).await.as_deref(), Ok(part), "in pieces of {length}");
@@ -160,8 +161,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_sender_is_given_up() {
         let started = Instant::now();
-        assert_eq!(BodyReader::new(Silent, 10).exact(1).await, Err(BodyError::TimedOut));
-        assert_eq!(started.elapsed().as_secs(), BODY_IDLE_MAX.as_secs());
+        assert_eq!(reader(Silent, 10).exact(1).await, Err(BodyError::TimedOut));
+        assert_eq!(started.elapsed().as_secs(), Limits::default().body_idle_s);
     }
 
     /// Gives one byte now and then.
@@ -184,9 +185,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_drips_does_not_hold_an_upload_for_ever() {
-        let started = Instant::now();
-        let mut reader = BodyReader::new(Dripping(Box::pin(tokio::time::sleep(DRIP))), 1000);
-        assert_eq!(reader.exact(1000).await, Err(BodyError::TimedOut));
-        assert_eq!(started.elapsed().as_secs(), BODY_TIME_MAX.as_secs());
+        let Limits { body_idle_s, body_s, body_bytes_per_s, .. } = Limits::default();
+        for (length, held_s) in [(1000, body_idle_s), (body_bytes_per_s * 100, body_idle_s + 100), (1 << 23, body_s)] {
+            let started = Instant::now();
+            let mut reader = reader(Dripping(Box::pin(tokio::time::sleep(DRIP))), length);
+            assert_eq!(reader.exact(1 << 20).await, Err(BodyError::TimedOut));
+            assert_eq!(started.elapsed().as_secs(), held_s, "{length} bytes");
+        }
     }
 }

@@ -83,7 +83,7 @@ pub async fn put(appliance: Arc<Appliance>, sending: Sending, place: (StreamName
     let _permit = permit(&appliance)?;
     let sender = sending.sender()?;
     let Sending { peer, body, length, completes, upload_length } = sending;
-    let mut body = BodyReader::new(body, length);
+    let mut body = BodyReader::new(body, length, appliance.body_pace);
     let entry_length = body.length().await? as usize;
     if entry_length > ENTRY_BYTES_MAX {
         return Err(Refusal::new(Kind::TooLarge, format!("a signed statement is at most {ENTRY_BYTES_MAX} bytes long")));
@@ -128,7 +128,7 @@ pub async fn append(appliance: Arc<Appliance>, sending: Sending, hash: Hash, off
         let detail = format!("the upload has {total} bytes, of which {offset} are here and {length} were announced");
         return Err(Refusal::new(Kind::UploadLength, detail));
     }
-    let body = BodyReader::new(body, length);
+    let body = BodyReader::new(body, length, appliance.body_pace);
     let (place, knows, entry) = (progress.creation.place.clone(), progress.creation.knows, progress.creation.entry.clone());
     let verified = match judge_blocking(appliance.clone(), peer, place, knows, entry).await {
         Ok(Judged::Admit(verified)) => verified,

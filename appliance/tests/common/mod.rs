@@ -421,6 +421,11 @@ impl Answer {
 impl Connection {
     /// Connects to localhost, with or without a client certificate.
     pub async fn new(port: u16, root: &Certificate, party: Option<&Party>) -> std::io::Result<Self> {
+        Self::with_alpn(port, root, party, b"").await
+    }
+
+    /// The same, asking for another protocol than HTTP/1.1, or for none.
+    pub async fn with_alpn(port: u16, root: &Certificate, party: Option<&Party>, protocol: &[u8]) -> std::io::Result<Self> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from(root.der().to_vec())).unwrap();
         let builder = rustls::ClientConfig::builder_with_provider(Arc::new(crypto_provider()));
@@ -435,6 +440,7 @@ impl Connection {
             }
         };
         config.resumption = rustls::client::Resumption::disabled();
+        config.alpn_protocols = Some(protocol.to_vec()).filter(|protocol| !protocol.is_empty()).into_iter().collect();
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
@@ -491,6 +497,12 @@ impl Connection {
 
     pub async fn get(&mut self, path: &str) -> Answer {
         self.get_with(path, "").await
+    }
+
+    /// The same, where the connection may have ended.
+    pub async fn try_get(&mut self, path: &str) -> std::io::Result<Answer> {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
+        self.answer().await
     }
 
     pub async fn get_with(&mut self, path: &str, headers: &str) -> Answer {

@@ -40,7 +40,7 @@ async fn a_segment_crosses_a_link_that_is_cut_again_and_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_carries_no_segment_is_told_and_what_it_carried_is_kept() {
-    let mut site = Site::start().await;
+    let site = Site::start().await;
     // A handshake does not fit.
     let link = CutLink::to(site.world.address(), 1000);
     let mut appliance = Appliance::new(link.address(), &site.camera.identity, &site.world.anchor()).unwrap();

@@ -52,6 +52,7 @@ const EXEMPT_OF_PROGRAMS: &[(&str, &str)] = &[
     ("Folder::signers", "the operator's own words"),
     ("Folder::mirror_signers", "the operator's own words"),
     ("Web::new", "the operator's own words"),
+    ("Gate::ask", "a name that was parsed"),
     ("Staging::go_on", "a name that was parsed"),
     ("Appliance::new", "the operator's own words"),
     ("Issuer::open", "the user's own words"),
