@@ -55,6 +55,7 @@ const EXEMPT_OF_PROGRAMS: &[(&str, &str)] = &[
     ("Gate::ask", "a name that was parsed"),
     ("Staging::go_on", "a name that was parsed"),
     ("Appliance::new", "the operator's own words"),
+    ("Appliance::of_ended", "the operator's own words"),
     ("Issuer::open", "the user's own words"),
     ("Store::load", "a look-up"),
     ("Store::replace", "what the witness writes"),
