@@ -105,9 +105,9 @@ impl Authorities {
                 return false;
             }
             let has_room = if may_certify { Ok(()) } else { Err(PathError::NotAnIssuer(issuer.common_name().to_owned())) };
-            let judged = has_room
-                .and_then(|()| check_authority(subject))
+            let judged = check_authority(subject)
                 .and_then(|()| check_authority(issuer))
+                .and(has_room)
                 .and_then(|()| check_link(subject, issuer, verifier));
             if let Err(error) = &judged {
                 let name = (subject.subject_der().to_vec(), subject.subject_key_identifier().to_vec());
