@@ -80,7 +80,7 @@ pub enum SourceError {
     /// A file is longer than anything of its kind.
     #[error("{} is longer than {limit_bytes} bytes", printable(path))]
     TooLong {
-        /// Which.
+        /// The file, by its path in the bundle.
         path: String,
         /// What is read at most.
         limit_bytes: u64,
@@ -94,9 +94,9 @@ pub enum SourceError {
     /// A file is there, and this machine does not give it.
     #[error("cannot read {}: {}", printable(path), printable(reason))]
     Unreadable {
-        /// Which.
+        /// The file, by its path in the bundle.
         path: String,
-        /// Why.
+        /// What the system said.
         reason: String,
     },
 }

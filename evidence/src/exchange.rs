@@ -76,9 +76,9 @@ pub struct StreamRecord {
     pub next_seq: u64,
     /// Leaf hash of the last entry, hex.
     pub leaf: String,
-    /// `issued` of its first and last statements.
+    /// `issued` of its first statement, RFC 3339.
     pub first_issued: String,
-    /// See above.
+    /// `issued` of its last statement, RFC 3339.
     pub last_issued: String,
 }
 
@@ -103,10 +103,10 @@ pub struct Problem {
     pub status: u16,
     /// What to do.
     pub detail: String,
-    /// For `chain`: what would fit.
+    /// For `chain`: the seq that would fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_seq: Option<u64>,
-    /// See above: leaf hash, hex.
+    /// For `chain`: the `prev` that would fit, the leaf hash of the last statement, hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_prev: Option<String>,
 }

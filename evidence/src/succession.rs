@@ -336,3 +336,50 @@ fn receipt(
     }
     proof.verify(leaf, log).map_err(failed)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use exhibit_tlog::{EMPTY_ROOT, Ed25519NoteSigner, NoteSigner, leaf_hash};
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::exchange::EntryRecord;
+
+    fn key(origin: &str, seed: u8) -> VerifierKey {
+        Ed25519NoteSigner::new(origin, &Zeroizing::new([seed; 32])).unwrap().verifier_key().clone()
+    }
+
+    #[test]
+    fn a_log_of_one_key_goes_on_in_a_log_of_one_key() {
+        let before = LogVerifier { origin: "old.example/log".to_owned(), keys: vec![key("old.example/log", 1)] };
+        let genesis = Genesis {
+            origin: "new.example/log".to_owned(),
+            keys: vec![key("new.example/log", 2).to_string()],
+            roots: vec![],
+            witness_policy: String::new(),
+            predecessor: None,
+            attachments: vec![],
+        };
+        assert_eq!(keys(&genesis, &before).unwrap().keys, [key("new.example/log", 2)]);
+    }
+
+    #[test]
+    fn the_end_extends_what_was_observed_up_to_itself() {
+        let end = Head { size: 1, root: leaf_hash(b"entry") };
+        let record = |consistency: Option<&[&str]>| SuccessorRecord {
+            last_checkpoint: None,
+            consistency: consistency.map(|path| path.iter().map(|hash| (*hash).to_owned()).collect()),
+            succession: None,
+            genesis: EntryRecord { index: 0, entry: String::new(), receipt: String::new(), is_final: true },
+            certificates: vec![],
+            approvals: vec![],
+        };
+        let nothing = Head { size: 0, root: EMPTY_ROOT };
+        assert!(consistent(&record(Some(&[])), &end, &end).unwrap());
+        assert!(consistent(&record(None), &nothing, &end).unwrap());
+        assert!(!consistent(&record(None), &end, &end).unwrap(), "nothing shows it");
+        assert!(!consistent(&record(Some(&[])), &Head { size: 2, ..end }, &end).unwrap(), "the end is known to be short of it");
+        assert!(consistent(&record(Some(&[])), &Head { root: EMPTY_ROOT, ..end }, &end).is_err());
+    }
+}

@@ -238,15 +238,26 @@ mod tests {
     }
 
     fn header(timescale: u32) -> Vec<u8> {
-        let mdhd = mp4_box(b"mdhd", &[&[0; 12][..], &timescale.to_be_bytes(), &[0; 8]].concat());
+        header_of(&[&[0; 12][..], &timescale.to_be_bytes(), &[0; 8]].concat())
+    }
+
+    fn header_of(mdhd: &[u8]) -> Vec<u8> {
+        let mdhd = mp4_box(b"mdhd", mdhd);
         let moov = mp4_box(b"moov", &mp4_box(b"trak", &mp4_box(b"mdia", &mdhd)));
         [mp4_box(b"ftyp", b"cmfc"), moov].concat()
     }
 
+    /// With the tfhd that stands before a tfdt.
     fn chunk(decode_time: u64) -> Vec<u8> {
+        let tfhd = mp4_box(b"tfhd", &[0; 8]);
         let tfdt = mp4_box(b"tfdt", &[&[1, 0, 0, 0][..], &decode_time.to_be_bytes()].concat());
         let mfhd = mp4_box(b"mfhd", &[0, 0, 0, 0, 0, 0, 0, 99]);
-        [mp4_box(b"styp", b"cmfl"), mp4_box(b"moof", &[mfhd, mp4_box(b"traf", &tfdt)].concat()), mp4_box(b"mdat", b"samples")].concat()
+        [
+            mp4_box(b"styp", b"cmfl"),
+            mp4_box(b"moof", &[mfhd, mp4_box(b"traf", &[tfhd, tfdt].concat())].concat()),
+            mp4_box(b"mdat", b"samples"),
+        ]
+        .concat()
     }
 
     fn decode_times(file: &[u8]) -> Vec<u64> {
@@ -319,6 +330,17 @@ mod tests {
         zero_size[..4].copy_from_slice(&0u32.to_be_bytes());
         assert!(WorkingCopies::default().first_fragment("a", at(0), &zero_size).is_err());
         assert!(WorkingCopies::default().next_fragment(&chunk(0)).is_err(), "a copy without a header does not play");
+    }
+
+    #[test]
+    fn the_timescale_stands_behind_two_times_of_either_width() {
+        let read = |mdhd: &[u8]| timescale(&header_of(mdhd));
+        let of_version = |version: u8, times: usize| [&[version, 0, 0, 0][..], &vec![9; times], &[0, 1, 0x5f, 0x90], &[9; 12]].concat();
+        assert_eq!(read(&of_version(0, 8)), Ok(90_000));
+        assert_eq!(read(&of_version(1, 16)), Ok(90_000));
+        assert!(read(&of_version(2, 16)).is_err());
+        assert!(read(&[0; 24]).is_err(), "no second has no units");
+        assert!(read(&of_version(0, 8)[..15]).is_err());
     }
 
     #[test]

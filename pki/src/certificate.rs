@@ -117,6 +117,9 @@ impl Certificate {
             Holder::Authority(domain) => (domain, None),
             Holder::EndEntity(identity) => (identity.domain.clone(), Some(identity)),
         };
+        if ![tbs.issuer(), tbs.subject()].into_iter().all(name::is_well_formed) {
+            return Err(Profile("a part of a name in it is empty"));
+        }
         let public_key = PublicKey::from_spki_der(&encode(tbs.subject_public_key_info())?).map_err(|error| Profile(error.0))?;
         let holder = identity.as_ref().map(|identity| &identity.subject);
         check_suite(public_key.suite(), holder)?;

@@ -12,6 +12,11 @@ use x509_cert::{
 
 use crate::Identity;
 
+/// Whether every relative distinguished name has an attribute, as X.501 has it: der reads a SET of none as well.
+pub(crate) fn is_well_formed(name: &Name) -> bool {
+    name.iter_rdn().all(|relative| relative.iter().next().is_some())
+}
+
 /// The only common name in `name`; `None` unless there is exactly one, of 1 to 64 characters, none of them a
 /// control character.
 pub(crate) fn common_name(name: &Name) -> Option<String> {

@@ -5,7 +5,7 @@
 mod judged;
 mod support;
 
-use exhibit_pki::{Certificate, CertificateError, KeyPurpose, Role};
+use exhibit_pki::{Certificate, CertificateError, KeyPurpose, Role, Signer};
 use support::*;
 
 #[test]
@@ -490,6 +490,37 @@ fn the_values_of_extensions_are_der() {
     assert_eq!(judged::read_certificate(&largest).unwrap().path_length_max(), Some(255));
 }
 
+/// X.501 has one attribute or more in each part of a name.
+#[test]
+fn a_part_of_a_name_that_is_empty_is_refused() {
+    let city = City::new();
+    let empty_first = |name: Vec<u8>| tlv(0x30, &[&tlv(0x31, &[]), &name[2..]]);
+    let flaw = "a part of a name in it is empty";
+    let (mut subject, mut issuer) = (Forgery::camera(&city), Forgery::camera(&city));
+    (subject.subject, issuer.issuer) = (empty_first(subject.subject), empty_first(issuer.issuer));
+    for forgery in [subject, issuer] {
+        let der = forgery.sign(&city.issuing_key);
+        assert_eq!(judged::read_certificate(&der).err(), Some(CertificateError::Profile(flaw)));
+        assert_eq!(judged::read_chain_certificate(&der).map_err(|refusal| refusal.0), Err(flaw));
+    }
+}
+
+/// Keys are compared: a key has one encoding.
+#[test]
+fn a_compressed_point_is_nobodys_key() {
+    let city = City::new();
+    let whole = key(6).public_key().as_bytes().to_vec();
+    let compressed = [&[2 + (whole[96] & 1)][..], &whole[1..49]].concat();
+    for (point, accepted) in [(whole, true), (compressed, false)] {
+        let mut forgery = Forgery::camera(&city);
+        let algorithm = tlv(0x30, &[&oid("1.2.840.10045.2.1"), &oid("1.3.132.0.34")]);
+        forgery.public_key = tlv(0x30, &[&algorithm, &tlv(3, &[&[0], &point])]);
+        let der = forgery.sign(&city.issuing_key);
+        assert_eq!(judged::read_certificate(&der).is_ok(), accepted);
+        assert_eq!(judged::read_chain_certificate(&der).is_ok(), accepted);
+    }
+}
+
 /// Control characters (Cc) could move a cursor and end a line. What else is not printed is a matter of fonts, and is left alone.
 #[test]
 fn names_for_people_are_text_without_control_characters() {
@@ -601,7 +632,9 @@ fn pem_is_certificates_and_nothing_else() {
 
 #[test]
 fn the_verifier_in_python_agrees_on_every_vector() {
-    let tests: [fn(); 14] = [
+    let tests: [fn(); 16] = [
+        a_compressed_point_is_nobodys_key,
+        a_part_of_a_name_that_is_empty_is_refused,
         the_forger_can_write_certificates_without_a_flaw,
         a_certificate_of_another_form_is_refused,
         names_and_key_identifiers_with_a_flaw_are_refused,

@@ -53,6 +53,8 @@ class Axes:
         self.entries = verdict.held
         self.all = sorted([*self.entries, *([verdict.export] if verdict.export else [])], key=lambda signed: signed.index)
         self.proven = {verdict.checkpoint.size: verdict.checkpoint.root.hex()}
+        # Of the log before this one, whose last head genesis names.
+        self.proven_before = {verdict.predecessor["size"]: verdict.predecessor["root"]} if verdict.predecessor else {}
         self.readings, self.enrolled, self.levels = {}, {}, {}
         self._witnesses()
         self._tpm_line()
@@ -185,38 +187,46 @@ class Axes:
 
     # Times
 
-    def _head(self, size, root, proof_path):
-        """Whether a head is proven to be of this log; None if it is that of another."""
+    def _head(self, size, root, proof_path, before=False):
+        """Whether a head is proven to be of this log, or of the one before it; None if it is that of another."""
+        proven = self.proven_before if before else self.proven
         proof = self.verdict.read(proof_path, "signature", PROOF_LIMIT_BYTES, optional=True)
-        if size in self.proven and self.proven[size] != root:
+        if size in proven and proven[size] != root:
             return None
         if proof is None:
-            return size in self.proven
+            return size in proven
         try:
             newest, proof = self.verdict.checkpoint, consistency_proof(proof)
-            need(consistency_holds(size, bytes.fromhex(root), newest.size, newest.root, proof), "does not lead to the checkpoint")
+            end = (self.verdict.predecessor["size"], bytes.fromhex(self.verdict.predecessor["root"])) if before else (newest.size, newest.root)
+            need(consistency_holds(size, bytes.fromhex(root), *end, proof), "does not lead to the last head")
         except Malformed as error:
             self.verdict._bad("signature", "receipt", proof_path, error)
             return False
-        self.proven[size] = root
+        proven[size] = root
         return True
 
     def _fork(self, signed):
         self.verdict._bad("witness", "fork", signed.stem, "two logs were shown")
 
     def _times(self):
-        own_log = [signed for signed in self.all if signed.statement["log"] != self.verdict.predecessor_log]
-        for signed in own_log:
+        def of_before(signed):
+            return signed.statement["log"] == self.verdict.predecessor_log
+        for signed in self.all:
             observed = signed.statement["observed"]
-            self._head(observed["size"], observed["root"], f"entries/{signed.index:010}.observed")
+            self._head(observed["size"], observed["root"], f"entries/{signed.index:010}.observed", of_before(signed))
         words = self._words_of_checkpoint() + [word for signed in self.entries if signed.statement["type"] == "timestamp/v1"
                                                for word in self._words_of(signed, signed.statement["body"])]
-        for signed in own_log:
+        unproven = []
+        for signed in self.all:
             observed = signed.statement["observed"]
-            if observed["size"] and self.proven.get(observed["size"], observed["root"]) != observed["root"]:
+            proven = self.proven_before if of_before(signed) else self.proven
+            # What is beyond the end of the log before is told as lost.
+            if observed["size"] == 0 or of_before(signed) and observed["size"] > self.verdict.predecessor["size"]:
+                continue
+            if observed["size"] not in proven:
+                unproven.append(signed)
+            elif proven[observed["size"]] != observed["root"]:
                 self._fork(signed)
-        heads = ((signed, signed.statement["observed"]["size"]) for signed in own_log)
-        unproven = [signed for signed, size in heads if size and size not in self.proven]
         if unproven:
             self._lacking("witness", "head-unproven", unproven[0].stem, f"nothing shows for {len(unproven)} that what they observed is this log")
         self.bounds = {signed.index: Bounds() for signed in self.all}
@@ -393,7 +403,7 @@ class Axes:
             if signed.statement["type"] == "certificate-revocation/v1":
                 body = signed.statement["body"]
                 since.setdefault(body["fingerprint"], []).append(milliseconds(body["since"]))
-        said, used, unshown = bool(lists or since), {}, []
+        said, used, shown, unshown = bool(lists or since), {}, [], []
         for signed in self.all:
             for certificate, issuer in zip(signed.path, signed.path[1:]):
                 used.setdefault(certificate.fingerprint, (certificate, issuer, []))[2].append(signed)
@@ -402,11 +412,11 @@ class Axes:
                                                     if found.speaks_of(issuer) and certificate.serial in found.since_s]
             if moments:
                 self._revoked(certificate, statements, min(moments))
-            elif not self._shown(certificate, issuer, statements, lists):
-                unshown.append(certificate)
+            else:
+                (shown if self._shown(certificate, issuer, statements, lists) else unshown).append(certificate)
         if said and unshown:
             self._lacking("revocation", "revocation-unshown", "", f"not shown of {len(unshown)} certificates")
-        elif said and any(not since.get(fingerprint) for fingerprint in used):
+        elif shown:
             self.verdict._find("revocation", "holds", GOOD, "", "no certificate was revoked")
 
     def _lists(self):

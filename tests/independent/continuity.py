@@ -42,6 +42,8 @@ class Continuity:
             before, after = one.statement, other.statement
             if after["log"] == before["log"] and after["observed"]["size"] < before["observed"]["size"]:
                 self._find("observed", BAD, other.stem, "its observed head falls")
+            if before["log"] != after["log"] == self.verdict.predecessor_log:
+                self._find("observed", BAD, other.stem, "it goes back to the log before")
             if after["seq"] == before["seq"]:
                 self._find("chain-broken", BAD, other.stem, "two entries claim this place in a chain")
             elif after["seq"] == before["seq"] + 1 and after["prev"] != one.leaf:

@@ -95,6 +95,17 @@ def positive(content):
     return int.from_bytes(content, "big")
 
 
+def unsigned(content):
+    """An INTEGER that is not negative, in its least form."""
+    return 0 if content == b"\0" else positive(content)
+
+
+def identifier(content):
+    """The content of an OBJECT IDENTIFIER: whole arcs, at most 39 bytes."""
+    need(1 <= len(content) <= 39 and content[-1] < 0x80, "not an object identifier, or too long a one")
+    return content
+
+
 def numbers_of_ecdsa(signature, order):
     """r and s, each from 1 to the order less one."""
     r_content, parts = expect(only(signature, SEQUENCE), INTEGER)
@@ -317,15 +328,22 @@ class Authorities:
 def extensions_of(content):
     """Extensions by the DER of their names: whether each is critical, and its value."""
     found = {}
-    for tag, extension, _ in elements(content):
-        need(tag == SEQUENCE, "not an extension")
-        parts = elements(extension)
-        critical = len(parts) == 3
-        need([part[0] for part in parts] == [OID, BOOLEAN, OCTET_STRING][::1 if critical else 2], "not an extension")
-        need(not critical or parts[1][1] == b"\xff", "a flag that DER has not")
-        need(parts[0][2] not in found, "an extension stands twice")
-        found[parts[0][2]] = (critical, parts[-1][1])
+    for name, critical, value in map(extension_of, elements(content)):
+        need(name not in found, "an extension stands twice")
+        found[name] = (critical, value)
     return found
+
+
+def extension_of(element):
+    """The DER of an extension's name, whether it is critical, and its value."""
+    tag, extension, _ = element
+    need(tag == SEQUENCE, "not an extension")
+    parts = elements(extension)
+    critical = len(parts) == 3
+    need([part[0] for part in parts] == [OID, BOOLEAN, OCTET_STRING][::1 if critical else 2], "not an extension")
+    identifier(parts[0][1])
+    need(not critical or parts[1][1] == b"\xff", "a flag that DER has not")
+    return parts[0][2], critical, parts[-1][1]
 
 
 def attributes_of_name(whole):

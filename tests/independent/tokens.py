@@ -11,8 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from signed import (BIT_STRING, BOOLEAN, CURVES, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, UTC_TIME, attributes_of_name, der, elements, expect,
-                    is_ecdsa, is_rsa, oid, only, positive, read)
+from signed import (BIT_STRING, BOOLEAN, CURVES, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, UTC_TIME, attributes_of_name, der, elements, expect, extension_of, extensions_of, identifier,
+                    is_ecdsa, is_rsa, oid, only, positive, read, unsigned)
 from paths import Links
 from statements import Malformed, need
 
@@ -138,11 +138,9 @@ class ForeignCertificate:
         self.spki = fields[6][2]
         self.key = EndorsementKey(self.spki) if endorsement else ForeignKey(self.spki)
         self.extensions = {}
-        for _, extension, _ in elements(only(fields[7][1], SEQUENCE)) if len(fields) == 8 else []:
-            parts = elements(extension)
-            critical = len(parts) == 3 and parts[1][:2] == (BOOLEAN, b"\xff")
-            need(parts[0][2] not in self.extensions and len(parts) == 2 + critical, "an extension stands twice, or is none")
-            self.extensions[parts[0][2]] = (critical, parts[-1][1])
+        if len(fields) == 8:
+            need(fields[7][0] == 0xA3, "a field that is not read")
+            self.extensions = extensions_of(only(fields[7][1], SEQUENCE))
         need(len(self.extensions) <= 32, "too many extensions")
         self._extensions(endorsement)
 
@@ -156,6 +154,8 @@ class ForeignCertificate:
         need(not any(critical for name, (critical, _) in self.extensions.items() if name not in known_names), "an unknown critical extension")
         self.key_identifier = only(known["ski"][1], OCTET_STRING) if known["ski"][1] is not None else None
         aki = elements(only(known["aki"][1], SEQUENCE)) if known["aki"][1] is not None else []
+        tags = [tag for tag, _, _ in aki]
+        need(tags == [tag for tag in (0x80, 0xA1, 0x82) if tag in tags], "an authority key identifier of another form")
         self.authority_key_identifier = next((content for tag, content, _ in aki if tag == 0x80), None)
         names = [elements(content) for tag, content, _ in aki if tag == 0xA1]
         self.named_issuers = [content for tag, content, _ in names[0] if tag == 0xA4] if names else []
@@ -170,7 +170,9 @@ class ForeignCertificate:
         self.path_length = lengths[0] if lengths else None
         self.usage = None if known["usage"][1] is None else _usage(only(known["usage"][1], BIT_STRING))
         self.extended_critical, extended = known["extended"]
-        self.purposes = None if extended is None else [whole for _, _, whole in elements(only(extended, SEQUENCE))]
+        extended = [] if extended is None else elements(only(extended, SEQUENCE))
+        need(all(tag == OID and identifier(content) for tag, content, _ in extended), "a purpose that is none")
+        self.purposes = None if known["extended"][1] is None else [whole for _, _, whole in extended]
 
     def valid_at(self, moment_ms):
         """Valid from the first moment of notBefore to the end of the second notAfter."""
@@ -303,30 +305,30 @@ class Token:
         need(len(imprint) == 2, "not an imprint")
         self.imprint = digest_of(imprint[0][2]), imprint[1][1]
         need(len(self.imprint[1]) == DIGESTS[self.imprint[0]][0]().digest_size, "an imprint of another length")
-        need(fields[3][1][:1] < b"\x80" and int.from_bytes(fields[3][1], "big") < 2**160, "a serial number that is negative or too long")
+        identifier(fields[1][1])
+        need(unsigned(fields[3][1]) < 2**160, "a serial number that is too long")
         match = re.fullmatch(r"(\d{14})(?:\.(\d{0,5}[1-9]))?Z", fields[4][1].decode("latin-1"))
         need(match, "not a genTime")
         self.time_us = _calendar(match.group(1)) * 1_000_000 + int((match.group(2) or "").ljust(6, "0"))
+        need(self.time_us >= 0, "a moment before 1970")
         self.accuracy_us, self.nonce, self.tsa, rest = None, None, None, fields[5:]
         if rest and rest[0][0] == SEQUENCE:
             parts, units = elements(rest.pop(0)[1]), {INTEGER: 1_000_000, 0x80: 1_000, 0x81: 1}
             need(parts and [tag for tag, _, _ in parts] == sorted({tag for tag, _, _ in parts}, key=list(units).index), "not an accuracy")
-            values = [(tag, int.from_bytes(content, "big")) for tag, content, _ in parts]
-            need(all(content[0] < 0x80 for _, content, _ in parts), "a negative accuracy")
-            need(all(tag == INTEGER or 1 <= value <= 999 for tag, value in values), "not an accuracy")
+            values = [(tag, unsigned(content)) for tag, content, _ in parts]
+            need(all(value < 2**32 if tag == INTEGER else 1 <= value <= 999 for tag, value in values), "not an accuracy")
             self.accuracy_us = sum(units[tag] * value for tag, value in values)
         if rest and rest[0][0] == BOOLEAN:
             need(rest.pop(0)[1] == b"\xff", "a default that is written")
         if rest and rest[0][0] == INTEGER:
             self.nonce = rest.pop(0)[1]
-            need(self.nonce[:1] < b"\x80" and int.from_bytes(self.nonce, "big") < 2**256, "a nonce that is negative or too long")
+            need(unsigned(self.nonce) < 2**256, "a nonce that is too long")
         if rest and rest[0][0] == 0xA0:
             self.tsa = only(only(rest.pop(0)[2], 0xA0), 0xA4)
         if rest and rest[0][0] == 0xA1:
-            extensions = elements(rest.pop(0)[1])
+            extensions = [extension_of(extension) for extension in elements(rest.pop(0)[1])]
             need(extensions, "a list of no extensions")
-            for _, extension, _ in extensions:
-                need(elements(extension)[1][0] != BOOLEAN, "a critical extension")
+            need(not any(critical for _, critical, _ in extensions), "a critical extension")
         need(not rest, "fields that a TSTInfo has not")
 
     def is_over(self, text):
@@ -337,9 +339,7 @@ class Token:
         """The certificate that the token names, among its own and the anchors."""
         for certificate in [*anchors, *self.certificates]:
             serial = der(SEQUENCE, der(SEQUENCE, der(0xA4, certificate.issuer)), certificate.serial_der)
-            named = (certificate.issuer + certificate.serial_der == self.sid[1] if self.sid[0] == SEQUENCE
-                     else certificate.key_identifier == self.sid[1])
-            if named and self.certificate_digest and DIGESTS[self.certificate_digest][0](certificate.der).digest() == self.certificate_hash \
+            if self.certificate_digest and DIGESTS[self.certificate_digest][0](certificate.der).digest() == self.certificate_hash \
                     and self.issuer_serial in (None, read(serial)[1]):
                 return certificate
         return None
@@ -349,6 +349,10 @@ class Token:
         certificate = self.authority([*anchors, *between])
         if certificate is None:
             return False
+        # The signer's name is not signed: whoever has the token can change it, and it is the authority's all the same.
+        named = (certificate.issuer + certificate.serial_der == self.sid[1] if self.sid[0] == SEQUENCE
+                 else certificate.key_identifier == self.sid[1])
+        need(named, "the signer is named as another than the certificate")
         need(certificate.may_timestamp(), "the certificate is not a timestamping authority's")
         need(self.tsa in (None, certificate.subject), "the token names another authority")
         need(certificate.key.verifies(self.suite, self.signature, self.signed_bytes), "the signature does not verify")

@@ -544,7 +544,8 @@ def judge(folder, anchor_path):
     """The verdict as what is printed as JSON; `exit` is the exit code."""
     try:
         verdict = Verdict(pathlib.Path(folder), Anchor(pathlib.Path(anchor_path)))
-    except (CannotJudge, OSError) as error:
+    # What was not thought of here is no word on the evidence either.
+    except Exception as error:
         return {"bundle": str(folder), "exit": 2, "grade": None, "error": str(error), "findings": []}
     findings = sorted(verdict.findings, key=lambda finding: -finding[2])
     return {

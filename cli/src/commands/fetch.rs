@@ -174,8 +174,12 @@ async fn terms(session: &mut Session, grant: &SignedStatement) -> Result<Terms, 
     let named = grant.statement().body.attachment("terms").filter(|named| named.length <= TERMS_BYTES_MAX).cloned();
     let named = named.ok_or_else(|| Failure::Untrustworthy("the grant has no terms".to_owned()))?;
     let stored = session.attachment(&named).await?;
-    let terms = named.open(&stored).and_then(|json| serde_json::from_slice(json).ok());
-    terms.ok_or_else(|| Failure::Untrustworthy("the terms of the grant are not those that were signed".to_owned()))
+    let content = named.open(&stored);
+    let content = content.ok_or_else(|| Failure::Untrustworthy("the terms of the grant are not those that were signed".to_owned()))?;
+    let Body::Grant(body) = &grant.statement().body else {
+        return Err(Failure::Untrustworthy("what was given as a grant is none".to_owned()));
+    };
+    Terms::parse(content, &body.scope).map_err(|error| Failure::Untrustworthy(format!("the JSON of the grant's terms {error}")))
 }
 
 fn held<'a>(trees: &'a BTreeMap<StreamName, KeyTree>, found: &Found) -> Option<&'a KeyTree> {

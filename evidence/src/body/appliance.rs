@@ -22,7 +22,7 @@ pub struct Access {
     pub fetch: Hash,
     /// Served, or refused.
     pub granted: bool,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 
@@ -31,7 +31,7 @@ pub struct Access {
 pub struct Ban {
     /// What is banned.
     pub kind: BanKind,
-    /// Why.
+    /// What it did that it is banned for.
     pub reason: BanReason,
     /// Until when, later than `issued`; `None` until it is lifted.
     pub until: Option<Timestamp>,
@@ -48,7 +48,7 @@ pub struct Retention {
     pub ranges: Vec<SeqRange>,
     /// The rule's name: 1 to 64 of `[a-z0-9-]`.
     pub rule: String,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 
@@ -57,11 +57,11 @@ pub struct Retention {
 pub struct Erasure {
     /// Which, 1 to 256.
     pub erased: Vec<Erased>,
-    /// Why.
+    /// On whose word it was erased.
     pub reason: ErasureReason,
     /// Leaf hash of a custodian's `approve`; `None` only where policy is the reason.
     pub order: Option<Hash>,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 

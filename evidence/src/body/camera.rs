@@ -34,7 +34,7 @@ pub struct Epoch {
 /// Why an epoch began, and after what.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Continues {
-    /// Why.
+    /// Why the epoch began.
     pub reason: EpochReason,
     /// The last statement of the stream before that its issuer remembers.
     pub previous: Option<StreamPosition>,
@@ -72,29 +72,29 @@ pub struct Segment {
     pub ciphertext_root: Hash,
     /// RFC 6962 root of the commitments.
     pub commitment_root: Hash,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 
 /// `gap/v1`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gap {
-    /// Why.
+    /// Why there is nothing.
     pub cause: GapCause,
     /// From when on there is nothing, by the camera's clock.
     pub from: Timestamp,
     /// Until when, by the same clock, that moment not included.
     pub to: Timestamp,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 
 /// `close/v1`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Close {
-    /// Why.
+    /// Why the chain ends.
     pub reason: CloseReason,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 

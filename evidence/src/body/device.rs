@@ -32,7 +32,7 @@ pub struct Heartbeat {
     pub unsent_bytes: u64,
     /// The camera's clock at the first frame of the newest segment; `None` before the first of this run.
     pub last_segment: Option<Timestamp>,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 
@@ -47,7 +47,7 @@ pub struct Config {
     pub media_type: String,
     /// Version and commit of the agent.
     pub version: String,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 
@@ -71,7 +71,7 @@ pub struct Event {
     pub to: Option<Timestamp>,
     /// For people, perhaps empty.
     pub detail: String,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 

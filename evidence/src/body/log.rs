@@ -47,9 +47,9 @@ pub struct Predecessor {
 pub struct Succession {
     /// The log that follows. JSON: `{"origin":…,"keys":[…]}`.
     pub successor: Successor,
-    /// Why.
+    /// Why the log ends.
     pub reason: SuccessionReason,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 

@@ -22,7 +22,7 @@ pub struct Approve {
     pub entry: Hash,
     /// SHA-256 of its statement's bytes: what was read, whatever signature it is under.
     pub statement: Hash,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 
@@ -73,7 +73,7 @@ pub struct Login {
     pub exporter: Option<Hash>,
     /// Until when it may be shown: after `issued`, by at most `LOGIN_LIFETIME_MAX_MS`.
     pub expires: Timestamp,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 

@@ -29,7 +29,7 @@ pub struct Recipients {
     pub threshold: u64,
     /// When it is stale (alarmed; recording goes on).
     pub expires: Timestamp,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 
@@ -46,7 +46,7 @@ pub struct Group {
     pub replaces: Option<Hash>,
     /// Fingerprints of the members' wrapping certificates, 1 to 64.
     pub members: Vec<Fingerprint>,
-    /// Usually empty.
+    /// What is attached beside the ledger: this type asks for nothing.
     pub attachments: Vec<AttachmentRef>,
 }
 

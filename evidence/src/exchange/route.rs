@@ -12,9 +12,9 @@ use crate::StreamName;
 pub enum Route {
     /// `PUT /v1/streams/{stream}/{seq}?log=`
     Put {
-        /// The place.
+        /// The stream of the statement.
         stream: StreamName,
-        /// See above.
+        /// Its position in the stream.
         seq: u64,
         /// The log that the sender knows, which it says where the statement is for the log before.
         log: Option<Hash>,
@@ -44,9 +44,9 @@ pub enum Route {
     },
     /// `GET /v1/streams/{stream}/{seq}`
     Entry {
-        /// The place.
+        /// The stream of the statement.
         stream: StreamName,
-        /// See above.
+        /// Its position in the stream.
         seq: u64,
     },
     /// `GET /v1/streams/{stream}/entries?first=&last=&after=`
@@ -62,9 +62,9 @@ pub enum Route {
     Segments {
         /// A stream's name without its generation: `camera/102/main`.
         series: String,
-        /// By the camera's clock.
+        /// The beginning of the interval, by the camera's clock.
         from: Timestamp,
-        /// See above.
+        /// Its end.
         to: Timestamp,
         /// The place of the last segment of the page before.
         after: Option<(StreamName, u64)>,
@@ -91,9 +91,9 @@ pub enum Route {
     },
     /// `GET /v1/payloads/{stream}/{seq}?fetch=`
     Payload {
-        /// The segment.
+        /// The stream of the segment.
         stream: StreamName,
-        /// See above.
+        /// Its position in the stream.
         seq: u64,
         /// Leaf hash of the `fetch` statement that it is asked for with.
         fetch: Hash,

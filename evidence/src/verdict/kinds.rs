@@ -25,6 +25,11 @@ macro_rules! finding_kinds {
                     $(Self::$kind => &[$(Axis::$axis),+],)+
                 }
             }
+
+            /// The axis itself if the kind bears on it, else the first that it bears on.
+            pub(super) fn axis(self, axis: Axis) -> Axis {
+                if self.axes().contains(&axis) { axis } else { self.axes()[0] }
+            }
         }
     };
 }

@@ -44,9 +44,12 @@ fn judge_order(judgement: &mut Judgement<'_>, chain: &Chain<'_>) {
     for pair in chain.windows(2) {
         let (before, after) = (pair[0], pair[1]);
         let (seq, next) = (before.statement().seq, after.statement().seq);
-        // A log that succeeds another begins anew.
+        // A log that succeeds another begins anew, and who has gone on to it does not go back.
         let of_one_log = after.statement().log == before.statement().log;
-        if of_one_log && after.statement().observed.size < before.statement().observed.size {
+        if !of_one_log && is_of_predecessor(judgement, after.statement()) {
+            let sentence = "The issuer went back to the log before this one, within its own chain.";
+            judgement.bad(Axis::Continuity, FindingKind::Observed, after.place(), sentence);
+        } else if of_one_log && after.statement().observed.size < before.statement().observed.size {
             let sentence = "The log that the issuer says it observed shrank within its own chain.";
             judgement.bad(Axis::Continuity, FindingKind::Observed, after.place(), sentence);
         }

@@ -1,10 +1,11 @@
-//! Heads: which sizes and roots are known to be of the log that the bundle's checkpoint is of.
+//! Heads: which sizes and roots are known to be of one log: of that of the bundle's checkpoint, or of the log before it, whose last head genesis
+//! names.
 //!
 //! A head with another root than the log has at its size is a fork: somebody was shown another log.
 
 use std::collections::HashMap;
 
-use exhibit_tlog::{Checkpoint, Hash, verify_consistency};
+use exhibit_tlog::{Hash, verify_consistency};
 
 use crate::Head;
 use crate::bundle::CONSISTENCY_HEADER;
@@ -31,9 +32,13 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    pub fn new(checkpoint: &Checkpoint) -> Self {
-        let newest = Head { size: checkpoint.size, root: checkpoint.root };
+    pub fn new(newest: Head) -> Self {
         Self { newest, proven: HashMap::from([(newest.size, newest.root)]) }
+    }
+
+    /// Whether a head is larger than the log is known to have been.
+    pub fn end_before(&self, head: Head) -> bool {
+        head.size > self.newest.size
     }
 
     /// What is known of a head by the proofs so far.
@@ -45,7 +50,7 @@ impl Heads {
         }
     }
 
-    /// Judges a head, with the proof from it to the bundle's checkpoint if there is one. A proven one is remembered.
+    /// Judges a head, with the proof from it to the newest if there is one. A proven one is remembered.
     pub fn judge(&mut self, head: Head, proof: Option<&[u8]>) -> HeadState {
         let known = self.state(head);
         let Some(proof) = proof.filter(|_| known != HeadState::Refuted) else { return known };

@@ -14,10 +14,10 @@ use exhibit_pki::attestation::VerifiedTime;
 use super::entries::{Entries, Entry, is_of_predecessor};
 use super::heads::{HeadState, Heads, PROOF_BYTES_MAX};
 use super::{BundleCheckpoint, Judgement};
-use crate::Body;
 use crate::body::Segment;
 use crate::bundle::{SourceError, observed_proof_path};
 use crate::verdict::{Axis, FindingKind, Grade, Place, SegmentTime};
+use crate::{Body, Head};
 
 pub(super) use bounds::{Bounds, Side};
 use bounds::{Steps, Tighter};
@@ -41,13 +41,14 @@ pub(super) fn judge(
     entries: &Entries,
     readings: &HashMap<u64, VerifiedTime>,
 ) -> Result<Times, SourceError> {
-    let heads = &mut Heads::new(&checkpoint.head);
-    judge_proofs(judgement, entries, heads)?;
+    let heads = &mut Heads::new(Head { size: checkpoint.head.size, root: checkpoint.head.root });
+    let mut before = judgement.predecessor.as_ref().map(|predecessor| Heads::new(predecessor.head));
+    judge_proofs(judgement, entries, heads, before.as_mut())?;
     let mut words = words::of_checkpoint(judgement, checkpoint)?;
     words.extend(words::of_entries(judgement, entries, heads)?);
     let (rising, falling) = (Steps::rising(&words), Steps::falling(&words));
     let mut bounds = HashMap::new();
-    judge_heads(judgement, entries, heads);
+    judge_heads(judgement, entries, heads, before.as_ref());
     for entry in entries.all() {
         let observed = observed_size(judgement, entry, heads);
         let own = Bounds { not_before: rising.find(observed), not_after: falling.find(entry.index) };
@@ -64,36 +65,47 @@ pub(super) fn judge(
     Ok(times)
 }
 
-/// The proofs beside entries that the head which each observed is of this log. One shows it for all that observed the same.
-fn judge_proofs(judgement: &mut Judgement<'_>, entries: &Entries, heads: &mut Heads) -> Result<(), SourceError> {
+/// The proofs beside entries that the head which each observed is of this log, or of the log before it. One shows it for all that observed the
+/// same.
+fn judge_proofs(
+    judgement: &mut Judgement<'_>,
+    entries: &Entries,
+    heads: &mut Heads,
+    mut before: Option<&mut Heads>,
+) -> Result<(), SourceError> {
     for entry in entries.all() {
-        if is_of_predecessor(judgement, entry.statement()) {
-            continue;
-        }
+        let of_its_log = match before.as_deref_mut() {
+            Some(before) if is_of_predecessor(judgement, entry.statement()) => before,
+            _ => &mut *heads,
+        };
         let Some(proof) = judgement.optional(Axis::Signature, &observed_proof_path(entry.index), PROOF_BYTES_MAX)? else { continue };
-        if let HeadState::Unproven(reason) = heads.judge(entry.statement().observed, Some(&proof)) {
+        if let HeadState::Unproven(reason) = of_its_log.judge(entry.statement().observed, Some(&proof)) {
             let place = Place { file: Some(observed_proof_path(entry.index)), ..entry.place() };
-            let sentence = format!("The proof that entry {} observed this log does not show it: {reason}.", entry.index);
+            let sentence = format!("The proof that entry {} observed its log does not show it: {reason}.", entry.index);
             judgement.bad(Axis::Signature, FindingKind::Receipt, place, sentence);
         }
     }
     Ok(())
 }
 
-/// Every head that was observed holds the log to what it was then; one that nothing proves leaves open that its issuer was shown another.
-fn judge_heads(judgement: &mut Judgement<'_>, entries: &Entries, heads: &Heads) {
+/// Every head that was observed holds the log to what it was then, and genesis to the end of the log before it; one that nothing proves leaves
+/// open that its issuer was shown another.
+fn judge_heads(judgement: &mut Judgement<'_>, entries: &Entries, heads: &Heads, before: Option<&Heads>) {
     let (mut of, mut unknown) = (0, Vec::new());
     for entry in entries.all() {
         let observed = entry.statement().observed;
-        if observed.size == 0 || is_of_predecessor(judgement, entry.statement()) {
+        let of_before = before.filter(|_| is_of_predecessor(judgement, entry.statement()));
+        // What lies beyond the end of the log before this one is known to be lost, and told as that.
+        if observed.size == 0 || of_before.is_some_and(|before| before.end_before(observed)) {
             continue;
         }
         of += 1;
-        match heads.state(observed) {
+        match of_before.unwrap_or(heads).state(observed) {
             HeadState::Proven => {}
             HeadState::Refuted => {
+                let which = if of_before.is_some() { "the one that this one goes on for" } else { "this one" };
                 let sentence = format!(
-                    "Entry {} says that its issuer saw a log of {} entries, and that is not this one: two logs were shown.",
+                    "Entry {} says that its issuer saw a log of {} entries, and that is not {which}: two logs were shown.",
                     entry.index, observed.size
                 );
                 judgement.bad(Axis::Witness, FindingKind::Fork, entry.place(), sentence);

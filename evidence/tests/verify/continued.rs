@@ -3,7 +3,8 @@
 use exhibit_evidence::body::{
     Continues, Contradiction, Epoch, EpochReason, Fetch, Gap, GapCause, Heartbeat, Retention, SeqRange, StreamPosition,
 };
-use exhibit_evidence::verdict::{Axis, FindingKind, Grade, Place};
+use exhibit_evidence::bundle::observed_proof_path;
+use exhibit_evidence::verdict::{Axis, Finding, FindingKind, Grade, Place};
 use exhibit_evidence::{Body, Head, Statement, sign};
 use exhibit_pki::Timestamp;
 use exhibit_tlog::Hash;
@@ -365,37 +366,107 @@ fn content_that_a_rule_deleted_is_told_apart_from_what_is_withheld() {
     assert_eq!((of(FindingKind::Erased), of(FindingKind::Withheld)), (vec![Some(3)], vec![Some(4)]));
 }
 
-/// The camera's last statement for the log before this one, which it had observed to `size` entries.
-fn of_predecessor(log: &mut Log, named: Hash, size: u64) {
+/// What the camera had still stated for the log before this one, in a chain that drains beside the new one.
+fn of_predecessor(log: &mut Log, named: Hash, observed: Head) {
+    let usual = (log.camera.stream.clone(), log.camera.next_seq, log.camera.prev);
+    // Each in an epoch of its own, as far as the bundle has it.
+    let epoch = format!("camera/102/events/20261119T1200{:02}Z", log.entries.len());
+    (log.camera.stream, log.camera.next_seq, log.camera.prev) = (stream(&epoch), 7, Hash([7; 32]));
+    in_own_chain(log, named, observed);
+    (log.camera.stream, log.camera.next_seq, log.camera.prev) = usual;
+}
+
+fn in_own_chain(log: &mut Log, named: Hash, observed: Head) {
     let mut statement = log.draft(|log| &mut log.camera, STARTED_MS + 12_000, crate::common::gap());
-    statement.log = named;
-    statement.observed = Head { size, root: Hash([0x77; 32]) };
+    (statement.log, statement.observed) = (named, observed);
     log.append_as_drafted(|log| &mut log.camera, &statement);
+}
+
+fn first_of_predecessor(case: &Case) -> u64 {
+    let entries = &case.log.entries;
+    u64::try_from(entries.iter().position(|entry| entry.statement().log == PREDECESSOR).unwrap()).unwrap()
+}
+
+/// After segment 6, in a log that goes on for another.
+fn continued(between: ExtraAt) -> Case {
+    Case::recorded(Recording { successor: true, between: Some(between), ..Recording::default() })
 }
 
 #[test]
 fn statements_for_the_declared_predecessor_are_accepted_and_what_it_lost_is_told() {
-    let recorded = |successor, between| told(&Case::recorded(Recording { successor, between: Some(between), ..Recording::default() }));
-    let within: ExtraAt = |log, number| {
+    let at_its_end: ExtraAt = |log, number| {
         if number == 6 {
-            of_predecessor(log, PREDECESSOR, PREDECESSOR_SIZE)
+            of_predecessor(log, PREDECESSOR, Log::predecessor_head(PREDECESSOR_SIZE));
         }
     };
     let beyond: ExtraAt = |log, number| {
         if number == 6 {
-            of_predecessor(log, PREDECESSOR, PREDECESSOR_SIZE + 3)
+            of_predecessor(log, PREDECESSOR, Log::predecessor_head(PREDECESSOR_SIZE + 3));
         }
     };
     let foreign: ExtraAt = |log, number| {
         if number == 6 {
-            of_predecessor(log, Hash([0xad; 32]), 1)
+            of_predecessor(log, Hash([0xad; 32]), Log::predecessor_head(1));
         }
     };
-    assert_eq!(recorded(true, within), []);
-    assert_eq!(recorded(true, beyond), [(Grade::NotDemanded, FindingKind::LostEntries)]);
-    let faults = |successor, between| Case::recorded(Recording { successor, between: Some(between), ..Recording::default() }).faults();
-    assert!(faults(true, foreign).contains(&FindingKind::OtherLog));
-    assert!(faults(false, within).contains(&FindingKind::OtherLog), "a predecessor that genesis does not declare was accepted");
+    assert_eq!(told(&continued(at_its_end)), []);
+    assert_eq!(told(&continued(beyond)), [(Grade::NotDemanded, FindingKind::LostEntries)]);
+    assert!(continued(foreign).faults().contains(&FindingKind::OtherLog));
+    let undeclared = Case::recorded(Recording { between: Some(at_its_end), ..Recording::default() });
+    assert!(undeclared.faults().contains(&FindingKind::OtherLog), "a predecessor that genesis does not declare was accepted");
+}
+
+/// Whoever runs both logs could have shown the camera another than the one that genesis names.
+#[test]
+fn what_was_observed_of_the_log_before_is_a_part_of_what_genesis_names() {
+    let heads = |case: &Case| {
+        let verdict = case.judge().unwrap();
+        let of_heads = |finding: &&Finding| [FindingKind::Fork, FindingKind::HeadUnproven, FindingKind::Receipt].contains(&finding.kind);
+        verdict.findings.iter().filter(of_heads).map(|finding| (finding.grade, finding.kind)).collect::<Vec<_>>()
+    };
+    let at = |observed: ExtraAt| {
+        let mut case = continued(observed);
+        case.prove_heads();
+        case
+    };
+    let forked: ExtraAt = |log, number| {
+        if number == 6 {
+            of_predecessor(log, PREDECESSOR, Head { size: PREDECESSOR_SIZE, root: Hash([0x77; 32]) });
+        }
+    };
+    assert_eq!(heads(&at(forked)), [(Grade::Bad, FindingKind::Fork)]);
+    let smaller: ExtraAt = |log, number| {
+        if number == 6 {
+            of_predecessor(log, PREDECESSOR, Log::predecessor_head(PREDECESSOR_SIZE - 3));
+        }
+    };
+    let mut case = at(smaller);
+    assert_eq!(heads(&case), [(Grade::NotDemanded, FindingKind::HeadUnproven)]);
+    let proof = observed_proof_path(first_of_predecessor(&case));
+    case.files.0.insert(proof.clone(), Log::predecessor_proof(PREDECESSOR_SIZE - 3));
+    assert_eq!(heads(&case), [], "the proof leads to the head that genesis names");
+    case.files.0.insert(proof, Log::predecessor_proof(PREDECESSOR_SIZE - 4));
+    assert_eq!(heads(&case), [(Grade::Bad, FindingKind::Receipt), (Grade::NotDemanded, FindingKind::HeadUnproven)]);
+    // Two that saw a log of one size and not of one root, of which one is proven.
+    let two: ExtraAt = |log, number| match number {
+        5 => of_predecessor(log, PREDECESSOR, Log::predecessor_head(PREDECESSOR_SIZE - 3)),
+        6 => of_predecessor(log, PREDECESSOR, Head { size: PREDECESSOR_SIZE - 3, root: Hash([0x77; 32]) }),
+        _ => {}
+    };
+    let mut case = at(two);
+    case.files.0.insert(observed_proof_path(first_of_predecessor(&case)), Log::predecessor_proof(PREDECESSOR_SIZE - 3));
+    assert_eq!(heads(&case), [(Grade::Bad, FindingKind::Fork)]);
+}
+
+/// What it had seen of the log that it left says nothing of the one that it has gone on to.
+#[test]
+fn within_a_chain_nobody_goes_back_to_the_log_before() {
+    let back: ExtraAt = |log, number| {
+        if number == 6 {
+            in_own_chain(log, PREDECESSOR, Log::predecessor_head(PREDECESSOR_SIZE));
+        }
+    };
+    assert_eq!(told(&continued(back)), [(Grade::Bad, FindingKind::Observed)]);
 }
 
 /// What a later version of a camera states is held to its place, and said to be not judged.
@@ -467,6 +538,8 @@ pub const TESTS: &[fn()] = &[
     two_statements_for_one_place_in_the_log_before_are_held_against_their_signer_and_in_a_foreign_one_against_the_appliance,
     content_that_a_rule_deleted_is_told_apart_from_what_is_withheld,
     statements_for_the_declared_predecessor_are_accepted_and_what_it_lost_is_told,
+    what_was_observed_of_the_log_before_is_a_part_of_what_genesis_names,
+    within_a_chain_nobody_goes_back_to_the_log_before,
     a_statement_of_an_unknown_type_is_told_and_breaks_nothing,
     no_stream_forks_whoevers_it_is,
     nothing_follows_a_close,

@@ -215,13 +215,21 @@ fn an_altered_token_of_a_believed_authority_is_no_strangers_whoever_else_is_beli
     for believed in [vec![one.clone()], vec![one.clone(), other.clone()], vec![other, one]] {
         let mut case = dated(|_, _| ());
         let text = note_text(&String::from_utf8(case.file("checkpoint").clone()).unwrap());
-        let mut token = notary().token(&text, end_ms(9));
-        *token.last_mut().unwrap() ^= 1;
-        case.files.0.insert(checkpoint_token_path(0), token);
-        case.log.policy.timestamp_authorities = believed;
-        assert_eq!(worst(&case.judge().unwrap(), Axis::Time), (Grade::Bad, FindingKind::Timestamp));
+        let token = notary().token(&text, end_ms(9));
+        // Its signature, and the serial number of the certificate, which names the signer and is not signed.
+        let digest = token.windows(SHA384_DER.len()).rposition(|bytes| bytes == SHA384_DER).unwrap();
+        for altered in [token.len() - 1, digest - 3] {
+            let mut token = token.clone();
+            token[altered] ^= 1;
+            case.files.0.insert(checkpoint_token_path(0), token);
+            case.log.policy.timestamp_authorities.clone_from(&believed);
+            assert_eq!(worst(&case.judge().unwrap(), Axis::Time), (Grade::Bad, FindingKind::Timestamp), "byte {altered}");
+        }
     }
 }
+
+/// The name of the signer's digest, behind the signer's name.
+const SHA384_DER: [u8; 11] = [6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2];
 
 /// A hostile appliance shows the camera a log of its own, and the court another.
 #[test]

@@ -24,7 +24,7 @@ use x509_cert::{
 };
 
 use super::suite::Key;
-use crate::{Fingerprint, Timestamp, pem};
+use crate::{Fingerprint, Timestamp, name, pem};
 
 /// A certificate of an authority that others are judged by: RFC 5280 with a key of a foreign suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +155,9 @@ impl Body {
         let tbs = certificate.tbs_certificate();
         if tbs.version() != Version::V3 || certificate.signature_algorithm() != tbs.signature() {
             return Err("it is not version 3, or names two algorithms");
+        }
+        if ![tbs.issuer(), tbs.subject()].into_iter().all(name::is_well_formed) {
+            return Err("a part of a name in it is empty");
         }
         let moment = |time: x509_cert::time::Time| Timestamp::from_date_time(time.to_date_time());
         Ok(Self {

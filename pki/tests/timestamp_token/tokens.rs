@@ -240,6 +240,17 @@ pub fn a_token_with_a_flaw_is_refused() {
             good.with(|t| t.imprint = tlv(0x30, &[&tlv(0x30, &[&oid(SHA_256)]), &tlv(4, &[&sha256(MESSAGE)])])),
         ),
         ("serial number of 21 bytes", Profile("its serial number has more than 160 bits"), good.with(|t| t.serial = tlv(2, &[&[1; 21]]))),
+        ("serial number in long form", Malformed, good.with(|t| t.serial = vec![2, 2, 0, 7])),
+        ("serial number of no bytes", Malformed, good.with(|t| t.serial = vec![2, 0])),
+        ("policy that is cut", Malformed, good.with(|t| t.policy = vec![6, 2, 0x2a, 0x83])),
+        ("policy of 40 bytes", Malformed, good.with(|t| t.policy = tlv(6, &[&[0x2a; 40]]))),
+        (
+            "accuracy of 2^32 seconds",
+            Malformed,
+            good.with(|t| t.optional = [&tlv(0x30, &[&[2, 5, 1, 0, 0, 0, 0]])[..], &[2, 1, 99]].concat()),
+        ),
+        ("accuracy of no bytes", Malformed, good.with(|t| t.optional = vec![0x30, 2, 2, 0, 2, 1, 99])),
+        ("extension that is empty", Malformed, good.with(|t| t.optional.extend(tlv(0xa1, &[&[0x30, 0]])))),
         ("serial number negative", Malformed, good.with(|t| t.serial = vec![2, 1, 0x80])),
         ("time without a zone", Profile("its time is not in the form of DER"), good.with(|t| t.moment = tlv(0x18, &[b"20261120120000"]))),
         (

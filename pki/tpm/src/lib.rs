@@ -5,7 +5,7 @@
 //! libtss2 writes its own log lines to stderr; a program that wants to be the only voice sets `TSS2_LOG=all+NONE` before it starts.
 
 mod owner;
-#[cfg(feature = "test-support")]
+#[cfg(any(test, feature = "test-support"))]
 pub mod swtpm;
 
 use std::{sync::mpsc, thread, time::Duration};
@@ -25,7 +25,8 @@ pub struct Tpm {
     requests: mpsc::Sender<Request>,
 }
 
-/// A P-384 signing key (fixedTPM, fixedParent, made by the TPM, not restricted) that persists at a handle.
+/// A signing key (fixedTPM, fixedParent, made by the TPM, not restricted) that persists at a handle: on P-384, or on P-256 where the TPM has no
+/// P-384.
 #[derive(Clone, Debug)]
 pub struct DeviceKey {
     requests: mpsc::Sender<Request>,
@@ -60,6 +61,9 @@ pub enum TpmError {
         /// Why.
         reason: String,
     },
+    /// It has no curve of our suites.
+    #[error("the TPM has {0} among its elliptic curves, so that it can not hold the key: another TPM is needed")]
+    Curve(&'static str),
     /// The handle holds something else than our key.
     #[error("what is at {handle:#x} is not of this project: {reason}")]
     NotOurs {
@@ -90,7 +94,8 @@ impl Tpm {
 
     /// The device key at a persistent handle (`0x8101_0102`, say), made if there is none.
     ///
-    /// A key that is there already is taken only if every attribute is as we would have made it.
+    /// A key that is there already is taken only if every attribute is as we would have made it. On P-384 with SHA-384; on P-256 with SHA-256 where
+    /// the TPM has no P-384.
     pub fn device_key(&self, handle: u32) -> Result<DeviceKey, TpmError> {
         let public_key = self.key(handle, Kind::Device)?;
         Ok(DeviceKey { requests: self.requests.clone(), handle, public_key })
@@ -140,8 +145,9 @@ impl NoteKey {
     /// Signs the SHA-256 of a note's text: r and s, 48 bytes each.
     pub fn sign(&self, digest: &[u8; 32]) -> Result<[u8; 96], TpmError> {
         let (reply, answer) = mpsc::channel();
-        ask(&self.requests, Request::Sign { handle: self.handle, kind: Kind::Note, digest: digest.to_vec(), reply }, &answer)
+        ask(&self.requests, Request::Sign { handle: self.handle, digest: digest.to_vec(), reply }, &answer)
             .map_err(|reason| TpmError::Command { command: "TPM2_Sign", reason })?
+            .map(|signature| signature.try_into().expect("a note's key is on P-384"))
     }
 }
 
@@ -151,11 +157,12 @@ impl Signer for DeviceKey {
     }
 
     fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
-        let digest: [u8; 48] = digest.try_into().map_err(|_| SignerError("a device key signs digests of SHA-384".to_owned()))?;
+        if digest.len() != self.public_key.suite().digest(&[]).len() {
+            return Err(SignerError("a device key signs digests of its suite".to_owned()));
+        }
         let (reply, answer) = mpsc::channel();
-        ask(&self.requests, Request::Sign { handle: self.handle, kind: Kind::Device, digest: digest.to_vec(), reply }, &answer)
+        ask(&self.requests, Request::Sign { handle: self.handle, digest: digest.to_vec(), reply }, &answer)
             .map_err(SignerError)?
-            .map(|signature| signature.to_vec())
             .map_err(|error| SignerError(error.to_string()))
     }
 }

@@ -7,12 +7,12 @@ use exhibit_evidence::body::{AttachmentRef, CertificateBody};
 use exhibit_evidence::{Anchor, Body, Head, SignedStatement, Statement, StreamName, sign};
 use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, Role, Timestamp};
 use exhibit_tlog::{
-    Checkpoint, EMPTY_ROOT, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, NoteSigner, VerifierKey, prove_consistency,
-    prove_inclusion, root_of,
+    Checkpoint, EMPTY_ROOT, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, NoteSigner, VerifierKey, leaf_hash,
+    prove_consistency, prove_inclusion, root_of,
 };
 use zeroize::Zeroizing;
 
-use super::{CAMERA_STREAM, ORIGIN, STARTED_MS};
+use super::{CAMERA_STREAM, ORIGIN, PREDECESSOR_SIZE, STARTED_MS};
 use crate::common::remembered::Remembering;
 use crate::common::{Party, Pki, stream};
 
@@ -156,6 +156,17 @@ impl Log {
         exhibit_evidence::bundle::consistency_file(&path).into_bytes()
     }
 
+    /// The head of the log before this one when it had so many entries.
+    pub fn predecessor_head(size: u64) -> Head {
+        Head { size, root: root_of(&predecessor_leaves(size)) }
+    }
+
+    /// The proof that the log before this one had that head on its way to the head that genesis names.
+    pub fn predecessor_proof(size: u64) -> Vec<u8> {
+        let path = prove_consistency(&Leaves(predecessor_leaves(PREDECESSOR_SIZE)), size, PREDECESSOR_SIZE).unwrap();
+        exhibit_evidence::bundle::consistency_file(&path).into_bytes()
+    }
+
     pub fn receipt(&self, index: u64, checkpoint: &str) -> String {
         let leaves = Leaves(self.entries.iter().map(SignedStatement::leaf_hash).collect());
         let path = prove_inclusion(&leaves, index, leaves.0.len() as u64).unwrap();
@@ -179,4 +190,8 @@ pub fn note_signer() -> Ed25519NoteSigner {
 /// A note key of the same name that the log does not have.
 pub fn other_note_key() -> VerifierKey {
     Ed25519NoteSigner::new(ORIGIN, &Zeroizing::new([22; 32])).unwrap().verifier_key().clone()
+}
+
+fn predecessor_leaves(size: u64) -> Vec<Hash> {
+    (0..size).map(|index| leaf_hash(&index.to_be_bytes())).collect()
 }

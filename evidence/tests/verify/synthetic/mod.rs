@@ -243,7 +243,9 @@ impl Case {
         for (index, entry) in (0..).zip(&self.log.entries) {
             let statement = entry.statement();
             let is_export = self.files.0.get("export.p7s").is_some_and(|export| export == entry.der());
-            if (self.manifest.entries.contains(&index) || is_export) && statement.observed.size > 0 {
+            // What was observed of the log before this one is proven by another log.
+            let is_of_own_log = statement.log == self.log.id;
+            if (self.manifest.entries.contains(&index) || is_export) && statement.observed.size > 0 && is_of_own_log {
                 self.files.0.insert(observed_proof_path(index), self.log.consistency(statement.observed.size));
             }
             if let Body::Timestamp(body) = &statement.body {

@@ -8,7 +8,7 @@ use exhibit_evidence::body::{
 use exhibit_evidence::bundle::{DISCLOSURE_TYPE, DisclosedFragment, Disclosure, fragment_path};
 use exhibit_evidence::keytree::KeyTree;
 use exhibit_evidence::segment::{SegmentOpener, SegmentSealer};
-use exhibit_evidence::{Body, Head, SignedStatement};
+use exhibit_evidence::{Body, SignedStatement};
 use exhibit_pki::Timestamp;
 use exhibit_tlog::{Hash, NoteSigner};
 use zeroize::Zeroizing;
@@ -73,9 +73,7 @@ pub fn begin_log(log: &mut Log, how: Recording) {
         keys: vec![note_signer().verifier_key().to_string()],
         roots: [&log.pki.root, &log.pki.issuing].map(|root| *root.fingerprint()).to_vec(),
         witness_policy: String::new(),
-        predecessor: how
-            .successor
-            .then_some(Predecessor { log: PREDECESSOR, head: Head { size: PREDECESSOR_SIZE, root: Hash([0xac; 32]) } }),
+        predecessor: how.successor.then_some(Predecessor { log: PREDECESSOR, head: Log::predecessor_head(PREDECESSOR_SIZE) }),
         attachments: vec![log.keep("certificate", own.der())],
     };
     log.append(|log| &mut log.appliance, STARTED_MS - 20_000, Body::Genesis(genesis));
