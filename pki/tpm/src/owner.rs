@@ -416,7 +416,6 @@ mod tests {
         let context = Context::new(TctiNameConf::from_str(&swtpm.tcti()).unwrap()).unwrap();
         let mut owner = Owner { context, keys: HashMap::new() };
         assert!(owner.has_curve(EccCurve::NistP256).unwrap() && owner.has_curve(EccCurve::NistP384).unwrap());
-        assert!(!owner.has_curve(EccCurve::Sm2P256).unwrap());
         let handle = PersistentTpmHandle::new(0x8101_0102).unwrap();
         owner.make_key(handle, DEVICE_P256).unwrap();
         let made = owner.key_of(handle, DEVICE_P256).unwrap();
