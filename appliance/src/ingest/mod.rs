@@ -34,7 +34,7 @@ use body::{BodyError, BodyReader};
 use finish::Complete;
 use judge::{Arrival, Before, Judgement, LedgerView, Logs, judge};
 use resume::{Creation, Progress, Receiving};
-use staging::StagedWriter;
+use staging::{Arrived, StagedWriter};
 
 /// What the sender is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -273,7 +273,7 @@ async fn check_lengths(statement: &Statement, body: &mut BodyReader<Incoming>, l
 /// Attachments that are staged, and those that are read.
 #[derive(Default)]
 struct StagedAttachments {
-    files: Vec<(Box<dyn Staged>, Object)>,
+    files: Vec<(Arrived, Object)>,
     read: Vec<(String, Vec<u8>)>,
 }
 
@@ -365,16 +365,16 @@ async fn receive(
         Err(Cut::Stopped) => Some(Refusal::new(Kind::TimedOut, "another request goes on with this upload")),
     };
     let Arriving { writer, checker, received, upload } = arriving;
-    let (upload, staged) = match (upload, cut, completes) {
+    let (upload, arrived) = match (upload, cut, completes) {
         (None, Some(cut), _) => return Err(cut),
         (Some(upload), Some(cut), _) => {
-            let staged = writer.finish().await.map_err(refuse_vault(&appliance))?;
+            let staged = writer.finish().await.map_err(refuse_vault(&appliance))?.written().await.map_err(refuse_vault(&appliance))?;
             // Its sender asks for it, and is told then if there was no room.
             let _ = upload.keep(staged, received);
             return Err(cut);
         }
         (Some(upload), None, false) => {
-            let staged = writer.finish().await.map_err(refuse_vault(&appliance))?;
+            let staged = writer.finish().await.map_err(refuse_vault(&appliance))?.written().await.map_err(refuse_vault(&appliance))?;
             return upload.keep(staged, received).map(Received::Kept);
         }
         (upload, None, _) if segment_of(&verified).is_some() => {
@@ -386,13 +386,16 @@ async fn receive(
     };
     let finished = spawn_blocking(move || {
         let mut payload = None;
-        if let (Some((staged, is_checked)), Some(segment)) = (staged, segment_of(&verified)) {
+        if let (Some((arrived, is_checked)), Some(segment)) = (arrived, segment_of(&verified)) {
+            let staged = arrived.write_out().map_err(refuse_vault(&appliance))?;
             if !is_checked {
                 check_staged(staged.as_ref(), segment, &appliance)?;
             }
             payload = Some((staged, payload_object(&verified.signed().statement_hash())));
         }
-        let answered = Complete { verified, attachments: attachments.files, read: attachments.read, payload }.finish(&appliance)?;
+        let files = attachments.files.into_iter().map(|(arrived, object)| Ok((arrived.write_out()?, object)));
+        let files = files.collect::<Result<_, _>>().map_err(refuse_vault(&appliance))?;
+        let answered = Complete { verified, attachments: files, read: attachments.read, payload }.finish(&appliance)?;
         if let Some(upload) = upload {
             upload.done();
         }

@@ -363,7 +363,7 @@ mod tests {
     struct Counted(Arc<AtomicUsize>);
 
     impl Staged for Counted {
-        fn write(&mut self, _: &[u8]) -> Result<(), VaultError> {
+        fn write(&mut self, _: &[&[u8]]) -> Result<(), VaultError> {
             Ok(())
         }
         fn written(&self) -> Result<Box<dyn StoredObject>, VaultError> {

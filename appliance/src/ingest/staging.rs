@@ -34,30 +34,26 @@ impl StagedWriter {
 
     /// Takes the next bytes. Waits only if those before are still being written.
     pub async fn write(&mut self, piece: Bytes) -> Result<(), VaultError> {
+        // What is gathered last is written by the thread that commits: a hand-over less.
+        if self.gathered_bytes > 0 && self.gathered_bytes + piece.len() > WRITE_BYTES {
+            self.flush().await?;
+        }
         self.gathered_bytes += piece.len();
         self.gathered.push(piece);
-        if self.gathered_bytes >= WRITE_BYTES { self.flush().await } else { Ok(()) }
+        Ok(())
     }
 
-    /// The staged object, written but not synced.
-    pub async fn finish(mut self) -> Result<Box<dyn Staged>, VaultError> {
-        self.flush().await?;
+    /// All of it has come.
+    pub async fn finish(mut self) -> Result<Arrived, VaultError> {
         self.settle().await?;
-        Ok(self.staged.expect("a flush stages"))
+        Ok(Arrived { vault: self.vault, staged: self.staged, rest: self.gathered })
     }
 
     async fn flush(&mut self) -> Result<(), VaultError> {
         self.settle().await?;
         let (vault, staged, pieces) = (self.vault.clone(), self.staged.take(), std::mem::take(&mut self.gathered));
         self.gathered_bytes = 0;
-        self.writing = Some(spawn_blocking(move || {
-            let mut staged = match staged {
-                Some(staged) => staged,
-                None => vault.stage()?,
-            };
-            pieces.iter().try_for_each(|piece| staged.write(piece))?;
-            Ok(staged)
-        }));
+        self.writing = Some(spawn_blocking(move || write(vault.as_ref(), staged, &pieces)));
         Ok(())
     }
 
@@ -68,6 +64,36 @@ impl StagedWriter {
         }
         Ok(())
     }
+}
+
+/// An object that has come whole, of which the end is not written yet. Dropped, it leaves nothing behind.
+pub struct Arrived {
+    vault: Arc<dyn Vault>,
+    staged: Option<Box<dyn Staged>>,
+    rest: Vec<Bytes>,
+}
+
+impl Arrived {
+    /// Writes the end; nothing is synced. Blocks.
+    pub fn write_out(self) -> Result<Box<dyn Staged>, VaultError> {
+        write(self.vault.as_ref(), self.staged, &self.rest)
+    }
+
+    /// The same by another thread, for who must not block.
+    pub async fn written(self) -> Result<Box<dyn Staged>, VaultError> {
+        spawn_blocking(move || self.write_out()).await.expect("a write does not panic")
+    }
+}
+
+/// Writes behind what is staged, or begins it.
+fn write(vault: &dyn Vault, staged: Option<Box<dyn Staged>>, pieces: &[Bytes]) -> Result<Box<dyn Staged>, VaultError> {
+    let mut staged = match staged {
+        Some(staged) => staged,
+        None => vault.stage()?,
+    };
+    let pieces: Vec<&[u8]> = pieces.iter().map(AsRef::as_ref).collect();
+    staged.write(&pieces)?;
+    Ok(staged)
 }
 
 #[cfg(test)]
@@ -89,7 +115,31 @@ mod tests {
             writer.write(piece.into()).await.unwrap();
         }
         let object = Object::Payload(Hash([1; 32]));
-        writer.finish().await.unwrap().commit(object).unwrap();
+        writer.finish().await.unwrap().write_out().unwrap().commit(object).unwrap();
         assert_eq!(vault.read(object, 2_000_000).unwrap().unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn an_object_without_a_byte_is_an_object() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault: Arc<dyn Vault> = Arc::new(LocalVault::open(folder.path()).unwrap());
+        let object = Object::Attachment(Hash([2; 32]));
+        StagedWriter::new(vault.clone()).finish().await.unwrap().written().await.unwrap().commit(object).unwrap();
+        assert_eq!(vault.read(object, 1).unwrap().unwrap(), Vec::<u8>::new());
+    }
+
+    #[tokio::test]
+    async fn what_has_come_and_is_not_committed_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault: Arc<dyn Vault> = Arc::new(LocalVault::open(folder.path()).unwrap());
+        let mut writer = StagedWriter::new(vault.clone());
+        for _ in 0..3 {
+            writer.write(vec![7; WRITE_BYTES].into()).await.unwrap();
+        }
+        let arrived = writer.finish().await.unwrap();
+        let staged = || std::fs::read_dir(folder.path().join("staging")).unwrap().count();
+        assert_eq!(staged(), 1, "nothing was written while it arrived");
+        drop(arrived);
+        assert_eq!(staged(), 0, "an upload that was refused at its end stays on the disk");
     }
 }

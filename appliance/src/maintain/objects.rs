@@ -126,7 +126,7 @@ fn is_right(vault: &dyn Vault, named: &Named) -> bool {
 /// False where `from` does not have it right: nothing is left of it then.
 fn copy(from: &dyn Vault, to: &dyn Vault, named: &Named) -> Result<bool, VaultError> {
     let mut staged = to.stage()?;
-    let is_right = each_piece(from, named, |piece| staged.write(piece))?;
+    let is_right = each_piece(from, named, |piece| staged.write(&[piece]))?;
     if is_right {
         staged.commit(named.object)?;
     }

@@ -129,8 +129,8 @@ struct StagedFile<F: FileLayer> {
 }
 
 impl<F: FileLayer> Staged for StagedFile<F> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
-        self.shared.files.write_all(&mut self.file, bytes).map_err(VaultError::Write)
+    fn write(&mut self, pieces: &[&[u8]]) -> Result<(), VaultError> {
+        self.shared.files.write_all(&mut self.file, pieces).map_err(VaultError::Write)
     }
 
     fn written(&self) -> Result<Box<dyn StoredObject>, VaultError> {
@@ -203,9 +203,9 @@ mod tests {
             self.record("create", path)?;
             Ok((path.to_owned(), LocalFiles.create_new(path)?))
         }
-        fn write_all(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()> {
+        fn write_all(&self, file: &mut Self::File, pieces: &[&[u8]]) -> io::Result<()> {
             self.record("write", &file.0)?;
-            LocalFiles.write_all(&mut file.1, bytes)
+            LocalFiles.write_all(&mut file.1, pieces)
         }
         fn sync(&self, file: &Self::File) -> io::Result<()> {
             self.record("sync", &file.0)?;
@@ -234,8 +234,8 @@ mod tests {
         let vault = LocalVault::open_with(folder.path(), recorder.clone()).unwrap();
         recorder.take();
         let mut staged = vault.stage().unwrap();
-        staged.write(b"first").unwrap();
-        staged.write(b" second").unwrap();
+        staged.write(&[b"first"]).unwrap();
+        staged.write(&[b" second"]).unwrap();
         staged.commit(OBJECT).unwrap();
         let name = "ab".repeat(32);
         assert_eq!(recorder.take(), ["create 0", "write 0", "write 0", "sync 0", &format!("rename {name}"), "sync-folder ab"]);
@@ -273,9 +273,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let vault = LocalVault::open(folder.path()).unwrap();
         let (mut first, mut second) = (vault.stage().unwrap(), vault.stage().unwrap());
-        first.write(b"by").unwrap();
-        second.write(b"bytes").unwrap();
-        first.write(b"tes").unwrap();
+        first.write(&[b"by"]).unwrap();
+        second.write(&[b"bytes"]).unwrap();
+        first.write(&[b"tes"]).unwrap();
         first.commit(OBJECT).unwrap();
         second.commit(OBJECT).unwrap();
         assert_eq!(vault.read(OBJECT, 5).unwrap().unwrap(), b"bytes");
@@ -287,14 +287,14 @@ mod tests {
         let vault = LocalVault::open(folder.path()).unwrap();
         vault.put(OBJECT, b"kept").unwrap();
         let mut staged = vault.stage().unwrap();
-        staged.write(b"half").unwrap();
+        staged.write(&[b"half"]).unwrap();
         // As a SIGKILL leaves it.
         std::mem::forget(staged);
         let vault = LocalVault::open(folder.path()).unwrap();
         assert_eq!(fs::read_dir(folder.path().join(STAGING)).unwrap().count(), 0);
         assert_eq!(vault.read(OBJECT, 4).unwrap().unwrap(), b"kept");
         let mut staged = vault.stage().unwrap();
-        staged.write(b"new").unwrap();
+        staged.write(&[b"new"]).unwrap();
         drop(staged);
         assert_eq!(fs::read_dir(folder.path().join(STAGING)).unwrap().count(), 0, "a dropped upload left a file");
     }

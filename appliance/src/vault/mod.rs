@@ -30,7 +30,7 @@ pub trait Vault: Send + Sync {
     /// Stages and commits bytes that are in memory already.
     fn put(&self, object: Object, bytes: &[u8]) -> Result<(), VaultError> {
         let mut staged = self.stage()?;
-        staged.write(bytes)?;
+        staged.write(&[bytes])?;
         staged.commit(object)
     }
     /// A whole object of at most `length_max` bytes.
@@ -47,8 +47,8 @@ pub trait Vault: Send + Sync {
 
 /// An object that is being written. Dropped without `commit`, it leaves nothing behind.
 pub trait Staged: Send {
-    /// Writes behind what is there.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), VaultError>;
+    /// Writes pieces, one after the other, behind what is there.
+    fn write(&mut self, pieces: &[&[u8]]) -> Result<(), VaultError>;
     /// What was written so far, as it lies there now.
     fn written(&self) -> Result<Box<dyn StoredObject>, VaultError>;
     /// Makes it durable under its name: once this returns, a power cut does not lose it.
