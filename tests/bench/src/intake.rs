@@ -9,12 +9,14 @@ mod nginx;
 mod sender;
 mod stages;
 
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use exhibit_e2e::world::World;
+use exhibit_load::process::cpu_seconds;
 use tokio::runtime::Runtime;
 
 use crate::figure::{Figure, median};
@@ -38,17 +40,20 @@ pub fn run(programs: &Programs) -> Result<Vec<Figure>, Failure> {
     let folder = programs.scratch()?;
     let world = World::start_in(folder.path());
     let runtime = Runtime::new()?;
-    let mut fleet = Fleet::enrol(&world, CONNECTIONS);
+    let mut fleet = runtime.block_on(Fleet::enrol(&world, CONNECTIONS));
     let nginx = Nginx::start(&world, folder.path())?;
     let (mut ours, mut theirs, mut limits) = (Vec::new(), Vec::new(), Vec::new());
     let cores = std::thread::available_parallelism()?.get() as f64;
     for round in 0..=ROUNDS {
         let loads = runtime.block_on(fleet.sign(&world, SEGMENTS));
         let megabytes = loads.iter().map(CameraLoad::bytes).sum::<u64>() as f64 / 1e6;
-        let nginx_took = runtime.block_on(store(&nginx, &loads))?;
+        let nginx_took = runtime.block_on(store(&nginx, &loads, round))?;
+        let appliance_before = cpu_seconds(world.appliance_id());
         let appliance_took = runtime.block_on(take_in(&world, &loads))?;
-        nginx.clear()?;
-        let stages = Stages::measure(programs, &runtime, &world, &loads)?;
+        let appliance_cpu = cpu_seconds(world.appliance_id()) - appliance_before;
+        let aside = folder.path().join(format!("stages-{round}"));
+        let stages = Stages::measure(&aside, &runtime, &world, &loads)?;
+        [nginx.store(), &aside.join("files")].into_iter().try_for_each(empty)?;
         if round == 0 {
             // Files, memory and the processor's clock are cold: it does not count.
             continue;
@@ -58,12 +63,13 @@ pub fn run(programs: &Programs) -> Result<Vec<Figure>, Failure> {
         let each = |seconds: f64| seconds * 1000.0 / (CONNECTIONS * SEGMENTS) as f64;
         eprintln!(
             "intake: round {round}: {rate:.0} MB/s; nginx {baseline:.0} MB/s; limit {limit:.0} MB/s by CPU ms for a segment: \
-             transport {:.2}, hash {:.2}, verify {:.2}, write {:.2}, ledger {:.2}",
+             transport {:.2}, hash {:.2}, verify {:.2}, write {:.2}, ledger {:.2}; the appliance took {:.2}",
             each(stages.transport),
             each(stages.hash),
             each(stages.verify),
             each(stages.write),
-            each(stages.ledger)
+            each(stages.ledger),
+            each(appliance_cpu)
         );
         ours.push(rate);
         theirs.push(baseline);
@@ -87,9 +93,9 @@ async fn take_in(world: &World, loads: &[CameraLoad]) -> Result<Duration, Failur
 }
 
 /// How long nginx takes, to the end of the sync.
-async fn store(nginx: &Nginx, loads: &[CameraLoad]) -> Result<Duration, Failure> {
+async fn store(nginx: &Nginx, loads: &[CameraLoad], round: usize) -> Result<Duration, Failure> {
     let begun = Instant::now();
-    upload(nginx.address(), loads, |load, number| format!("/{}/{number}", load.camera())).await?;
+    upload(nginx.address(), loads, |load, number| format!("/{}/{round}-{number}", load.camera())).await?;
     sync(nginx.store())?;
     Ok(begun.elapsed())
 }
@@ -113,6 +119,16 @@ async fn upload(
         answers.push(upload.await??);
     }
     Ok((begun.elapsed(), answers))
+}
+
+/// Gives the room of all files below a folder back. None is removed: ext4 passes by what was deleted lately when it makes new ones (for seconds,
+/// one by one), and that would be counted.
+fn empty(folder: &Path) -> Result<(), Failure> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { empty(&path)? } else { File::create(path).map(drop)? }
+    }
+    Ok(())
 }
 
 /// Until what the file system of a folder was given is on its disk.

@@ -27,6 +27,16 @@ pub struct Enrolled {
     pub recipients: Hash,
 }
 
+impl Enrolled {
+    /// Its number, as its name has it.
+    pub fn id(&self) -> &str {
+        match &self.subject {
+            Subject::Camera(id) => id,
+            other => unreachable!("{other} is not a camera"),
+        }
+    }
+}
+
 /// Certifies cameras 1 to `count`, and has the custodian, who has been certified before, say that only they open what these record.
 pub async fn enrol(world: &World, custodian: &Person, count: usize) -> Vec<Enrolled> {
     let mut office = Office::open(world);

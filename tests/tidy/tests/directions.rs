@@ -27,7 +27,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("exhibit-power-loss", &[]),
     ("exhibit-simulator", &["exhibit-ledger", "exhibit-power-loss", "exhibit-tlog", "exhibit-witness"]),
     ("exhibit-fuzz", &["exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog", "exhibit-witness"]),
-    ("exhibit-bench", &["exhibit-client", "exhibit-e2e", "exhibit-evidence", "exhibit-ledger", "exhibit-pki", "exhibit-tlog"]),
+    (
+        "exhibit-bench",
+        &["exhibit-client", "exhibit-e2e", "exhibit-evidence", "exhibit-ledger", "exhibit-load", "exhibit-pki", "exhibit-tlog"],
+    ),
     ("exhibit-load", &["exhibit-camera-core", "exhibit-client", "exhibit-e2e", "exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
     ("exhibit-tidy", &[]),
 ];

@@ -34,15 +34,13 @@ pub struct CameraLoad {
 
 impl Fleet {
     /// Certifies so many cameras, and sets their recipients.
-    pub fn enrol(world: &World, count: usize) -> Self {
+    pub async fn enrol(world: &World, count: usize) -> Self {
         let custodian = world.person("custodian", "custodian");
-        let cameras = (1..=count)
-            .map(|number| {
-                let recipients = world.set_recipients(&custodian, &format!("camera/{number}"));
-                (SoftwareCamera::enrol(world, &number.to_string()), recipients)
-            })
-            .collect();
-        Self { custodian, cameras }
+        let enrolled = exhibit_load::enrol::enrol(world, &custodian, count).await;
+        let cameras = enrolled
+            .into_iter()
+            .map(|camera| (SoftwareCamera::with_identity(world, camera.id(), camera.identity.clone()), camera.recipients));
+        Self { cameras: cameras.collect(), custodian }
     }
 
     /// Each camera begins a stream, and signs so many segments of it.

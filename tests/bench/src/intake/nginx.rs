@@ -64,14 +64,6 @@ impl Nginx {
     pub fn store(&self) -> &Path {
         &self.store
     }
-
-    /// Forgets what it has.
-    pub fn clear(&self) -> Result<(), Failure> {
-        for entry in fs::read_dir(&self.store)? {
-            fs::remove_dir_all(entry?.path())?;
-        }
-        Ok(())
-    }
 }
 
 fn configuration(world: &World, folder: &Path, address: &str) -> String {

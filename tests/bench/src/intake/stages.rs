@@ -10,6 +10,7 @@ use exhibit_e2e::world::World;
 use exhibit_evidence::segment::CiphertextChecker;
 use exhibit_evidence::{Body, SignedStatement};
 use exhibit_ledger::Ledger;
+use exhibit_load::process::{cpu_seconds, own};
 use exhibit_pki::AwsLc;
 use http_body_util::{BodyExt, Empty};
 use hyper::server::conn::http1;
@@ -23,11 +24,8 @@ use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
 use super::fleet::CameraLoad;
+use crate::Failure;
 use crate::entries::{Camera, Load, options};
-use crate::{Failure, Programs};
-
-/// The kernel counts a process's time in hundredths of a second (`CLK_TCK`, which is 100 on every Linux).
-const TICKS_PER_S: f64 = 100.0;
 
 /// CPU seconds for all segments of a round.
 #[derive(Debug)]
@@ -45,10 +43,11 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Measures them one after the other.
-    pub fn measure(programs: &Programs, runtime: &Runtime, world: &World, loads: &[CameraLoad]) -> Result<Self, Failure> {
+    /// Measures them one after the other. What is written below `folder` is left there.
+    pub fn measure(folder: &Path, runtime: &Runtime, world: &World, loads: &[CameraLoad]) -> Result<Self, Failure> {
         let segments = || loads.iter().flat_map(CameraLoad::segments);
-        let folder = programs.scratch()?;
+        let files = folder.join("files");
+        fs::create_dir_all(&files)?;
         Ok(Self {
             transport: cpu_seconds_of(|| runtime.block_on(discard(world, loads)))?,
             hash: cpu_seconds_of(|| segments().try_for_each(|(signed, payload)| hash(signed, payload)))?,
@@ -61,11 +60,9 @@ impl Stages {
                     })
                 })
             })?,
-            write: cpu_seconds_of(|| {
-                (0_usize..).zip(segments()).try_for_each(|(number, (_, payload))| write(folder.path(), number, payload))
-            })?,
+            write: cpu_seconds_of(|| (0_usize..).zip(segments()).try_for_each(|(number, (_, payload))| write(&files, number, payload)))?,
             ledger: {
-                let ledger = Ledger::open(&folder.path().join("ledger"), options()?)?;
+                let ledger = Ledger::open(&folder.join("ledger"), options()?)?;
                 let candidates: Vec<_> = Camera::fleet().take(segments().count()).collect();
                 cpu_seconds_of(|| Load::with_at_most(ledger, loads.len()).all(candidates))?
             },
@@ -80,17 +77,9 @@ impl Stages {
 
 /// User and system time of this process while something is done.
 fn cpu_seconds_of(work: impl FnOnce() -> Result<(), Failure>) -> Result<f64, Failure> {
-    let before = own_cpu_seconds()?;
+    let before = cpu_seconds(own());
     work()?;
-    Ok(own_cpu_seconds()? - before)
-}
-
-fn own_cpu_seconds() -> Result<f64, Failure> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    // The second field, in parentheses, may hold anything; utime and stime are fields 14 and 15 (proc_pid_stat(5)).
-    let fields: Vec<&str> = stat.rsplit_once(')').ok_or("/proc/self/stat has no name")?.1.split_whitespace().collect();
-    let ticks = |field: usize| fields.get(field - 3).ok_or("/proc/self/stat is short")?.parse::<f64>().map_err(Failure::from);
-    Ok((ticks(14)? + ticks(15)?) / TICKS_PER_S)
+    Ok(cpu_seconds(own()) - before)
 }
 
 /// Every load is sent to a server that reads and forgets it.
