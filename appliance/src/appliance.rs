@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::chronicle::{Chronicle, ChronicleError, Clock};
 use crate::config::{Config, UnwitnessedStart};
+use crate::guard::Guard;
 use crate::ingest::resume::{Staging, StagingLimits};
 use crate::limits::BodyPace;
 use crate::predecessor::Predecessor;
@@ -42,6 +43,8 @@ pub struct Appliance {
     pub registry: Registry,
     /// The appliance's own stream.
     pub chronicle: Chronicle,
+    /// Who is banned, and who may be soon.
+    pub guard: Guard,
     /// Who has seen the log.
     pub witnessing: Arc<Witnessing>,
     /// The log that this one goes on for.
@@ -108,6 +111,7 @@ impl Appliance {
             clock.clone(),
         )
         .within(room.clone());
+        let guard = Guard::open(config.bans.clone(), &ledger, vault.as_ref(), clock()).map_err(SetupError::Bans)?;
         let witnessing = Arc::new(folder.witnessing(config, &anchor, &ledger)?);
         let predecessor = body.predecessor.as_ref().map(|named| Predecessor::open(folder, named)).transpose()?.map(Box::new);
         let tpm_key = key_of(body, vault.as_ref());
@@ -118,6 +122,7 @@ impl Appliance {
             room,
             registry,
             chronicle,
+            guard,
             witnessing,
             predecessor,
             tpm_notes: Arc::default(),
@@ -162,7 +167,7 @@ impl Appliance {
         match error {
             ChronicleError::Ledger(error) => self.heed_ledger(error),
             ChronicleError::Vault(error) => self.heed_vault(error),
-            ChronicleError::Signer(_) | ChronicleError::Row(_) | ChronicleError::NoRoom(_) => {}
+            ChronicleError::Signer(_) | ChronicleError::Row(_) | ChronicleError::NoRoom(_) | ChronicleError::Randomness(_) => {}
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use exhibit_evidence::body::{BanKind, BanReason, ERASABLE_SALT_BYTES};
 use exhibit_evidence::{AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body};
 use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError};
 use exhibit_pki::{Certificate, Signer, SignerError, Timestamp};
@@ -48,6 +49,9 @@ pub enum ChronicleError {
     /// The disk.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
+    /// The system's source of randomness.
+    #[error("the system gives no randomness: {0}")]
+    Randomness(getrandom::Error),
 }
 
 impl Chronicle {
@@ -111,6 +115,25 @@ impl Chronicle {
         let body = body::Contradiction { stream: statement.stream.clone(), seq: statement.seq, attachments };
         self.issue(Body::Contradiction(body), vec![(marker, Vec::new())])?;
         Ok(())
+    }
+
+    /// States that somebody is not served until then. Who it is can be erased.
+    pub fn ban(&self, kind: BanKind, reason: BanReason, until: Timestamp, subject: &str) -> Result<Admission, ChronicleError> {
+        let _room = self.room.promise(OWN_BYTES_MAX, Use::Own)?;
+        let mut salt = [0; ERASABLE_SALT_BYTES];
+        getrandom::fill(&mut salt).map_err(ChronicleError::Randomness)?;
+        let stored = AttachmentRef::erasable_bytes(&salt, subject.as_bytes());
+        let attachment = AttachmentRef::of("subject", &stored, true);
+        self.vault.put(Object::Attachment(attachment.sha256), &stored)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.issue(Body::Ban(body::Ban { kind, reason, until: Some(until), lifts: None, attachments: vec![attachment] }), Vec::new())
+    }
+
+    /// States that an operator has lifted a ban.
+    pub fn lift(&self, kind: BanKind, ban: Hash) -> Result<Admission, ChronicleError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let body = body::Ban { kind, reason: BanReason::Operator, until: None, lifts: Some(ban), attachments: Vec::new() };
+        self.issue(Body::Ban(body), Vec::new())
     }
 
     /// States what others say of a checkpoint that is covered by the newest: the note with its cosignatures, and tokens over its text.

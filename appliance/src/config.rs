@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use exhibit_tlog::{NoteError, VerifierKey};
 use serde::Deserialize;
 
+use crate::bans::BanConfig;
 use crate::limits::Limits;
 use crate::tpm_note::TpmNoteConfig;
 use crate::tpm_seal::TpmSealConfig;
@@ -94,6 +95,9 @@ pub struct Config {
     /// How long whoever connects is waited for, and how much of everything they may have.
     #[serde(default)]
     pub limits: Limits,
+    /// What becomes of those who make wrong attempts.
+    #[serde(default)]
+    pub bans: BanConfig,
     /// So long at least from one `timestamp` statement to the next.
     #[serde(default = "timestamp_interval_s")]
     pub timestamp_interval_s: u64,
@@ -385,6 +389,17 @@ timestamp_interval_s = 60
 # identity_connections = 16
 # requests_per_s = 2000
 
+# Who makes wrong attempts (what can not be read, what is others', too much) is answered more slowly after slow_after of them, and after so many
+# within window_s not at all for first_s, each time twice as long, up to longest_s. attempts = 0 bans nobody. alert is a program with its arguments,
+# which is told each ban as a line of JSON on its standard input.
+# [bans]
+# attempts = 100
+# window_s = 600
+# slow_after = 20
+# first_s = 3600
+# longest_s = 86400
+# alert = [\"/usr/local/bin/alert\", \"--urgent\"]
+
 # Mirrors (C2SP tlog-mirror), to each of which every entry is uploaded; entries tell who asked for what. What a mirror cosigns counts where the
 # witness policy has its keys, which `exhibit-witness keys --mirror` prints. Its copies are read below <url>/mirror, or where monitoring_url says.
 # [[mirror]]
@@ -416,6 +431,14 @@ mod tests {
         let limits: Limits = toml::from_str(&lines.join("\n")).unwrap();
         assert_eq!(limits, Limits::default(), "the sample shows other values than the defaults");
         assert_eq!(lines.len(), format!("{limits:?}").matches(": ").count(), "a limit is missing in the sample");
+    }
+
+    #[test]
+    fn the_sample_shows_how_bans_are_configured() {
+        let table = SAMPLE.split_once("# [bans]\n").unwrap().1.split_once("\n\n").unwrap().0.replace("# ", "");
+        let bans: BanConfig = toml::from_str(&table).unwrap();
+        assert_eq!(bans.alert.as_ref().unwrap().len(), 2);
+        assert_eq!(BanConfig { alert: None, ..bans }, BanConfig::default(), "the sample shows other values than the defaults");
     }
 
     #[test]

@@ -4,10 +4,12 @@
 
 pub mod api;
 pub mod appliance;
+pub mod bans;
 pub mod begin;
 pub mod chronicle;
 pub mod config;
 pub mod ended;
+pub mod guard;
 pub mod ingest;
 pub mod limits;
 pub mod maintain;

@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
+use exhibit_appliance::appliance::Appliance;
+use exhibit_appliance::bans::Ban;
 use exhibit_appliance::chronicle::Clock;
+use exhibit_appliance::guard::Guard;
 use exhibit_appliance::maintain::backup::{Backup, back_up};
 use exhibit_appliance::maintain::control;
 use exhibit_appliance::maintain::fsck::{ATTACHMENT, CheckOptions, PAYLOAD, check};
@@ -22,6 +25,7 @@ use exhibit_appliance::maintain::successor::{Outcome, Succeeded, Successor, rest
 use exhibit_appliance::setup::{Folder, now};
 use exhibit_evidence::body::SuccessionReason;
 use exhibit_ledger::fsck::{Damage, Progress};
+use exhibit_pki::Timestamp;
 use exhibit_program::{EXIT_CANNOT, EXIT_NO};
 use serde_json::json;
 
@@ -116,6 +120,9 @@ pub enum Operate {
         #[arg(long)]
         days: Option<u64>,
     },
+    /// Who is banned after too many wrong attempts.
+    #[command(subcommand)]
+    Bans(Bans),
     /// Print the sealed head, below which `serve` refuses to start.
     Seal {
         /// The folder that holds the appliance's state.
@@ -125,6 +132,24 @@ pub enum Operate {
         /// another place. A seal that the ledger does not contain is never written over.
         #[arg(long)]
         accept_present_head: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum Bans {
+    /// Print the bans in force: of identities, and of networks of whose connections nobody has shown a certificate.
+    List {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+    },
+    /// Lift a ban before its time, and state that on the ledger. Exit code 1 if there is none.
+    Lift {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+        /// Whose, as `bans list` prints it: camera/102, or 192.0.2.7/32
+        subject: String,
     },
 }
 
@@ -171,8 +196,37 @@ pub fn operate(command: Operate, json: bool) -> Result<ExitCode, Failure> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Operate::Bans(Bans::List { state }) => list_bans(&Folder::new(&state).newest(), json),
+        Operate::Bans(Bans::Lift { state, subject }) => lift_ban(&Folder::new(&state).newest(), &subject, json),
         Operate::Seal { state, accept_present_head } => seal(&Folder::new(&state), accept_present_head, json),
     }
+}
+
+/// An appliance that does not run is opened for this.
+fn opened(folder: &Folder) -> Result<Appliance, Failure> {
+    Ok(Appliance::open(&folder.lock()?, &folder.config()?, Arc::new(now), Arc::new(|_: &str| {}))?.0)
+}
+
+fn list_bans(folder: &Folder, json: bool) -> Result<ExitCode, Failure> {
+    let bans = match control::ask_for_bans(folder)? {
+        Some(bans) => bans?,
+        None => opened(folder)?.guard.list(now()),
+    };
+    let until = |ban: &Ban| Timestamp::from_unix_ms(ban.until_ms).map_or("it is lifted".to_owned(), |until| until.to_string());
+    let lines: Vec<_> = bans.iter().map(|ban| format!("{} {} until {} ({})", ban.kind, ban.subject, until(ban), ban.reason)).collect();
+    let text = if lines.is_empty() { "nobody is banned".to_owned() } else { lines.join("\n") };
+    print(json, &json!({ "event": "bans", "bans": bans }), &text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lift_ban(folder: &Folder, subject: &str, json: bool) -> Result<ExitCode, Failure> {
+    let lifted = match control::ask_to_lift(folder, subject)? {
+        Some(lifted) => lifted?,
+        None => Guard::lift(&opened(folder)?, subject)?,
+    };
+    let text = if lifted { format!("the ban of {subject} is lifted") } else { format!("{subject} is not banned") };
+    print(json, &json!({ "event": "lifted", "subject": subject, "lifted": lifted }), &text)?;
+    Ok(if lifted { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
 }
 
 /// By whoever has the ledger open, or by ourselves.

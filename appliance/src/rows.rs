@@ -2,7 +2,7 @@
 //!
 //! It reads and writes no database; it decides nothing about an entry, which has been judged before.
 
-use exhibit_evidence::{AttachmentRef, Body, Statement, StreamName, exchange::Terms};
+use exhibit_evidence::{AttachmentRef, Body, Statement, StreamName, body::Ban, exchange::Terms};
 use exhibit_pki::{Certificate, Fingerprint, Timestamp};
 use exhibit_tlog::Hash;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -85,6 +85,32 @@ pub struct AttachmentRow {
     pub length: u64,
 }
 
+/// A ban that was not lifted. Who is banned stands in the attachment alone, which may be erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BanRow {
+    /// In the statement's words.
+    pub kind: String,
+    /// See above.
+    pub reason: String,
+    /// In milliseconds since 1970; `None` until it is lifted.
+    pub until_ms: Option<u64>,
+    /// SHA-256 of the attachment `subject`, hex.
+    pub subject: String,
+}
+
+impl BanRow {
+    fn of(body: &Ban) -> Self {
+        let subject = body.attachments.iter().find(|attachment| attachment.name == "subject");
+        Self {
+            kind: body.kind.as_str().to_owned(),
+            reason: body.reason.as_str().to_owned(),
+            until_ms: body.until.map(Timestamp::unix_ms),
+            subject: subject.map(|subject| subject.sha256.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
 /// What the rows of an entry are made of.
 pub struct Indexed<'a> {
     /// The statement.
@@ -137,6 +163,10 @@ impl Indexed<'_> {
                 rows.push((approval_key(&body.entry, self.signer), leaf.to_string().into_bytes()));
             }
             Body::CertificateRevocation(body) => rows.push((revocation_key(&body.fingerprint), self.revoked_since(body.since))),
+            Body::Ban(body) => rows.push(match &body.lifts {
+                Some(lifted) => (ban_key(lifted), to_json(&None::<BanRow>)),
+                None => (ban_key(leaf), to_json(&BanRow::of(body))),
+            }),
             Body::Access(body) => rows.push((access_key(&body.fetch, body.granted), Vec::new())),
             _ => {}
         }
@@ -252,6 +282,18 @@ pub fn approval_prefix(approved: &Hash) -> Vec<u8> {
 /// The leaf hash of an approval, as its row has it.
 pub fn approval_leaf(value: &[u8]) -> Result<Hash, RowError> {
     str::from_utf8(value).ok().and_then(Hash::from_hex).ok_or(RowError)
+}
+/// `ban/<leaf>`: BanRow, or null once it was lifted.
+pub fn ban_key(leaf: &Hash) -> Vec<u8> {
+    format!("{BAN_PREFIX}{leaf}").into_bytes()
+}
+/// What the keys of bans begin with.
+pub const BAN_PREFIX: &str = "v1/ban/";
+/// The ban of a row; `None` if it was lifted.
+pub fn ban_from(key: &[u8], value: &[u8]) -> Result<Option<(Hash, BanRow)>, RowError> {
+    let row: Option<BanRow> = from_json(value)?;
+    let leaf = key.strip_prefix(BAN_PREFIX.as_bytes()).and_then(|leaf| Hash::from_hex(str::from_utf8(leaf).ok()?)).ok_or(RowError)?;
+    Ok(row.map(|row| (leaf, row)))
 }
 /// `revocation/<fingerprint>`: since when, in milliseconds since 1970, as decimal digits.
 pub fn revocation_key(fingerprint: &Fingerprint) -> Vec<u8> {

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::config::{Config, ConfigError, MirrorConfig, SAMPLE, TimestampAuthorityConfig};
 use crate::ended::{EndedLog, PREDECESSOR_FILES};
 use crate::maintain::restore::is_half_way;
+use crate::registry::RegistryError;
 use crate::tpm_seal::TpmSeal;
 use crate::vault::{LocalVault, Vault, VaultError};
 use crate::witnessing::{Witnessing, mirror::Mirror, stamp::TimestampSource};
@@ -126,6 +127,9 @@ pub enum SetupError {
     /// No randomness.
     #[error("the system gives no randomness: {0}")]
     Entropy(getrandom::Error),
+    /// Who is banned.
+    #[error("who is banned can not be read: {0}")]
+    Bans(#[source] RegistryError),
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),

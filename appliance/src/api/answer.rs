@@ -139,10 +139,11 @@ pub fn refusal(refusal: &Refusal, closes: bool) -> Answer {
     let mut answer = bytes(status, "application/problem+json", problem);
     // What is not there may come: a cache that kept a 404 would hide the tile after it.
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.extensions_mut().insert(refusal.kind);
     if closes {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if matches!(refusal.kind, Kind::Overloaded | Kind::Rate) {
+    if matches!(refusal.kind, Kind::Overloaded | Kind::Rate | Kind::Banned) {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
     }
     answer

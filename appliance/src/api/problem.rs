@@ -2,6 +2,7 @@
 //!
 //! It does not decide who is refused. Nothing in a refusal comes out of a key, and names only from certificates and paths that were parsed.
 
+use exhibit_evidence::body::BanReason;
 use exhibit_evidence::exchange::{Problem, RouteError};
 use exhibit_tlog::Hash;
 
@@ -57,6 +58,8 @@ pub enum Kind {
     Internal,
     /// Too many requests of one sender.
     Rate,
+    /// Not served for a while.
+    Banned,
     /// Too much at once.
     Overloaded,
     /// The disk.
@@ -89,6 +92,7 @@ impl Kind {
             Self::Observed => ("observed", 422, "The observed head is not one of this log"),
             Self::Rule => ("rule", 422, "The statement breaks a rule of its type"),
             Self::Rate => ("rate", 429, "Too many requests"),
+            Self::Banned => ("banned", 429, "You are banned"),
             Self::Internal => ("internal", 500, "The appliance failed"),
             Self::Overloaded => ("overloaded", 503, "The appliance is overloaded"),
             Self::Storage => ("storage", 507, "The appliance could not store this"),
@@ -100,10 +104,20 @@ impl Kind {
         self.words().1
     }
 
+    /// As what it counts against whoever made it. What a camera in order may do is none: to lag, to lose its state or its link.
+    pub fn attempt(self) -> Option<BanReason> {
+        match self {
+            Self::Malformed | Self::Coding | Self::TooLarge => Some(BanReason::Malformed),
+            Self::Certificate | Self::NotOwner | Self::Role | Self::Forbidden | Self::Signature => Some(BanReason::Unauthorised),
+            Self::Rate => Some(BanReason::Rate),
+            _ => None,
+        }
+    }
+
     /// True where an upload may be gone on with afterwards: it is how it was sent that failed, not what.
     pub fn leaves_upload(self) -> bool {
-        use Kind::{Internal, NotFound, Overloaded, Rate, Storage, TimedOut, UploadLength, UploadOffset};
-        matches!(self, UploadOffset | UploadLength | NotFound | TimedOut | Rate | Overloaded | Storage | Internal)
+        use Kind::{Banned, Internal, NotFound, Overloaded, Rate, Storage, TimedOut, UploadLength, UploadOffset};
+        matches!(self, UploadOffset | UploadLength | NotFound | TimedOut | Rate | Banned | Overloaded | Storage | Internal)
     }
 }
 

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use exhibit_evidence::body::BanReason;
 use exhibit_pki::Certificate;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
@@ -29,12 +30,16 @@ use super::handle::handle;
 use super::problem::{Kind, Refusal};
 use super::watched::{Activity, Watched};
 use crate::appliance::Appliance;
+use crate::bans::Banned;
+use crate::guard::Guard;
 use crate::limits::Limits;
 
 /// After a refusal with unread bytes under way, closing at once would make the kernel reset the connection and with it lose the answer.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 /// See above: a segment may be under way.
 const LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// See `handshakes_of`.
+const BANNED_HANDSHAKES: usize = 4;
 /// hyper's buffer, which holds the head and pieces of the body.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// When the process has no file descriptors left, accepting fails until a connection closes.
@@ -91,6 +96,17 @@ impl Bound {
         self.listener.local_addr()
     }
 
+    /// How many connections of a network may be in their handshake. Of one that is banned a few on the intake, for those in it who have a certificate:
+    /// a stranger must not shut out the cameras behind the same address.
+    fn handshakes_of(&self, network: Network, appliance: &Appliance) -> usize {
+        let who = Banned::Network(network.to_string());
+        match (appliance.guard.until(&who, appliance.now()), self.is_intake) {
+            (None, _) => self.limits.network_handshakes,
+            (Some(_), true) => BANNED_HANDSHAKES.min(self.limits.network_handshakes),
+            (Some(_), false) => 0,
+        }
+    }
+
     /// Serves until `drain` says otherwise, then lets the requests that have begun end.
     pub async fn serve(self, appliance: Arc<Appliance>, mut drain: watch::Receiver<bool>) {
         let mut running = JoinSet::new();
@@ -108,7 +124,7 @@ impl Bound {
             };
             let network = Network::of(address.ip());
             // One more than a network may have is told nothing: that would cost what its limit saves.
-            let Some(visit) = self.gate.enter(network, self.limits.network_handshakes) else {
+            let Some(visit) = self.gate.enter(network, self.handshakes_of(network, &appliance)) else {
                 tracing::debug!(%network, "too many connections of this network, or in their handshake");
                 continue;
             };
@@ -154,10 +170,12 @@ impl Connection {
             Ok(Ok(tls)) => tls,
             Ok(Err(error)) => {
                 tracing::info!(%address, error = ?error.to_string(), "a handshake was refused");
+                self.attempted_by_network(BanReason::Unauthorised);
                 return;
             }
             Err(_) => {
                 tracing::info!(%address, "a handshake took too long");
+                self.attempted_by_network(BanReason::Malformed);
                 return;
             }
         };
@@ -169,17 +187,22 @@ impl Connection {
         };
         tracing::debug!(%address, ?identity, "connected");
         let end = identity.as_deref().map(|identity| self.visit.identify(identity)).unwrap_or_default();
-        let who = identity.unwrap_or_else(|| self.visit.network().to_string());
+        let who = identity.map_or_else(|| Banned::Network(self.visit.network().to_string()), Banned::Identity);
         self.requests(tls, listener, who, &end, drain).await;
     }
 
+    fn attempted_by_network(&self, reason: BanReason) {
+        Guard::attempted(&self.appliance, &Banned::Network(self.visit.network().to_string()), reason);
+    }
+
     /// Serves requests until one side has enough.
-    async fn requests(&self, tls: TlsStream<TcpStream>, listener: Listener, who: String, end: &Notify, mut drain: watch::Receiver<bool>) {
+    async fn requests(&self, tls: TlsStream<TcpStream>, listener: Listener, who: Banned, end: &Notify, mut drain: watch::Receiver<bool>) {
         let (address, limits) = (self.address, &self.limits);
         let activity = Activity::new();
         let asked = Arc::new((self.appliance.clone(), self.gate.clone(), listener, who));
+        let service_asked = asked.clone();
         let service = service_fn(move |request| {
-            let asked = asked.clone();
+            let asked = service_asked.clone();
             // Boxed, since hyper gives a connection back only if its service can be moved.
             Box::pin(async move {
                 let (appliance, gate, listener, who) = &*asked;
@@ -202,6 +225,9 @@ impl Connection {
                     ended = poll_fn(|context| connection.poll_without_shutdown(context)) => {
                         if let Err(error) = ended {
                             tracing::debug!(%address, error = ?error.to_string(), "a connection broke");
+                            if error.is_parse() {
+                                Guard::attempted(&self.appliance, &asked.3, BanReason::Malformed);
+                            }
                         }
                         break;
                     }
@@ -224,15 +250,23 @@ impl Connection {
     }
 }
 
-/// The answer to a request, if whoever asks may ask so often.
-async fn answered(appliance: &Arc<Appliance>, gate: &Gate, listener: &Listener, who: &str, request: Request<Incoming>) -> Answer {
-    match gate.ask(who, Instant::now().into_std()) {
+/// The answer to a request, if whoever asks is not banned and may ask so often. Wrong attempts are answered the later, the more there were.
+async fn answered(appliance: &Arc<Appliance>, gate: &Gate, listener: &Listener, who: &Banned, request: Request<Incoming>) -> Answer {
+    let has_body = !request.body().is_end_stream();
+    if let Some(until) = appliance.guard.until(who, appliance.now()) {
+        return answer::refusal(&Refusal::new(Kind::Banned, format!("after too many wrong attempts, until {until}")), has_body);
+    }
+    let answer = match gate.ask(who.subject(), Instant::now().into_std()) {
         Ok(()) => handle(appliance.clone(), listener, request).await,
         Err(_) => {
             let refusal = Refusal::new(Kind::Rate, "so many requests a second are too many: wait as long as Retry-After says");
-            answer::refusal(&refusal, !request.body().is_end_stream())
+            answer::refusal(&refusal, has_body)
         }
+    };
+    if let Some(reason) = answer.extensions().get::<Kind>().and_then(|kind| kind.attempt()) {
+        sleep(Guard::attempted(appliance, who, reason)).await;
     }
+    answer
 }
 
 /// Ends our side, and reads what is still under way until the peer has ended its own, so that it reads our answer.

@@ -1,4 +1,4 @@
-//! The socket in the state folder by which an operator on the machine asks a running appliance for a backup.
+//! The socket in the state folder by which an operator on the machine asks a running appliance for a backup, and for whom it has banned.
 //!
 //! Whoever can open it can read the state anyway: its folder is the appliance's own. One JSON line is asked, one answered.
 
@@ -17,14 +17,20 @@ use tokio::task::spawn_blocking;
 
 use super::backup::{Backup, back_up};
 use crate::appliance::Appliance;
+use crate::bans::Ban;
+use crate::guard::Guard;
 use crate::setup::Folder;
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
+#[serde(rename_all = "lowercase")]
+enum Request {
     /// Back up into this new folder: an absolute path.
-    backup: PathBuf,
+    Backup(PathBuf),
+    /// Who is banned.
+    Bans,
+    /// Lift the ban of this identity or network.
+    Lift(String),
 }
 
 /// What is answered.
@@ -32,21 +38,53 @@ struct Request {
 #[serde(rename_all = "lowercase")]
 enum Reply {
     Done(Backup),
+    Bans(Vec<Ban>),
+    /// False if there was none.
+    Lifted(bool),
     Failed(String),
 }
 
 /// Asks the appliance that runs in `folder`; `None` if none runs. Blocks until it is done.
 pub fn ask_for_backup(folder: &Folder, to: &Path) -> std::io::Result<Option<Result<Backup, String>>> {
+    Ok(ask(folder, &Request::Backup(to.to_owned()))?.map(|reply| match reply {
+        Reply::Done(backup) => Ok(backup),
+        reply => Err(reply.failure()),
+    }))
+}
+
+/// Whom the appliance has banned that runs in `folder`; `None` if none runs.
+pub fn ask_for_bans(folder: &Folder) -> std::io::Result<Option<Result<Vec<Ban>, String>>> {
+    Ok(ask(folder, &Request::Bans)?.map(|reply| match reply {
+        Reply::Bans(bans) => Ok(bans),
+        reply => Err(reply.failure()),
+    }))
+}
+
+/// Has it lift the ban of an identity or network: false if there was none.
+pub fn ask_to_lift(folder: &Folder, subject: &str) -> std::io::Result<Option<Result<bool, String>>> {
+    Ok(ask(folder, &Request::Lift(subject.to_owned()))?.map(|reply| match reply {
+        Reply::Lifted(lifted) => Ok(lifted),
+        reply => Err(reply.failure()),
+    }))
+}
+
+fn ask(folder: &Folder, request: &Request) -> std::io::Result<Option<Reply>> {
     let Ok(mut stream) = BlockingStream::connect(socket(folder)) else { return Ok(None) };
-    let mut line = serde_json::to_string(&Request { backup: to.to_owned() })?;
+    let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer)?;
-    Ok(Some(match serde_json::from_str(&answer)? {
-        Reply::Done(backup) => Ok(backup),
-        Reply::Failed(reason) => Err(reason),
-    }))
+    Ok(Some(serde_json::from_str(&answer)?))
+}
+
+impl Reply {
+    fn failure(self) -> String {
+        match self {
+            Self::Failed(reason) => reason,
+            Self::Done(_) | Self::Bans(_) | Self::Lifted(_) => "the appliance answered something else than it was asked".to_owned(),
+        }
+    }
 }
 
 /// Answers until `draining` says so. An appliance whose socket can not be made serves all the same.
@@ -90,8 +128,17 @@ async fn answer(stream: UnixStream, folder: &Folder, appliance: &Arc<Appliance>)
     tokio::time::timeout(REQUEST_MAX, reader.read_line(&mut line)).await??;
     let reply = match serde_json::from_str::<Request>(&line) {
         Err(error) => Reply::Failed(format!("not a request: {error}")),
-        Ok(Request { backup }) if !backup.is_absolute() => Reply::Failed("the path is not absolute".to_owned()),
-        Ok(Request { backup }) => {
+        Ok(Request::Bans) => Reply::Bans(appliance.guard.list(appliance.now())),
+        Ok(Request::Lift(subject)) => {
+            let appliance = appliance.clone();
+            match spawn_blocking(move || Guard::lift(&appliance, &subject)).await {
+                Ok(Ok(lifted)) => Reply::Lifted(lifted),
+                Ok(Err(error)) => Reply::Failed(error.to_string()),
+                Err(_) => Reply::Failed("it ended otherwise than it should".to_owned()),
+            }
+        }
+        Ok(Request::Backup(backup)) if !backup.is_absolute() => Reply::Failed("the path is not absolute".to_owned()),
+        Ok(Request::Backup(backup)) => {
             let (folder, appliance) = (folder.clone(), appliance.clone());
             let done = spawn_blocking(move || back_up(&folder, &appliance.ledger, &backup)).await;
             match done {

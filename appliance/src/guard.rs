@@ -1,0 +1,174 @@
+//! Bans as they are: stated on the ledger, restored at start, told to an operator, lifted by one.
+//!
+//! When somebody is banned is decided in `bans`; whom that keeps out, where connections are made.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use exhibit_evidence::body::{BanKind, BanReason, ERASABLE_SALT_BYTES};
+use exhibit_ledger::Ledger;
+use exhibit_pki::Timestamp;
+use exhibit_tlog::Hash;
+use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
+
+use crate::appliance::Appliance;
+use crate::bans::{Attempted, Ban, BanConfig, Banned, Bans};
+use crate::chronicle::ChronicleError;
+use crate::registry::RegistryError;
+use crate::rows;
+use crate::vault::{Object, Vault};
+
+/// So many bans an hour are stated: who attacks from many networks must not make the log grow. The others hold all the same, until the next start.
+const STATED_PER_HOUR_MAX: u32 = 60;
+const HOUR_MS: u64 = 3_600_000;
+/// Rows read at a time.
+const PAGE: usize = 256;
+/// Who is banned: an identity, or a network, and a salt.
+const SUBJECT_BYTES_MAX: u64 = 1024;
+/// A program that is told a ban has so long to take it.
+const ALERT_MAX: Duration = Duration::from_secs(10);
+/// So often it is looked whether it has ended.
+const ALERT_LOOK: Duration = Duration::from_millis(50);
+
+/// Who is banned, and who may be soon.
+pub struct Guard {
+    bans: Mutex<Bans>,
+    alert: Option<Vec<String>>,
+    /// Since when statements are counted, and how many there were.
+    stated: Mutex<(u64, u32)>,
+}
+
+impl Guard {
+    /// With the bans that the ledger has and that are still in force. Blocks.
+    pub fn open(config: BanConfig, ledger: &Ledger, vault: &dyn Vault, now: Timestamp) -> Result<Self, RegistryError> {
+        let alert = config.alert.clone();
+        let mut bans = Bans::new(config);
+        let mut after = Vec::new();
+        loop {
+            let page = ledger.annotations(rows::BAN_PREFIX.as_bytes(), &after, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            after = [last.as_slice(), &[0]].concat();
+            for (key, value) in &page {
+                let Some((leaf, row)) = rows::ban_from(key, value)? else { continue };
+                let until_ms = row.until_ms.unwrap_or(u64::MAX);
+                // Who was erased can not be recognised any more.
+                if until_ms > now.unix_ms()
+                    && let Some((who, reason)) = named(&row, vault)
+                {
+                    bans.restore(who, reason, until_ms, leaf);
+                }
+            }
+        }
+        Ok(Self { bans: Mutex::new(bans), alert, stated: Mutex::new((0, 0)) })
+    }
+
+    /// Until when somebody is banned.
+    pub fn until(&self, who: &Banned, now: Timestamp) -> Option<Timestamp> {
+        self.lock().until(who, now)
+    }
+
+    /// Those in force.
+    pub fn list(&self, now: Timestamp) -> Vec<Ban> {
+        self.lock().list(now)
+    }
+
+    /// Somebody did something wrong: how long the answer waits. A ban is stated beside.
+    pub fn attempted(appliance: &Arc<Appliance>, who: &Banned, reason: BanReason) -> Duration {
+        let attempted = appliance.guard.lock().attempted(who, reason, appliance.now());
+        match attempted {
+            Attempted::Slowed(delay) => delay,
+            Attempted::Banned(until) => {
+                tracing::warn!(subject = ?who.subject(), reason = reason.as_str(), %until, "banned");
+                let (appliance, who) = (appliance.clone(), who.clone());
+                spawn_blocking(move || appliance.guard.banned(&appliance, &who, reason, until));
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// States a ban and tells it. Blocks.
+    fn banned(&self, appliance: &Appliance, who: &Banned, reason: BanReason, until: Timestamp) {
+        if self.may_state(appliance.now().unix_ms()) {
+            match appliance.chronicle.ban(who.kind(), reason, until, who.subject()) {
+                Ok(admission) => self.lock().stated(who, admission.place.leaf),
+                Err(error) => {
+                    appliance.heed_chronicle(&error);
+                    tracing::error!(%error, "a ban could not be put on the ledger");
+                }
+            }
+        } else {
+            tracing::warn!("more bans than are put on the ledger in an hour: this one is forgotten at the next start");
+        }
+        let in_force =
+            self.list(appliance.now()).into_iter().find(|ban| (&*ban.kind, &*ban.subject) == (who.kind().as_str(), who.subject()));
+        if let (Some(command), Some(ban)) = (&self.alert, in_force)
+            && let Err(error) = alert(command, &ban)
+        {
+            tracing::error!(%error, "nobody was told of a ban");
+        }
+    }
+
+    fn may_state(&self, now_ms: u64) -> bool {
+        let mut stated = self.stated.lock().unwrap_or_else(PoisonError::into_inner);
+        if now_ms.saturating_sub(stated.0) >= HOUR_MS {
+            *stated = (now_ms, 0);
+        }
+        stated.1 += 1;
+        stated.1 <= STATED_PER_HOUR_MAX
+    }
+
+    /// Lifts a ban, and states that: false if there is none. Blocks.
+    pub fn lift(appliance: &Appliance, subject: &str) -> Result<bool, ChronicleError> {
+        let lifted = appliance.guard.lock().lift(subject, appliance.now());
+        let Some((who, leaf)) = lifted else { return Ok(false) };
+        tracing::info!(subject = ?who.subject(), "a ban was lifted");
+        if let Some(leaf) = leaf {
+            appliance.chronicle.lift(who.kind(), leaf)?;
+        }
+        Ok(true)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Bans> {
+        self.bans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who a row is about. What lies in the vault is checked, as everywhere.
+fn named(row: &rows::BanRow, vault: &dyn Vault) -> Option<(Banned, BanReason)> {
+    fn of<T: Copy>(words: &[(&str, T)], word: &str) -> Option<T> {
+        words.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning)
+    }
+    let sha256 = Hash::from_hex(&row.subject)?;
+    let stored = vault.read(Object::Attachment(sha256), SUBJECT_BYTES_MAX).ok()??;
+    if Sha256::digest(&stored).as_slice() != sha256.0 {
+        return None;
+    }
+    let subject = String::from_utf8(stored.get(ERASABLE_SALT_BYTES..)?.to_vec()).ok()?;
+    Some((Banned::new(of(BanKind::WORDS, &row.kind)?, subject), of(BanReason::WORDS, &row.reason)?))
+}
+
+/// Runs a program with one line to read. It is ended if it takes too long.
+fn alert(command: &[String], ban: &Ban) -> std::io::Result<()> {
+    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
+    let mut child = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut line = serde_json::to_vec(ban)?;
+    line.push(b'\n');
+    // It may end without having read.
+    let _ = child.stdin.take().map(|mut stdin| stdin.write_all(&line));
+    let end = Instant::now() + ALERT_MAX;
+    loop {
+        match child.try_wait()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(std::io::Error::other(format!("{program} ended with {status}"))),
+            None if Instant::now() >= end => {
+                child.kill()?;
+                child.wait()?;
+                return Err(std::io::Error::other(format!("{program} took more than {} s", ALERT_MAX.as_secs())));
+            }
+            None => std::thread::sleep(ALERT_LOOK),
+        }
+    }
+}
