@@ -223,6 +223,36 @@ fn an_epoch_that_follows_what_stands_behind_the_last_segment_explains_a_pause() 
     assert_eq!(with_epoch(after_an_epoch_without_segments, true), [(Grade::NotDemanded, FindingKind::Gap)]);
 }
 
+/// Whoever leaves something out before the heartbeat, or puts it behind something else, has not shown what came before it.
+#[test]
+fn an_epoch_that_follows_what_does_not_follow_the_last_segment_explains_nothing() {
+    let behind_another: ExtraAt = |log, number| {
+        if number == 2 {
+            log.camera.prev = Hash([9; 32]);
+            heartbeat(log, 0, HOLE_FROM_MS);
+        }
+    };
+    let with_a_leap: ExtraAt = |log, number| {
+        if number == 2 {
+            log.camera.next_seq += 1;
+            heartbeat(log, 0, HOLE_FROM_MS);
+        }
+    };
+    let behind_3: Extra = |log| {
+        let previous = position(log, 3);
+        epoch(log, HOLE_FROM_MS + 2_000, EpochReason::Start, Some(previous));
+    };
+    let behind_4: Extra = |log| {
+        let previous = position(log, 4);
+        epoch(log, HOLE_FROM_MS + 2_000, EpochReason::Start, Some(previous));
+    };
+    for (between, after, broken) in [(behind_another, behind_3, FindingKind::ChainBroken), (with_a_leap, behind_4, FindingKind::ChainHole)]
+    {
+        let how = Recording { late: Some((3, HOLE_MS)), between: Some(between), after: Some(after), ..Recording::default() };
+        assert_eq!(told(&Case::recorded(how)), [(Grade::Bad, broken), (Grade::Undecided, FindingKind::Uncovered)]);
+    }
+}
+
 #[test]
 fn the_end_of_a_chain_that_drains_is_not_received_yet_and_another_is_missing() {
     let backlog: Extra = |log| {
@@ -528,6 +558,7 @@ pub const TESTS: &[fn()] = &[
     what_the_camera_still_had_is_not_received_yet,
     a_state_that_was_lost_is_told_and_explains_nothing,
     an_epoch_that_follows_what_is_here_explains_a_pause,
+    an_epoch_that_follows_what_does_not_follow_the_last_segment_explains_nothing,
     the_end_of_a_chain_that_drains_is_not_received_yet_and_another_is_missing,
     an_epoch_continues_the_very_statement_that_it_names_also_where_the_chain_went_on,
     another_device_in_the_place_is_told,

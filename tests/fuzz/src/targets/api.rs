@@ -20,10 +20,12 @@ pub fn route(input: &[u8]) -> bool {
     let Some((method, target)) = text(input).and_then(|line| line.split_once(' ')) else { return false };
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let Ok(route) = Route::parse(method, path, query) else { return false };
-    assert!(matches!(method, "GET" | "HEAD" | "PUT"), "an unknown method was let in");
-    assert_eq!(matches!(route, Route::Put { .. }), method == "PUT", "a reader may write");
+    let writes = matches!(route, Route::Put { .. } | Route::UploadAppend(_) | Route::UploadCancel(_));
+    assert_eq!(writes, matches!(method, "PUT" | "PATCH" | "DELETE"), "a reader may write");
+    assert!(writes || matches!(method, "GET" | "HEAD" | "OPTIONS"), "an unknown method was let in");
     let (written_path, written_query) = written(&route);
-    assert_eq!(written_path, path, "a resource has two paths");
+    // What uploads may be is the same for every place of a stream.
+    assert!(written_path == path || matches!(route, Route::UploadLimits { .. }), "a resource has two paths");
     assert_eq!(Route::parse(method, &written_path, Some(&written_query)).ok(), Some(route), "a route is not read as it was written");
     true
 }
@@ -36,6 +38,8 @@ fn written(route: &Route) -> (String, String) {
         Route::Put { stream, seq, log } => {
             (format!("/v1/streams/{}/{seq}", stream.as_str()), member("log", &log.map(|log| log.to_string())))
         }
+        Route::UploadLimits { stream } => plain(&format!("/v1/streams/{}/0", stream.as_str())),
+        Route::UploadState(hash) | Route::UploadAppend(hash) | Route::UploadCancel(hash) => plain(&format!("/v1/uploads/{hash}")),
         Route::Entry { stream, seq } => plain(&format!("/v1/streams/{}/{seq}", stream.as_str())),
         Route::Streams { prefix, after } => ("/v1/streams".to_owned(), format!("prefix={}{}", percent(prefix), member("after", after))),
         Route::Stream { stream } => plain(&format!("/v1/streams/{}", stream.as_str())),
