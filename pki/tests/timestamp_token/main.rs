@@ -12,9 +12,15 @@ mod tokens;
 
 #[test]
 fn the_verifier_in_python_agrees_on_every_vector() {
-    let tests: [fn(); 11] = [
+    let tests: [fn(); 17] = [
         tokens::the_forger_can_write_tokens_without_a_flaw,
-        tokens::a_token_with_a_flaw_is_refused,
+        tokens::a_token_of_another_form_is_refused,
+        tokens::signed_attributes_with_a_flaw_are_refused,
+        tokens::a_signer_that_is_not_named_as_it_must_be_is_refused,
+        tokens::a_token_that_says_something_with_a_flaw_is_refused,
+        tokens::what_a_token_says_beside_the_time_with_a_flaw_is_refused,
+        tokens::an_authority_that_gives_no_timestamps_is_refused,
+        tokens::an_authority_that_leads_to_no_anchor_is_refused,
         tokens::bytes_that_are_not_one_der_value_are_refused,
         openssl::we_verify_the_tokens_of_openssl,
         openssl::we_verify_tokens_with_pss,

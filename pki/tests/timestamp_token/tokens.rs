@@ -51,29 +51,19 @@ pub fn the_forger_can_write_tokens_without_a_flaw() {
     assert_eq!(judge(&city, &unstated.der()).unwrap().0, "2026-11-20T11:59:59.500Z", "an accuracy that is not stated was taken for none");
 }
 
+/// Of a token with one flaw: what is told.
+fn assert_refused(city: &City, cases: Vec<(&str, TimestampTokenError, Token)>) {
+    for (name, error, token) in cases {
+        assert_eq!(judge(city, &token.der()), Err(error), "{name}");
+    }
+}
+
 #[test]
-pub fn a_token_with_a_flaw_is_refused() {
-    use TimestampTokenError::{Certificate, Imprint, Malformed, NoCertificate, Nonce, Path, Profile, Signature};
+pub fn a_token_of_another_form_is_refused() {
+    use TimestampTokenError::{Malformed, Profile};
     let city = City::new();
     let good = Token::good(&city);
-    let certificate = authority_certificate(&city);
-    let by = |certificate: Forgery| good.by(&certificate.sign(&city.issuing_key));
-    let other_content = attribute(CONTENT_TYPE, &[&oid("1.2.840.113549.1.7.1")]);
-    let expired = |field: &str| {
-        let mut certificate = certificate.clone();
-        match field {
-            "after" => certificate.not_after = tlv(0x17, &[b"261120120000Z"]),
-            _ => certificate.not_before = tlv(0x17, &[b"261120120001Z"]),
-        }
-        certificate
-    };
-    // An authority key identifier that says whose certificate the issuer's is, by its issuer and serial number.
-    let naming = |issuer: &exhibit_pki::Certificate, serial: u8| {
-        let name = tlv(0xa1, &[&tlv(0x82, &[b"city.example"]), &tlv(0xa4, &[issuer.subject_der()])]);
-        certificate.clone().replace(AUTHORITY_KEY, tlv(0x30, &[&name, &tlv(0x82, &[&[serial; 16]])]))
-    };
-    assert!(judge(&city, &by(naming(&city.root, 2)).der()).is_ok());
-    let cases: Vec<(&str, TimestampTokenError, Token)> = vec![
+    let cases = vec![
         ("content type data", Malformed, good.with(|t| t.content_info_type = oid("1.2.840.113549.1.7.1"))),
         ("SignedData of version 1", Profile("it is not version 3 without revocation lists"), good.with(|t| t.version = vec![2, 1, 1])),
         ("a revocation list", Profile("it is not version 3 without revocation lists"), good.with(|t| t.after_certificates = vec![0xa1, 0])),
@@ -121,6 +111,17 @@ pub fn a_token_with_a_flaw_is_refused() {
             Profile("its signature is of no suite for tokens"),
             good.with(|t| t.signature_algorithm = tlv(0x30, &[&oid("1.2.840.10045.4.3.3"), &[5, 0]])),
         ),
+    ];
+    assert_refused(&city, cases);
+}
+
+#[test]
+pub fn signed_attributes_with_a_flaw_are_refused() {
+    use TimestampTokenError::Profile;
+    let city = City::new();
+    let good = Token::good(&city);
+    let other_content = attribute(CONTENT_TYPE, &[&oid("1.2.840.113549.1.7.1")]);
+    let cases = vec![
         ("no signed attributes", Profile("it has no signed attributes"), good.with(|t| t.attributes.clear())),
         (
             "no content type",
@@ -161,6 +162,17 @@ pub fn a_token_with_a_flaw_is_refused() {
                     attribute("1.2.840.113549.1.9.16.2.12", &[&tlv(0x30, &[&tlv(0x30, &[&tlv(0x30, &[&tlv(4, &[&[0; 20]])])])])])
             }),
         ),
+    ];
+    assert_refused(&city, cases);
+}
+
+#[test]
+pub fn a_signer_that_is_not_named_as_it_must_be_is_refused() {
+    use TimestampTokenError::{Certificate, NoCertificate, Profile};
+    let city = City::new();
+    let good = Token::good(&city);
+    let certificate = authority_certificate(&city);
+    let cases = vec![
         (
             "signing certificate that names none",
             Profile("it names no certificate"),
@@ -218,6 +230,16 @@ pub fn a_token_with_a_flaw_is_refused() {
             Certificate("the signer is named as another than the certificate"),
             good.with(|t| (t.signer, t.signer_version) = (tlv(0x80, &[b"another"]), vec![2, 1, 3])),
         ),
+    ];
+    assert_refused(&city, cases);
+}
+
+#[test]
+pub fn a_token_that_says_something_with_a_flaw_is_refused() {
+    use TimestampTokenError::{Imprint, Malformed, Nonce, Profile};
+    let city = City::new();
+    let good = Token::good(&city);
+    let cases = vec![
         ("TSTInfo of version 2", Profile("its content is not version 1"), good.with(|t| t.info_version = vec![2, 1, 2])),
         (
             "imprint of SHA-1",
@@ -277,6 +299,16 @@ pub fn a_token_with_a_flaw_is_refused() {
         ("no nonce", Nonce, good.with(|t| t.optional.clear())),
         ("another nonce", Nonce, good.with(|t| t.optional = vec![2, 1, 98])),
         ("nonce of 33 bytes", Profile("its nonce is too long"), good.with(|t| t.optional = tlv(2, &[&[1; 33]]))),
+    ];
+    assert_refused(&city, cases);
+}
+
+#[test]
+pub fn what_a_token_says_beside_the_time_with_a_flaw_is_refused() {
+    use TimestampTokenError::{Certificate, Profile, Signature};
+    let city = City::new();
+    let good = Token::good(&city);
+    let cases = vec![
         (
             "name of another authority",
             Certificate("it is not of the name that the token says"),
@@ -298,6 +330,26 @@ pub fn a_token_with_a_flaw_is_refused() {
             good.with(|t| t.optional.extend([0xa1, 0])),
         ),
         ("signature by another key", Signature, good.with(|t| t.key = 9)),
+    ];
+    assert_refused(&city, cases);
+}
+
+#[test]
+pub fn an_authority_that_gives_no_timestamps_is_refused() {
+    use TimestampTokenError::{Certificate, Path};
+    let city = City::new();
+    let good = Token::good(&city);
+    let certificate = authority_certificate(&city);
+    let by = |certificate: Forgery| good.by(&certificate.sign(&city.issuing_key));
+    let expired = |field: &str| {
+        let mut certificate = certificate.clone();
+        match field {
+            "after" => certificate.not_after = tlv(0x17, &[b"261120120000Z"]),
+            _ => certificate.not_before = tlv(0x17, &[b"261120120001Z"]),
+        }
+        certificate
+    };
+    let cases = vec![
         (
             "certificate for TLS clients",
             Certificate("timestamping is not the one purpose of its key"),
@@ -331,6 +383,24 @@ pub fn a_token_with_a_flaw_is_refused() {
         ),
         ("expired", Path(ChainError::Validity), by(expired("after")).with(|t| t.moment = tlv(0x18, &[b"20261120120001Z"]))),
         ("not yet valid", Path(ChainError::Validity), by(expired("before")).with(|t| t.moment = tlv(0x18, &[b"20261120120000.9Z"]))),
+    ];
+    assert_refused(&city, cases);
+}
+
+#[test]
+pub fn an_authority_that_leads_to_no_anchor_is_refused() {
+    use TimestampTokenError::{NoCertificate, Path};
+    let city = City::new();
+    let good = Token::good(&city);
+    let certificate = authority_certificate(&city);
+    let by = |certificate: Forgery| good.by(&certificate.sign(&city.issuing_key));
+    // An authority key identifier that says whose certificate the issuer's is, by its issuer and serial number.
+    let naming = |issuer: &exhibit_pki::Certificate, serial: u8| {
+        let name = tlv(0xa1, &[&tlv(0x82, &[b"city.example"]), &tlv(0xa4, &[issuer.subject_der()])]);
+        certificate.clone().replace(AUTHORITY_KEY, tlv(0x30, &[&name, &tlv(0x82, &[&[serial; 16]])]))
+    };
+    assert!(judge(&city, &by(naming(&city.root, 2)).der()).is_ok());
+    let cases = vec![
         (
             "certificate of an unknown issuer",
             Path(ChainError::NoPath),
@@ -367,9 +437,7 @@ pub fn a_token_with_a_flaw_is_refused() {
             }),
         ),
     ];
-    for (name, error, token) in cases {
-        assert_eq!(judge(&city, &token.der()), Err(error), "{name}");
-    }
+    assert_refused(&city, cases);
 }
 
 #[test]
