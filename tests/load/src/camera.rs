@@ -208,6 +208,8 @@ impl Camera {
 #[derive(Default)]
 struct Heard {
     segments: BTreeMap<(String, u64), Recorded>,
+    /// What is not known as a segment: the agent's halves tell on their own, so that an acknowledgement may come before it is told what was sealed.
+    early: BTreeMap<(String, u64), Instant>,
     findings: Vec<String>,
     told: Vec<Told>,
 }
@@ -230,12 +232,15 @@ impl Heard {
                     let end_ms = u64::try_from(take.length.as_millis()).expect("runs are short");
                     // Segments are sealed in their order.
                     let due = take.at(footage.due_ms(self.segments.len() as u64, end_ms));
-                    self.segments.insert((stream.as_str().to_owned(), seq), Recorded { due, bytes, acknowledged: None });
+                    let place = (stream.as_str().to_owned(), seq);
+                    let acknowledged = self.early.remove(&place);
+                    self.segments.insert(place, Recorded { due, bytes, acknowledged });
                 }
                 AgentEvent::Acknowledged { stream, seq, index, .. } => {
                     let stream = stream.as_str().to_owned();
-                    if let Some(segment) = self.segments.get_mut(&(stream.clone(), seq)) {
-                        segment.acknowledged = Some(now);
+                    match self.segments.get_mut(&(stream.clone(), seq)) {
+                        Some(segment) => segment.acknowledged = Some(now),
+                        None => drop(self.early.insert((stream.clone(), seq), now)),
                     }
                     self.told.push(Told { stream, seq, index });
                 }
