@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use exhibit_evidence::anchor::WitnessPolicy;
-use exhibit_evidence::{Anchor, Body};
+use exhibit_evidence::{Anchor, Body, body};
 use exhibit_ledger::{Ledger, LedgerError};
 use exhibit_pki::{SoftwareSigner, Timestamp};
 use exhibit_tlog::VerifierKey;
@@ -47,7 +47,9 @@ pub struct Appliance {
     pub guard: Guard,
     /// Who has seen the log.
     pub witnessing: Arc<Witnessing>,
-    /// The log that this one goes on for.
+    /// The logs that this one goes on for, as its genesis declares them, newest first.
+    pub before: Vec<body::Predecessor>,
+    /// The newest of them, with what can be read of it and of those before.
     pub predecessor: Option<Box<Predecessor>>,
     /// Checkpoints that the machine's TPM has signed too.
     pub tpm_notes: Arc<TpmNotes>,
@@ -114,6 +116,7 @@ impl Appliance {
         let guard = Guard::open(config.bans.clone(), &ledger, vault.as_ref(), clock()).map_err(SetupError::Bans)?;
         let witnessing = Arc::new(folder.witnessing(config, &anchor, &ledger)?);
         let predecessor = body.predecessor.as_ref().map(|named| Predecessor::open(folder, named)).transpose()?.map(Box::new);
+        let before = body.before().cloned().collect();
         let tpm_key = key_of(body, vault.as_ref());
         let appliance = Self {
             anchor,
@@ -124,6 +127,7 @@ impl Appliance {
             chronicle,
             guard,
             witnessing,
+            before,
             predecessor,
             tpm_notes: Arc::default(),
             tpm_key,

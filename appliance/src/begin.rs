@@ -12,6 +12,7 @@ use exhibit_tlog::{EMPTY_ROOT, Hash, LogVerifier, VerifierKey};
 
 use crate::chronicle::own_candidate;
 use crate::config::Config;
+use crate::ended::EndedLog;
 use crate::setup::{ANCHOR, CHAIN, Credentials, LEDGER, NewLog, ROOT, SetupError};
 use crate::state_lock::LockedFolder;
 use crate::tpm_note::KEY_ATTACHMENT;
@@ -43,6 +44,18 @@ impl LockedFolder {
         let anchor = Anchor { log, verifier, roots: credentials.roots, policy };
         self.write_new(ANCHOR, anchor.to_json().as_bytes())?;
         Ok(anchor)
+    }
+
+    /// Begins the log that goes on for another. One that an earlier call has begun for the same log and its last head is gone on with.
+    pub fn create_successor(&self, new: &NewLog<'_>, before: EndedLog) -> Result<Anchor, SetupError> {
+        match self.anchor() {
+            Ok(anchor) if self.predecessor_anchor().is_ok_and(|named| named.log == before.named.log) => {
+                // What is carried over is read through the link, which a copy of the folder may lack.
+                self.write_predecessor(&before)?;
+                Ok(anchor)
+            }
+            _ => self.create_log(&NewLog { predecessor: Some(before), ..*new }),
+        }
     }
 
     /// Makes all of a log but its genesis: whatever would refuse it, seals included, does so now.
@@ -129,6 +142,7 @@ fn genesis(
             roots: credentials.roots.iter().map(|root| *root.fingerprint()).collect(),
             witness_policy: witness_policy.to_owned(),
             predecessor: new.predecessor.as_ref().map(|before| before.named.clone()),
+            earlier: new.predecessor.as_ref().map(|before| before.earlier.clone()).unwrap_or_default(),
             attachments,
         }),
     };

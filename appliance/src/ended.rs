@@ -6,14 +6,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use exhibit_evidence::{Anchor, Head, body::Predecessor};
+use exhibit_evidence::{Anchor, Body, Head, SignedStatement, body::Predecessor};
 
 use crate::setup::{ANCHOR, Folder, SetupError};
 
 /// The anchor of the log that this one goes on for, and the signed note of its last checkpoint.
 pub(crate) const PREDECESSOR_FILES: [&str; 2] = ["predecessor.json", "predecessor.checkpoint"];
 /// A link to the state folder of that log, where it is still there.
-const PREDECESSOR: &str = "predecessor";
+pub(crate) const PREDECESSOR: &str = "predecessor";
 /// A link to the state folder of the log that goes on for this one, once that is whole.
 const SUCCESSOR: &str = "successor";
 
@@ -22,6 +22,8 @@ const SUCCESSOR: &str = "successor";
 pub struct EndedLog {
     /// What the genesis of the other one says of it: which log, and its last head that is known.
     pub named: Predecessor,
+    /// The logs before it, as its own genesis declares them: what was stated to them goes on too. None where that can not be read.
+    pub earlier: Vec<Predecessor>,
     /// Its name and keys, which no other log may have.
     pub anchor: Anchor,
     /// The signed note of that head, if anybody has it. A log that ends by plan has.
@@ -36,6 +38,14 @@ impl EndedLog {
         Self { state: Some(state.to_owned()), ..self }
     }
 
+    /// The same, with what its genesis declares.
+    pub fn with_genesis(self, genesis: &SignedStatement) -> Self {
+        match &genesis.statement().body {
+            Body::Genesis(body) if genesis.leaf_hash() == self.named.log => Self { earlier: body.declared(), ..self },
+            _ => self,
+        }
+    }
+
     /// Whether a note is a signed checkpoint of its last head.
     fn is_end(&self, note: &str) -> bool {
         let head = self.named.head;
@@ -47,7 +57,7 @@ impl EndedLog {
 pub fn predecessor(anchor: &Anchor, last_checkpoint: &str) -> Result<EndedLog, SetupError> {
     let head = anchor.verifier.verify(last_checkpoint).map_err(SetupError::Predecessor)?;
     let named = Predecessor { log: anchor.log, head: Head { size: head.size, root: head.root } };
-    Ok(EndedLog { named, anchor: anchor.clone(), note: Some(last_checkpoint.to_owned()), state: None })
+    Ok(EndedLog { named, earlier: Vec::new(), anchor: anchor.clone(), note: Some(last_checkpoint.to_owned()), state: None })
 }
 
 impl Folder {

@@ -14,6 +14,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use exhibit_appliance::appliance::Appliance;
 use exhibit_appliance::ended::predecessor as predecessor_of;
 use exhibit_appliance::maintain::carry::carry;
+use exhibit_appliance::predecessor::with_state;
 use exhibit_appliance::serve::{Addresses, serve};
 use exhibit_appliance::setup::{Folder, NewLog, now};
 use exhibit_evidence::Anchor;
@@ -78,6 +79,9 @@ enum Command {
         /// What is left of the predecessor's state, or a backup of it: what people and authorities stated there goes on here, and it can be read.
         #[arg(long, requires = "predecessor")]
         predecessor_state: Option<PathBuf>,
+        /// Take a state of the predecessor that is older than its last checkpoint: what it has goes on, and the rest is known to be lost.
+        #[arg(long, requires = "predecessor_state")]
+        accept_older_state: bool,
     },
     /// Print the anchor.
     Anchor {
@@ -133,19 +137,26 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             let text = format!("Keys, {} and a sample configuration are made.\nNext: {sign} --out {}", request.display(), in_state(&state));
             print(json, &json!({ "event": "initialised", "request": request, "server_names": server_name }), &text)
         }
-        Command::CreateLog { state, origin, chain, root, predecessor, last_checkpoint, predecessor_state } => {
+        Command::CreateLog { state, origin, chain, root, predecessor, last_checkpoint, predecessor_state, accept_older_state } => {
             let (chain_pem, root_pem) = (read(&chain)?, read(&root)?);
             let before_state = predecessor_state.map(std::path::absolute).transpose()?;
             let before = match (predecessor, last_checkpoint) {
                 (Some(anchor), Some(checkpoint)) => {
                     let ended = predecessor_of(&Anchor::parse(read(&anchor)?.as_bytes())?, &read(&checkpoint)?)?;
-                    Some(before_state.as_deref().map_or(ended.clone(), |state| ended.with_state(state)))
+                    Some(match before_state.as_deref() {
+                        Some(state) => with_state(ended, state, accept_older_state)?,
+                        None => ended,
+                    })
                 }
                 _ => None,
             };
-            let new = NewLog { origin: &origin, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: before, now: now() };
+            let new = NewLog { origin: &origin, chain_pem: &chain_pem, root_pem: &root_pem, predecessor: None, now: now() };
             let folder = Folder::new(&state).lock()?;
-            let anchor = folder.create_log(&new)?;
+            // Ended half-way, the same command goes on.
+            let anchor = match before {
+                Some(before) => folder.create_successor(&new, before)?,
+                None => folder.create_log(&new)?,
+            };
             if before_state.is_some() {
                 let (appliance, _) = Appliance::open(&folder, &folder.config()?, Arc::new(now), Arc::new(|_: &str| {}))?;
                 carry(&appliance)?;

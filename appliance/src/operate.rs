@@ -256,12 +256,21 @@ fn make_whole(
     match restore_or_succeed(&folder, from, &known, &successor, &progress)? {
         Outcome::Restored(done) => restored(&done, json),
         Outcome::Succeeded(done) => {
-            let Succeeded { anchor, last, reason } = *done;
+            let Succeeded { anchor, last, reason, left } = *done;
             let line = json!({
                 "event": "succeeded", "reason": reason.to_string(), "predecessor_size": last.size, "predecessor_root": last.root.to_string(),
                 "anchor": serde_json::from_str::<serde_json::Value>(&anchor.to_json())?,
+                "left": left.as_ref().map(|left| json!({ "size": left.restored.size, "carried": left.carried,
+                    "damages": damages_json(&left.restored.left) })),
             });
-            let named = format!("Its successor names it and its last head that is known, of {} entries.", last.size);
+            let left = left.map_or_else(
+                || "Nothing of it can be read, and nobody is carried over.".to_owned(),
+                |left| {
+                    let (size, carried, damaged) = (left.restored.size, left.carried, lines(&left.restored.left));
+                    format!("{damaged}{size} entries of it can be read; {carried} of people and authorities go on.")
+                },
+            );
+            let named = format!("Its successor names it and its last head that is known, of {} entries. {left}", last.size);
             print(json, &line, &format!("The log does not go on: {reason}\n{named}\n{}", anchor.to_json().trim_end()))?;
             Ok(ExitCode::SUCCESS)
         }

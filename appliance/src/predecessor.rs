@@ -3,6 +3,7 @@
 //! Nothing is ever stated to it. What it lacks, after a disaster, is known to be lost.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
@@ -13,6 +14,7 @@ use exhibit_pki::{Certificate, Fingerprint, Timestamp};
 use exhibit_tlog::{Hash, LogProof};
 
 use crate::appliance::Appliance;
+use crate::ended::EndedLog;
 use crate::registry::{Registry, RegistryError};
 use crate::setup::{Folder, SetupError};
 use crate::state_lock::LockedFolder;
@@ -64,7 +66,13 @@ impl Predecessor {
         let archive = match folder.predecessor() {
             None => None,
             Some(state) => match Archive::open(&state, &anchor, &end) {
-                Ok(archive) => Some(archive),
+                Ok(archive) => {
+                    if !archive.has(&end) {
+                        let (has, ended_at) = (archive.ledger.size(), end.size);
+                        tracing::warn!(has, ended_at, "what is left of the log that this one goes on for is older than its end");
+                    }
+                    Some(archive)
+                }
                 Err(error) => {
                     tracing::warn!(%error, state = %state.path().display(), "the log that this one goes on for can not be read");
                     None
@@ -83,14 +91,16 @@ impl Predecessor {
         Ok(Self { anchor, end, note, archive })
     }
 
-    /// What shows that `successor` goes on for this log, for somebody who has observed `size` entries of it.
-    fn record(&self, successor: &Following<'_>, size: u64) -> Result<SuccessorRecord, RegistryError> {
+    /// What shows that `successor` goes on for this log, for somebody who has observed `size` entries of it, with the approvals by some if they are
+    /// named.
+    fn record(&self, successor: &Following<'_>, size: u64, by: &[Fingerprint]) -> Result<SuccessorRecord, RegistryError> {
         let genesis = successor.registry.statement_at(0)?;
         let mut signers = vec![(*genesis.signer(), genesis.statement().issued)];
         let mut record = SuccessorRecord {
             last_checkpoint: self.note.clone(),
             consistency: None,
             succession: None,
+            ended_genesis: None,
             genesis: EntryRecord {
                 index: 0,
                 entry: Base64::encode_string(genesis.der()),
@@ -100,15 +110,21 @@ impl Predecessor {
             certificates: Vec::new(),
             approvals: Vec::new(),
         };
-        for leaf in successor.registry.approvals(&genesis.leaf_hash())? {
+        // Who counts is known to whoever asks: those that others state crowd nobody out.
+        let approvals = match by {
+            [] => successor.registry.approvals(&genesis.leaf_hash(), None)?,
+            by => successor.registry.approvals_by(&genesis.leaf_hash(), by)?,
+        };
+        for (_, leaf) in approvals {
             let approval = successor.registry.statement(&leaf)?.ok_or(RegistryError::Entry)?;
             signers.push((*approval.signer(), approval.statement().issued));
             record.approvals.push(Base64::encode_string(approval.der()));
         }
         if let Some(archive) = &self.archive {
-            // What is left of a log after a disaster may have more than the end that its successor names.
-            let witnessed = archive.witnessed_end().filter(|_| archive.ledger.size() == self.end.size);
+            // What is left of a log after a disaster may have less than the end that its successor names.
+            let witnessed = archive.witnessed_end().filter(|_| archive.has(&self.end));
             record.last_checkpoint = witnessed.or_else(|| self.note.clone());
+            record.ended_genesis = Some(Base64::encode_string(archive.registry.statement_at(0)?.der()));
             let proof = archive.ledger.consistency(size, self.end.size)?;
             record.consistency = proof.map(|proof| proof.iter().map(|hash| hash.to_base64()).collect());
             if archive.is_ended {
@@ -132,16 +148,24 @@ impl Predecessor {
 }
 
 impl Archive {
-    fn open(folder: &Folder, anchor: &Anchor, end: &Head) -> Result<Self, SetupError> {
+    /// Opens a state. After a disaster it may be older than the end that the successor names; then what it has is read, and the rest is lost.
+    pub fn open(folder: &Folder, anchor: &Anchor, end: &Head) -> Result<Self, SetupError> {
         let config = folder.config()?;
         let ledger = folder.ended_ledger(&anchor.verifier.origin, &config)?;
-        if ledger.root_at(end.size)? != Some(end.root) {
-            return Err(SetupError::OtherLog("it has not the last head that its successor names"));
+        if ledger.root_at(end.size)?.is_some_and(|root| root != end.root) {
+            return Err(SetupError::OtherLog("it has another tree than the last head that its successor names"));
+        }
+        // A receipt is under its newest head, and cameras know its end by genesis.
+        if ledger.size() > end.size {
+            return Err(SetupError::OtherLog("it has entries beyond the last head that its successor names: name its newest checkpoint"));
         }
         let (chain, roots) = folder.authorities()?;
         let registry = Registry::new(ledger.clone(), roots, chain);
         let damaged = |_| SetupError::OtherLog("its genesis can not be read");
         let genesis = registry.statement_at(0).map_err(damaged)?;
+        if genesis.leaf_hash() != anchor.log {
+            return Err(SetupError::OtherLog("its genesis is not the one that its anchor names"));
+        }
         let before = match &genesis.statement().body {
             Body::Genesis(body::Genesis { predecessor: Some(named), .. }) => Some(Box::new(Predecessor::open(folder, named)?)),
             _ => None,
@@ -159,6 +183,11 @@ impl Archive {
             before,
             ledger,
         })
+    }
+
+    /// Whether it has all up to a head.
+    pub fn has(&self, end: &Head) -> bool {
+        self.ledger.size() >= end.size
     }
 
     /// The last checkpoint with its cosignatures, if its witnesses have seen it.
@@ -195,6 +224,17 @@ impl Archive {
     }
 }
 
+/// A log that has ended, with its state: that has to be the log's, and to have the end that is named, unless an older one is accepted.
+pub fn with_state(ended: EndedLog, state: &Path, accepts_older: bool) -> Result<EndedLog, SetupError> {
+    let end = ended.named.head;
+    let archive = Archive::open(&Folder::new(state), &ended.anchor, &end)?;
+    if !archive.has(&end) && !accepts_older {
+        return Err(SetupError::OlderState { has: archive.ledger.size(), named: end.size });
+    }
+    let genesis = archive.registry.statement_at(0).map_err(|_| SetupError::OtherLog("its genesis can not be read"))?;
+    Ok(ended.with_genesis(&genesis).with_state(state))
+}
+
 /// A log as far as it shows that it goes on for another.
 struct Following<'a> {
     ledger: &'a Ledger,
@@ -202,12 +242,12 @@ struct Following<'a> {
 }
 
 /// What shows that a log goes on for the one named `log`; `None` if none of ours does.
-pub fn successor(appliance: &Appliance, log: &Hash, size: u64) -> Result<Option<SuccessorRecord>, RegistryError> {
+pub fn successor(appliance: &Appliance, log: &Hash, size: u64, by: &[Fingerprint]) -> Result<Option<SuccessorRecord>, RegistryError> {
     let mut following = Following { ledger: &appliance.ledger, registry: &appliance.registry };
     let mut before = appliance.predecessor.as_deref();
     while let Some(predecessor) = before {
         if predecessor.anchor.log == *log {
-            return predecessor.record(&following, size).map(Some);
+            return predecessor.record(&following, size, by).map(Some);
         }
         let Some(archive) = &predecessor.archive else { break };
         following = Following { ledger: &archive.ledger, registry: &archive.registry };

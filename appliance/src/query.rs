@@ -8,10 +8,10 @@ use exhibit_evidence::{
     exchange::{EntryRecord, EntryRecords, StreamRecord, StreamRecords},
 };
 use exhibit_ledger::{Ledger, StreamHead};
-use exhibit_pki::{Subject, Timestamp};
+use exhibit_pki::{Fingerprint, Subject, Timestamp};
 use exhibit_tlog::Hash;
 
-use crate::registry::{Registry, RegistryError};
+use crate::registry::{APPROVALS_PAGE, Registry, RegistryError};
 use crate::rows::{self, BLOCK_ENTRIES, RowError, Span};
 use crate::witnessing::Witnessing;
 
@@ -48,13 +48,15 @@ impl Query<'_> {
         self.ledger.index_of(leaf)?.map_or(Ok(None), |index| self.record(index))
     }
 
-    /// The approvals of an entry.
-    pub fn approvals(&self, approved: &Hash) -> Result<EntryRecords, RegistryError> {
+    /// The approvals of an entry: those by some, or a page of all.
+    pub fn approvals(&self, approved: &Hash, by: &[Fingerprint], after: Option<&Fingerprint>) -> Result<EntryRecords, RegistryError> {
+        let approvals = if by.is_empty() { self.registry.approvals(approved, after)? } else { self.registry.approvals_by(approved, by)? };
         let mut entries = Vec::new();
-        for leaf in self.registry.approvals(approved)? {
-            entries.push(self.record_of(&leaf)?.ok_or(RegistryError::Entry)?);
+        for (_, leaf) in &approvals {
+            entries.push(self.record_of(leaf)?.ok_or(RegistryError::Entry)?);
         }
-        Ok(EntryRecords { entries, next: None })
+        let last = approvals.last().filter(|_| by.is_empty() && approvals.len() == APPROVALS_PAGE);
+        Ok(EntryRecords { entries, next: last.map(|(signer, _)| hex::encode(signer)) })
     }
 
     /// The entry at a place.

@@ -176,11 +176,22 @@ impl Registry {
         }
     }
 
-    /// Leaf hashes of the approvals of an entry: the first by each certificate with the role, whomever a set names; of more than can be custodians
-    /// of a set, those of the lowest fingerprints.
-    pub fn approvals(&self, approved: &Hash) -> Result<Vec<Hash>, RegistryError> {
-        let rows = self.ledger.annotations(&rows::approval_prefix(approved), &[], APPROVALS_MAX)?;
-        rows.iter().map(|(_, value)| Ok(rows::approval_leaf(value)?)).collect()
+    /// The approvals of an entry, by signer, with their leaf hashes: the first by each certificate with the role, whomever a set names. A page of
+    /// them, behind a signer.
+    pub fn approvals(&self, approved: &Hash, after: Option<&Fingerprint>) -> Result<Vec<(Fingerprint, Hash)>, RegistryError> {
+        let prefix = rows::approval_prefix(approved);
+        let from = after.map_or_else(|| prefix.clone(), |after| [rows::approval_key(approved, after), vec![0]].concat());
+        let rows = self.ledger.annotations(&prefix, &from, APPROVALS_PAGE)?;
+        rows.iter().map(|(key, value)| Ok((rows::approval_signer(key)?, rows::approval_leaf(value)?))).collect()
+    }
+
+    /// The same by some: however many others have approved too, these are there.
+    pub fn approvals_by(&self, approved: &Hash, by: &[Fingerprint]) -> Result<Vec<(Fingerprint, Hash)>, RegistryError> {
+        let mut approvals = Vec::new();
+        for signer in by {
+            approvals.extend(self.approval(approved, signer)?.map(|leaf| (*signer, leaf)));
+        }
+        Ok(approvals)
     }
 
     /// Leaf hash of the first approval of an entry by a custodian.
@@ -280,7 +291,7 @@ const ROOTS_CACHED_MAX: usize = 16 * 1024;
 const ISSUERS_MAX: usize = 64;
 /// 64 bytes each.
 const REVOCATIONS_PAGE: usize = 1024;
-/// An answer has so many. Who decides on a set is asked for by name (`approval`), so that others crowd nobody out.
-const APPROVALS_MAX: usize = 64;
+/// An answer has so many. Who decides is asked for by name, so that others crowd nobody out.
+pub const APPROVALS_PAGE: usize = 64;
 /// Most attachments are named once.
 const ATTACHMENT_ROWS_PAGE: usize = 64;

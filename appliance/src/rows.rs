@@ -279,6 +279,11 @@ pub fn approval_key(approved: &Hash, signer: &Fingerprint) -> Vec<u8> {
 pub fn approval_prefix(approved: &Hash) -> Vec<u8> {
     format!("v1/approval/{approved}\0").into_bytes()
 }
+/// Who signed an approval, by the key of its row.
+pub fn approval_signer(key: &[u8]) -> Result<Fingerprint, RowError> {
+    let digits = key.len().checked_sub(64).map(|from| &key[from..]).ok_or(RowError)?;
+    str::from_utf8(digits).ok().and_then(Hash::from_hex).map(|hash| hash.0).ok_or(RowError)
+}
 /// The leaf hash of an approval, as its row has it.
 pub fn approval_leaf(value: &[u8]) -> Result<Hash, RowError> {
     str::from_utf8(value).ok().and_then(Hash::from_hex).ok_or(RowError)

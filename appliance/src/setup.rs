@@ -153,6 +153,17 @@ pub enum SetupError {
     /// The last checkpoint of a predecessor.
     #[error("the predecessor's last checkpoint: {0}")]
     Predecessor(CheckpointError),
+    /// What is left of a predecessor is older than its last head that is named.
+    #[error(
+        "the state of the predecessor has {has} of the {named} entries that are named as its end. Restore it first, name a checkpoint that it has, or give \
+         --accept-older-state: then what it has goes on, and the rest is known to be lost"
+    )]
+    OlderState {
+        /// Entries that it has.
+        has: u64,
+        /// Entries that are named.
+        named: u64,
+    },
     /// Another program works in the folder.
     #[error("{0} is in use: another program serves it or works in it. Stop that first")]
     InUse(PathBuf),

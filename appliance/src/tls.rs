@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use exhibit_program::tls::crypto_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, version};
@@ -31,15 +31,6 @@ pub enum TlsError {
     /// rustls.
     #[error("TLS can not be configured: {0}")]
     Tls(#[from] rustls::Error),
-}
-
-/// One suite, three groups, best first: what both sides of every connection of this project speak.
-pub fn crypto_provider() -> CryptoProvider {
-    CryptoProvider {
-        cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
-        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::SECP384R1, aws_lc_rs::kx_group::X25519],
-        ..aws_lc_rs::default_provider()
-    }
 }
 
 impl TlsConfigs {

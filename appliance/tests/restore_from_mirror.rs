@@ -301,6 +301,16 @@ async fn only_the_seal_knows(lost: &mut Lost) {
         appliance.predecessor.as_ref().unwrap().end
     });
     assert_eq!(served.await.unwrap(), done.last);
+    // Nobody opens a second one beside it.
+    lost.successor("rival");
+    let refused = lost.run(&[lost.backup()], Some(("rival", "city.example/log/3"))).await.unwrap_err();
+    assert!(matches!(refused, RestoreError::HasSuccessor(_)), "two logs go on for one: {refused}");
+    assert!(!lost.path("rival/ledger").exists());
+    // The same call goes on.
+    let again = lost.run(&[lost.backup()], Some(("unnoted", "city.example/log/2"))).await.unwrap();
+    assert!(matches!(again, Outcome::Succeeded(again) if again.anchor == done.anchor), "another log was begun");
+    // As if none of it had been.
+    lost.remove(&["state/ledger", "state/vault", "state/successor"]);
     lost.mirror.go_on().await;
 }
 
@@ -319,10 +329,16 @@ async fn a_restore_without_backfill_opens_the_successor() {
     let new = lost.successor("successor");
     let outcome = lost.run(&[lost.backup()], Some(("successor", "city.example/log/2"))).await.unwrap();
     let Outcome::Succeeded(done) = outcome else { panic!("the log went on behind what a witness has seen") };
-    let Succeeded { anchor, last, reason } = *done;
+    let Succeeded { anchor, last, reason, left } = *done;
     assert!(matches!(reason, RestoreError::Behind { .. }));
     assert_eq!((anchor.verifier.origin.as_str(), last.size), ("city.example/log/2", lost.size));
-    assert!(!lost.path("state/ledger").exists(), "both logs could be served");
+    // What the backup has can be read, and people go on; whoever serves the old state comes to the new log.
+    let left = left.expect("nothing is left");
+    assert_eq!((left.restored.size, left.restored.left), (lost.backed_up, vec![]));
+    assert!(left.carried >= 7, "nobody was carried on: {}", left.carried);
+    let old_state = Folder::new(&lost.path("state"));
+    assert_eq!(old_state.newest().anchor().unwrap().log, anchor.log, "both logs could be served");
+    assert!(LedgerFolder::open(&old_state.ledger_path()).unwrap().size().unwrap() < last.size);
     let ledger = new.ledger("city.example/log/2", &new.config().unwrap()).unwrap();
     let genesis = SignedStatement::parse(&ledger.entry(0).unwrap().unwrap()).unwrap();
     let Body::Genesis(genesis) = &genesis.statement().body else { panic!("no genesis") };
@@ -336,6 +352,7 @@ async fn a_restore_without_backfill_opens_the_successor() {
     assert_eq!((new.predecessor_anchor().unwrap().log, signed.size, signed.root), (old.log, last.size, last.root));
     // A log that can go on does, and no successor is opened beside it.
     fs::rename(lost.path("successor"), lost.path("other")).unwrap();
+    lost.remove(&["state/ledger", "state/vault", "state/successor"]);
     fs::create_dir(lost.path("successor")).unwrap();
     let from = [lost.backup(), Place::Url(lost.mirror.copy_url())];
     let outcome = lost.run(&from, Some(("successor", "city.example/log/3"))).await.unwrap();

@@ -19,3 +19,4 @@ pub mod stamps;
 pub mod state;
 pub mod tell;
 pub mod tree;
+pub mod withheld;

@@ -8,7 +8,7 @@ use exhibit_client::{Appliance, ClientError, Receipt};
 use exhibit_evidence::envelope::{self, KeyPackage};
 use exhibit_evidence::keytree::KeyTree;
 use exhibit_evidence::{Body, SignedStatement, StreamName, body, exchange};
-use exhibit_pki::{Certificate, SoftwareSigner, Timestamp};
+use exhibit_pki::{Certificate, Fingerprint, SoftwareSigner, Timestamp};
 use exhibit_tlog::Hash;
 
 use crate::failure::Failure;
@@ -134,9 +134,16 @@ impl Session {
         pages(self.stated_to(), query).await
     }
 
-    /// Every `approve` of an entry that the appliance has: the first of each custodian.
-    pub async fn approvals(&mut self, leaf: &Hash) -> Result<Vec<Found>, Failure> {
-        let mut found = self.pages(&format!("/v1/approvals/{leaf}")).await?;
+    /// The first `approve` of an entry by each of these custodians; by everybody with the role, if nobody is named.
+    pub async fn approvals(&mut self, leaf: &Hash, by: &[Fingerprint]) -> Result<Vec<Found>, Failure> {
+        let path = format!("/v1/approvals/{leaf}");
+        let mut found = Vec::new();
+        for some in by.chunks(body::CUSTODIANS_MAX) {
+            found.extend(self.pages(&format!("{path}?{}", exchange::by_query(some))).await?);
+        }
+        if by.is_empty() {
+            found = self.pages(&path).await?;
+        }
         found.retain(|found| matches!(&found.signed.statement().body, Body::Approve(approve) if approve.entry == *leaf));
         Ok(found)
     }

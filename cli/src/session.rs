@@ -14,6 +14,7 @@ use exhibit_pki::{Certificate, SoftwareSigner, Timestamp};
 
 use crate::arguments::{Connection, Earlier};
 use crate::failure::Failure;
+use crate::screen::tell;
 
 /// Files of an identity's folder.
 pub const SIGNING_KEY: &str = "signing.key";
@@ -48,6 +49,9 @@ impl Session {
         let subject = subject.ok_or_else(|| Failure::content(&folder.join(SIGNING_CERTIFICATE), "the certificate names nobody"))?;
         let appliance = Appliance::new(&connection.appliance, &identity, &anchor)?;
         let issuer = Issuer::open(folder, &subject, identity.clone(), anchor.log, now())?;
+        for (log, kind) in issuer.undelivered()? {
+            tell(format!("a statement of type {kind} for log {log} was signed and not delivered: if that has ended, state it anew"));
+        }
         Ok(Self { anchor, appliance, stated_to: None, issuer, identity })
     }
 

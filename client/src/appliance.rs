@@ -6,7 +6,8 @@ use std::io;
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
-use exhibit_evidence::{Anchor, AttachmentRef, Head, SignedStatement, Statement, exchange};
+use exhibit_evidence::{Anchor, AttachmentRef, Head, SignedStatement, Statement, exchange, exchange::by_query};
+use exhibit_pki::Fingerprint;
 use exhibit_tlog::{Checkpoint, Hash, LogProof, LogVerifier, Note, Policy, WitnessError, prove_consistency, verify_consistency};
 use hyper::StatusCode;
 
@@ -117,15 +118,16 @@ impl Appliance {
         &self.anchors[0]
     }
 
-    /// What shows that another log goes on for this one, of which `observed` was verified. `None` if the appliance knows of none. Not judged.
-    pub async fn successor(&mut self, observed: &Head) -> Result<Option<exchange::SuccessorRecord>, ClientError> {
-        let log = self.anchor().log;
-        self.successor_of(&log, observed.size).await
-    }
-
-    /// The same for any log, of which `size` entries were verified.
-    pub async fn successor_of(&mut self, log: &Hash, size: u64) -> Result<Option<exchange::SuccessorRecord>, ClientError> {
-        let path = format!("/v1/successor?log={log}&size={size}");
+    /// What shows that another log goes on for the one named `log`, of which `size` entries were verified, with the approvals by these custodians.
+    /// `None` if the appliance knows of none. Not judged.
+    pub async fn successor_of(
+        &mut self,
+        log: &Hash,
+        size: u64,
+        custodians: &[Fingerprint],
+    ) -> Result<Option<exchange::SuccessorRecord>, ClientError> {
+        let by = by_query(custodians);
+        let path = format!("/v1/successor?log={log}&size={size}{}{by}", if by.is_empty() { "" } else { "&" });
         match self.get_json(&path).await {
             Err(ClientError::Refused(problem)) if problem.status == 404 => Ok(None),
             record => record.map(Some),

@@ -101,6 +101,22 @@ impl Issuer {
         self.state.next_seq
     }
 
+    /// What was signed for other logs and not delivered: which log, and of what type. A log that has ended takes nothing more: it is stated anew, or lost.
+    pub fn undelivered(&self) -> Result<Vec<(Hash, String)>, IssuerError> {
+        let mut undelivered = Vec::new();
+        for file in fs::read_dir(&self.folder).map_err(in_folder(&self.folder))? {
+            let path = file.map_err(in_folder(&self.folder))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let log = name.strip_prefix("pending.").and_then(|name| name.strip_suffix(".statement")).and_then(Hash::from_hex);
+            let Some(log) = log.filter(|log| *log != self.log) else { continue };
+            let pending = fs::read(&path).map_err(in_folder(&path))?;
+            let signed = exchange::split_intake_prefix(&pending).and_then(|(entry, _)| SignedStatement::parse(entry).ok());
+            undelivered.push((log, signed.map_or_else(|| "damaged".to_owned(), |signed| signed.statement().type_name().to_owned())));
+        }
+        undelivered.sort_unstable();
+        Ok(undelivered)
+    }
+
     /// The last head that this person has verified of a log whose chain is kept in `folder`; of size 0 if none.
     pub fn observed_of(folder: &Path, log: &Hash) -> Result<Head, IssuerError> {
         let Some(state) = read_state(folder, log)? else { return Ok(Head { size: 0, root: EMPTY_ROOT }) };

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use exhibit_pki::{Certificate, KeyPurpose, Signer, Suite};
+use exhibit_program::tls::crypto_provider;
 use rustls::{
     ClientConfig, RootCertStore, SignatureAlgorithm, SignatureScheme,
     client::Resumption,
-    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::CertificateDer,
     sign::{CertifiedKey, SingleCertAndKey},
 };
@@ -65,15 +65,6 @@ pub fn trusted(roots: &[Certificate]) -> Result<RootCertStore, rustls::Error> {
         trusted.add(CertificateDer::from(root.der().to_vec()))?;
     }
     Ok(trusted)
-}
-
-/// One suite, three groups, best first: what both sides of every connection of this project speak.
-pub fn crypto_provider() -> CryptoProvider {
-    CryptoProvider {
-        cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
-        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::SECP384R1, aws_lc_rs::kx_group::X25519],
-        ..aws_lc_rs::default_provider()
-    }
 }
 
 fn presented_chain(identity: &ClientIdentity) -> Vec<CertificateDer<'static>> {

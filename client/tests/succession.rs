@@ -43,6 +43,8 @@ struct Change {
     threshold: u64,
     /// What the keys of the new log are made from.
     seed: u8,
+    /// The logs before the old one, as its own genesis declares them.
+    declared: Vec<Predecessor>,
 }
 
 impl Default for Change {
@@ -63,6 +65,7 @@ impl Default for Change {
             cosigns: false,
             threshold: 1,
             seed: 80,
+            declared: Vec::new(),
         }
     }
 }
@@ -84,6 +87,22 @@ fn old_log() -> Log {
     let mut log = Log::new();
     log.entries.extend([b"genesis, as far as these tests care".to_vec(), b"more".to_vec()]);
     log
+}
+
+/// The genesis of a log that goes on for others itself.
+fn began_after(pki: &Pki, before: &Predecessor, earlier: &[Predecessor]) -> Vec<u8> {
+    let appliance = pki.appliance();
+    let genesis = Genesis {
+        origin: support::ORIGIN.into(),
+        keys: keys(&Log::new().verifier()),
+        roots: vec![*pki.root.fingerprint()],
+        witness_policy: String::new(),
+        predecessor: Some(before.clone()),
+        earlier: earlier.to_vec(),
+        attachments: vec![AttachmentRef::of("certificate", appliance.certificate.der(), false)],
+    };
+    let stream = "appliance/1/log/20251201T000000Z";
+    signed(&appliance, Hash::default(), stream, 0, Hash::default(), NOTHING, Body::Genesis(genesis)).der().to_vec()
 }
 
 /// What an appliance says of its successor, and what whoever asked it trusts.
@@ -126,6 +145,9 @@ fn write_the_fuzz_corpus() {
 fn told(change: &Change) -> Story {
     let pki = Pki::new(10);
     let (mut old, mut new) = (old_log(), Log::named("city.example/log/2", change.seed));
+    if let [before, earlier @ ..] = &*change.declared {
+        old.entries[0] = began_after(&pki, before, earlier);
+    }
     let old_id = leaf_hash(&old.entries[0]);
     let observed = (change.observed)(old.head());
     let mut successor = Successor { origin: "city.example/log/2".into(), keys: keys(&new.verifier()) };
@@ -152,6 +174,7 @@ fn told(change: &Change) -> Story {
         roots: vec![*pki.root.fingerprint()],
         witness_policy: if change.witnesses { policy.clone() } else { String::new() },
         predecessor: Some((change.predecessor)(Predecessor { log: old_id, head: old.head() })),
+        earlier: Vec::new(),
         attachments: vec![AttachmentRef::of("certificate", appliance.certificate.der(), false)],
     };
     (change.genesis)(&mut genesis);
@@ -170,6 +193,7 @@ fn told(change: &Change) -> Story {
     let mut record = SuccessorRecord {
         consistency: Some(old.consistency(observed.size)),
         succession: change.is_planned.then(|| old.record(old.size() - 1 - u64::from(change.goes_on))),
+        ended_genesis: Some(Base64::encode_string(&old.entries[0])),
         genesis: new.record(0),
         certificates: signers.chain([&pki.issuing]).map(|certificate| Base64::encode_string(certificate.der())).collect(),
         approvals: parties.iter().map(|party| Base64::encode_string(approval(party).der())).collect(),
@@ -244,6 +268,46 @@ fn after_a_disaster_the_last_checkpoint_may_be_lost_too() {
         let refused = judged(&lost(approves, 2)).unwrap_err();
         assert_eq!(refused, SuccessionError::NotApproved { given, threshold: 2 });
     }
+}
+
+fn log_before(number: u8) -> Predecessor {
+    Predecessor { log: Hash([number; 32]), head: Head { size: 7, root: Hash([number + 1; 32]) } }
+}
+
+/// Statements to the logs before the old one go on in the new one too, if the old one's own genesis declares these logs.
+#[test]
+fn the_logs_before_are_those_that_the_old_log_declares() {
+    let declares = |declared: Vec<Predecessor>, earlier: Vec<Predecessor>| Change {
+        declared,
+        genesis: Box::new(move |genesis| genesis.earlier.clone_from(&earlier)),
+        ..Change::default()
+    };
+    let (one, two) = (log_before(40), log_before(50));
+    for declared in [vec![one.clone()], vec![one.clone(), two.clone()]] {
+        judged(&declares(declared.clone(), declared)).unwrap();
+        judged(&declares(vec![one.clone()], Vec::new())).unwrap();
+    }
+    let other_end = Predecessor { head: Head { size: 8, ..one.head }, ..one.clone() };
+    let cases = [
+        ("a log that the old one does not declare", vec![one.clone()], vec![one.clone(), two.clone()]),
+        ("another log than it declares", vec![one.clone()], vec![two.clone()]),
+        ("another end than it declares", vec![one.clone()], vec![other_end]),
+        ("a log before one that declares none", Vec::new(), vec![one.clone()]),
+    ];
+    for (defect, declared, earlier) in cases {
+        let refused = judged(&declares(declared, earlier)).unwrap_err();
+        // The first log of all has nothing in these tests that is a genesis.
+        assert!(matches!(refused, SuccessionError::Earlier | SuccessionError::Statement(_)), "{defect}: {refused}");
+    }
+    let without = Change { record: Box::new(|record| record.ended_genesis = None), ..declares(vec![one.clone()], vec![one.clone()]) };
+    assert_eq!(judged(&without), Err(SuccessionError::Earlier), "nothing shows what the old log declares");
+    let of_another = Change {
+        record: Box::new(|record| {
+            record.ended_genesis = Some(Base64::encode_string(&began_after(&Pki::new(10), &log_before(40), &[log_before(50)])));
+        }),
+        ..declares(vec![one.clone()], vec![one, two])
+    };
+    assert_eq!(judged(&of_another), Err(SuccessionError::Earlier), "the genesis of another log");
 }
 
 /// Whoever is told to have approved has: others need not be asked again.

@@ -65,6 +65,9 @@ pub const LOG_KEYS_MAX: usize = 8;
 pub const LOG_KEY_BYTES_MAX: usize = 4096;
 /// A log trusts at most this many roots.
 pub const ROOTS_MAX: usize = 16;
+/// A log names at most this many before its predecessor: a log a year, and room for its keys and policy beside them. What people stated to older ones
+/// they state anew.
+pub const EARLIER_LOGS_MAX: usize = 32;
 /// A log's name is at most this long: that of a DNS name.
 pub const ORIGIN_BYTES_MAX: usize = 255;
 /// A witness policy is at most this long: fifteen witnesses with both kinds of keys (2 KiB each), and genesis still fits in a statement.

@@ -4,7 +4,7 @@
 pub mod route;
 pub mod terms;
 
-pub use route::{Route, RouteError};
+pub use route::{Route, RouteError, by_query};
 pub use terms::{SlotRange, Terms, TermsError};
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,9 @@ pub struct SuccessorRecord {
     /// The last entry of the log that ended, a `succession`; absent after a disaster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub succession: Option<EntryRecord>,
+    /// Genesis of the log that ended: a signed statement, base64. It says which logs were before that. Absent where the appliance can not give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_genesis: Option<String>,
     /// Genesis of the log that follows.
     pub genesis: EntryRecord,
     /// The certificates that signed these, and those above them: DER, base64.

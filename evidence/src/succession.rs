@@ -99,6 +99,9 @@ pub enum SuccessionError {
     /// Genesis names another log, or another end of it.
     #[error("the genesis that is offered does not name this log and its last checkpoint")]
     OtherPredecessor,
+    /// Logs before the one that ended, which that did not go on for, or not as it is said.
+    #[error("the genesis that is offered names other logs before this one than its own genesis does, or that was not given")]
+    Earlier,
     /// The last entry names another log.
     #[error("the last entry of the log before names another successor")]
     OtherSuccessor,
@@ -135,6 +138,7 @@ pub fn judge(record: &SuccessorRecord, trusted: &Trusted<'_>) -> Result<Successo
     let signed = parse(&record.genesis)?;
     let Body::Genesis(genesis) = &signed.statement().body else { return Err(SuccessionError::Entry("what is offered is no genesis")) };
     let end = end(record, genesis, anchor)?;
+    earlier(record, genesis, anchor)?;
     if anchor.roots.iter().any(|root| !genesis.roots.contains(root.fingerprint())) {
         return Err(SuccessionError::OtherRoots);
     }
@@ -274,6 +278,20 @@ fn end(record: &SuccessorRecord, genesis: &Genesis, anchor: &Anchor) -> Result<H
     Ok(named.head)
 }
 
+/// What was stated to logs before the one that ended goes on in the successor: they are those which the genesis that we know by its hash declares, or
+/// anybody's statements to any log could be put there.
+fn earlier(record: &SuccessorRecord, genesis: &Genesis, anchor: &Anchor) -> Result<(), SuccessionError> {
+    if genesis.earlier.is_empty() {
+        return Ok(());
+    }
+    let ended = record.ended_genesis.as_deref().ok_or(SuccessionError::Earlier)?;
+    let ended = statement_of(ended, "the genesis of the log before")?;
+    match &ended.statement().body {
+        Body::Genesis(body) if ended.leaf_hash() == anchor.log && body.declared() == genesis.earlier => Ok(()),
+        _ => Err(SuccessionError::Earlier),
+    }
+}
+
 /// The successor's keys: its own, and of every algorithm that the log before demands.
 fn keys(genesis: &Genesis, before: &LogVerifier) -> Result<LogVerifier, SuccessionError> {
     let keys = genesis.keys.iter().map(|key| VerifierKey::parse(key)).collect::<Result<Vec<_>, _>>();
@@ -359,6 +377,7 @@ mod tests {
             roots: vec![],
             witness_policy: String::new(),
             predecessor: None,
+            earlier: Vec::new(),
             attachments: vec![],
         };
         assert_eq!(keys(&genesis, &before).unwrap().keys, [key("new.example/log", 2)]);
@@ -371,6 +390,7 @@ mod tests {
             last_checkpoint: None,
             consistency: consistency.map(|path| path.iter().map(|hash| (*hash).to_owned()).collect()),
             succession: None,
+            ended_genesis: None,
             genesis: EntryRecord { index: 0, entry: String::new(), receipt: String::new(), is_final: true },
             certificates: vec![],
             approvals: vec![],

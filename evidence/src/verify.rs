@@ -100,8 +100,8 @@ struct Judgement<'a> {
     verifier: &'a dyn Verifier,
     manifest: &'a Manifest,
     interval: Interval,
-    /// The log before this one, once genesis is proven.
-    predecessor: Option<Predecessor>,
+    /// The logs before this one, once genesis is proven.
+    before: Vec<Predecessor>,
     /// Files that are here, and that a statement, a disclosure or this format names.
     named: BTreeSet<String>,
     /// SHA-256 and length of files that were compared with what has them.
@@ -130,7 +130,7 @@ impl<'a> Judgement<'a> {
             verifier,
             manifest,
             interval,
-            predecessor: None,
+            before: Vec::new(),
             named: BTreeSet::from([MANIFEST.to_owned()]),
             hashed: HashMap::new(),
             suites: BTreeSet::new(),

@@ -146,12 +146,13 @@ fn log_keys() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn genesis() -> impl Strategy<Value = Body> {
-    let predecessor = prop::option::of((hash(), 1..=INTEGER_MAX, hash()));
+    let logs = proptest::collection::btree_map(hash().prop_map(|hash| hash.0), (1..=INTEGER_MAX, hash()), 0..=33);
     let texts = ("[!-*,-~]{1,255}", "\\PC{0,200}");
-    (texts, log_keys(), fingerprints(16), predecessor, attachments(&[("certificate", false)])).prop_map(
-        |((origin, witness_policy), keys, roots, predecessor, attachments)| {
-            let predecessor = predecessor.map(|(log, size, root)| Predecessor { log, head: Head { size, root } });
-            Body::Genesis(Genesis { origin, keys, roots, witness_policy, predecessor, attachments })
+    (texts, log_keys(), fingerprints(16), logs, attachments(&[("certificate", false)])).prop_map(
+        |((origin, witness_policy), keys, roots, logs, attachments)| {
+            let mut logs = logs.into_iter().map(|(log, (size, root))| Predecessor { log: Hash(log), head: Head { size, root } });
+            let (predecessor, earlier) = (logs.next(), logs.collect());
+            Body::Genesis(Genesis { origin, keys, roots, witness_policy, predecessor, earlier, attachments })
         },
     )
 }

@@ -1,9 +1,11 @@
 //! What every program of the project has: version with commit, exit codes that machines rely on, completions, a manual page.
 //!
-//! It does not know what any program does. With the feature `log-resource` it has the form in which programs serve a log.
+//! It does not know what any program does. With the feature `log-resource` it has the form in which programs serve a log, with `tls` what they speak.
 
 #[cfg(feature = "log-resource")]
 pub mod log_resource;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -54,7 +54,7 @@ class Axes:
         self.all = sorted([*self.entries, *([verdict.export] if verdict.export else [])], key=lambda signed: signed.index)
         self.proven = {verdict.checkpoint.size: verdict.checkpoint.root.hex()}
         # Of the log before this one, whose last head genesis names.
-        self.proven_before = {verdict.predecessor["size"]: verdict.predecessor["root"]} if verdict.predecessor else {}
+        self.proven_before = {log: {size: root} for log, (size, root) in verdict.ends_before.items()}
         self.readings, self.enrolled, self.levels = {}, {}, {}
         self._witnesses()
         self._tpm_line()
@@ -187,9 +187,9 @@ class Axes:
 
     # Times
 
-    def _head(self, size, root, proof_path, before=False):
-        """Whether a head is proven to be of this log, or of the one before it; None if it is that of another."""
-        proven = self.proven_before if before else self.proven
+    def _head(self, size, root, proof_path, log=None):
+        """Whether a head is proven to be of this log, or of one before it; None if it is that of another."""
+        proven = self.proven_before.get(log, self.proven)
         proof = self.verdict.read(proof_path, "signature", PROOF_LIMIT_BYTES, optional=True)
         if size in proven and proven[size] != root:
             return None
@@ -197,7 +197,8 @@ class Axes:
             return size in proven
         try:
             newest, proof = self.verdict.checkpoint, consistency_proof(proof)
-            end = (self.verdict.predecessor["size"], bytes.fromhex(self.verdict.predecessor["root"])) if before else (newest.size, newest.root)
+            size_before, root_before = self.verdict.ends_before.get(log, (newest.size, newest.root.hex()))
+            end = size_before, bytes.fromhex(root_before)
             need(consistency_holds(size, bytes.fromhex(root), *end, proof), "does not lead to the last head")
         except Malformed as error:
             self.verdict._bad("signature", "receipt", proof_path, error)
@@ -209,19 +210,18 @@ class Axes:
         self.verdict._bad("witness", "fork", signed.stem, "two logs were shown")
 
     def _times(self):
-        def of_before(signed):
-            return signed.statement["log"] == self.verdict.predecessor_log
         for signed in self.all:
             observed = signed.statement["observed"]
-            self._head(observed["size"], observed["root"], f"entries/{signed.index:010}.observed", of_before(signed))
+            self._head(observed["size"], observed["root"], f"entries/{signed.index:010}.observed", signed.statement["log"])
         words = self._words_of_checkpoint() + [word for signed in self.entries if signed.statement["type"] == "timestamp/v1"
                                                for word in self._words_of(signed, signed.statement["body"])]
         unproven = []
         for signed in self.all:
             observed = signed.statement["observed"]
-            proven = self.proven_before if of_before(signed) else self.proven
-            # What is beyond the end of the log before is told as lost.
-            if observed["size"] == 0 or of_before(signed) and observed["size"] > self.verdict.predecessor["size"]:
+            log = signed.statement["log"]
+            proven, ends = self.proven_before.get(log, self.proven), self.verdict.ends_before
+            # What is beyond the end of a log before is told as lost.
+            if observed["size"] == 0 or log in ends and observed["size"] > ends[log][0]:
                 continue
             if observed["size"] not in proven:
                 unproven.append(signed)
@@ -232,7 +232,7 @@ class Axes:
         self.bounds = {signed.index: Bounds() for signed in self.all}
         for signed in self.all:
             observed, bounds = signed.statement["observed"], self.bounds[signed.index]
-            of_own_log = signed.statement["log"] != self.verdict.predecessor_log
+            of_own_log = signed.statement["log"] not in self.verdict.ends_before
             seen = observed["size"] if of_own_log and self.proven.get(observed["size"]) == observed["root"] else 0
             for word in words:
                 for independent in (False, True, EXTERNAL) if word.independent else (False,):

@@ -42,8 +42,10 @@ class Continuity:
             before, after = one.statement, other.statement
             if after["log"] == before["log"] and after["observed"]["size"] < before["observed"]["size"]:
                 self._find("observed", BAD, other.stem, "its observed head falls")
-            if before["log"] != after["log"] == self.verdict.predecessor_log:
-                self._find("observed", BAD, other.stem, "it goes back to the log before")
+            # Newest first, behind this one.
+            ages = {log: age for age, log in enumerate(self.verdict.ends_before, 1)}
+            if ages.get(after["log"], 0) > ages.get(before["log"], 0):
+                self._find("observed", BAD, other.stem, "it goes back to a log before")
             if after["seq"] == before["seq"]:
                 self._find("chain-broken", BAD, other.stem, "two entries claim this place in a chain")
             elif after["seq"] == before["seq"] + 1 and after["prev"] != one.leaf:
@@ -146,7 +148,7 @@ class Continuity:
         """The hash of one of two statements that are said to claim one place."""
         signed = SignedStatement(data)
         need((signed.statement["stream"], signed.statement["seq"]) == (body["stream"], body["seq"]), "one is of another place")
-        need(signed.statement["log"] in (self.verdict.anchor.log, self.verdict.predecessor_log), "one is of another log")
+        need(signed.statement["log"] in (self.verdict.anchor.log, *self.verdict.ends_before), "one is of another log")
         _, certificate = self.verdict.certificates.get(signed.fingerprint, (0, None))
         need(certificate is not None, "the certificate of one is not here")
         need(self.verdict.authorities.path(certificate, signed.issued_ms), "the certificate of one leads to no root")

@@ -195,6 +195,17 @@ def _forward_times(body):
     need(body["from"] <= body["to"], "times backwards")
 
 
+def logs_before(genesis):
+    """The logs that a genesis goes on for, newest first."""
+    return ([genesis["predecessor"]] if genesis["predecessor"] else []) + genesis.get("earlier", [])
+
+
+def _genesis_rules(body):
+    need(body["predecessor"] or "earlier" not in body, "earlier logs without a predecessor")
+    logs = [log["log"] for log in logs_before(body)]
+    need(len(set(logs)) == len(logs), "a log before stands twice")
+
+
 def _description(value):
     _text(1, 255)(value)
     need("@" not in value, "a description with a user name")
@@ -252,6 +263,7 @@ def _ban_rules(body):
 CAMERA, APPLIANCE = ("camera", {"camera"}), ("appliance", {"appliance"})
 CUSTODIAN, FETCHER, AUTHORITY = ("user", {"custodian"}), ("user", {"custodian", "investigator"}), ("authority", {"authority"})
 PERSON = ("user", {"custodian", "investigator", "auditor", "admin"})
+LOG_BEFORE = record(log=text_of(r"(?!0{64})[0-9a-f]{64}"), size=integer(1), root=HASH)
 TYPES = {
     "epoch/v1": (*CAMERA, {"commitment": HASH, "started": milliseconds, "recipients": HASH, "continues": record(
         reason=one_of(*REASONS), previous=nullable(record(stream=stream_name, seq=COUNT, leaf=HASH)))}, {"wraps": True}, None),
@@ -297,7 +309,7 @@ TYPES = {
         "(certify-signature)": False, "(key-public)": False}, _enrolment_rules),
     "genesis/v1": (*APPLIANCE, {
         "origin": ORIGIN, "keys": KEYS, "roots": array(HASH, 1, 16, distinct=True), "witness_policy": _policy,
-        "predecessor": nullable(record(log=text_of(r"(?!0{64})[0-9a-f]{64}"), size=integer(1), root=HASH))}, {"certificate": False}, None),
+        "predecessor": nullable(LOG_BEFORE), "(earlier)": array(LOG_BEFORE, 1, 32)}, {"certificate": False}, _genesis_rules),
     "succession/v1": (*APPLIANCE, {"successor": record(origin=ORIGIN, keys=KEYS), "reason": one_of("size", "year", "disaster", "other")},
                       {}, None),
     "start/v1": (*APPLIANCE, {"version": _text(1, 128), "enrolment": nullable(HASH)},
@@ -347,6 +359,8 @@ def parse_statement(data):
         return statement
     kind, _, members, required, rule = TYPES[name]
     need(statement["stream"].split("/")[0] == kind, f"{name} does not stand in a stream of {kind}")
+    # Those in brackets may be missing.
+    members = {member.strip("()"): check for member, check in members.items() if member[0] != "(" or member.strip("()") in body}
     record(**members, attachments=lambda _: None)(body)
     for attachment, erasable in {**required, **({} if "purpose" in required else {"(purpose)": True})}.items():
         _judge_attachment(attachment, erasable, attachments)

@@ -27,8 +27,8 @@ try:
 except ImportError as error:
     print(f"{error.name} is missing: install Debian's python3-{error.name} (make packages does)", file=sys.stderr)
     sys.exit(2)
-from statements import (COUNT, EMPTY_ROOT, HASH, KEYS, ORIGIN, Malformed, array, attachments_of, integer, milliseconds, need, one_of, record, stream_name, strict_json,
-                        text_of)
+from statements import (COUNT, EMPTY_ROOT, HASH, KEYS, ORIGIN, Malformed, array, attachments_of, integer, logs_before, milliseconds, need, one_of, record,
+                        stream_name, strict_json, text_of)
 
 from working_copy import WorkingCopies
 
@@ -165,7 +165,7 @@ class Verdict:
         self.findings, self.held, self.signed, self.by_leaf, self.certificates, self.between = [], [], {}, {}, {}, []
         self.looked_at, self.named = set(), {"manifest.json"}
         self.checkpoint, self.export, self.fragments = None, None, 0
-        self.predecessor, self.predecessor_log = None, None
+        self.ends_before = {}  # Of the logs before this one, newest first, by hash: with how many entries each ended, and with which root.
         self._manifest()
         if self._checkpoint():
             self._entries()
@@ -274,8 +274,10 @@ class Verdict:
                 self.signed.setdefault((signed.statement["stream"], signed.statement["seq"]), signed)
                 self.by_leaf.setdefault(signed.leaf, signed)
         ended = any(signed.index == self.checkpoint.size - 1 and signed.statement["type"] == "succession/v1" for signed in self.held)
-        if ended and not any(self.is_here(self.folder / f"export.{ending}") for ending in ("p7s", "tlog-proof")):
-            self._find("signature", "export-elsewhere", NOT_DEMANDED, "export", "the log has ended, and the export is stated on the one that follows")
+        if not any(self.is_here(self.folder / f"export.{ending}") for ending in ("p7s", "tlog-proof")):
+            grade, text = (NOT_DEMANDED, "the log has ended, and the export is stated on the one that follows") if ended else (
+                UNDECIDED, "nobody is shown to have exported this")
+            self._find("signature", "export-elsewhere", grade, "export", text)
             return
         export = self._proven("export", None)
         self.export = export if export is not None and self._holds(export) else None
@@ -296,15 +298,14 @@ class Verdict:
             kind = "other-log"
             if index == 0:
                 need(signed.leaf == self.anchor.log and signed.statement["type"] == "genesis/v1", "not the genesis of the anchor's log")
-                self.predecessor = signed.statement["body"]["predecessor"]
-                self.predecessor_log = self.predecessor["log"] if self.predecessor else None
+                self.ends_before = {log["log"]: (log["size"], log["root"]) for log in logs_before(signed.statement["body"])}
             else:
-                need(signed.statement["log"] in (self.anchor.log, self.predecessor_log), "a statement of another log")
+                need(signed.statement["log"] in (self.anchor.log, *self.ends_before), "a statement of another log")
             kind, observed = "observed", signed.statement["observed"]["size"]
-            if signed.statement["log"] != self.predecessor_log:
+            if signed.statement["log"] not in self.ends_before:
                 need(observed <= index, "it observed what came after it")
-            elif observed > self.predecessor["size"]:
-                self._find("continuity", "lost-entries", NOT_DEMANDED, stem, "it observed entries of the log before that are lost")
+            elif observed > self.ends_before[signed.statement["log"]][0]:
+                self._find("continuity", "lost-entries", NOT_DEMANDED, stem, "it observed entries of a log before that are lost")
         except Malformed as error:
             return self._bad("signature", kind, stem, error)
         return signed

@@ -60,7 +60,7 @@ fn demand(route: &Route) -> Demand<'_> {
             Demand::OwnOr(stream.as_str(), &[Custodian, Investigator, Auditor, Authority])
         }
         Route::Segments { .. } => Demand::Roles(&[Custodian, Investigator, Auditor]),
-        Route::EntryByLeaf(_) | Route::Approvals(_) => Demand::Roles(&[Custodian, Investigator, Auditor, Authority, Camera]),
+        Route::EntryByLeaf(_) | Route::Approvals { .. } => Demand::Roles(&[Custodian, Investigator, Auditor, Authority, Camera]),
         Route::EntryByIndex(_) => Demand::Roles(&[Auditor, Custodian, Investigator]),
         // What an attachment is decides: see `may_read_attachment`.
         Route::Certificate(_) | Route::Attachment(_) => Demand::Anyone,
@@ -201,7 +201,7 @@ mod tests {
             ("entries", Route::Entries { stream: camera.clone(), first: 0, last: 1 }, "ckiay"),
             ("segments", Route::Segments { series: "camera/102/main".to_owned(), from: time, to: time, after: None }, "kia"),
             ("entry by leaf", Route::EntryByLeaf(hash), "cokiay"),
-            ("approvals", Route::Approvals(hash), "cokiay"),
+            ("approvals", Route::Approvals { leaf: hash, by: Vec::new(), after: None }, "cokiay"),
             ("entry by index", Route::EntryByIndex(0), "kia"),
             ("certificate", Route::Certificate([0; 32]), "cokiadpy"),
             ("attachment", Route::Attachment(hash), "cokiadpy"),
@@ -217,7 +217,7 @@ mod tests {
             ("payload of a log before", before(Route::Payload { stream: camera.clone(), seq: 0, fetch: hash }), "ki"),
             ("bundle of a log before", before(Route::Bundle(BundleId { index: 0, width: 1 })), "ka"),
             ("recipients of a log before", before(Route::Recipients { scope: subject("camera/102") }), "cka"),
-            ("successor", Route::Successor { log: hash, size: 0 }, "cokiadpy"),
+            ("successor", Route::Successor { log: hash, size: 0, by: Vec::new() }, "cokiadpy"),
             ("version", Route::Version, "cokiadpy"),
             ("health", Route::Health, "cokiadpy"),
         ]

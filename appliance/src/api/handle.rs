@@ -168,7 +168,7 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, head
             let note = appliance.tpm_notes.newest().ok_or_else(Refusal::not_found)?;
             Ok(logged(log_resource::answer(log_resource::Kind::Checkpoint, note.as_bytes().to_vec(), headers)))
         }
-        Route::Successor { log, size } => found(predecessor::successor(appliance, log, *size)?),
+        Route::Successor { log, size, by } => found(predecessor::successor(appliance, log, *size, by)?),
         Route::Version => Ok(answer::json(
             StatusCode::OK,
             &json!({ "name": "exhibit-appliance", "version": exhibit_program::version(), "origin": appliance.anchor.verifier.origin,
@@ -196,7 +196,7 @@ fn read_log(asked: Asked<'_>, peer: Option<&Peer>, route: &Route, headers: &Head
             Ok(answer::json(StatusCode::OK, &query.segments(series, *from, *to, after.as_ref())?))
         }
         Route::EntryByLeaf(leaf) => found(query.record_of(leaf)?),
-        Route::Approvals(leaf) => Ok(answer::json(StatusCode::OK, &query.approvals(leaf)?)),
+        Route::Approvals { leaf, by, after } => Ok(answer::json(StatusCode::OK, &query.approvals(leaf, by, after.as_ref())?)),
         Route::EntryByIndex(index) => found(query.record(*index)?),
         Route::Certificate(fingerprint) => found(introduction(query, fingerprint)?),
         Route::Attachment(sha256) => attachment(asked, peer, sha256),

@@ -129,7 +129,7 @@ fn refuse(appliance: &Appliance, verified: &VerifiedStatement, error: LedgerErro
 pub fn admitted(appliance: &Appliance, place: &EntryPlace, statement: &Statement) -> Result<(Admitted, bool), RegistryError> {
     let (receipt, is_final) = appliance.witnessing.receipt(&appliance.ledger, place.index)?.ok_or(RegistryError::Entry)?;
     if statement.log != appliance.anchor.log {
-        // What it observed was of the log before: there is nothing to prove between that and this one.
+        // What it observed was of a log before: there is nothing to prove between that and this one.
         return Ok((Admitted { index: place.index, leaf: place.leaf.to_string(), receipt, consistency: Vec::new() }, is_final));
     }
     // The log may grow at any moment: the proof goes to the very checkpoint that is in the receipt.
@@ -140,9 +140,12 @@ pub fn admitted(appliance: &Appliance, place: &EntryPlace, statement: &Statement
     Ok((Admitted { index: place.index, leaf: place.leaf.to_string(), receipt, consistency }, is_final))
 }
 
-/// The same for an entry of the log before: its receipt there, and the proof from what `statement` observed of it.
+/// The same for an entry of a log before: its receipt there, and the proof from what `statement` observed of it.
 pub fn admitted_before(archive: &Archive, place: &EntryPlace, statement: &Statement) -> Result<(Admitted, bool), RegistryError> {
     let (receipt, is_final) = archive.receipt(place.index)?.ok_or(RegistryError::Entry)?;
+    if statement.log != archive.log {
+        return Ok((Admitted { index: place.index, leaf: place.leaf.to_string(), receipt, consistency: Vec::new() }, is_final));
+    }
     let consistency = archive.ledger.consistency(statement.observed.size, archive.ledger.size())?.ok_or(RegistryError::Entry)?;
     let consistency = consistency.iter().map(|hash| hash.to_base64()).collect();
     Ok((Admitted { index: place.index, leaf: place.leaf.to_string(), receipt, consistency }, is_final))

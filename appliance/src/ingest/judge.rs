@@ -112,14 +112,14 @@ pub struct Arrival<'a> {
     pub now: Timestamp,
 }
 
-/// The log, and the one that it goes on for.
+/// The log, and those that it goes on for.
 pub struct Logs<'a> {
     /// The log's name.
     pub log: Hash,
     /// What it has.
     pub view: &'a dyn LedgerView,
-    /// The log before.
-    pub before: Option<Before<'a>>,
+    /// The logs before, as its genesis declares them, newest first.
+    pub before: Vec<Before<'a>>,
 }
 
 /// A log that has ended.
@@ -144,8 +144,8 @@ pub enum Judgement {
         place: EntryPlace,
         /// What arrived.
         statement: Box<Statement>,
-        /// True if it is on the log before.
-        is_before: bool,
+        /// On which log before; `None` if it is on this one.
+        on: Option<Hash>,
     },
     /// Its place has another statement: both are proof against their issuer.
     Contradiction {
@@ -153,8 +153,8 @@ pub enum Judgement {
         first: EntryPlace,
         /// The second.
         second: Box<VerifiedStatement>,
-        /// True if the first is on the log before.
-        is_before: bool,
+        /// On which log before the first is; `None` if it is on this one.
+        on: Option<Hash>,
     },
     /// It gets its place once attachments and payload have come as signed.
     Admit(Box<VerifiedStatement>),
@@ -180,7 +180,7 @@ pub enum JudgeError {
     /// Another log's leaf hash.
     #[error("the statement names another log: this one is {0}")]
     OtherLog(Hash),
-    /// The log before's, by somebody who does not know this one yet.
+    /// That of a log before, by somebody who does not know this one yet.
     #[error("the log {0} has ended: ask /v1/successor for the one that goes on, and send to that")]
     Ended(Hash),
     /// No entry introduced the signer's certificate.
@@ -240,28 +240,29 @@ pub fn judge(arrival: &Arrival<'_>, logs: &Logs<'_>) -> Result<Judgement, JudgeE
     let Some(peer) = peer else {
         return Err(JudgeError::NotOwner { peer: name_of(arrival.peer), stream: statement.stream.clone() });
     };
-    let before = logs.before.filter(|before| before.log == statement.log);
-    match &before {
+    // The logs since the one that it was made for, which is the last of them; none for our own.
+    let before = match logs.before.iter().position(|before| before.log == statement.log) {
         None if statement.log != logs.log => return Err(JudgeError::OtherLog(logs.log)),
-        Some(before) if arrival.knows != Some(logs.log) => return Err(JudgeError::Ended(before.log)),
-        _ => {}
-    }
+        Some(_) if arrival.knows != Some(logs.log) => return Err(JudgeError::Ended(statement.log)),
+        position => &logs.before[..position.map_or(0, |position| position + 1)],
+    };
     let signer = signer(&signed, arrival, view)?;
     // Trust domain and all: under two roots there may be two cameras 102.
     if signer.identity() != Some(peer) {
         return Err(JudgeError::OtherSubject { signer: name_of(&signer), peer: name_of(arrival.peer) });
     }
     let verified = signed.verify(&signer, &AwsLc)?;
-    check_observed(&statement.observed, view, before.as_ref())?;
+    check_observed(&statement.observed, view, before.last())?;
     if let Some(place) = view.place(&statement.stream, statement.seq)? {
-        return Ok(taken(place, verified, false));
+        return Ok(taken(place, verified, None));
     }
     // A chain that goes on here needs its epoch here too: that one is admitted once more.
-    let archive = before.and_then(|before| before.view).filter(|_| statement.seq > 0);
-    if let Some(place) = archive.map_or(Ok(None), |archive| archive.place(&statement.stream, statement.seq))? {
-        return Ok(taken(place, verified, true));
+    for (log, archive) in before.iter().filter(|_| statement.seq > 0).filter_map(|before| Some((before.log, before.view?))) {
+        if let Some(place) = archive.place(&statement.stream, statement.seq)? {
+            return Ok(taken(place, verified, Some(log)));
+        }
     }
-    check_chain(statement, view, before.as_ref())?;
+    check_chain(statement, view, before)?;
     let row = view.stream(&statement.stream)?;
     if row.as_ref().is_some_and(|row| statement.observed.size < row.observed_size) {
         return Err(JudgeError::ObservedFell(statement.observed.size));
@@ -271,11 +272,11 @@ pub fn judge(arrival: &Arrival<'_>, logs: &Logs<'_>) -> Result<Judgement, JudgeE
 }
 
 /// Statements are compared, not entries: the same one under another signature is the same.
-fn taken(place: EntryPlace, verified: VerifiedStatement, is_before: bool) -> Judgement {
+fn taken(place: EntryPlace, verified: VerifiedStatement, on: Option<Hash>) -> Judgement {
     if place.identity == verified.signed().statement_hash() {
-        Judgement::Same { place, statement: Box::new(verified.statement().clone()), is_before }
+        Judgement::Same { place, statement: Box::new(verified.statement().clone()), on }
     } else {
-        Judgement::Contradiction { first: place, second: Box::new(verified), is_before }
+        Judgement::Contradiction { first: place, second: Box::new(verified), on }
     }
 }
 
@@ -283,32 +284,49 @@ fn taken(place: EntryPlace, verified: VerifiedStatement, is_before: bool) -> Jud
 fn check_observed(observed: &Head, view: &dyn LedgerView, before: Option<&Before<'_>>) -> Result<(), JudgeError> {
     let root = match before {
         None => view.root_at(observed.size)?,
-        Some(before) if observed.size > before.end.size && !before.is_whole => return Ok(()),
-        Some(Before { view: Some(archive), end, .. }) if observed.size <= end.size => archive.root_at(observed.size)?,
-        Some(Before { view: None, end, .. }) if observed.size < end.size => return Ok(()),
-        Some(before) => (observed.size == before.end.size).then_some(before.end.root),
+        Some(Before { end, .. }) if observed.size == end.size => Some(end.root),
+        Some(before) if observed.size > before.end.size => {
+            if !before.is_whole {
+                return Ok(());
+            }
+            None
+        }
+        Some(Before { view: None, .. }) => return Ok(()),
+        Some(Before { view: Some(archive), is_whole, .. }) => match archive.root_at(observed.size)? {
+            // What is left of it is older.
+            None if !is_whole => return Ok(()),
+            root => root,
+        },
     };
     if root == Some(observed.root) { Ok(()) } else { Err(JudgeError::Observed(observed.size)) }
 }
 
-/// The chain's end here; for one that began in the log before, and has only its epoch here, the end there.
-fn check_chain(statement: &Statement, view: &dyn LedgerView, before: Option<&Before<'_>>) -> Result<(), JudgeError> {
+/// The chain's end here; for one that began in a log before, and has only its epoch here, the end there: in the newest of the logs since then that
+/// has more of it than its epoch.
+fn check_chain(statement: &Statement, view: &dyn LedgerView, before: &[Before<'_>]) -> Result<(), JudgeError> {
     let head = view.head(&statement.stream)?;
     let (expected_seq, expected_prev) = head.map_or((0, Hash([0; 32])), |head| (head.next_seq, head.leaf));
     if (statement.seq, statement.prev) == (expected_seq, expected_prev) {
         return Ok(());
     }
     let broken = JudgeError::BrokenChain { expected_seq, expected_prev };
-    let Some(before) = before.filter(|_| expected_seq == 1 && statement.seq > 1) else { return Err(broken) };
-    let ended = before.view.map_or(Ok(None), |archive| archive.head(&statement.stream))?;
-    let row = before.view.map_or(Ok(None), |archive| archive.stream(&statement.stream))?;
+    if before.is_empty() || expected_seq != 1 || statement.seq <= 1 {
+        return Err(broken);
+    }
+    let (mut ended, mut is_closed) = (None::<StreamHead>, false);
+    for archive in before.iter().filter_map(|before| before.view) {
+        is_closed |= archive.stream(&statement.stream)?.is_some_and(|row| row.closed);
+        let head = archive.head(&statement.stream)?;
+        ended = ended.into_iter().chain(head).max_by_key(|head| head.next_seq);
+    }
     let follows = ended.as_ref().is_some_and(|ended| (ended.next_seq, ended.leaf) == (statement.seq, statement.prev));
-    // What a disaster took of the log before is a hole that everybody sees.
-    let is_lost = !before.is_whole && ended.is_none_or(|ended| statement.seq > ended.next_seq);
-    match row {
-        Some(row) if row.closed => Err(RuleError::Broken("the stream was closed: begin another epoch".to_owned()).into()),
-        _ if follows || is_lost => Ok(()),
-        _ => Err(broken),
+    // What a disaster took of a log before is a hole that everybody sees.
+    let is_whole = before.iter().all(|before| before.is_whole);
+    let is_lost = !is_whole && ended.is_none_or(|ended| statement.seq > ended.next_seq);
+    match is_closed {
+        true => Err(RuleError::Broken("the stream was closed: begin another epoch".to_owned()).into()),
+        false if follows || is_lost => Ok(()),
+        false => Err(broken),
     }
 }
 

@@ -13,7 +13,10 @@ mod staging;
 use std::sync::Arc;
 
 use exhibit_evidence::{
-    Body, SignedStatement, Statement, StreamName, VerifiedStatement, body::Segment, cms::ENTRY_BYTES_MAX, exchange::Admitted,
+    Body, SignedStatement, Statement, StreamName, VerifiedStatement,
+    body::{Predecessor, Segment},
+    cms::ENTRY_BYTES_MAX,
+    exchange::Admitted,
     segment::CiphertextChecker,
 };
 use exhibit_ledger::{EntryPlace, Ledger, LedgerError, Refusal as LedgerRefusal};
@@ -27,6 +30,7 @@ use crate::api::problem::{Kind, Refusal};
 use crate::api::server::Peer;
 use crate::appliance::Appliance;
 use crate::chronicle::ChronicleError;
+use crate::predecessor::archives;
 use crate::registry::RegistryError;
 use crate::room::{Promise, Use};
 use crate::vault::{Object, Staged, VaultError};
@@ -195,19 +199,19 @@ async fn judge_blocking(
     let judged = spawn_blocking(move || -> Result<Judged, Refusal> {
         let now = appliance.now();
         let arrival = Arrival { stream: &stream, seq, entry: &entry, peer: &peer.certificate, peer_chain: &peer.chain, knows, now };
-        let archive = appliance.predecessor.as_ref().and_then(|predecessor| predecessor.archive.as_ref());
+        let archive = |log: Option<Hash>| archives(&appliance).find(|archive| Some(archive.log) == log);
         match judge(&arrival, &logs(&appliance))? {
             // Before its payload is sent for nothing.
             Judgement::Admit(_) if appliance.ledger.is_ended().map_err(RegistryError::from)? => {
                 Err(Refusal::new(Kind::Ended, LedgerRefusal::Ended.to_string()))
             }
             Judgement::Admit(verified) => Ok(Judged::Admit(verified)),
-            Judgement::Same { place, statement, is_before } => Ok(Judged::Same(match archive.filter(|_| is_before) {
+            Judgement::Same { place, statement, on } => Ok(Judged::Same(match archive(on) {
                 Some(archive) => finish::admitted_before(archive, &place, &statement)?,
                 None => finish::admitted(&appliance, &place, &statement)?,
             })),
-            Judgement::Contradiction { first, second, is_before } => {
-                let ledger = archive.filter(|_| is_before).map_or(&appliance.ledger, |archive| &archive.ledger);
+            Judgement::Contradiction { first, second, on } => {
+                let ledger = archive(on).map_or(&appliance.ledger, |archive| &archive.ledger);
                 Err(contradict(&appliance, ledger, &first, second.signed()))
             }
         }
@@ -217,15 +221,15 @@ async fn judge_blocking(
 
 /// What arrives is judged against.
 pub fn logs(appliance: &Appliance) -> Logs<'_> {
-    let before = appliance.predecessor.as_ref().map(|predecessor| {
-        let archive = predecessor.archive.as_ref();
+    let before = appliance.before.iter().map(|Predecessor { log, head }| {
+        let archive = archives(appliance).find(|archive| archive.log == *log);
         let view = archive.map(|archive| &archive.registry as &dyn LedgerView);
-        Before { log: predecessor.anchor.log, end: predecessor.end, view, is_whole: archive.is_some_and(|archive| archive.is_ended) }
+        Before { log: *log, end: *head, view, is_whole: archive.is_some_and(|archive| archive.is_ended) }
     });
-    Logs { log: appliance.anchor.log, view: &appliance.registry, before }
+    Logs { log: appliance.anchor.log, view: &appliance.registry, before: before.collect() }
 }
 
-/// Puts on the ledger that one place was claimed twice, and says so. `ledger` has the first: ours, or that of the log before.
+/// Puts on the ledger that one place was claimed twice, and says so. `ledger` has the first: ours, or that of a log before.
 pub(crate) fn contradict(appliance: &Appliance, ledger: &Ledger, first: &EntryPlace, second: &SignedStatement) -> Refusal {
     let statement = second.statement();
     tracing::warn!(stream = %statement.stream, seq = statement.seq, "a contradiction");

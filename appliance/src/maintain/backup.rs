@@ -4,12 +4,14 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use exhibit_ledger::{Ledger, LedgerError};
 use serde::{Deserialize, Serialize};
 
 use super::{FileError, at, beside, remove_if_there, sync_folder};
+use crate::ended::PREDECESSOR;
 use crate::setup::{Folder, LEDGER, PUBLIC_FILES, VAULT};
 use crate::vault::local::OBJECT_FOLDERS;
 
@@ -54,6 +56,7 @@ pub fn back_up(folder: &Folder, ledger: &Ledger, to: &Path) -> Result<Backup, Ba
     for name in folder.config().map_or_else(|_| Vec::new(), |config| Folder::named_files(&config)) {
         copy_if_there(&folder.path().join(&name), &partial.join(&name))?;
     }
+    link_predecessor(folder, &partial)?;
     sync_folder(&partial)?;
     fs::rename(&partial, to).map_err(at(to))?;
     sync_folder(to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
@@ -83,6 +86,12 @@ pub(super) fn copy_objects(from: &Path, to: &Path) -> Result<u64, FileError> {
     }
     sync_folder(to)?;
     Ok(objects)
+}
+
+/// A copy of a folder names the same predecessor, where that is: without it a planned succession can not be shown.
+pub(super) fn link_predecessor(folder: &Folder, copy: &Path) -> Result<(), FileError> {
+    let (Some(before), link) = (folder.predecessor(), copy.join(PREDECESSOR)) else { return Ok(()) };
+    if fs::symlink_metadata(&link).is_ok() { Ok(()) } else { symlink(before.path(), &link).map_err(at(&link)) }
 }
 
 fn copy_if_there(from: &Path, to: &Path) -> Result<(), FileError> {

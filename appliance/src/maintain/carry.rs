@@ -1,8 +1,8 @@
 //! What people and authorities stated to a log goes on in its successor: their statements are put there again, the same bytes, so that
 //! certificates, recipients and grants hold without a hand. Cameras send theirs themselves.
 //!
-//! It judges nothing: what it puts there was admitted by the log before. What that log had carried from the one before it stays behind: a log
-//! declares one predecessor.
+//! It judges nothing: what it puts there was admitted by the log before. What that log had carried itself goes on as well, as long as genesis
+//! declares the log that it was stated to.
 
 use exhibit_evidence::{Body, SignedStatement};
 use exhibit_ledger::LedgerError;
@@ -43,7 +43,7 @@ pub fn carry(appliance: &Appliance) -> Result<u64, CarryError> {
     for index in indices(archive)? {
         let entry = archive.ledger.entry(index)?.ok_or(RegistryError::Entry)?;
         let signed = SignedStatement::parse(&entry).map_err(|_| RegistryError::Entry)?;
-        if signed.statement().log == predecessor.anchor.log {
+        if appliance.before.iter().any(|before| before.log == signed.statement().log) {
             carry_one(appliance, archive, &signed)?;
             carried += 1;
         }

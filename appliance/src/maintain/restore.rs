@@ -18,7 +18,8 @@ use exhibit_ledger::{HeadSeal, Options, SealError};
 use exhibit_tlog::witness::checkpoint_path;
 use exhibit_tlog::{CheckpointError, Hash};
 
-use super::backup::copy;
+use super::backup::{copy, link_predecessor};
+use super::carry::CarryError;
 use super::fsck::{ATTACHMENT, CheckOptions, PAYLOAD, check};
 use super::objects::Objects;
 use super::place::Place;
@@ -60,6 +61,12 @@ pub enum RestoreError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// One log goes on for another.
+    #[error("{0} goes on for this log already")]
+    HasSuccessor(PathBuf),
+    /// What goes on in a successor.
+    #[error(transparent)]
+    Carry(#[from] CarryError),
     /// A sealed head.
     #[error(
         "the sealed head: {0}. Where the seal itself is damaged, set it aside, and give a newest checkpoint of somebody else (--checkpoint)"
@@ -146,9 +153,31 @@ pub(super) fn whole(
     gathered: Gathered,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Restored, RestoreError> {
+    let target = gathered.sources.target(&gathered.sources.list())?;
+    make(folder, from, gathered, target, true, progress)
+}
+
+/// Makes what is left of a log that does not go on: up to the newest head that the sources have whole. It is read, and nothing is sealed.
+pub(super) fn what_is_left(
+    folder: &LockedFolder,
+    from: &[Place],
+    gathered: Gathered,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Restored, RestoreError> {
+    let target = gathered.sources.newest_whole(&gathered.sources.list()).ok_or(RestoreError::NoCheckpoint)?;
+    make(folder, from, gathered, target, false, progress)
+}
+
+fn make(
+    folder: &LockedFolder,
+    from: &[Place],
+    gathered: Gathered,
+    target: SignedHead,
+    goes_on: bool,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Restored, RestoreError> {
     let Gathered { config, places, seals, sources } = gathered;
     let listed = sources.list();
-    let target = sources.target(&listed)?;
     let tree = SignedTree::prove(&target.head, &listed)?;
     // Where a tile is missing, so are the entries below it, which refuses next.
     for shown in sources.shown() {
@@ -173,7 +202,7 @@ pub(super) fn whole(
     drop(listed);
     drop(sources);
     let set_aside = places.swap()?;
-    for seal in seals {
+    for seal in seals.into_iter().filter(|_| goes_on) {
         seal.write(&head, &note).map_err(RestoreError::Seal)?;
     }
     objects.erase(&folder.vault_path())?;
@@ -190,6 +219,7 @@ fn bring_files(folder: &LockedFolder, from: &[Place], names: &[PathBuf]) -> Resu
                 copy(&there, &here)?;
             }
         }
+        link_predecessor(&Folder::new(source), folder.path())?;
     }
     sync_folder(folder.path())
 }

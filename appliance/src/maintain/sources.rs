@@ -164,6 +164,16 @@ impl Sources {
         if is_outside || is_own { Ok((*target).clone()) } else { Err(RestoreError::Unbounded(size)) }
     }
 
+    /// The newest signed head up to which `sources` have every entry, for a log that does not go on.
+    pub fn newest_whole(&self, sources: &[&dyn Source]) -> Option<SignedHead> {
+        let mut signed: Vec<&SignedHead> = self.signed.iter().collect();
+        signed.sort_by_key(|signed| std::cmp::Reverse(signed.head.size));
+        signed.dedup_by_key(|signed| (signed.head.size, signed.head.root));
+        let is_whole =
+            |signed: &&&SignedHead| SignedTree::prove(&signed.head, sources).is_ok_and(|tree| tree.each_entry(0, |_, _| {}).is_ok());
+        signed.iter().find(is_whole).map(|signed| (*signed).clone())
+    }
+
     /// Gives the size of the head that a start would go on from, and of the tree.
     fn add_folder(&mut self, ledger: &Path, options: Options) -> Option<(Option<u64>, Option<u64>)> {
         let name = ledger.display().to_string();

@@ -15,7 +15,7 @@ use super::{FileError, sync_folder};
 use crate::appliance::Appliance;
 use crate::begin::refuse_same;
 use crate::chronicle::{ChronicleError, Clock};
-use crate::ended::{EndedLog, predecessor};
+use crate::ended::predecessor;
 use crate::registry::RegistryError;
 use crate::setup::{NewLog, SIGNERS_FILES, SetupError};
 use crate::state_lock::LockedFolder;
@@ -89,7 +89,7 @@ pub fn succeed(old: &LockedFolder, new: &LockedFolder, origin: &str, when: When,
     } else {
         let Some(reason) = is_due(&appliance, when, clock)? else { return Ok(None) };
         // All of it is there before the old log ends, seals included: only genesis is missing, which names the last head.
-        new.prepare_log(&pems.new_log(origin, None, clock()))?;
+        new.prepare_log(&pems.new_log(origin, clock()))?;
         appliance.chronicle.succession(successor, reason)?;
     }
     let (note, _) = appliance.ledger.checkpoint().expect("a log that has ended has entries, and its head is signed");
@@ -97,14 +97,11 @@ pub fn succeed(old: &LockedFolder, new: &LockedFolder, origin: &str, when: When,
         Some(parent) if parent == old.path() => PathBuf::from(".."),
         _ => std::path::absolute(old.path()).map_err(super::at(old.path()))?,
     };
-    let before = predecessor(&appliance.anchor, &note)?.with_state(&state);
+    let before = predecessor(&appliance.anchor, &note)?.with_genesis(&appliance.registry.statement_at(0)?).with_state(&state);
     // The head is sealed.
     drop(appliance);
-    if new.anchor().is_err() {
-        new.create_log(&pems.new_log(origin, Some(before.clone()), clock()))?;
-    } else if new.predecessor().is_none() && new.predecessor_anchor().is_ok_and(|named| named.log == before.named.log) {
-        // What is carried over is read through the link, which a copy of the folder may lack.
-        new.write_predecessor(&before)?;
+    if new.anchor().is_err() || new.predecessor_anchor().is_ok_and(|named| named.log == before.named.log) {
+        new.create_successor(&pems.new_log(origin, clock()), before.clone())?;
     }
     let (successor, _) = Appliance::open(new, &new.config()?, clock.clone(), Arc::new(|_: &str| {}))?;
     let genesis = successor.registry.statement_at(0)?;
@@ -128,8 +125,8 @@ struct Pems {
 }
 
 impl Pems {
-    fn new_log<'a>(&'a self, origin: &'a str, predecessor: Option<EndedLog>, now: Timestamp) -> NewLog<'a> {
-        NewLog { origin, chain_pem: &self.chain, root_pem: &self.root, predecessor, now }
+    fn new_log<'a>(&'a self, origin: &'a str, now: Timestamp) -> NewLog<'a> {
+        NewLog { origin, chain_pem: &self.chain, root_pem: &self.root, predecessor: None, now }
     }
 }
 

@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use exhibit_appliance::setup::{Folder, NewLog, now};
-use exhibit_appliance::tls::crypto_provider;
 use exhibit_evidence::exchange::{Admitted, EntryRecord, Problem, SlotRange, Terms, intake_prefix};
 use exhibit_evidence::keytree::KeyTree;
 use exhibit_evidence::segment::SegmentSealer;
@@ -23,6 +22,7 @@ use exhibit_pki::{
     Certificate, CertificateRequest, EndEntity, Identity, Issuance, KeyPurpose, Role, RustCrypto, Signer, SoftwareSigner, Timestamp,
     TrustDomain, issue_end_entity, issue_issuing_ca, issue_root,
 };
+use exhibit_program::tls::crypto_provider;
 use exhibit_tlog::{EMPTY_ROOT, Hash, LogProof, verify_consistency};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -10,7 +10,7 @@ use std::{
 use exhibit_client::{Appliance, ClientError, Receipt, open_record};
 use exhibit_evidence::{
     Anchor, Pin, SignedStatement,
-    exchange::{EntryRecord, EntryRecords},
+    exchange::{EntryRecord, EntryRecords, by_query},
 };
 use exhibit_pki::{Certificate, Fingerprint, Subject, Verifier};
 use exhibit_tlog::Hash;
@@ -23,8 +23,7 @@ use crate::{
 
 /// So many sets can be missed; a camera that was away longer is enrolled anew.
 const SUCCESSION_MAX: usize = 64;
-/// Approvals of one set that are looked at. The appliance gives one by each certificate with the role, at most so many, and a set names 64
-/// custodians at most: where more have the role, others' approvals can take their places.
+/// Approvals of one set that are looked at: as many custodians as a set names. The appliance is asked for theirs.
 const APPROVALS_MAX: usize = 64;
 /// A record, its signer and 64 certificates.
 const KEPT_BYTES_MAX: u64 = 4 << 20;
@@ -186,7 +185,8 @@ impl Obtain<'_> {
 
     /// Every approval of a set by one of these custodians.
     async fn approvals(&self, appliance: &mut Appliance, custodians: &Custodians, set: &Stated) -> Result<Vec<Approval>, ObtainError> {
-        let records: EntryRecords = appliance.get_json(&format!("/v1/approvals/{}", set.signed.leaf_hash())).await?;
+        let path = format!("/v1/approvals/{}?{}", set.signed.leaf_hash(), by_query(&custodians.fingerprints));
+        let records: EntryRecords = appliance.get_json(&path).await?;
         let mut approvals = Vec::new();
         for record in records.entries.iter().take(APPROVALS_MAX) {
             let (signed, receipt) = appliance.open_record(record)?;

@@ -132,13 +132,13 @@ pub(crate) async fn go_on(
     in_force: Option<&Accepted>,
 ) -> Result<Result<bool, NotBelieved>, AgentError> {
     let (anchor, observed) = (shared.logs().current().clone(), shared.state().observed());
-    let record = match appliance.successor(&observed).await {
+    let custodians = in_force.map_or_else(|| Custodians::pinned(&shared.config.pin), |accepted| accepted.next.clone());
+    let record = match appliance.successor_of(&anchor.log, observed.size, &custodians.fingerprints).await {
         Ok(Some(record)) => record,
         // The link's faults are told by whoever needed it.
         Ok(None) | Err(ClientError::Unreachable { .. } | ClientError::Refused(_)) => return Ok(Ok(false)),
         Err(error) => return Ok(Err(NotBelieved { text: error.to_string(), waits_for_custodians: false })),
     };
-    let custodians = in_force.map_or_else(|| Custodians::pinned(&shared.config.pin), |accepted| accepted.next.clone());
     let trusted = Trusted {
         anchor: &anchor,
         observed,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use exhibit_evidence::{Anchor, Body, SignedStatement};
+use exhibit_evidence::{Anchor, AttachmentRef, Body, SignedStatement};
 use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, Timestamp, ValidatedPath, Verifier, validate_path};
 use exhibit_tlog::Hash;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -12,6 +12,8 @@ use super::memory::Kept;
 
 /// The attachment that an entry introduces; the others are issuers, from which paths are built.
 const INTRODUCED: &str = "certificate";
+/// What the names of issuers begin with.
+const ISSUERS: &str = "issuer-";
 /// So many authorities' certificates are kept for paths, as the verdict does: a root, a few that issue, and some that they succeeded.
 const ISSUERS_MAX: usize = 64;
 /// So many certificates, and as many paths, are held ready to judge with. The others are parsed again when they sign.
@@ -45,7 +47,7 @@ impl<'de> Deserialize<'de> for Der {
 }
 
 /// Known certificates. What is kept is in the maps; the rest is made of them again.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Certificates {
     /// By fingerprint.
     pub introduced: Kept<Introduced>,
@@ -72,11 +74,20 @@ pub fn attaches_certificates(body: &Body) -> bool {
     matches!(body, Body::Certificate(_) | Body::Genesis(_))
 }
 
-/// Reads what an entry attaches, out of what was fetched by hash. Says what is not as it should be.
-pub fn attached(body: &Body, stored: &HashMap<Hash, Vec<u8>>) -> Result<Attached, String> {
+/// The attachments of such an entry that are certificates. It may have others, which are nothing to what comes after it.
+pub fn certificates_in(body: &Body) -> impl Iterator<Item = &AttachmentRef> {
+    body.attachments().iter().filter(|attachment| attachment.name == INTRODUCED || attachment.name.starts_with(ISSUERS))
+}
+
+/// Reads what an entry attaches, out of what was fetched by hash. Says what is not as it should be; `None` if something of it is not served.
+pub fn attached(body: &Body, stored: &HashMap<Hash, Vec<u8>>) -> Option<Result<Attached, String>> {
+    certificates_in(body).all(|attachment| stored.contains_key(&attachment.sha256)).then(|| read_attached(body, stored))
+}
+
+fn read_attached(body: &Body, stored: &HashMap<Hash, Vec<u8>>) -> Result<Attached, String> {
     let mut attached = Attached { own: None, issuers: Vec::new() };
-    for attachment in body.attachments() {
-        let bytes = stored.get(&attachment.sha256).ok_or_else(|| format!("its attachment {} is not served", attachment.name))?;
+    for attachment in certificates_in(body) {
+        let bytes = &stored[&attachment.sha256];
         let certificate = attachment.open(bytes).and_then(|der| Certificate::from_der(der).ok());
         let certificate = certificate.ok_or_else(|| format!("its attachment {} is not the certificate that it names", attachment.name))?;
         if certificate.purpose() == KeyPurpose::Authority {

@@ -13,6 +13,8 @@ impl Judge {
         let obeyed = self.obeyed(candidate, findings);
         let statement = candidate.signed.statement();
         let stream = statement.stream.as_str();
+        // What lies between may be what the log does not show.
+        let may_lack = self.behind.as_mut().is_some_and(|behind| behind.may_lack(stream));
         let mut chain = |sentence: String| findings.push(Finding::of(Kind::Chain, candidate.index, sentence));
         let beginning = End { next_seq: 0, leaf: Hash::default().to_string().into(), observed: 0, issued_ms: 0, closed: false, obeyed: 0 };
         let before = self.memory.streams.get(stream).unwrap_or(&beginning);
@@ -27,6 +29,7 @@ impl Judge {
         match statement.seq.cmp(&before.next_seq) {
             std::cmp::Ordering::Less => chain(format!("Statement {} of {stream} is on the log twice.", statement.seq)),
             // What lies between is on the log before this one.
+            std::cmp::Ordering::Greater if may_lack => {}
             std::cmp::Ordering::Greater if before.next_seq == 1 && statement.log != self.anchor.log => {}
             std::cmp::Ordering::Greater => {
                 chain(format!("{stream} has a hole: statement {} comes where {} belongs.", statement.seq, before.next_seq));

@@ -101,7 +101,7 @@ impl Judge {
             let open = self.memory.open_sets.get(&new.scope);
             let waits = new.replaces.as_ref().is_some_and(|replaced| open.is_some_and(|open| open.contains(replaced)));
             // A set that an earlier log knew: who decided on it is not on this one.
-            let is_of_before = self.memory.rest.predecessor.is_some()
+            let is_of_before = !self.memory.rest.before.is_empty()
                 && new.replaces.as_ref().is_some_and(|replaced| self.memory.sets.get(replaced).is_none());
             if !waits && !is_of_before {
                 return Some("it replaces another set than the one in force".to_owned());
@@ -131,7 +131,7 @@ impl Judge {
             let number = current.as_ref().and_then(|leaf| self.memory.sets.get(leaf)).map_or(0, |set| set.number);
             let is_judged = self.anchor.policy.custodians.is_some();
             let of_before = |set: &Set| {
-                self.memory.rest.predecessor.is_some()
+                !self.memory.rest.before.is_empty()
                     && current.is_none()
                     && set.replaces.as_ref().is_some_and(|replaced| self.memory.sets.get(replaced).is_none())
             };

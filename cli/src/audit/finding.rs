@@ -36,6 +36,8 @@ pub enum Kind {
     Time,
     /// Evidence was served, exported or redacted without a right to it.
     Rights,
+    /// A line under a checkpoint bears the name of the log's TPM and is not its signature.
+    TpmLine,
     /// Fewer witnesses have seen the checkpoint than the anchor demands.
     Witness,
     /// Nothing has come for longer than it may take.
@@ -84,6 +86,7 @@ impl Kind {
             Self::Timestamp => "timestamp",
             Self::Time => "time",
             Self::Rights => "rights",
+            Self::TpmLine => "tpm-line",
             Self::Witness => "witness",
             Self::Late => "late",
             Self::Ban => "ban",

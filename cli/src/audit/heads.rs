@@ -3,7 +3,7 @@
 //! A signed checkpoint binds the log from the moment that its signatures hold, whether its tree is shown or not.
 
 use exhibit_client::WebError;
-use exhibit_tlog::{Checkpoint, Hash, WitnessError, prove_consistency, root_at, verify_consistency};
+use exhibit_tlog::{Checkpoint, Hash, Note, WitnessError, prove_consistency, root_at, verify_consistency};
 use serde_json::json;
 
 use super::finding::{Finding, Kind};
@@ -34,6 +34,7 @@ impl Audit {
     pub(super) async fn shown(&self, state: &mut State, outcome: &mut Outcome) -> Result<Shown, Stop> {
         // The witnessed one first: then it is not beyond the newest, where both are of one server.
         let witnessed = self.witnessed().await?;
+        let tpm_signed = self.tpm_signed().await?;
         let note = match self.source.checkpoint().await {
             Ok(note) => note,
             Err(WebError::Absent) if state.is_new() => {
@@ -47,7 +48,9 @@ impl Audit {
         let newest = self.signed("the checkpoint", note)?;
         outcome.size = newest.head.size;
         let witnessed_ms = self.witnesses(&witnessed.as_ref().unwrap_or(&newest).note, outcome);
-        for (signed, elsewhere) in witnessed.iter().map(|signed| (signed, self.is_mirror())).chain([(&newest, false)]) {
+        let beside = witnessed.iter().chain(&tpm_signed).map(|signed| (signed, self.is_mirror()));
+        for (signed, elsewhere) in beside.chain([(&newest, false)]) {
+            self.tpm_line(&signed.note, outcome);
             state.see(&signed.note, elsewhere);
         }
         Ok(Shown { newest, witnessed_ms })
@@ -63,6 +66,28 @@ impl Audit {
             // Not every server knows of it: then the newest one has to have the lines.
             Err(WebError::Absent) => Ok(None),
             Err(error) => Err(of_resource("the witnessed checkpoint", error).into()),
+        }
+    }
+
+    /// The newest checkpoint that the TPM of the log's machine has signed too, if the anchor names its key. Not every server knows of it, and nobody
+    /// demands it.
+    async fn tpm_signed(&self) -> Result<Option<SignedHead>, Stop> {
+        if self.anchor.policy.tpm_key.is_none() {
+            return Ok(None);
+        }
+        match self.beside.tpm_signed().await {
+            Ok(note) => Ok(Some(self.signed("the checkpoint that the TPM has signed", note)?)),
+            Err(WebError::Absent) => Ok(None),
+            Err(error) => Err(of_resource("the checkpoint that the TPM has signed", error).into()),
+        }
+    }
+
+    /// As in a verdict: a line in the name of the log's TPM is its signature.
+    fn tpm_line(&self, note: &str, outcome: &mut Outcome) {
+        let Some(key) = &self.anchor.policy.tpm_key else { return };
+        if let Err(reason) = Note::parse(note).and_then(|note| note.signature_of(key).map(drop)) {
+            let sentence = format!("A line under a checkpoint bears the name of the log's TPM and is not its signature: {reason}.");
+            outcome.of_log.push(Finding::new(Kind::TpmLine, sentence));
         }
     }
 

@@ -11,9 +11,10 @@ use exhibit_evidence::{Anchor, Body, Head, SignedStatement};
 use exhibit_pki::{AwsLc, Certificate, Timestamp};
 use exhibit_tlog::{Hash, leaf_hash};
 
-use super::certificates::{Attached, attached, attaches_certificates};
+use super::certificates::{Attached, attached, attaches_certificates, certificates_in};
 use super::finding::{Finding, Kind};
 use super::memory::{Memory, Unled};
+use super::withheld::Behind;
 
 /// A head that an issuer says to have seen, or had stamped: the tree must have had that root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,25 +28,34 @@ pub struct Observation {
 }
 
 /// An entry, parsed as far as it can be.
-pub type Parsed = Result<SignedStatement, String>;
+pub type Parsed = Result<SignedStatement, Defect>;
+
+/// Why there is no statement.
+#[derive(Clone, Debug)]
+pub enum Defect {
+    /// The entry is none.
+    Form(String),
+    /// The entry is not there.
+    Withheld,
+}
 
 /// Parses the entries of a bundle, on all cores.
-pub fn parse(entries: &[Vec<u8>]) -> Vec<Parsed> {
-    in_parallel(entries, |entry| SignedStatement::parse(entry).map_err(|error| error.to_string()))
+pub fn parse(entries: &[Option<Vec<u8>>]) -> Vec<Parsed> {
+    in_parallel(entries, |entry| {
+        let entry = entry.as_ref().ok_or(Defect::Withheld)?;
+        SignedStatement::parse(entry).map_err(|error| Defect::Form(error.to_string()))
+    })
 }
 
 /// The certificates that are needed to judge these entries, by hash.
 pub fn certificates_of(parsed: &[Parsed]) -> Vec<Hash> {
-    attached_by(parsed, attaches_certificates)
+    let bodies = parsed.iter().flatten().map(|signed| &signed.statement().body).filter(|body| attaches_certificates(body));
+    bodies.flat_map(certificates_in).map(|attachment| attachment.sha256).collect()
 }
 
 /// What else they attach that is judged: checkpoints and tokens of `timestamp` statements.
 pub fn stamps_of(parsed: &[Parsed]) -> Vec<Hash> {
-    attached_by(parsed, |body| matches!(body, Body::Timestamp(_)))
-}
-
-fn attached_by(parsed: &[Parsed], which: impl Fn(&Body) -> bool) -> Vec<Hash> {
-    let bodies = parsed.iter().flatten().map(|signed| &signed.statement().body).filter(|body| which(body));
+    let bodies = parsed.iter().flatten().map(|signed| &signed.statement().body).filter(|body| matches!(body, Body::Timestamp(_)));
     bodies.flat_map(|body| body.attachments().iter().map(|attachment| attachment.sha256)).collect()
 }
 
@@ -58,6 +68,15 @@ pub struct Judge {
     pub(super) judges_stamps: bool,
     /// By fingerprint: the second certificates in which it plays a part.
     pub(super) watched: HashMap<String, Vec<String>>,
+    /// Something of the log is not there, and this is what comes behind it.
+    pub behind: Option<Behind>,
+}
+
+/// Why an entry is not judged further.
+enum Ended {
+    Found(Finding),
+    /// It hangs on what is not there.
+    Undecided,
 }
 
 /// An entry whose form and certificate were judged, and whose signature is to be.
@@ -75,7 +94,7 @@ pub struct Candidate<'a> {
 impl Judge {
     /// At the beginning, or from what was kept.
     pub fn new(anchor: Anchor, memory: Memory, judges_stamps: bool) -> Self {
-        let mut judge = Self { anchor, memory, judges_stamps, watched: HashMap::new() };
+        let mut judge = Self { anchor, memory, judges_stamps, watched: HashMap::new(), behind: None };
         judge.watch_seconds();
         judge
     }
@@ -89,23 +108,32 @@ impl Judge {
             let body = parsed.as_ref().ok().map(|signed| &signed.statement().body).filter(|body| attaches_certificates(body));
             let attached = body.map(|body| attached(body, stored));
             // Authorities first: the log's founder leads to one that comes after it. A path is proven, wherever its parts come from.
-            if let Some(Ok(attached)) = &attached {
+            if let Some(Some(Ok(attached))) = &attached {
                 self.memory.certificates.know_issuers(&attached.issuers);
             }
             attachments.push(attached);
         }
         for (index, (parsed, attached)) in (first..).zip(parsed.iter().zip(attachments)) {
+            if let Err(Defect::Withheld) = parsed {
+                continue;
+            }
             match self.candidate(index, parsed, attached) {
                 Ok(candidate) => candidates.push(candidate),
-                Err(finding) => findings.push(finding),
+                Err(Ended::Found(finding)) => findings.push(finding),
+                Err(Ended::Undecided) => self.behind.get_or_insert_default().undecided += 1,
             }
         }
+        let mut lacking =
+            (first..).zip(parsed).filter(|(_, parsed)| matches!(parsed, Err(Defect::Withheld))).map(|(index, _)| index).peekable();
         let verified = in_parallel(&candidates, |candidate| {
             let is_judged = candidate.attached.is_some();
             if is_judged { Ok(()) } else { candidate.signed.verify(&candidate.certificate, &AwsLc).map(drop) }
         });
         let mut observations = Vec::new();
         for (candidate, verified) in candidates.into_iter().zip(verified) {
+            while let (Some(behind), Some(_)) = (&mut self.behind, lacking.next_if(|index| *index < candidate.index)) {
+                behind.lacks_entry();
+            }
             if let Err(error) = verified {
                 // It takes no place in its stream: see DESIGN "What does not verify is a finding against whoever logged it".
                 findings.push(Finding::of(Kind::Signature, candidate.index, format!("The entry is not its signer's: {error}.")));
@@ -113,6 +141,10 @@ impl Judge {
             }
             // What introduced its signer may just have turned out to be none.
             if !self.memory.certificates.is_introduced(candidate.certificate.fingerprint()) {
+                if let Some(behind) = &mut self.behind {
+                    behind.undecided += 1;
+                    continue;
+                }
                 let sentence = "The certificate that signed the entry was not on the log before it.";
                 findings.push(Finding::of(Kind::Signature, candidate.index, sentence));
                 continue;
@@ -131,12 +163,19 @@ impl Judge {
                     format!("The entry comes after the end of the log, which is entry {ended}: its successor knows nothing of it.");
                 findings.push(Finding::of(Kind::Chain, candidate.index, sentence));
             }
+            let from = findings.len();
             self.chain(&candidate, &mut findings);
             observations.extend(self.observation(&candidate, &mut findings));
             self.is_older_than_seen(&candidate, &mut findings);
             self.signed_by(&candidate, &mut findings);
             self.rights(&candidate, &mut findings);
             observations.extend(self.tell(&candidate, stored, &mut findings));
+            if let Some(behind) = &mut self.behind {
+                behind.decide(&mut findings, from);
+            }
+        }
+        if let Some(behind) = self.behind.as_mut().filter(|_| lacking.peek().is_some()) {
+            behind.lacks_entry();
         }
         self.lead(&mut findings);
         findings.sort_by_key(|finding| finding.index);
@@ -148,36 +187,48 @@ impl Judge {
         &mut self,
         index: u64,
         parsed: &'a Parsed,
-        attached: Option<Result<Attached, String>>,
-    ) -> Result<Candidate<'a>, Finding> {
-        let entry = |sentence: String| Finding::of(Kind::Entry, index, sentence);
-        let signature = |sentence: String| Finding::of(Kind::Signature, index, sentence);
-        let signed = parsed.as_ref().map_err(|error| entry(format!("The entry is not a signed statement: {error}.")))?;
+        attached: Option<Option<Result<Attached, String>>>,
+    ) -> Result<Candidate<'a>, Ended> {
+        let entry = |sentence: String| Ended::Found(Finding::of(Kind::Entry, index, sentence));
+        let signature = |sentence: String| Ended::Found(Finding::of(Kind::Signature, index, sentence));
+        let is_behind = self.behind.is_some();
+        // What is not there may have made it right.
+        let unless_behind = |sentence: String| if is_behind { Ended::Undecided } else { signature(sentence) };
+        let signed = match parsed {
+            Ok(signed) => signed,
+            Err(Defect::Form(error)) => return Err(entry(format!("The entry is not a signed statement: {error}."))),
+            Err(Defect::Withheld) => return Err(Ended::Undecided),
+        };
         let statement = signed.statement();
         let leaf = signed.leaf_hash();
-        // What follows in the same bundle may be of the log before.
+        // What follows in the same bundle may be of a log before.
         if let (0, Body::Genesis(genesis)) = (index, &statement.body)
             && leaf == self.anchor.log
         {
-            self.memory.rest.predecessor = genesis.predecessor.as_ref().map(|predecessor| predecessor.log.to_string());
+            self.memory.rest.before = genesis.before().map(|before| before.log.to_string()).collect();
         }
         let fits = match &statement.body {
             Body::Genesis(_) => index == 0 && leaf == self.anchor.log,
-            _ => index > 0 && (statement.log == self.anchor.log || self.memory.rest.predecessor == Some(statement.log.to_string())),
+            _ => index > 0 && (statement.log == self.anchor.log || self.memory.rest.before.contains(&statement.log.to_string())),
         };
         if !fits {
+            // Without genesis nobody knows which logs were before.
+            if is_behind && index > 0 && self.memory.certificates.founder().is_none() {
+                return Err(Ended::Undecided);
+            }
             return Err(entry("The entry is of another log than the anchor's.".to_owned()));
         }
+        let attached = attached.map(|attached| attached.ok_or(Ended::Undecided)).transpose()?;
         let attached =
             attached.transpose().map_err(|reason| signature(format!("What the entry introduces can not be judged: {reason}.")))?;
         let own = attached.as_ref().and_then(|attached| attached.own.as_ref());
         let certificate = self.memory.certificates.signer(index, signed, own);
         let certificate =
-            certificate.ok_or_else(|| signature("The certificate that signed the entry was not on the log before it.".to_owned()))?;
+            certificate.ok_or_else(|| unless_behind("The certificate that signed the entry was not on the log before it.".to_owned()))?;
         if let Err(error) = self.memory.certificates.check_path(&certificate, &self.anchor, statement.issued, &AwsLc) {
             let is_founder = index == 0 || self.memory.certificates.founder().is_some_and(|founder| founder == certificate);
             if !is_founder || self.memory.certificates.has_issuers() {
-                return Err(signature(format!("The certificate that signed the entry does not count: {error}.")));
+                return Err(unless_behind(format!("The certificate that signed the entry does not count: {error}.")));
             }
             self.memory.rest.unled.push(Unled { index, issued_ms: statement.issued.unix_ms() });
         }
@@ -192,7 +243,8 @@ impl Judge {
 
     /// Judges the founder's path for the entries that came before any authority.
     fn lead(&mut self, findings: &mut Vec<Finding>) {
-        if !self.memory.certificates.has_issuers() {
+        // An authority that is not there may be the one that the founder leads to.
+        if !self.memory.certificates.has_issuers() || self.behind.is_some() {
             return;
         }
         for Unled { index, issued_ms } in std::mem::take(&mut self.memory.rest.unled) {

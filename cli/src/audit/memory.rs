@@ -101,7 +101,7 @@ impl<V: Serialize + DeserializeOwned> Kept<V> {
 }
 
 /// What is remembered.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Memory {
     /// The end of each stream.
     pub streams: Kept<End>,
@@ -137,8 +137,8 @@ pub struct Rest {
     pub unled: Vec<Unled>,
     /// Index of the entry that ended the log and names its successor.
     pub ended: Option<u64>,
-    /// The log before this one, by its id in hex.
-    pub predecessor: Option<String>,
+    /// The logs before this one, by their ids in hex.
+    pub before: Vec<String>,
     /// The newest time that any issuer claims (unix ms).
     pub issued_ms: u64,
     /// The newest time that somebody of the anchor has stamped; of genesis, before there is one (unix ms); 0 without entries.

@@ -13,12 +13,15 @@ use serde_json::json;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::finding::{Finding, Kind};
-use super::heads::Shown;
+use super::heads;
 use super::judge::{Judge, Observation, Parsed, certificates_of, parse, stamps_of};
 use super::lateness::{self, Pace, Patience};
+use super::memory::Memory;
 use super::proven::{ProvenTiles, Unproven, of_resource};
 use super::source::{CERTIFICATE_BYTES_MAX, PARALLEL, STAMP_BYTES_MAX, Source};
 use super::state::State;
+use super::tree::Tree;
+use super::withheld::Behind;
 use crate::failure::Failure;
 
 /// Entries of a bundle.
@@ -57,6 +60,10 @@ pub struct Outcome {
     pub size: u64,
     /// Entries that were judged in it.
     pub judged: u64,
+    /// Entries behind something that is not there, which were looked at, and are judged again once it is.
+    pub behind: u64,
+    /// How many of them hang on what is not there.
+    pub undecided: u64,
     /// Findings about the log as a whole, which are kept at the end.
     pub(super) of_log: Vec<Finding>,
 }
@@ -83,6 +90,31 @@ impl From<Unproven> for Stop {
     }
 }
 
+/// A bundle as far as it is what was signed.
+struct Shown {
+    leaves: Vec<Hash>,
+    /// In the order of the leaves; nothing where an entry is not there. Empty where only hashes are looked at.
+    entries: Vec<Option<Vec<u8>>>,
+    /// Why not all of it is there.
+    lacking: Vec<Finding>,
+}
+
+/// What was judged before the first thing that is not there: all that is kept of a round that met one.
+struct Before {
+    tree: Tree,
+    memory: Memory,
+    /// How much was found by then.
+    findings: usize,
+}
+
+/// What is not on disk yet.
+#[derive(Default)]
+struct Unsaved {
+    findings: Vec<Finding>,
+    /// Set where something was not there: nothing that was judged since is kept, but what was found.
+    before: Option<Before>,
+}
+
 /// What was got of a bundle.
 struct Got {
     entries: Result<(Vec<u8>, u16), WebError>,
@@ -107,7 +139,7 @@ impl Audit {
     }
 
     async fn judge(&self, state: &mut State, now_ms: u64, outcome: &mut Outcome, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Stop> {
-        let Shown { newest, witnessed_ms } = self.shown(state, outcome).await?;
+        let heads::Shown { newest, witnessed_ms } = self.shown(state, outcome).await?;
         let head = newest.head.clone();
         self.went_back(state, &newest)?;
         let before = self.proven(state)?;
@@ -119,10 +151,11 @@ impl Audit {
         }
         let is_first = state.tree.size() == 0;
         state.save(&[])?;
-        self.entries(state, &mut tiles, &head, outcome, progress).await?;
-        if is_first && state.memory.rest.issued_ms > 0 {
+        let behind = self.entries(state, &mut tiles, &head, outcome, progress).await?;
+        let known = behind.as_ref().unwrap_or(&state.memory);
+        if is_first && known.rest.issued_ms > 0 {
             // What came before the first run came when it says, and not now.
-            state.grown_ms = state.memory.rest.issued_ms.min(now_ms);
+            state.grown_ms = known.rest.issued_ms.min(now_ms);
         }
         let pace = Pace {
             now_ms,
@@ -130,7 +163,7 @@ impl Audit {
             witnessed_ms,
             expects_timestamps: !self.anchor.policy.timestamp_authorities.is_empty(),
         };
-        outcome.of_log.extend(lateness::judge(&pace, &state.memory, &self.patience));
+        outcome.of_log.extend(lateness::judge(&pace, known, &self.patience));
         Ok(())
     }
 
@@ -139,7 +172,8 @@ impl Audit {
         !Arc::ptr_eq(&self.source, &self.beside)
     }
 
-    /// Every entry that was not judged yet, in the order of the log.
+    /// Every entry that was not judged yet, in the order of the log. Gives what is known with all that is behind something that is not there, if
+    /// anything is not: of that nothing is kept.
     async fn entries(
         &self,
         state: &mut State,
@@ -147,12 +181,12 @@ impl Audit {
         head: &Checkpoint,
         outcome: &mut Outcome,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<Memory>, Stop> {
         let bundles = head.size.div_ceil(WIDTH);
         let mut next = state.tree.size() / WIDTH;
         let mut under_way: VecDeque<JoinHandle<Got>> = VecDeque::new();
         let mut judge = Judge::new(self.anchor.clone(), std::mem::take(&mut state.memory), self.judges_stamps);
-        let mut unsaved = Vec::new();
+        let mut unsaved = Unsaved::default();
         let mut stopped = Ok(());
         let (mut bundle, mut saved) = (next, next);
         while bundle < bundles && state.tree.size() < head.size {
@@ -164,15 +198,20 @@ impl Audit {
             let already = state.tree.size();
             let judged = self.bundle(state, tiles, bundle, got, judge, &mut unsaved).await;
             judge = judged.0;
-            outcome.judged += state.tree.size() - already;
+            let new = state.tree.size() - already;
+            if unsaved.before.is_none() {
+                outcome.judged += new
+            } else {
+                outcome.behind += new
+            }
             if let Err(stop) = judged.1 {
                 stopped = Err(stop);
                 break;
             }
             bundle += 1;
             progress(state.tree.size(), head.size);
-            if bundle - saved >= SAVE_BUNDLES && bundle < bundles {
-                keep(state, &mut judge, &mut unsaved, outcome)?;
+            if bundle - saved >= SAVE_BUNDLES && bundle < bundles && unsaved.before.is_none() {
+                keep(state, &mut judge, &mut unsaved.findings, outcome)?;
                 saved = bundle;
             }
         }
@@ -182,9 +221,18 @@ impl Audit {
             let sentence = format!("The log of {} entries does not extend what was judged before.", head.size);
             stopped = Err(Stop::Finding(Finding::new(Kind::Forked, sentence)));
         }
-        keep(state, &mut judge, &mut unsaved, outcome)?;
+        outcome.undecided = judge.behind.as_ref().map_or(0, |behind| behind.undecided);
+        let behind = unsaved.before.map(|Before { tree, memory, findings }| {
+            // What is behind is looked at in every round until all is there: alarms are told once, and the rest when it is judged for good.
+            let again = unsaved.findings.split_off(findings);
+            let is_new = |finding: &Finding| state.is_alarm(finding.kind) && !state.open.contains(finding);
+            unsaved.findings.extend(again.into_iter().filter(|finding| finding.index.is_none() || is_new(finding)));
+            state.tree = tree;
+            std::mem::replace(&mut judge.memory, memory)
+        });
+        keep(state, &mut judge, &mut unsaved.findings, outcome)?;
         state.memory = judge.memory;
-        stopped
+        stopped.map(|()| behind)
     }
 
     fn begin(&self, bundle: u64, size: u64) -> JoinHandle<Got> {
@@ -202,7 +250,8 @@ impl Audit {
         })
     }
 
-    /// Proves and judges a bundle. The judge comes back whatever comes of it.
+    /// Proves and judges a bundle. The judge comes back whatever comes of it. At the first thing that is not there, what was judged before it is set
+    /// aside.
     async fn bundle(
         &self,
         state: &mut State,
@@ -210,26 +259,31 @@ impl Audit {
         bundle: u64,
         got: Got,
         judge: Judge,
-        findings: &mut Vec<Finding>,
+        unsaved: &mut Unsaved,
     ) -> (Judge, Result<(), Stop>) {
-        let proven = match self.prove(tiles, bundle, got, findings).await {
-            Ok(proven) => proven,
+        let Unsaved { findings, before } = unsaved;
+        let Shown { leaves, entries, mut lacking } = match self.prove(tiles, bundle, got, findings).await {
+            Ok(shown) => shown,
             Err(stop) => return (judge, Err(stop)),
         };
-        let (leaves, entries) = proven;
         let known = usize::try_from(state.tree.size() % WIDTH).expect("below 256");
         if leaves[..known] != *state.tree.open() {
             let sentence = format!("The first entries of bundle {bundle} are others than they were.");
             return (judge, Err(Stop::Finding(Finding::new(Kind::Forked, sentence))));
         }
         let first = state.tree.size();
-        let new: Vec<Vec<u8>> = entries.into_iter().skip(known).collect();
+        let new: Vec<Option<Vec<u8>>> = entries.into_iter().skip(known).collect();
         let parsed = spawn_blocking(move || parse(&new)).await.expect("parsing does not panic");
-        let stored = match self.attached(&parsed, first == 0).await {
+        let stored = match self.attached(&parsed, first == 0, &mut lacking).await {
             Ok(stored) => stored,
             Err(stop) => return (judge, Err(stop)),
         };
         let mut judge = judge;
+        if !lacking.is_empty() && before.is_none() {
+            *before = Some(Before { tree: state.tree.clone(), memory: judge.memory.clone(), findings: findings.len() });
+            judge.behind = Some(Behind::default());
+        }
+        findings.append(&mut lacking);
         let (judge, (found, observations)) = spawn_blocking(move || {
             let judged = judge.judge(first, &parsed, &stored);
             (judge, judged)
@@ -247,28 +301,34 @@ impl Audit {
         (judge, Ok(()))
     }
 
-    /// The leaves of a bundle as the signed root has them, and entries that hash to them.
-    async fn prove(
-        &self,
-        tiles: &mut ProvenTiles<'_>,
-        bundle: u64,
-        got: Got,
-        findings: &mut Vec<Finding>,
-    ) -> Result<(Vec<Hash>, Vec<Vec<u8>>), Stop> {
+    /// The leaves of a bundle as the signed root has them, and the entries that hash to them. What is wrong with no more than a tile goes to `findings`.
+    async fn prove(&self, tiles: &mut ProvenTiles<'_>, bundle: u64, got: Got, findings: &mut Vec<Finding>) -> Result<Shown, Stop> {
         let what = format!("entry bundle {bundle}");
-        let given = match got.tile {
-            None => None,
-            Some(tile) => Some(tile.map_err(|error| Stop::from(of_resource(&format!("tile 0 of bundle {bundle}"), error)))?),
+        let is_full = got.tile.is_some();
+        let leaves = match got.tile.transpose() {
+            Ok(given) => tiles.leaves(bundle, given).await,
+            Err(error) => Err(of_resource(&format!("tile 0 of bundle {bundle}"), error)),
         };
-        let is_full = given.is_some();
-        let leaves = tiles.leaves(bundle, given).await;
         if self.hashes_only {
-            return Ok((leaves?, Vec::new()));
+            return Ok(Shown { leaves: leaves?, entries: Vec::new(), lacking: Vec::new() });
         }
-        let (bytes, width) = got.entries.map_err(|error| Stop::from(of_resource(&what, error)))?;
-        let entries = decode_bundle(&bytes, width).map_err(|error| altered(format!("What is served as {what} is not that: {error}.")))?;
-        let entries: Vec<Vec<u8>> = entries.into_iter().map(<[u8]>::to_vec).collect();
-        let (mut entries, hashes) = spawn_blocking(move || {
+        let mut lacking = Vec::new();
+        let entries = match got.entries {
+            Ok((bytes, width)) => decode_bundle(&bytes, width)
+                .map(|entries| entries.into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>())
+                .map_err(|error| Unproven::Finding(Finding::new(Kind::Altered, format!("What is served as {what} is not that: {error}.")))),
+            Err(error) => Err(of_resource(&what, error)),
+        };
+        let entries = match entries {
+            Ok(entries) => entries,
+            // Nothing of it is there. What its hashes are is known all the same.
+            Err(Unproven::Finding(finding)) => {
+                lacking.push(finding);
+                Vec::new()
+            }
+            Err(unavailable) => return Err(unavailable.into()),
+        };
+        let (entries, hashes) = spawn_blocking(move || {
             let hashes = super::judge::leaves(&entries);
             (entries, hashes)
         })
@@ -276,8 +336,8 @@ impl Audit {
         .expect("hashing does not panic");
         let leaves = match leaves {
             Ok(leaves) => leaves,
-            // The tile is wrong. The entries may still be those that were signed: then that is all that is wrong.
-            Err(Unproven::Finding(finding)) if is_full && finding.kind == Kind::Altered => {
+            // The tile is wrong, or not there. The entries may still be those that were signed: then that is all that is wrong.
+            Err(Unproven::Finding(finding)) if is_full && lacking.is_empty() => {
                 if root_of(&hashes) != tiles.bundle_root(bundle).await? {
                     return Err(Stop::Finding(finding));
                 }
@@ -286,18 +346,20 @@ impl Audit {
             }
             Err(unproven) => return Err(unproven.into()),
         };
-        entries.truncate(leaves.len());
-        match (bundle * WIDTH..).zip(hashes.iter().zip(&leaves)).find(|(_, (hash, leaf))| hash != leaf) {
-            Some((index, _)) => {
-                let finding = Finding::of(Kind::Altered, index, "The entry that is served is not the one that the log signed.");
-                Err(Stop::Finding(finding))
+        let mut shown = Vec::with_capacity(leaves.len());
+        let mut given = entries.into_iter().zip(hashes);
+        for (index, leaf) in (bundle * WIDTH..).zip(&leaves) {
+            let entry = given.next();
+            if entry.as_ref().is_some_and(|(_, hash)| hash != leaf) {
+                lacking.push(Finding::of(Kind::Altered, index, "The entry that is served is not the one that the log signed."));
             }
-            None => Ok((leaves, entries)),
+            shown.push(entry.filter(|(_, hash)| hash == leaf).map(|(entry, _)| entry));
         }
+        Ok(Shown { leaves, entries: shown, lacking })
     }
 
-    /// What entries attach that is judged. A certificate that is not served ends the round, since what comes after can not be judged.
-    async fn attached(&self, parsed: &[Parsed], is_first: bool) -> Result<HashMap<Hash, Vec<u8>>, Stop> {
+    /// What entries attach that is judged. A certificate that is not served is told in `lacking`: what it has signed can not be judged.
+    async fn attached(&self, parsed: &[Parsed], is_first: bool, lacking: &mut Vec<Finding>) -> Result<HashMap<Hash, Vec<u8>>, Stop> {
         let mut stored = HashMap::new();
         // Genesis' own is the first of all: where not even that is, nothing is.
         for sha256 in certificates_of(parsed) {
@@ -312,8 +374,10 @@ impl Audit {
                     let hint = "a mirror has none: name the log itself with --mirror-of";
                     return Err(Stop::Unavailable(format!("no certificate is served beside this log ({hint})")));
                 }
-                // Not passed over: without it nothing that it signed can be judged, and it may be served again tomorrow.
-                Err(error) => return Err(Stop::from(of_resource(&format!("certificate {sha256}"), error))),
+                Err(error) => match of_resource(&format!("certificate {sha256}"), error) {
+                    Unproven::Finding(finding) => lacking.push(finding),
+                    unavailable => return Err(unavailable.into()),
+                },
             }
         }
         for sha256 in if self.judges_stamps { stamps_of(parsed) } else { Vec::new() } {
@@ -363,8 +427,4 @@ fn keep(state: &mut State, judge: &mut Judge, unsaved: &mut Vec<Finding>, outcom
     outcome.more += unsaved.len().saturating_sub(room) as u64;
     outcome.findings.extend(unsaved.drain(..).take(room));
     saved
-}
-
-fn altered(sentence: String) -> Stop {
-    Stop::Finding(Finding::new(Kind::Altered, sentence))
 }

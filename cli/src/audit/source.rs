@@ -61,6 +61,11 @@ impl Source {
         text(self.get("witnessed", CHECKPOINT_BYTES_MAX).await?)
     }
 
+    /// The newest checkpoint that the TPM of the log's machine has signed too; where there is one.
+    pub async fn tpm_signed(&self) -> Result<String, WebError> {
+        text(self.get("tpm", CHECKPOINT_BYTES_MAX).await?)
+    }
+
     /// The hashes of a tile: as many as it is wide.
     pub async fn tile(&self, tile: TileId) -> Result<Vec<Hash>, WebError> {
         let bytes = self.get(&format!("tile/{}", tile.path()), TILE_BYTES_MAX).await;

@@ -26,7 +26,6 @@ impl Judge {
                 if let Err(reason) = self.anchor.fits(genesis) {
                     tell(Kind::Entry, format!("The log's genesis does not fit the anchor: {reason}."));
                 }
-                self.memory.rest.predecessor = genesis.predecessor.as_ref().map(|predecessor| predecessor.log.to_string());
                 self.memory.rest.timestamp_ms = statement.issued.unix_ms();
             }
             Body::Contradiction(body) => {

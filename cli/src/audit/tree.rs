@@ -12,7 +12,7 @@ use exhibit_tlog::{EMPTY_ROOT, Hash, HashReader, MerkleFrontier, root_at, root_o
 const WIDTH: u64 = TILE_WIDTH as u64;
 
 /// What was judged so far, by its hashes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Tree {
     frontier: MerkleFrontier,
     /// By height above bundles: the roots of perfect subtrees.

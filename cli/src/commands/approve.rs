@@ -109,9 +109,9 @@ impl Offered {
             return Err(Failure::Usage("--anchor must be that of the new log: it is the one of the log that was pinned".to_owned()));
         }
         let observed = Issuer::observed_of(&succession.connection.identity, &pin.anchor.log)?;
-        let record = session.appliance.successor_of(&pin.anchor.log, observed.size).await?;
-        let record = record.ok_or_else(|| Failure::Cannot("no log of this appliance goes on for the one that was pinned".to_owned()))?;
         let custodians: Vec<Fingerprint> = pin.custodians.iter().map(|custodian| *custodian.fingerprint()).collect();
+        let record = session.appliance.successor_of(&pin.anchor.log, observed.size, &custodians).await?;
+        let record = record.ok_or_else(|| Failure::Cannot("no log of this appliance goes on for the one that was pinned".to_owned()))?;
         let trusted = Trusted {
             anchor: &pin.anchor,
             observed,

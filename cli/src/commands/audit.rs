@@ -220,6 +220,7 @@ fn tell(state: &State, outcome: &Outcome, json: bool) {
         let checked = json!({
             "event": "checked", "outcome": word, "size": outcome.size, "judged": state.tree.size(), "new": outcome.judged,
             "streams": state.memory.streams.len(), "open": state.open.len(), "more": outcome.more, "unavailable": outcome.unavailable,
+            "behind": outcome.behind, "undecided": outcome.undecided,
         });
         print_json(checked);
         return;
@@ -232,6 +233,12 @@ fn tell(state: &State, outcome: &Outcome, json: bool) {
     }
     if outcome.more > 0 {
         say(format!("and {} more, in findings.jsonl in the state folder", outcome.more));
+    }
+    if outcome.behind > 0 {
+        say(format!(
+            "Behind what is not there, {} entries were looked at; {} of them hang on it and are undecided until it comes.",
+            outcome.behind, outcome.undecided
+        ));
     }
     if let Some(reason) = &outcome.unavailable {
         screen::tell(format!("the log can not be judged now: {reason}"));

@@ -330,30 +330,41 @@ async fn keep_epoch(
     Ok(continued)
 }
 
-/// Keeps a set of recipients and those that it replaced, back to the first, with the approvals of each: who decided on it is judged from there.
+/// Keeps a set of recipients and those that it replaced, back to the first, with the approvals of each by whoever may have decided on it: the
+/// custodians of any of them, and those that the anchor pins. Where it pins none, whoever judges may know others: then all approvals of the first.
 async fn keep_recipients(
     session: &mut Session,
     case: &mut CaseFolder,
     kept: &mut Vec<SignedStatement>,
     newest: Hash,
 ) -> Result<(), Failure> {
-    let mut next = Some(newest);
-    for _ in 0..RECIPIENT_SETS_MAX {
-        let Some(leaf) = next else { return Ok(()) };
-        let (signed, receipt) = session.appliance.entry(&leaf).await?;
-        next = match &signed.statement().body {
-            Body::Recipients(set) => set.replaces,
-            _ => None,
-        };
-        if !case.keep(&Found { signed: signed.clone(), receipt })? {
-            return Ok(());
+    let pinned = session.anchor.policy.custodians.as_ref().map(|pinned| &pinned.certificates);
+    let mut custodians: BTreeSet<Fingerprint> = pinned.into_iter().flatten().map(|certificate| *certificate.fingerprint()).collect();
+    let (mut sets, mut next, knows_first) = (Vec::new(), Some(newest), pinned.is_some());
+    while let Some(leaf) = next {
+        if sets.len() == RECIPIENT_SETS_MAX {
+            return Err(Failure::Untrustworthy("the recipients of a camera replace each other without end".to_owned()));
         }
-        kept.push(signed);
-        for approval in session.approvals(&leaf).await? {
+        let (signed, receipt) = session.appliance.entry(&leaf).await?;
+        next = None;
+        if let Body::Recipients(set) = &signed.statement().body {
+            custodians.extend(&set.custodians);
+            next = set.replaces;
+        }
+        let is_new = case.keep(&Found { signed: signed.clone(), receipt })?;
+        sets.push((leaf, is_new, next.is_none()));
+        if is_new {
+            kept.push(signed);
+        }
+    }
+    let custodians: Vec<Fingerprint> = custodians.into_iter().collect();
+    for (leaf, _, is_first) in sets.iter().filter(|(_, is_new, _)| *is_new) {
+        let by = if *is_first && !knows_first { &[] } else { &custodians[..] };
+        for approval in session.approvals(leaf, by).await? {
             keep(case, kept, approval)?;
         }
     }
-    Err(Failure::Untrustworthy("the recipients of a camera replace each other without end".to_owned()))
+    Ok(())
 }
 
 fn keep(case: &mut CaseFolder, kept: &mut Vec<SignedStatement>, found: Found) -> Result<(), Failure> {

@@ -55,6 +55,9 @@ pub struct Set {
     /// How many of them must sign the next set.
     #[arg(long, default_value_t = 1)]
     threshold: u64,
+    /// The number of the first set of a log that goes on for another whose sets are lost: above the last that cameras obeyed.
+    #[arg(long)]
+    number: Option<u64>,
     /// When the set is stale (RFC 3339 with milliseconds, UTC); recording goes on, and it is alarmed.
     #[arg(long)]
     expires: Option<String>,
@@ -78,7 +81,10 @@ async fn run_set(set: Set, json: bool) -> Result<u8, Failure> {
     };
     let mut session = Session::open(&set.connection)?;
     let (number, replaces) = match newest(&mut session, &set.scope).await? {
-        None => (1, None),
+        None => (set.number.unwrap_or(1), None),
+        Some(_) if set.number.is_some() => {
+            return Err(Failure::Usage("--number is for the first set of a log: there is one, and the next number follows".to_owned()));
+        }
         Some(newest) => {
             // Not above that of a set that waits: its custodian could have taken the last number.
             let in_force = in_force(&mut session, newest).await?;
@@ -149,7 +155,7 @@ async fn in_force(session: &mut Session, newest: Stated) -> Result<Stated, Failu
         let Body::Recipients(before) = &signed.statement().body else {
             return Err(Failure::Untrustworthy("a set of recipients replaces something else".to_owned()));
         };
-        let mut behind = session.approvals(&candidate.leaf).await?;
+        let mut behind = session.approvals(&candidate.leaf, &before.custodians).await?;
         let (signed_set, receipt) = session.appliance.entry(&candidate.leaf).await?;
         behind.push(Found { signed: signed_set, receipt });
         let counted = behind.iter().filter(|found| before.custodians.contains(found.signed.signer()));

@@ -8,7 +8,7 @@ mod site;
 
 use exhibit_evidence::anchor::WitnessPolicy;
 use exhibit_evidence::body::{
-    Access, Approve, CertificateBody, CertificateRevocation, Contradiction, Succession, SuccessionReason, Successor,
+    Access, Approve, CertificateBody, CertificateRevocation, Contradiction, Fetch, SeqRange, Succession, SuccessionReason, Successor,
 };
 use exhibit_evidence::{AttachmentRef, Body, Head, StreamName};
 use exhibit_pki::Role;
@@ -167,6 +167,138 @@ fn what_was_withheld_is_judged_when_it_comes() {
     site.entries[400] = site.entries[399].clone();
     site.grow(1);
     desk.audit_of(&site).expect(1, "forked", &[("forked", None)]);
+}
+
+/// Publishes the log without some of its resources, and audits that.
+fn audit_without(desk: &Desk, site: &Site, withheld: &[String]) -> site::Said {
+    let mut resources = site.resources();
+    for path in withheld {
+        assert!(resources.remove(path).is_some(), "{path}");
+    }
+    desk.publish(&resources);
+    desk.audit(&[])
+}
+
+/// One entry bundle or certificate that is not served hides nothing of what is behind it but what hangs on it.
+#[test]
+fn what_is_behind_something_withheld_is_judged() {
+    let mut site = long();
+    let mut flipped = site.signed(&site.custodian, Body::Approve(filler()));
+    let last = flipped.len() - 1;
+    flipped[last] ^= 1;
+    site.entries.push(flipped);
+    // A real hole, after the stream was heard of again.
+    site.custodian.seq += 1;
+    site.grow(2);
+    let bundle = vec!["tile/entries/001".to_owned()];
+    let desk = Desk::new(&site);
+    let said = audit_without(&desk, &site, &bundle);
+    said.expect(1, "missing", &[("missing", None), ("signature", Some(600)), ("chain", Some(601))]);
+    let counts = |said: &site::Said| ["judged", "behind", "undecided"].map(|name| said.checked()[name].as_u64().unwrap());
+    assert_eq!(counts(&said), [256, 347, 0]);
+    // It is told once, however often it is looked at.
+    audit_without(&desk, &site, &bundle).expect(1, "missing", &[("missing", None)]);
+    let said = desk.audit_of(&site);
+    assert_eq!((said.findings(), counts(&said)), (vec![("signature".into(), Some(600)), ("chain".into(), Some(601))], [603, 0, 0]));
+
+    // A single entry that is altered: all others of its bundle are judged.
+    let desk = Desk::new(&site);
+    let mut resources = site.resources();
+    let mut entries = site.entries.clone();
+    entries[300][9] ^= 1;
+    let chunk: Vec<&[u8]> = entries[256..512].iter().map(Vec::as_slice).collect();
+    resources.insert("tile/entries/001".to_owned(), exhibit_tlog::tile::encode_bundle(&chunk).unwrap());
+    desk.publish(&resources);
+    let said = desk.audit(&[]);
+    said.expect(1, "altered", &[("altered", Some(300)), ("signature", Some(600)), ("chain", Some(601))]);
+
+    // A tile that is not served is made of its entries.
+    let said = audit_without(&Desk::new(&site), &site, &["tile/0/001".to_owned()]);
+    said.expect(1, "missing", &[("missing", None), ("signature", Some(600)), ("chain", Some(601))]);
+    assert_eq!(counts(&said), [603, 0, 0]);
+}
+
+/// Who could have been introduced, or allowed, by what is not there is not accused.
+#[test]
+fn what_hangs_on_something_withheld_is_undecided() {
+    let mut site = long();
+    let mut late = site.member("user/late", Role::Custodian, 24, "user/late/1");
+    for _ in 0..3 {
+        site.put(&mut late, Body::Approve(filler()));
+    }
+    let certificate = format!("attachments/{}", Hash(*late.certificate.fingerprint()));
+    let desk = Desk::new(&site);
+    let said = audit_without(&desk, &site, &[certificate]);
+    said.expect(1, "missing", &[("missing", None)]);
+    assert_eq!(said.checked()["undecided"], 4, "the introduction, and what was signed with it");
+    desk.audit_of(&site).expect(1, "missing", &[]);
+
+    // The same where the entry that introduces it is not served; the rest is judged.
+    site.grow(600);
+    let mut stranger = site.writer("user/s", Role::Custodian, 25, "user/s/1");
+    site.put(&mut stranger, Body::Approve(filler()));
+    let desk = Desk::new(&site);
+    let said = audit_without(&desk, &site, &["tile/entries/002".to_owned()]);
+    said.expect(1, "missing", &[("missing", None)]);
+    assert_eq!(said.checked()["undecided"], 1, "a stranger may have been introduced there");
+    let said = desk.audit_of(&site);
+    let [(kind, Some(index))] = &said.findings()[..] else { panic!("{said:?}") };
+    assert_eq!((&**kind, *index), ("signature", site.entries.len() as u64 - 1), "a stranger is none, once all is there");
+}
+
+/// What a set of recipients, a second certificate or a right stands on may be what is not there.
+#[test]
+fn decisions_behind_something_withheld_are_undecided() {
+    let mut site = long();
+    let range = SeqRange { stream: StreamName::parse("camera/102/main/1").unwrap(), first: 0, last: 0 };
+    let fetch = Fetch { grant: Some(Hash([7; 32])), ranges: vec![range], attachments: vec![] };
+    let fetch = site.by_custodian(Body::Fetch(fetch));
+    site.by_appliance(Body::Access(Access { fetch, granted: true, attachments: vec![] }));
+    let desk = Desk::new(&site);
+    audit_without(&desk, &site, &["tile/entries/001".to_owned()]).expect(1, "missing", &[("missing", None)]);
+    let said = desk.audit_of(&site);
+    assert_eq!(said.findings(), [("rights".to_owned(), Some(601))]);
+}
+
+/// A genesis may attach more than certificates: the key of the log's TPM, say.
+#[test]
+fn what_else_genesis_attaches_is_no_certificate() {
+    let site = Site::with_tpm_key();
+    Desk::new(&site).audit_of(&site).expect(0, "sound", &[]);
+}
+
+/// A line in the name of the log's TPM is its signature, wherever it stands; nobody demands one.
+#[test]
+fn a_false_line_of_the_tpm_is_told() {
+    let site = long();
+    let (key, line) = site::tpm_line(&site.checkpoint());
+    let anchored = |desk: &Desk| {
+        let mut anchor = site.anchor();
+        anchor.policy.tpm_key = Some(key.clone());
+        std::fs::write(desk.path("anchor.json"), anchor.to_json()).unwrap();
+    };
+    let true_note = format!("{}{line}", site.checkpoint());
+    let (_, other) = site::tpm_line(&checkpoint(Head { size: 1, root: site.leaves()[0] }));
+    let false_note = format!("{}{other}", site.checkpoint());
+    let twice = format!("{true_note}{line}");
+    for (name, note, code) in
+        [("checkpoint", &true_note, 0), ("tpm", &true_note, 0), ("checkpoint", &false_note, 1), ("tpm", &false_note, 1), ("tpm", &twice, 1)]
+    {
+        let desk = Desk::new(&site);
+        anchored(&desk);
+        let mut resources = site.resources();
+        resources.insert(name.to_owned(), note.clone().into_bytes());
+        desk.publish(&resources);
+        let findings: &[(&str, Option<u64>)] = if code == 0 { &[] } else { &[("tpm-line", None)] };
+        desk.audit(&[]).expect(code, if code == 0 { "sound" } else { "tpm-line" }, findings);
+    }
+    // What the TPM has signed binds the log like any other checkpoint.
+    let desk = Desk::new(&site);
+    anchored(&desk);
+    let mut resources = site.resources();
+    resources.insert("tpm".to_owned(), checkpoint(Head { size: 500, root: Hash([9; 32]) }).into_bytes());
+    desk.publish(&resources);
+    assert_eq!(desk.audit(&[]).outcome(), "forked");
 }
 
 #[test]

@@ -13,10 +13,13 @@ use exhibit_pki::issue::{EndEntity, Issuance, issue_end_entity, issue_issuing_ca
 use exhibit_pki::{Certificate, ChainCertificate, Identity, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp, TrustDomain};
 use exhibit_tlog::tile::{BundleId, TileId, encode_bundle, encode_tile};
 use exhibit_tlog::{
-    Checkpoint, EMPTY_ROOT, Ed25519Cosigner, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteSignature, NoteSigner, leaf_hash,
-    root_of,
+    Checkpoint, EMPTY_ROOT, Ed25519Cosigner, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, NoteSignature, NoteSigner,
+    VerifierKey, leaf_hash, root_of,
 };
+use p384::ecdsa::signature::hazmat::PrehashSigner;
+use p384::ecdsa::{Signature, SigningKey};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 pub const ORIGIN: &str = "city.example/log/1";
@@ -86,6 +89,15 @@ impl Site {
 
     /// The same of another city, whose authority has other keys, and begun so long ago.
     pub fn of(scalar: u8, age_ms: u64) -> Self {
+        Self::begun(scalar, age_ms, None)
+    }
+
+    /// The same whose machine has a TPM with a key for checkpoints.
+    pub fn with_tpm_key() -> Self {
+        Self::begun(1, 0, Some(tpm_line("text\n\n").0.to_string()))
+    }
+
+    fn begun(scalar: u8, age_ms: u64, tpm_key: Option<String>) -> Self {
         let domain = TrustDomain::parse("city.example").unwrap();
         let roles = Role::ALL;
         let root = issue_root("City Root", &domain, &key(scalar), &issuance(1)).unwrap();
@@ -113,7 +125,8 @@ impl Site {
             roots: vec![*site.root.fingerprint()],
             witness_policy: String::new(),
             predecessor: None,
-            attachments: vec![own],
+            earlier: Vec::new(),
+            attachments: [own].into_iter().chain(tpm_key.map(|key| AttachmentRef::of("tpm-key", key.as_bytes(), false))).collect(),
         };
         let mut appliance = site.appliance.clone();
         site.log = site.put(&mut appliance, Body::Genesis(genesis));
@@ -324,6 +337,18 @@ pub fn checkpoint(head: Head) -> String {
 pub fn cosigned(note: &str, unix_s: u64) -> String {
     let text = note.split_once("\n\n").unwrap().0;
     format!("{note}{}", NoteSignature::sign(&format!("{text}\n"), &witness(), unix_s).unwrap())
+}
+
+/// The key of a TPM, and its line under a checkpoint.
+pub fn tpm_line(note: &str) -> (VerifierKey, String) {
+    let key = SigningKey::from_slice(&[9; 48]).unwrap();
+    // SubjectPublicKeyInfo of a point on P-384 (RFC 5480).
+    let prefix = hex::decode("3076301006072a8648ce3d020106052b81040022036200").unwrap();
+    let public = VerifierKey::ecdsa(ORIGIN, &[&prefix, key.verifying_key().to_sec1_point(false).as_bytes()].concat()).unwrap();
+    let text = format!("{}\n", note.split_once("\n\n").unwrap().0);
+    let signature: Signature = key.sign_prehash(&Sha256::digest(text)).unwrap();
+    let line = NoteSignature { name: ORIGIN.to_owned(), key_id: public.key_id(), signature: signature.to_der().as_bytes().to_vec() };
+    (public, line.to_string())
 }
 
 /// A desk with an anchor, a state folder and a mirror.

@@ -266,6 +266,7 @@ impl FakeAppliance {
             roots: vec![*self.pki.root.fingerprint()],
             witness_policy: String::new(),
             predecessor: Some(Predecessor { log: self.anchor().log, head: Head { size: 1, root: self.anchor().log } }),
+            earlier: Vec::new(),
             attachments: vec![AttachmentRef::of("certificate", appliance.certificate.der(), false)],
         };
         let nothing = Head { size: 0, root: EMPTY_ROOT };
@@ -275,8 +276,15 @@ impl FakeAppliance {
         let certificates = [&appliance.certificate, &self.pki.issuing].map(|certificate| Base64::encode_string(certificate.der())).to_vec();
         let genesis = next.record(0);
         let approvals = Vec::new();
-        let record = SuccessorRecord { last_checkpoint: None, consistency: None, succession: None, genesis, certificates, approvals };
-        self.world().successor = Some(record);
+        self.world().successor = Some(SuccessorRecord {
+            last_checkpoint: None,
+            consistency: None,
+            succession: None,
+            ended_genesis: None,
+            genesis,
+            certificates,
+            approvals,
+        });
     }
 
     pub fn append(&self, party: &Party, stream: &str, seq: u64, body: Body) -> u64 {

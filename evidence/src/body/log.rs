@@ -2,11 +2,13 @@
 //!
 //! It does not know tokens, notes and policies: see `exhibit_pki::timestamp_token` and `exhibit_tlog`.
 
+use std::collections::BTreeSet;
+
 use exhibit_pki::{Fingerprint, Timestamp};
 use exhibit_tlog::Hash;
 
 use super::{
-    AttachmentRef, ORIGIN_BYTES_MAX, ROOTS_MAX, VERSION_BYTES_MAX, WITNESS_POLICY_BYTES_MAX,
+    AttachmentRef, EARLIER_LOGS_MAX, ORIGIN_BYTES_MAX, ROOTS_MAX, VERSION_BYTES_MAX, WITNESS_POLICY_BYTES_MAX,
     form::{BodyForm, Demand, Issuer, lacks, words},
     read::{attachments, fingerprints_json, log_keys, not_backwards, origin_byte, printable_or_space},
 };
@@ -29,8 +31,22 @@ pub struct Genesis {
     pub witness_policy: String,
     /// The log before: its id and last checkpoint. JSON: `null` or `{"log":…,"size":…,"root":…}`.
     pub predecessor: Option<Predecessor>,
+    /// The logs before that one, newest first: statements that were made for them go on here too. JSON: absent if there are none.
+    pub earlier: Vec<Predecessor>,
     /// `certificate`
     pub attachments: Vec<AttachmentRef>,
+}
+
+impl Genesis {
+    /// All logs that this one goes on for, newest first.
+    pub fn before(&self) -> impl Iterator<Item = &Predecessor> {
+        self.predecessor.iter().chain(&self.earlier)
+    }
+
+    /// What the log that follows has to declare of those before this one: as many as one genesis holds, newest first.
+    pub fn declared(&self) -> Vec<Predecessor> {
+        self.before().take(EARLIER_LOGS_MAX).cloned().collect()
+    }
 }
 
 /// A log that was succeeded.
@@ -127,6 +143,21 @@ fn keys_json(keys: &[String]) -> impl Iterator<Item = String> + '_ {
     keys.iter().map(|key| json::string(key))
 }
 
+fn read_log(mut log: Object) -> Result<Predecessor, JsonError> {
+    let id = log.hash("log")?;
+    if id == Hash::default() {
+        return Err(log.error("log", "is of no log"));
+    }
+    // A log that was succeeded had a genesis at least.
+    let head = Head { size: log.integer("size", 1, json::INTEGER_MAX)?, root: log.hash("root")? };
+    log.finish()?;
+    Ok(Predecessor { log: id, head })
+}
+
+fn log_json(Predecessor { log, head }: &Predecessor) -> String {
+    ObjectWriter::new().bytes("log", &log.0).integer("size", head.size).bytes("root", &head.root.0).finish()
+}
+
 impl BodyForm for Genesis {
     const TYPE: &'static str = "genesis/v1";
     const ISSUER: Issuer = Issuer::APPLIANCE;
@@ -139,34 +170,30 @@ impl BodyForm for Genesis {
         if witness_policy.len() > WITNESS_POLICY_BYTES_MAX {
             return Err(object.error("witness_policy", "is too long"));
         }
-        let predecessor = match object.optional_object("predecessor")? {
-            None => None,
-            Some(mut log) => {
-                let id = log.hash("log")?;
-                if id == Hash::default() {
-                    return Err(log.error("log", "is of no log"));
-                }
-                // A log that was succeeded had a genesis at least.
-                let head = Head { size: log.integer("size", 1, json::INTEGER_MAX)?, root: log.hash("root")? };
-                log.finish()?;
-                Some(Predecessor { log: id, head })
-            }
+        let predecessor = object.optional_object("predecessor")?.map(read_log).transpose()?;
+        let earlier = if object.has("earlier") {
+            object.array("earlier", 1, EARLIER_LOGS_MAX, |item, position| read_log(item.object(position)?))?
+        } else {
+            Vec::new()
         };
-        Ok(Self { origin, keys, roots, witness_policy, predecessor, attachments: attachments(object)? })
+        if predecessor.is_none() && !earlier.is_empty() {
+            return Err(object.error("earlier", "stands without a predecessor"));
+        }
+        let genesis = Self { origin, keys, roots, witness_policy, predecessor, earlier, attachments: attachments(object)? };
+        let mut logs = BTreeSet::new();
+        if !genesis.before().all(|before| logs.insert(before.log)) {
+            return Err(object.error("earlier", "names one twice"));
+        }
+        Ok(genesis)
     }
     fn write(&self, members: ObjectWriter) -> ObjectWriter {
-        let predecessor = match &self.predecessor {
-            None => "null".to_owned(),
-            Some(Predecessor { log, head }) => {
-                ObjectWriter::new().bytes("log", &log.0).integer("size", head.size).bytes("root", &head.root.0).finish()
-            }
-        };
-        members
+        let members = members
             .string("origin", &self.origin)
             .array("keys", keys_json(&self.keys))
             .array("roots", fingerprints_json(&self.roots))
             .string("witness_policy", &self.witness_policy)
-            .json("predecessor", &predecessor)
+            .json("predecessor", &self.predecessor.as_ref().map_or("null".to_owned(), log_json));
+        if self.earlier.is_empty() { members } else { members.array("earlier", self.earlier.iter().map(log_json)) }
     }
     fn attachments(&self) -> &[AttachmentRef] {
         &self.attachments

@@ -5,7 +5,7 @@
 use exhibit_pki::{Fingerprint, Subject, Timestamp};
 use exhibit_tlog::{BundleId, Hash, TileId};
 
-use crate::StreamName;
+use crate::{StreamName, body::CUSTODIANS_MAX};
 
 /// A request of the API (docs/formats/api.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +71,15 @@ pub enum Route {
     },
     /// `GET /v1/entries/{leaf}`
     EntryByLeaf(Hash),
-    /// `GET /v1/approvals/{leaf}`
-    Approvals(Hash),
+    /// `GET /v1/approvals/{leaf}?by=&after=`
+    Approvals {
+        /// Leaf hash of what is approved.
+        leaf: Hash,
+        /// Whose approvals; of everybody with the role if there are none.
+        by: Vec<Fingerprint>,
+        /// `next` of the page before.
+        after: Option<Fingerprint>,
+    },
     /// `GET /v1/index/{n}`
     EntryByIndex(u64),
     /// `GET /v1/certificates/{fingerprint}`
@@ -110,12 +117,14 @@ pub enum Route {
     Tile(TileId),
     /// `GET /log/tile/entries/…`
     Bundle(BundleId),
-    /// `GET /v1/successor?log=&size=`
+    /// `GET /v1/successor?log=&size=&by=`
     Successor {
         /// The log that has ended.
         log: Hash,
         /// Entries that whoever asks has observed of it.
         size: u64,
+        /// Whose approvals count for whoever asks.
+        by: Vec<Fingerprint>,
     },
     /// `GET /v1/logs/{log}/…`: what a log before this one answers, where it can be read.
     Before {
@@ -190,7 +199,7 @@ impl Route {
             | Self::Segments { .. }
             | Self::EntryByLeaf(_)
             | Self::EntryByIndex(_)
-            | Self::Approvals(_)
+            | Self::Approvals { .. }
             | Self::Certificate(_)
             | Self::Attachment(_)
             | Self::Recipients { .. }
@@ -229,7 +238,7 @@ impl Route {
             "/v1/witnesses" => return Ok(Self::Witnesses),
             "/v1/successor" => {
                 let log = Hash::from_hex(&query.required("log")?).ok_or_else(|| malformed("log is not a leaf hash"))?;
-                return Ok(Self::Successor { log, size: query.number("size")?.unwrap_or(0) });
+                return Ok(Self::Successor { log, size: query.number("size")?.unwrap_or(0), by: by(query)? });
             }
             "/v1/streams" => {
                 return Ok(Self::Streams { prefix: query.required("prefix")?, after: query.take("after") });
@@ -256,7 +265,14 @@ impl Route {
         match kind {
             "streams" => Self::stream(rest, query),
             "entries" => Ok(Self::EntryByLeaf(hash(rest)?)),
-            "approvals" => Ok(Self::Approvals(hash(rest)?)),
+            "approvals" => {
+                let after = query.take("after").map(|after| Hash::from_hex(&after).ok_or_else(|| malformed("after is not a fingerprint")));
+                let (leaf, by, after) = (hash(rest)?, by(query)?, after.transpose()?.map(|after| after.0));
+                if after.is_some() && !by.is_empty() {
+                    return Err(malformed("after is for the approvals of everybody, and by for those of some"));
+                }
+                Ok(Self::Approvals { leaf, by, after })
+            }
             "index" => Ok(Self::EntryByIndex(decimal(rest).ok_or(RouteError::NotFound)?)),
             "certificates" => Ok(Self::Certificate(hash(rest)?.0)),
             "attachments" => Ok(Self::Attachment(hash(rest)?)),
@@ -314,6 +330,23 @@ fn upload(path: &str) -> Result<Hash, RouteError> {
 
 fn malformed(detail: &str) -> RouteError {
     RouteError::Malformed(detail.to_owned())
+}
+
+/// Fingerprints of custodians, as many as a set can name.
+fn by(query: &mut Query) -> Result<Vec<Fingerprint>, RouteError> {
+    let Some(list) = query.take("by") else { return Ok(Vec::new()) };
+    let fingerprints: Option<Vec<Fingerprint>> = list.split(',').map(|text| Some(Hash::from_hex(text)?.0)).collect();
+    let fingerprints = fingerprints.ok_or_else(|| malformed("by is not a list of fingerprints"))?;
+    if fingerprints.len() > CUSTODIANS_MAX {
+        return Err(malformed("by names more than a set of recipients can"));
+    }
+    Ok(fingerprints)
+}
+
+/// The member `by` of a query; empty for nobody.
+pub fn by_query(fingerprints: &[Fingerprint]) -> String {
+    let list: Vec<String> = fingerprints.iter().take(CUSTODIANS_MAX).map(|fingerprint| Hash(*fingerprint).to_string()).collect();
+    if list.is_empty() { String::new() } else { format!("by={}", list.join(",")) }
 }
 
 fn hash(text: &str) -> Result<Hash, RouteError> {
@@ -431,6 +464,22 @@ mod tests {
     }
 
     #[test]
+    fn approvals_are_asked_for_by_custodian_or_in_pages() {
+        let (leaf, zeros) = (Hash([0; 32]), "0".repeat(64));
+        let plain = Route::Approvals { leaf, by: Vec::new(), after: None };
+        assert_eq!(get(&format!("/v1/approvals/{zeros}")).unwrap(), plain);
+        let page = Route::Approvals { leaf, by: Vec::new(), after: Some([0; 32]) };
+        assert_eq!(get(&format!("/v1/approvals/{zeros}?after={zeros}")).unwrap(), page);
+        let some = [[1; 32], [2; 32]];
+        let asked = get(&format!("/v1/approvals/{zeros}?{}", by_query(&some))).unwrap();
+        assert_eq!(asked, Route::Approvals { leaf, by: some.to_vec(), after: None });
+        let successor = get(&format!("/v1/successor?log={zeros}&size=3&{}", by_query(&some))).unwrap();
+        assert_eq!(successor, Route::Successor { log: leaf, size: 3, by: some.to_vec() });
+        let many = vec![[3; 32]; CUSTODIANS_MAX + 1];
+        assert!(get(&format!("/v1/approvals/{zeros}?{}", by_query(&many))).is_ok(), "what is written is not what is read");
+    }
+
+    #[test]
     fn queries_may_be_percent_encoded() {
         let plain = get("/v1/segments?series=camera/102/main&from=2026-11-20T12:00:00.000Z&to=2026-11-20T12:00:10.000Z").unwrap();
         let encoded = get("/v1/segments?series=camera%2F102%2Fmain&from=2026-11-20T12%3A00%3A00.000Z&to=2026-11-20T12%3a00%3a10.000Z");
@@ -469,6 +518,24 @@ mod tests {
             ("successor of a log before", format!("/v1/logs/{zeros}/v1/successor?log={zeros}"), RouteError::NotFound),
             ("version of a log before", format!("/v1/logs/{zeros}/v1/version"), RouteError::NotFound),
             ("log of no hash", "/v1/logs/1/log/checkpoint".to_owned(), RouteError::NotFound),
+            ("approvals by nobody", format!("/v1/approvals/{zeros}?by="), malformed("by is not a list of fingerprints")),
+            (
+                "approvals by somebody twice cut",
+                format!("/v1/approvals/{zeros}?by={zeros},"),
+                malformed("by is not a list of fingerprints"),
+            ),
+            (
+                "approvals by more than can decide",
+                format!("/v1/approvals/{zeros}?by={}", vec![&*zeros; CUSTODIANS_MAX + 1].join(",")),
+                malformed("by names more than a set of recipients can"),
+            ),
+            ("approvals after no fingerprint", format!("/v1/approvals/{zeros}?after=1"), malformed("after is not a fingerprint")),
+            (
+                "approvals of some in pages",
+                format!("/v1/approvals/{zeros}?by={zeros}&after={zeros}"),
+                malformed("after is for the approvals of everybody, and by for those of some"),
+            ),
+            ("successor by nobody", format!("/v1/successor?log={zeros}&by=1"), malformed("by is not a list of fingerprints")),
             ("scope of nobody", "/v1/recipients/camera".to_owned(), RouteError::NotFound),
         ];
         for (defect, target, error) in cases {

@@ -97,7 +97,7 @@ finding_kinds! {
     FileUnlisted: Payload;
     /// A line under a checkpoint bears the name of a witness and is not its signature.
     Cosignature: Witness;
-    /// The log has ended, so that no exporter could state it there.
+    /// No exporter's statement is here: the log has ended, or was lost, so that none could be stated there; or it was taken away.
     ExportElsewhere: Signature;
     /// A line under the checkpoint bears the name of the log's TPM and is not its signature.
     TpmLine: Signature;

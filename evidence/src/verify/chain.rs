@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entries::{Entries, Entry, is_of_predecessor};
+use super::entries::{Entries, Entry, is_of_log_before};
 use super::{Judgement, coverage};
 use crate::body::{Contradiction, Epoch, EpochReason, StreamPosition};
 use crate::bundle::SourceError;
@@ -46,8 +46,13 @@ fn judge_order(judgement: &mut Judgement<'_>, chain: &Chain<'_>) {
         let (seq, next) = (before.statement().seq, after.statement().seq);
         // A log that succeeds another begins anew, and who has gone on to it does not go back.
         let of_one_log = after.statement().log == before.statement().log;
-        if !of_one_log && is_of_predecessor(judgement, after.statement()) {
-            let sentence = "The issuer went back to the log before this one, within its own chain.";
+        // Newest first, behind this one.
+        let age = |entry: &Entry| {
+            let position = judgement.before.iter().position(|before| before.log == entry.statement().log);
+            position.map_or(0, |position| position + 1)
+        };
+        if age(after) > age(before) {
+            let sentence = "The issuer went back to a log before, within its own chain.";
             judgement.bad(Axis::Continuity, FindingKind::Observed, after.place(), sentence);
         } else if of_one_log && after.statement().observed.size < before.statement().observed.size {
             let sentence = "The log that the issuer says it observed shrank within its own chain.";
@@ -143,7 +148,7 @@ fn contradict(judgement: &Judgement<'_>, entries: &Entries, body: &Contradiction
         if (&statement.stream, statement.seq) != (&body.stream, body.seq) {
             return Err("one is of another place".to_owned());
         }
-        if statement.log != judgement.anchor.log && !is_of_predecessor(judgement, statement) {
+        if statement.log != judgement.anchor.log && !is_of_log_before(judgement, statement) {
             return Err("one is of another log".to_owned());
         }
         let signer = entries.certificates.introduced(signed.signer()).ok_or("the certificate of one is not here")?;

@@ -109,10 +109,18 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, checkpoint: &BundleCheckpoint
     for entry in proven {
         held.extend(judge_signature(judgement, &mut certificates, entry));
     }
-    if is_ended(&held, checkpoint) && !has_export(judgement)? {
-        let sentence =
-            "The log has ended and takes no more statements: who exported this is stated on the log that follows, and not shown here.";
-        judgement.find(Axis::Signature, Grade::NotDemanded, FindingKind::ExportElsewhere, Place::file(EXPORT_ENTRY), sentence);
+    if !has_export(judgement)? {
+        let (grade, sentence) = if is_ended(&held, checkpoint) {
+            let ended =
+                "The log has ended and takes no more statements: who exported this is stated on the log that follows, and not shown here.";
+            (Grade::NotDemanded, ended)
+        } else {
+            // Of a log that was lost nothing can show that: whoever lost it can not state it there.
+            let unknown =
+                "No statement of an exporter is here. Where the log was lost, it is on the log that goes on; else it was taken away.";
+            (Grade::Undecided, unknown)
+        };
+        judgement.find(Axis::Signature, grade, FindingKind::ExportElsewhere, Place::file(EXPORT_ENTRY), sentence);
         return Ok(Entries::new(held, None, certificates));
     }
     let export = match proven_entry(judgement, None, EXPORT_ENTRY, EXPORT_RECEIPT, checkpoint)? {
@@ -187,32 +195,31 @@ fn proven_entry(
     if index == 0
         && let Body::Genesis(genesis) = &statement.body
     {
-        judgement.predecessor.clone_from(&genesis.predecessor);
+        judgement.before = genesis.before().cloned().collect();
     }
     Ok(judge_observed(judgement, index, statement).then_some(Proven { index, leaf, signed }))
 }
 
-/// Genesis is the entry whose leaf hash is the log's id; all others name that, or the log before it that genesis declares.
+/// Genesis is the entry whose leaf hash is the log's id; all others name that, or a log before it that genesis declares.
 fn is_of_log(judgement: &Judgement<'_>, index: u64, leaf: &Hash, statement: &Statement) -> bool {
     if index == 0 {
         return *leaf == judgement.anchor.log && statement.log == Hash::default();
     }
-    statement.log == judgement.anchor.log || is_of_predecessor(judgement, statement)
+    statement.log == judgement.anchor.log || is_of_log_before(judgement, statement)
 }
 
-/// Whether the statement was made for the log before this one.
-pub(super) fn is_of_predecessor(judgement: &Judgement<'_>, statement: &Statement) -> bool {
-    judgement.predecessor.as_ref().is_some_and(|predecessor| predecessor.log == statement.log)
+/// Whether the statement was made for a log before this one.
+pub(super) fn is_of_log_before(judgement: &Judgement<'_>, statement: &Statement) -> bool {
+    judgement.before.iter().any(|before| before.log == statement.log)
 }
 
-/// Nobody observes what comes after: false for such an entry. Of the log before this one, what was observed beyond its end is known to be lost.
+/// Nobody observes what comes after: false for such an entry. Of a log before this one, what was observed beyond its end is known to be lost.
 fn judge_observed(judgement: &mut Judgement<'_>, index: u64, statement: &Statement) -> bool {
     let size = statement.observed.size;
-    if let Some(predecessor) = judgement.predecessor.as_ref().filter(|predecessor| predecessor.log == statement.log) {
-        if let Some(lost) = size.checked_sub(predecessor.head.size).filter(|lost| *lost > 0) {
+    if let Some(end) = judgement.before.iter().find(|before| before.log == statement.log).map(|before| before.head.size) {
+        if let Some(lost) = size.checked_sub(end).filter(|lost| *lost > 0) {
             let sentence = format!(
-                "Entry {index} observed {size} entries of the log before this one, which ends at {}: {lost} entries are known to be lost.",
-                predecessor.head.size
+                "Entry {index} observed {size} entries of a log before this one, which ends at {end}: {lost} entries are known to be lost."
             );
             judgement.find(Axis::Continuity, Grade::NotDemanded, FindingKind::LostEntries, Place::entry(index), sentence);
         }

@@ -1,4 +1,4 @@
-//! Heads: which sizes and roots are known to be of one log: of that of the bundle's checkpoint, or of the log before it, whose last head genesis
+//! Heads: which sizes and roots are known to be of one log: of that of the bundle's checkpoint, or of one before it, whose last head genesis
 //! names.
 //!
 //! A head with another root than the log has at its size is a fork: somebody was shown another log.

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use exhibit_pki::Timestamp;
 use exhibit_pki::attestation::VerifiedTime;
+use exhibit_tlog::Hash;
 
-use super::entries::{Entries, Entry, is_of_predecessor};
+use super::entries::{Entries, Entry, is_of_log_before};
 use super::heads::{HeadState, Heads, PROOF_BYTES_MAX};
 use super::{BundleCheckpoint, Judgement};
 use crate::body::Segment;
@@ -42,13 +43,13 @@ pub(super) fn judge(
     readings: &HashMap<u64, VerifiedTime>,
 ) -> Result<Times, SourceError> {
     let heads = &mut Heads::new(Head { size: checkpoint.head.size, root: checkpoint.head.root });
-    let mut before = judgement.predecessor.as_ref().map(|predecessor| Heads::new(predecessor.head));
-    judge_proofs(judgement, entries, heads, before.as_mut())?;
+    let mut before = judgement.before.iter().map(|before| (before.log, Heads::new(before.head))).collect();
+    judge_proofs(judgement, entries, heads, &mut before)?;
     let mut words = words::of_checkpoint(judgement, checkpoint)?;
     words.extend(words::of_entries(judgement, entries, heads)?);
     let (rising, falling) = (Steps::rising(&words), Steps::falling(&words));
     let mut bounds = HashMap::new();
-    judge_heads(judgement, entries, heads, before.as_ref());
+    judge_heads(judgement, entries, heads, &before);
     for entry in entries.all() {
         let observed = observed_size(judgement, entry, heads);
         let own = Bounds { not_before: rising.find(observed), not_after: falling.find(entry.index) };
@@ -65,19 +66,16 @@ pub(super) fn judge(
     Ok(times)
 }
 
-/// The proofs beside entries that the head which each observed is of this log, or of the log before it. One shows it for all that observed the
+/// The proofs beside entries that the head which each observed is of this log, or of one before it. One shows it for all that observed the
 /// same.
 fn judge_proofs(
     judgement: &mut Judgement<'_>,
     entries: &Entries,
     heads: &mut Heads,
-    mut before: Option<&mut Heads>,
+    before: &mut HashMap<Hash, Heads>,
 ) -> Result<(), SourceError> {
     for entry in entries.all() {
-        let of_its_log = match before.as_deref_mut() {
-            Some(before) if is_of_predecessor(judgement, entry.statement()) => before,
-            _ => &mut *heads,
-        };
+        let of_its_log = before.get_mut(&entry.statement().log).unwrap_or(&mut *heads);
         let Some(proof) = judgement.optional(Axis::Signature, &observed_proof_path(entry.index), PROOF_BYTES_MAX)? else { continue };
         if let HeadState::Unproven(reason) = of_its_log.judge(entry.statement().observed, Some(&proof)) {
             let place = Place { file: Some(observed_proof_path(entry.index)), ..entry.place() };
@@ -88,14 +86,14 @@ fn judge_proofs(
     Ok(())
 }
 
-/// Every head that was observed holds the log to what it was then, and genesis to the end of the log before it; one that nothing proves leaves
+/// Every head that was observed holds the log to what it was then, and genesis to the ends of the logs before it; one that nothing proves leaves
 /// open that its issuer was shown another.
-fn judge_heads(judgement: &mut Judgement<'_>, entries: &Entries, heads: &Heads, before: Option<&Heads>) {
+fn judge_heads(judgement: &mut Judgement<'_>, entries: &Entries, heads: &Heads, before: &HashMap<Hash, Heads>) {
     let (mut of, mut unknown) = (0, Vec::new());
     for entry in entries.all() {
         let observed = entry.statement().observed;
-        let of_before = before.filter(|_| is_of_predecessor(judgement, entry.statement()));
-        // What lies beyond the end of the log before this one is known to be lost, and told as that.
+        let of_before = before.get(&entry.statement().log);
+        // What lies beyond the end of a log before this one is known to be lost, and told as that.
         if observed.size == 0 || of_before.is_some_and(|before| before.end_before(observed)) {
             continue;
         }
@@ -103,7 +101,7 @@ fn judge_heads(judgement: &mut Judgement<'_>, entries: &Entries, heads: &Heads, 
         match of_before.unwrap_or(heads).state(observed) {
             HeadState::Proven => {}
             HeadState::Refuted => {
-                let which = if of_before.is_some() { "the one that this one goes on for" } else { "this one" };
+                let which = if of_before.is_some() { "the one of that name which this one goes on for" } else { "this one" };
                 let sentence = format!(
                     "Entry {} says that its issuer saw a log of {} entries, and that is not {which}: two logs were shown.",
                     entry.index, observed.size
@@ -123,7 +121,7 @@ fn judge_heads(judgement: &mut Judgement<'_>, entries: &Entries, heads: &Heads, 
 /// How large the log was that the issuer has seen, as far as that is proven to be this log; 0 where it is not.
 fn observed_size(judgement: &Judgement<'_>, entry: &Entry, heads: &Heads) -> u64 {
     let observed = entry.statement().observed;
-    let comparable = observed.size <= entry.index && !is_of_predecessor(judgement, entry.statement());
+    let comparable = observed.size <= entry.index && !is_of_log_before(judgement, entry.statement());
     if comparable && heads.state(observed) == HeadState::Proven { observed.size } else { 0 }
 }
 

@@ -312,6 +312,15 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
     let position_and_more = format!(r#"{{"reason":"start","previous":{{"stream":"{CAMERA}","seq":1,"leaf":"{LOG}","x":1}}}}"#);
     let log_named = at_0(nothing_observed(genesis(key, "null"))).replacen(&zeros, LOG, 1);
     let no_predecessor = format!(r#"{{"log":"{}","size":1,"root":"{LOG}"}}"#, "0".repeat(64));
+    let before = |digit: &str| format!(r#"{{"log":"{}","size":1,"root":"{LOG}"}}"#, digit.repeat(64));
+    let genesis_after = |first: &str, earlier: &[String]| {
+        let more = format!(r#"{first},"earlier":[{}]"#, earlier.join(","));
+        at_0(nothing_observed(genesis(key, &more)))
+    };
+    let one = before("e");
+    assert_eq!(refusal(genesis_after(&one, &[before("a"), before("b")])), "accepted");
+    let many: Vec<String> = (0xa0..0xc0).map(|byte| before("f").replacen(&"f".repeat(64), &format!("{byte:02x}").repeat(32), 1)).collect();
+    assert_eq!(refusal(genesis_after(&one, &many)), "accepted", "32 earlier logs are allowed");
     let empty_predecessor = format!(r#"{{"log":"{LOG}","size":0,"root":"{LOG}"}}"#);
     let cases = [
         ("epoch_in_mid_stream", epoch(first, &wraps), "seq is 0 in an epoch"),
@@ -348,6 +357,26 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
         ("genesis_with_the_key_of_a_witness", genesis_without(LOG_KEY, WITNESS_KEY), "body.keys.0 is the key of a witness"),
         ("genesis_with_a_key_of_other_letters", genesis_without(LOG_KEY, FOREIGN_KEY), "body.keys.0 is empty, too long"),
         ("genesis_after_no_log", at_0(nothing_observed(genesis(key, &no_predecessor))), "body.predecessor.log is of no log"),
+        ("genesis_after_no_earlier_logs", genesis_after(&one, &[]), "body.earlier does not have 1 to 32 items"),
+        (
+            "genesis_after_too_many_logs",
+            genesis_after(&one, &[many.clone(), vec![before("a")]].concat()),
+            "body.earlier does not have 1 to 32 items",
+        ),
+        ("genesis_after_earlier_logs_alone", genesis_after("null", &[before("a")]), "body.earlier stands without a predecessor"),
+        ("genesis_after_one_earlier_log_twice", genesis_after(&one, &[before("a"), before("a")]), "body.earlier names one twice"),
+        ("genesis_after_its_predecessor_twice", genesis_after(&one, std::slice::from_ref(&one)), "body.earlier names one twice"),
+        ("genesis_after_an_earlier_log_that_is_none", genesis_after(&one, &[before("0")]), "body.earlier.0.log is of no log"),
+        (
+            "genesis_after_an_earlier_log_of_nothing",
+            genesis_after(&one, &[before("a").replace(r#""size":1"#, r#""size":0"#)]),
+            "body.earlier.0.size is not in 1..=",
+        ),
+        (
+            "genesis_after_more_than_an_earlier_log",
+            genesis_after(&one, &[before("a").replace(r#""size":1"#, r#""size":1,"x":1"#)]),
+            r#"body.earlier.0."x" is unknown"#,
+        ),
         ("genesis_after_nothing", at_0(nothing_observed(genesis(key, &empty_predecessor))), "body.predecessor.size is not in 1..="),
     ];
     for (defect, statement, expected) in cases {

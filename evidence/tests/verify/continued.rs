@@ -10,7 +10,7 @@ use exhibit_pki::Timestamp;
 use exhibit_tlog::Hash;
 
 use crate::common::stream;
-use crate::synthetic::{CAMERA_STREAM, Case, Extra, ExtraAt, Log, PREDECESSOR, PREDECESSOR_SIZE, Recording, STARTED_MS};
+use crate::synthetic::{CAMERA_STREAM, Case, EARLIER, Extra, ExtraAt, Log, PREDECESSOR, PREDECESSOR_SIZE, Recording, STARTED_MS};
 
 /// Segment 3 begins five seconds late.
 const HOLE_MS: u64 = 5_000;
@@ -423,7 +423,7 @@ fn continued(between: ExtraAt) -> Case {
 }
 
 #[test]
-fn statements_for_the_declared_predecessor_are_accepted_and_what_it_lost_is_told() {
+fn statements_for_declared_logs_before_are_accepted_and_what_they_lost_is_told() {
     let at_its_end: ExtraAt = |log, number| {
         if number == 6 {
             of_predecessor(log, PREDECESSOR, Log::predecessor_head(PREDECESSOR_SIZE));
@@ -434,6 +434,16 @@ fn statements_for_the_declared_predecessor_are_accepted_and_what_it_lost_is_told
             of_predecessor(log, PREDECESSOR, Log::predecessor_head(PREDECESSOR_SIZE + 3));
         }
     };
+    let earlier: ExtraAt = |log, number| {
+        if number == 6 {
+            of_predecessor(log, EARLIER, Log::predecessor_head(PREDECESSOR_SIZE + 1));
+        }
+    };
+    let beyond_earlier: ExtraAt = |log, number| {
+        if number == 6 {
+            of_predecessor(log, EARLIER, Log::predecessor_head(PREDECESSOR_SIZE + 2));
+        }
+    };
     let foreign: ExtraAt = |log, number| {
         if number == 6 {
             of_predecessor(log, Hash([0xad; 32]), Log::predecessor_head(1));
@@ -441,6 +451,8 @@ fn statements_for_the_declared_predecessor_are_accepted_and_what_it_lost_is_told
     };
     assert_eq!(told(&continued(at_its_end)), []);
     assert_eq!(told(&continued(beyond)), [(Grade::NotDemanded, FindingKind::LostEntries)]);
+    assert_eq!(told(&continued(earlier)), [], "each log has an end of its own");
+    assert_eq!(told(&continued(beyond_earlier)), [(Grade::NotDemanded, FindingKind::LostEntries)]);
     assert!(continued(foreign).faults().contains(&FindingKind::OtherLog));
     let undeclared = Case::recorded(Recording { between: Some(at_its_end), ..Recording::default() });
     assert!(undeclared.faults().contains(&FindingKind::OtherLog), "a predecessor that genesis does not declare was accepted");
@@ -465,6 +477,12 @@ fn what_was_observed_of_the_log_before_is_a_part_of_what_genesis_names() {
         }
     };
     assert_eq!(heads(&at(forked)), [(Grade::Bad, FindingKind::Fork)]);
+    let forked_earlier: ExtraAt = |log, number| {
+        if number == 6 {
+            of_predecessor(log, EARLIER, Head { size: PREDECESSOR_SIZE + 1, root: Hash([0x77; 32]) });
+        }
+    };
+    assert_eq!(heads(&at(forked_earlier)), [(Grade::Bad, FindingKind::Fork)], "the end of an earlier log is another");
     let smaller: ExtraAt = |log, number| {
         if number == 6 {
             of_predecessor(log, PREDECESSOR, Log::predecessor_head(PREDECESSOR_SIZE - 3));
@@ -568,7 +586,7 @@ pub const TESTS: &[fn()] = &[
     contradictions_that_are_none_are_held_against_the_appliance,
     two_statements_for_one_place_in_the_log_before_are_held_against_their_signer_and_in_a_foreign_one_against_the_appliance,
     content_that_a_rule_deleted_is_told_apart_from_what_is_withheld,
-    statements_for_the_declared_predecessor_are_accepted_and_what_it_lost_is_told,
+    statements_for_declared_logs_before_are_accepted_and_what_they_lost_is_told,
     what_was_observed_of_the_log_before_is_a_part_of_what_genesis_names,
     within_a_chain_nobody_goes_back_to_the_log_before,
     a_statement_of_an_unknown_type_is_told_and_breaks_nothing,

@@ -92,6 +92,7 @@ impl Bundle {
             roots: vec![*authority.root.fingerprint()],
             witness_policy: String::new(),
             predecessor: None,
+            earlier: Vec::new(),
             attachments: vec![log.keep("certificate", appliance.certificate.der())?],
         };
         log.append(&mut appliance, STARTED_MS - 20_000, Body::Genesis(genesis))?;

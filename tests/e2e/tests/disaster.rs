@@ -116,7 +116,12 @@ impl Installation {
         create.arg("create-log").arg("--state").arg(&new).args(["--origin", "city.example/log/2"]);
         create.arg("--chain").arg(self.world.pki().join("chain.pem")).arg("--root").arg(self.world.pki().join("root.pem"));
         create.arg("--predecessor").arg(lost.join("anchor.json")).arg("--last-checkpoint").arg(checkpoint);
-        run(create.arg("--predecessor-state").arg(backup)).expect(0);
+        create.arg("--predecessor-state").arg(backup);
+        let refused = run(&mut create).expect(2);
+        assert!(refused.stderr.contains("--accept-older-state"), "a backup without the last head was taken: {}", refused.stderr);
+        run(create.arg("--accept-older-state")).expect(0);
+        // What is interrupted goes on by the same command.
+        run(&mut create).expect(0);
         self.world.start_appliance();
     }
 
@@ -128,10 +133,12 @@ impl Installation {
 
     fn back_up(&self) -> (PathBuf, PathBuf) {
         let (backup, checkpoint) = (self.world.folder().join("backup"), self.world.folder().join("checkpoint"));
+        run(Command::new(program("exhibit-appliance")).arg("backup").arg("--state").arg(self.world.state()).arg(&backup)).expect(0);
+        // Somebody has seen more than the backup has.
+        self.set_recipients(&self.custodians[0]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let note = runtime.block_on(async { self.custodians[0].connect(&self.world).signed_checkpoint(None).await.unwrap().0 });
         fs::write(&checkpoint, note).unwrap();
-        run(Command::new(program("exhibit-appliance")).arg("backup").arg("--state").arg(self.world.state()).arg(&backup)).expect(0);
         (backup, checkpoint)
     }
 }
@@ -156,9 +163,9 @@ fn two_of_three_custodians_approve_and_a_camera_goes_on() {
         .wait_for("waiting", EVENT_MAX, |line| event("waiting")(line).filter(|event| event["reason"].to_string().contains("1 of the 2")));
     assert!(waiting["reason"].to_string().contains("exhibit approve entry"), "{waiting}");
     made.world.exhibit(&made.custodians[1], &["approve", "entry", "--entry", &set]).expect(0);
-    let third = agent.wait_for("sealed", EVENT_MAX, |line| event("sealed")(line).filter(|event| event["seq"] == 3));
+    let third_start = agent.wait_for("sealed", EVENT_MAX, |line| event("sealed")(line).filter(|event| event["seq"] == 3))["start"].clone();
     let before = wait_acknowledged(&mut agent, |_, seq| seq >= 4);
-    made.exports_who_decided(&before, third["start"].as_str().unwrap());
+    made.exports_who_decided(&before, third_start.as_str().unwrap());
     made.sets_that_wait();
     let (backup, checkpoint) = made.back_up();
     wait_acknowledged(&mut agent, |_, seq| seq >= 5);

@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("exhibit-witness", &["exhibit-program", "exhibit-tlog"]),
     ("exhibit-tpm", &["exhibit-pki", "exhibit-program"]),
     ("exhibit-program", &[]),
-    ("exhibit-client", &["exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),
+    ("exhibit-client", &["exhibit-evidence", "exhibit-pki", "exhibit-program", "exhibit-tlog"]),
     ("exhibit-authority", &["exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-program", "exhibit-tlog"]),
     ("exhibit-appliance", &["exhibit-evidence", "exhibit-ledger", "exhibit-pki", "exhibit-program", "exhibit-tlog"]),
     ("exhibit-camera-core", &["exhibit-client", "exhibit-evidence", "exhibit-pki", "exhibit-tlog"]),

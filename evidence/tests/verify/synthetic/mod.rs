@@ -44,6 +44,8 @@ pub const WORKING_COPY: &str = "working/copy.mp4";
 
 /// The log before, if there is one, and how many entries it has.
 pub const PREDECESSOR: Hash = Hash([0xab; 32]);
+/// The log before that, which ended one entry later.
+pub const EARLIER: Hash = Hash([0xae; 32]);
 pub const PREDECESSOR_SIZE: u64 = 10;
 
 /// Half an hour before the recording.

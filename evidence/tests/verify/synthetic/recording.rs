@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::files::Files;
 use super::log::{Log, note_signer};
-use super::{ASKED, ORIGIN, PREDECESSOR, PREDECESSOR_SIZE, SEGMENTS, STARTED_MS, segment_start_ms};
+use super::{ASKED, EARLIER, ORIGIN, PREDECESSOR, PREDECESSOR_SIZE, SEGMENTS, STARTED_MS, segment_start_ms};
 use crate::common::{NOT_AFTER, stream, time};
 
 /// What is logged besides a recording, once.
@@ -74,6 +74,11 @@ pub fn begin_log(log: &mut Log, how: Recording) {
         roots: [&log.pki.root, &log.pki.issuing].map(|root| *root.fingerprint()).to_vec(),
         witness_policy: String::new(),
         predecessor: how.successor.then_some(Predecessor { log: PREDECESSOR, head: Log::predecessor_head(PREDECESSOR_SIZE) }),
+        earlier: how
+            .successor
+            .then_some(Predecessor { log: EARLIER, head: Log::predecessor_head(PREDECESSOR_SIZE + 1) })
+            .into_iter()
+            .collect(),
         attachments: vec![log.keep("certificate", own.der())],
     };
     log.append(|log| &mut log.appliance, STARTED_MS - 20_000, Body::Genesis(genesis));

@@ -2,7 +2,7 @@
 
 use exhibit_client::open_record;
 use exhibit_evidence::bundle::entry_path;
-use exhibit_evidence::exchange::{EntryRecord, Route, SuccessorRecord, Terms};
+use exhibit_evidence::exchange::{EntryRecord, Route, SuccessorRecord, Terms, by_query};
 use exhibit_evidence::keytree::SLOTS;
 use exhibit_evidence::succession::{Basis, Trusted, judge, statement_of};
 use exhibit_evidence::{Anchor, Head, StreamName};
@@ -51,7 +51,10 @@ fn written(route: &Route) -> (String, String) {
             ("/v1/segments".to_owned(), format!("series={}&from={from}&to={to}{}", percent(series), member("after", &after)))
         }
         Route::EntryByLeaf(leaf) => plain(&format!("/v1/entries/{leaf}")),
-        Route::Approvals(leaf) => plain(&format!("/v1/approvals/{leaf}")),
+        Route::Approvals { leaf, by, after } => {
+            let query = if by.is_empty() { member("after", &after.as_ref().map(hex)).replacen('&', "", 1) } else { by_query(by) };
+            (format!("/v1/approvals/{leaf}"), query)
+        }
         Route::EntryByIndex(index) => plain(&format!("/v1/index/{index}")),
         Route::Certificate(fingerprint) => plain(&format!("/v1/certificates/{}", hex(fingerprint))),
         Route::Attachment(sha256) => plain(&format!("/v1/attachments/{sha256}")),
@@ -61,7 +64,10 @@ fn written(route: &Route) -> (String, String) {
         Route::Checkpoint => plain("/log/checkpoint"),
         Route::Witnessed => plain("/log/witnessed"),
         Route::TpmSigned => plain("/log/tpm"),
-        Route::Successor { log, size } => ("/v1/successor".to_owned(), format!("log={log}&size={size}")),
+        Route::Successor { log, size, by } => {
+            let by = if by.is_empty() { String::new() } else { format!("&{}", by_query(by)) };
+            ("/v1/successor".to_owned(), format!("log={log}&size={size}{by}"))
+        }
         Route::Witnesses => plain("/v1/witnesses"),
         Route::Tile(id) => plain(&format!("/log/tile/{}", id.path())),
         Route::Bundle(id) => plain(&format!("/log/tile/entries/{}", id.path())),
