@@ -121,6 +121,15 @@ async fn of_a_banned_network_those_with_a_certificate_are_served() {
     let world = World::new().await.restart_with(BANS).await;
     let (intake, public) = (world.running.addresses.intake.port(), world.running.addresses.public.port());
     let size = world.size();
+    // Links that break are nobody's attempts.
+    for _ in 0..20 {
+        let mut broken = TcpStream::connect(("127.0.0.1", intake)).await.unwrap();
+        broken.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
+        broken.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        let _ = broken.read_to_end(&mut heard).await;
+    }
+    assert!(Connection::new(public, &world.pki.root, None).await.is_ok(), "who loses links is banned");
     for _ in 0..10 {
         let mut stranger = TcpStream::connect(("127.0.0.1", intake)).await.unwrap();
         stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();

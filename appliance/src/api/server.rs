@@ -170,12 +170,15 @@ impl Connection {
             Ok(Ok(tls)) => tls,
             Ok(Err(error)) => {
                 tracing::info!(%address, error = ?error.to_string(), "a handshake was refused");
-                self.attempted_by_network(BanReason::Unauthorised);
+                // What TLS refuses. A link that breaks, or falls silent, is nobody's attempt.
+                if error.kind() == std::io::ErrorKind::InvalidData {
+                    let who = Banned::Network(self.visit.network().to_string());
+                    Guard::attempted(&self.appliance, &who, BanReason::Unauthorised);
+                }
                 return;
             }
             Err(_) => {
                 tracing::info!(%address, "a handshake took too long");
-                self.attempted_by_network(BanReason::Malformed);
                 return;
             }
         };
@@ -189,10 +192,6 @@ impl Connection {
         let end = identity.as_deref().map(|identity| self.visit.identify(identity)).unwrap_or_default();
         let who = identity.map_or_else(|| Banned::Network(self.visit.network().to_string()), Banned::Identity);
         self.requests(tls, listener, who, &end, drain).await;
-    }
-
-    fn attempted_by_network(&self, reason: BanReason) {
-        Guard::attempted(&self.appliance, &Banned::Network(self.visit.network().to_string()), reason);
     }
 
     /// Serves requests until one side has enough.

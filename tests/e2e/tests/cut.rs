@@ -18,7 +18,7 @@ const CUT_AFTER_BYTES: u64 = 200_000;
 /// when it was cut is lost too.
 const BESIDE_BYTES: u64 = 40_000;
 /// A clip of the test picture, in frames, encoded as fast as it goes: some seconds.
-const FRAMES: &str = "test:150";
+const FRAMES: &str = "test:600";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_segment_crosses_a_link_that_is_cut_again_and_again() {
@@ -64,7 +64,7 @@ async fn a_link_that_carries_no_segment_is_told_and_what_it_carried_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_records_over_a_link_that_is_cut_again_and_again() {
     let (world, custodian, auditor, camera) = AgentCamera::installed();
-    let link = CutLink::to(world.address(), 60_000);
+    let link = CutLink::to(world.address(), 20_000);
     let recording = camera.record_over(&world, link.address(), FRAMES, &["--no-live-speed"]);
     assert_eq!((recording.ended("unsent"), recording.ended("findings")), (0, 0), "{:?}", recording.of("finding"));
     let report =

@@ -15,7 +15,7 @@ const PROGRAMS: [(&str, &[&str]); 4] = [
         &["identity", "pin", "recipients", "approve", "share", "streams", "fetch", "export", "verify", "audit", "completions", "manual"],
     ),
     ("exhibit-authority", &["init", "sign"]),
-    ("exhibit-appliance", &["init", "create-log", "anchor", "serve", "fsck", "backup", "repair", "restore", "seal"]),
+    ("exhibit-appliance", &["init", "create-log", "anchor", "serve", "fsck", "backup", "repair", "restore", "bans", "seal"]),
     ("exhibit-camera-agent", &["enrol", "install", "run"]),
 ];
 

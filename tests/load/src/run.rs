@@ -48,7 +48,9 @@ impl Site {
             let config = std::fs::read_to_string(&path).expect("init wrote a configuration");
             let (key, connections) = ("connections_max = ", cameras_max + CONNECTIONS_SPARE);
             let others = config.lines().filter(|line| !line.starts_with(key)).map(|line| format!("{line}\n"));
-            let config = std::iter::once(format!("{key}{connections}\n")).chain(others).collect::<String>();
+            // All cameras share the address of loopback.
+            let limits = format!("[limits]\nhandshakes = {connections}\nnetwork_handshakes = {connections}\n");
+            let config = std::iter::once(format!("{key}{connections}\n")).chain(others).chain([limits]).collect::<String>();
             std::fs::write(&path, config).expect("the folder can be written");
         });
         let (custodian, auditor) = (world.person("custodian", "custodian"), world.person("auditor", "auditor"));
