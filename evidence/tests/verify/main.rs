@@ -31,6 +31,7 @@ mod limits;
 mod media;
 mod named;
 mod revoked;
+mod second;
 mod soft_tpm;
 mod synthetic;
 mod told;

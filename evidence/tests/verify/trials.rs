@@ -113,6 +113,7 @@ impl Trials {
             crate::continued::TESTS,
             crate::dated::TESTS,
             crate::decided::TESTS,
+            crate::second::TESTS,
             crate::devices::TESTS,
             crate::folders::TESTS,
             crate::introduced::TESTS,

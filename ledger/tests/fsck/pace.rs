@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use exhibit_ledger::fsck::{Claim, Damage, Fsck, Look, Owner, Progress};
 
+use crate::bench::{Reader, SIZE, bench, found, put, with_database};
 use crate::common::{Chain, append_all, open, verifier};
-use crate::{Reader, SIZE, bench, found, put, with_database};
 
 #[test]
 fn a_rate_that_is_set_is_kept() {

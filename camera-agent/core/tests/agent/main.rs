@@ -1,180 +1,20 @@
 //! The agent at work against a server over real TLS that tells the truth, is away, or forges.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../../client/tests/support/mod.rs"]
+mod camera;
+#[path = "../../../../client/tests/support/mod.rs"]
 mod support;
 
-use std::{path::Path, sync::Arc, time::Duration};
-
-use exhibit_camera_core::{
-    AgentConfig, AgentError, AgentEvent, AgentLimits, AgentSummary, CameraAgent, Clock, Fragment, Input, RunningAgent, SystemClock,
-};
-use exhibit_evidence::{
-    Body, SignedStatement, Statement,
-    body::{CloseReason, EpochReason, GapCause},
-    envelope::{self, KeyPackage},
-    keytree::KeyTree,
-    segment::SegmentOpener,
-};
+use exhibit_camera_core::{AgentConfig, AgentError, AgentEvent, AgentSummary, CameraAgent, Clock, Fragment, Input, SystemClock};
+use exhibit_evidence::body::{CloseReason, EpochReason, GapCause};
+use exhibit_evidence::segment::SegmentOpener;
+use exhibit_evidence::{Body, envelope};
 use exhibit_pki::{KeyPurpose, Role, Subject, Timestamp};
-use support::{FakeAppliance, Mischief, time};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Nothing that these tests await takes so long; what does, hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Camera {
-    inputs: mpsc::Sender<Input>,
-    events: mpsc::Receiver<AgentEvent>,
-    running: RunningAgent,
-    sent_ms: u64,
-}
-
-fn config(fake: &FakeAppliance, folder: &Path) -> AgentConfig {
-    AgentConfig {
-        state_folder: folder.to_owned(),
-        appliance_address: fake.address.clone(),
-        identity: fake.pki.identity(&fake.pki.camera()),
-        pin: fake.pin(),
-        camera: Subject::parse("camera/102").unwrap(),
-        media_type: "video/mp4".into(),
-        limits: AgentLimits { drain_ms_max: 20_000, recipients_interval_ms: 100, ..AgentLimits::default() },
-    }
-}
-
-fn start(config: AgentConfig) -> Camera {
-    start_at(config, Arc::new(SystemClock::start()))
-}
-
-fn start_at(config: AgentConfig, clock: Arc<dyn Clock>) -> Camera {
-    let (inputs, for_agent) = mpsc::channel(16);
-    let (to_us, events) = mpsc::channel(4096);
-    let running = CameraAgent::start(config, clock, for_agent, to_us).unwrap();
-    Camera { inputs, events, running, sent_ms: 0 }
-}
-
-/// A server with a certified custodian and recipients for camera 102.
-async fn appliance() -> FakeAppliance {
-    let fake = FakeAppliance::start().await;
-    fake.introduce(&fake.pki.custodian_wrapping().certificate, 0);
-    fake.recipients(&fake.pki.custodian(), |_| {});
-    fake
-}
-
-impl Camera {
-    /// One segment of four fragments of half a second.
-    async fn segment(&mut self, content: &str) {
-        for part in 0..4 {
-            let fragment = Fragment {
-                bytes: format!("{content}.{part}").into_bytes(),
-                begins_segment: part == 0,
-                random_access: part == 0,
-                start_ms: self.sent_ms,
-                duration_ms: 500,
-            };
-            self.sent_ms += 500;
-            self.inputs.send(Input::Fragment(fragment)).await.unwrap();
-        }
-    }
-
-    async fn until(&mut self, what: impl Fn(&AgentEvent) -> bool) -> AgentEvent {
-        let awaited = async {
-            loop {
-                let event = self.events.recv().await.expect("the agent has ended");
-                if what(&event) {
-                    return event;
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, awaited).await.expect("it never happened")
-    }
-
-    async fn until_begun(&mut self) -> String {
-        match self.until(|event| matches!(event, AgentEvent::EpochBegan { .. })).await {
-            AgentEvent::EpochBegan { stream, .. } => stream.as_str().to_owned(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn until_acknowledged(&mut self, seq: u64) {
-        self.until(|event| matches!(event, AgentEvent::Acknowledged { seq: at, .. } if *at == seq)).await;
-    }
-
-    /// Records until an epoch begins that `what` likes: orders are obeyed where a segment begins.
-    async fn record_until_begun(&mut self, what: impl Fn(u64) -> bool) -> String {
-        let recorded = async {
-            loop {
-                self.segment("more").await;
-                while let Ok(event) = self.events.try_recv() {
-                    if let AgentEvent::EpochBegan { stream, recipients_number } = event
-                        && what(recipients_number)
-                    {
-                        return stream.as_str().to_owned();
-                    }
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, recorded).await.expect("no new epoch begins")
-    }
-
-    async fn end(self) -> Result<AgentSummary, AgentError> {
-        self.inputs.send(Input::EndOfSource).await.ok();
-        self.wait().await
-    }
-
-    async fn wait(self) -> Result<AgentSummary, AgentError> {
-        tokio::time::timeout(PATIENCE, self.running.wait()).await.expect("the agent does not end")
-    }
-}
-
-/// The statements of the camera on the log, with their indexes.
-fn logged(fake: &FakeAppliance) -> Vec<(u64, SignedStatement)> {
-    let world = fake.world();
-    let statements =
-        world.log.entries.iter().enumerate().skip(1).map(|(index, entry)| (index as u64, SignedStatement::parse(entry).unwrap()));
-    statements.filter(|(_, signed)| signed.statement().stream.as_str().starts_with("camera/")).collect()
-}
-
-fn kinds(fake: &FakeAppliance) -> Vec<String> {
-    logged(fake).iter().map(|(_, signed)| signed.statement().body.type_name().to_owned()).collect()
-}
-
-fn streams(fake: &FakeAppliance) -> Vec<Vec<Statement>> {
-    let mut streams: Vec<Vec<Statement>> = Vec::new();
-    for (_, signed) in logged(fake) {
-        let statement = signed.statement().clone();
-        match streams.iter_mut().find(|stream| stream[0].stream == statement.stream) {
-            Some(stream) => stream.push(statement),
-            None => streams.push(vec![statement]),
-        }
-    }
-    streams
-}
-
-fn spooled(folder: &Path, extension: &str) -> usize {
-    let mut count = 0;
-    for stream in std::fs::read_dir(folder.join("spool")).unwrap() {
-        if let Ok(files) = std::fs::read_dir(stream.unwrap().path()) {
-            count += files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|found| found == extension)).count();
-        }
-    }
-    count
-}
-
-/// The tree that the custodian gets out of the epoch's wraps, as the server received them.
-fn open_wraps(fake: &FakeAppliance, signed: &SignedStatement) -> KeyTree {
-    let Body::Epoch(epoch) = &signed.statement().body else { panic!("not an epoch") };
-    let attachment = &epoch.attachments[0];
-    let stored = fake.world().attachments[&attachment.sha256].clone();
-    let wrapping = fake.pki.custodian_wrapping();
-    let package = envelope::open(attachment.open(&stored).unwrap(), &wrapping.certificate, wrapping.key.as_ref()).unwrap();
-    let package = KeyPackage::parse(&package).unwrap();
-    assert_eq!((package.log, package.streams.len()), (fake.anchor().log, 1));
-    assert_eq!(package.streams[0].stream, signed.statement().stream);
-    let tree = KeyTree::from_nodes(package.streams[0].nodes.clone()).unwrap();
-    assert_eq!(tree.commitment(&signed.statement().stream), Some(epoch.commitment));
-    tree
-}
+use camera::{appliance, config, kinds, logged, open_wraps, spooled, start, start_at, streams};
+use support::{FakeAppliance, Mischief, time};
 
 #[tokio::test]
 async fn what_is_recorded_is_on_the_ledger_chained_and_opens_with_the_recipients_key() {
@@ -227,8 +67,7 @@ async fn statements_name_the_head_of_the_receipt_before_and_it_outlives_a_restar
     let folder = tempfile::tempdir().unwrap();
     for expected in [0, 6] {
         let mut camera = start(config(&fake, folder.path()));
-        camera.until_begun().await;
-        camera.until_acknowledged(0).await;
+        camera.until_at_work().await;
         let head = fake.head();
         camera.segment("after the receipt").await;
         camera.end().await.unwrap();
@@ -276,8 +115,7 @@ async fn recording_goes_on_while_the_appliance_is_away_and_everything_arrives_in
     let fake = appliance().await;
     let folder = tempfile::tempdir().unwrap();
     let mut camera = start(config(&fake, folder.path()));
-    camera.until_begun().await;
-    camera.until_acknowledged(0).await;
+    camera.until_at_work().await;
     fake.misbehave(Mischief::Unavailable);
     for content in ["a", "b", "c"] {
         camera.segment(content).await;
@@ -295,8 +133,7 @@ async fn a_receipt_lost_on_the_way_is_fetched_again_and_nothing_is_logged_twice(
     let fake = appliance().await;
     let folder = tempfile::tempdir().unwrap();
     let mut camera = start(config(&fake, folder.path()));
-    camera.until_begun().await;
-    camera.until_acknowledged(0).await;
+    camera.until_at_work().await;
     fake.misbehave_times(Mischief::TakeAndHangUp, 3);
     camera.segment("a").await;
     let summary = camera.end().await.unwrap();
@@ -311,8 +148,7 @@ async fn what_one_run_left_the_next_one_sends_and_its_epoch_continues_it() {
     let mut limited = config(&fake, folder.path());
     limited.limits.drain_ms_max = 0;
     let mut camera = start(limited);
-    let first_stream = camera.until_begun().await;
-    camera.until_acknowledged(0).await;
+    let first_stream = camera.until_at_work().await;
     fake.misbehave(Mischief::Unavailable);
     camera.segment("left behind").await;
     let summary = camera.end().await.unwrap();
@@ -342,13 +178,10 @@ async fn a_forged_receipt_stops_the_camera_and_lets_nothing_go() {
         let fake = appliance().await;
         let folder = tempfile::tempdir().unwrap();
         let mut camera = start(config(&fake, folder.path()));
-        camera.until_begun().await;
-        camera.until_acknowledged(0).await;
+        camera.until_at_work().await;
         fake.misbehave(mischief);
         camera.segment("precious").await;
-        // The next segment ends this one; the pipeline may be gone already when it comes.
-        let next = Fragment { bytes: vec![1], begins_segment: true, random_access: true, start_ms: 2000, duration_ms: 500 };
-        camera.inputs.send(Input::Fragment(next)).await.unwrap();
+        camera.begin_segment().await;
         let error = camera.wait().await.unwrap_err();
         assert!(matches!(error, AgentError::Untrustworthy(_)), "{mischief:?}: {error}");
         assert_eq!(error.exit_code(), 1);
@@ -364,8 +197,7 @@ async fn a_fork_behind_the_statements_own_head_is_noticed_before_anything_is_let
     let mut limited = config(&fake, folder.path());
     limited.limits.drain_ms_max = 0;
     let mut camera = start(limited);
-    camera.until_begun().await;
-    camera.until_acknowledged(0).await;
+    camera.until_at_work().await;
     fake.misbehave(Mischief::Unavailable);
     camera.segment("left behind, and observed little").await;
     camera.end().await.unwrap();
@@ -389,16 +221,13 @@ async fn a_fork_is_not_excused_by_a_log_that_nobody_has_approved() {
     // In what answers an upload, and in what recipients are asked for.
     for mischief in [Mischief::ForkedLog, Mischief::ForeignRecipients] {
         let fake = appliance().await;
-        fake.show_successor();
+        fake.show_successor(&[]);
         let folder = tempfile::tempdir().unwrap();
         let mut camera = start(config(&fake, folder.path()));
-        camera.until_begun().await;
-        camera.until_acknowledged(0).await;
+        camera.until_at_work().await;
         fake.misbehave(mischief);
-        let next = Fragment { bytes: vec![1], begins_segment: true, random_access: true, start_ms: 2000, duration_ms: 500 };
         camera.segment("precious").await;
-        // The camera may have ended already.
-        drop(camera.inputs.send(Input::Fragment(next)).await);
+        camera.begin_segment().await;
         untrustworthy(camera.wait().await, "while it records");
         if mischief == Mischief::ForeignRecipients {
             untrustworthy(start(config(&fake, folder.path())).wait().await, "at its start");
@@ -406,19 +235,39 @@ async fn a_fork_is_not_excused_by_a_log_that_nobody_has_approved() {
     }
 }
 
+/// Custodians may have approved another log because of that very contradiction: the camera goes on there, and says what it has seen.
+#[tokio::test]
+async fn a_fork_is_told_also_where_custodians_have_approved_another_log() {
+    for mischief in [Mischief::ForkedLog, Mischief::ForeignRecipients] {
+        let fake = appliance().await;
+        fake.show_successor(&[&fake.pki.custodian()]);
+        let folder = tempfile::tempdir().unwrap();
+        let mut camera = start(config(&fake, folder.path()));
+        camera.until_at_work().await;
+        fake.misbehave(mischief);
+        camera.segment("precious").await;
+        camera.begin_segment().await;
+        let told = |event: &AgentEvent| match event {
+            AgentEvent::Finding { text, .. } if text.contains("does not verify") || text.contains("extend") => true,
+            AgentEvent::Finding { text, .. } => panic!("{mischief:?}: {text}"),
+            _ => false,
+        };
+        camera.until(|event| matches!(event, AgentEvent::WentOn { is_planned: false, .. })).await;
+        camera.until(told).await;
+    }
+}
+
 /// What another log says is no contradiction of ours: it may be the one that goes on.
 #[tokio::test]
 async fn a_camera_waits_for_approvals_while_another_log_answers() {
     let fake = appliance().await;
-    fake.show_successor();
+    fake.show_successor(&[]);
     let folder = tempfile::tempdir().unwrap();
     let mut camera = start(config(&fake, folder.path()));
-    camera.until_begun().await;
-    camera.until_acknowledged(0).await;
+    camera.until_at_work().await;
     fake.misbehave(Mischief::AnotherLog);
     camera.segment("kept").await;
-    let next = Fragment { bytes: vec![1], begins_segment: true, random_access: true, start_ms: 2000, duration_ms: 500 };
-    camera.inputs.send(Input::Fragment(next)).await.unwrap();
+    camera.begin_segment().await;
     let waits = |event: &AgentEvent| matches!(event, AgentEvent::UploadDelayed(delay) if delay.reason.contains("0 of 1 custodians"));
     camera.until(waits).await;
     assert!(spooled(folder.path(), "payload") >= 1, "evidence was let go to a log that nobody has approved");
@@ -429,8 +278,7 @@ async fn a_contradicted_stream_is_kept_and_a_new_epoch_says_why() {
     let fake = appliance().await;
     let folder = tempfile::tempdir().unwrap();
     let mut camera = start(config(&fake, folder.path()));
-    let first = camera.until_begun().await;
-    camera.until_acknowledged(0).await;
+    let first = camera.until_at_work().await;
     fake.misbehave_times(Mischief::Contradict, 1);
     camera.segment("disputed").await;
     camera.segment("after").await;
@@ -483,8 +331,7 @@ async fn a_full_spool_drops_new_segments_and_a_gap_says_so() {
     let mut tight = config(&fake, folder.path());
     tight.limits.spool_bytes_max = (8 << 20) + 10;
     let mut camera = start(tight);
-    camera.until_begun().await;
-    camera.until_acknowledged(0).await;
+    camera.until_at_work().await;
     fake.misbehave(Mischief::Unavailable);
     camera.segment("kept").await;
     camera.segment("dropped").await;

@@ -1,0 +1,198 @@
+//! A second certificate of one identity: who may come by one, and from when on the first is none any more.
+
+use exhibit_evidence::Body;
+use exhibit_evidence::anchor::PinnedCustodians;
+use exhibit_evidence::body::{CertificateBody, CertificateRevocation};
+use exhibit_evidence::verdict::FindingKind;
+use exhibit_pki::{KeyPurpose, Role, Timestamp};
+use exhibit_tlog::Hash;
+
+use crate::common::stream;
+use crate::decided::{append, approval, approve, drop_index, introduce, issue_as, judged, set, twin};
+use crate::synthetic::{Case, Extra, Log, Recording, STARTED_MS};
+
+/// A hostile authority makes a second camera 102, whose key records; the first is live.
+fn second_camera(log: &mut Log, replaces: bool) -> u64 {
+    second_camera_at(log, replaces, STARTED_MS - 9_000)
+}
+
+fn second_camera_at(log: &mut Log, replaces: bool, issued_ms: u64) -> u64 {
+    let first = *log.camera.party.certificate.fingerprint();
+    log.camera.party = log.pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing, 91);
+    let certificate = log.camera.party.certificate.clone();
+    let attachments = vec![log.keep("certificate", certificate.der())];
+    let body = CertificateBody { fingerprint: *certificate.fingerprint(), replaces: replaces.then_some(first), attachments };
+    log.append(|log| &mut log.authority, issued_ms, Body::Certificate(body))
+}
+
+#[test]
+fn a_certificate_lives_to_the_end_of_its_last_second() {
+    let cases: [(Extra, &[FindingKind]); 2] = [
+        (|log| drop_index(second_camera_at(log, false, STARTED_MS - 8_001)), &[FindingKind::SecondCertificate]),
+        (|log| drop_index(second_camera_at(log, false, STARTED_MS - 8_000)), &[]),
+    ];
+    for (before, expected) in cases {
+        let how = Recording { expires_ms: Some(STARTED_MS - 9_000), before: Some(before), ..Recording::default() };
+        assert_eq!(Case::recorded(how).faults(), expected);
+    }
+}
+
+/// An authority has its times and its statuses signed by two keys; each has a certificate of its own, and neither is the other's second.
+#[test]
+fn services_of_one_authority_are_certified_apart() {
+    let told = |before: Extra| {
+        let verdict = Case::recorded(Recording { before: Some(before), ..Recording::default() }).judge().unwrap();
+        verdict.findings.iter().filter(|finding| finding.kind == FindingKind::SecondCertificate).count()
+    };
+    assert_eq!(told(|log| certify_services(log, &SERVICES[..2])), 0);
+    assert_eq!(told(|log| certify_services(log, SERVICES)), 1);
+}
+
+const SERVICES: &[(KeyPurpose, u8)] = &[(KeyPurpose::Timestamping, 92), (KeyPurpose::OcspSigning, 93), (KeyPurpose::Timestamping, 94)];
+
+fn certify_services(log: &mut Log, purposes: &[(KeyPurpose, u8)]) {
+    for (purpose, scalar) in purposes {
+        let service = log.pki.party("authority/1", &[], *purpose, *scalar).certificate;
+        log.certify(&service, &[]);
+    }
+}
+
+#[test]
+fn a_second_certificate_needs_to_replace_the_first_and_a_custodians_approval() {
+    let approved: Extra = |log| {
+        let index = second_camera(log, true);
+        let body = approval(log, index);
+        append(log, body);
+    };
+    assert_eq!(Case::recorded(Recording { before: Some(approved), ..Recording::default() }).faults(), []);
+    let cases: [(&str, Extra); 5] = [
+        ("nobody approved", |log| drop_index(second_camera(log, true))),
+        ("it replaces nothing", |log| {
+            let index = second_camera(log, false);
+            let body = approval(log, index);
+            append(log, body);
+        }),
+        ("an approval of another statement", |log| {
+            let index = second_camera(log, true);
+            let Body::Approve(mut body) = approval(log, index) else { unreachable!() };
+            body.statement = Hash([3; 32]);
+            append(log, Body::Approve(body));
+        }),
+        ("a custodian approves his own", |log| {
+            let twin = twin(log);
+            let first = *log.custodian.party.certificate.fingerprint();
+            let attachments = vec![log.keep("certificate", twin.certificate.der())];
+            let body = CertificateBody { fingerprint: *twin.certificate.fingerprint(), replaces: Some(first), attachments };
+            let index = log.append(|log| &mut log.authority, STARTED_MS - 9_000, Body::Certificate(body));
+            let body = approval(log, index);
+            issue_as(log, twin, "user/aa/twin", body);
+        }),
+        ("approved after it was used", |log| {
+            let index = second_camera(log, true);
+            let used = log.draft(|log| &mut log.camera, STARTED_MS - 8_000, crate::common::gap());
+            let mut other = used.clone();
+            other.stream = stream("camera/102/events/20261120T115000Z");
+            log.append_as_drafted(|log| &mut log.camera, &other);
+            (log.camera.next_seq, log.camera.prev) = (0, Hash::default());
+            let body = approval(log, index);
+            append(log, body);
+        }),
+    ];
+    for (defect, before) in cases {
+        let faults = Case::recorded(Recording { before: Some(before), ..Recording::default() }).faults();
+        assert_eq!(faults, [FindingKind::SecondCertificate], "{defect}");
+    }
+}
+
+#[test]
+fn only_custodians_whom_the_pinned_ones_decided_on_approve_of_second_certificates() {
+    let before: Extra = |log| {
+        introduce(log, 3..=3);
+        let index = second_camera(log, true);
+        approve(log, 3, index);
+    };
+    let mut case = Case::recorded(Recording { before: Some(before), ..Recording::default() });
+    assert_eq!(case.faults(), [], "without pinned custodians any will do");
+    let certificates = vec![case.log.custodian.party.certificate.clone()];
+    case.log.policy.custodians = Some(PinnedCustodians { certificates, threshold: 1 });
+    assert_eq!(case.faults(), [FindingKind::SecondCertificate], "an authority made its own custodian");
+}
+
+#[test]
+fn a_custodian_who_was_dismissed_approves_of_nothing() {
+    let dismissed: Extra = |log| {
+        introduce(log, 1..=1);
+        let body = set(log, 1, None, &[1], 1);
+        append(log, body);
+        let index = second_camera(log, true);
+        let body = approval(log, index);
+        append(log, body);
+    };
+    let successor: Extra = |log| {
+        introduce(log, 1..=1);
+        let body = set(log, 1, None, &[1], 1);
+        append(log, body);
+        let index = second_camera(log, true);
+        approve(log, 1, index);
+    };
+    assert_eq!(judged(dismissed, &[0], 1).0, [FindingKind::SecondCertificate]);
+    assert_eq!(judged(successor, &[0], 1).0, []);
+}
+
+fn revoke_camera(log: &mut Log, since_ms: u64) {
+    let fingerprint = *log.camera.party.certificate.fingerprint();
+    let since = Timestamp::from_unix_ms(since_ms).unwrap();
+    let body = CertificateRevocation { fingerprint, since, reason: None, attachments: vec![] };
+    log.append(|log| &mut log.authority, STARTED_MS - 9_500, Body::CertificateRevocation(body));
+}
+
+/// A hostile authority says that the first is not live, and lets it go on.
+#[test]
+fn a_certificate_is_taken_back_at_once_and_signs_no_more_or_is_live() {
+    let cases: [(&str, Extra, &[FindingKind]); 3] = [
+        (
+            "it was taken back",
+            |log| {
+                revoke_camera(log, STARTED_MS - 9_600);
+                second_camera(log, false);
+            },
+            &[],
+        ),
+        (
+            "it is to be taken back one day",
+            |log| {
+                revoke_camera(log, STARTED_MS + 1_000_000_000);
+                second_camera(log, false);
+            },
+            &[FindingKind::SecondCertificate],
+        ),
+        (
+            "it goes on",
+            |log| {
+                let first = log.pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing, 13);
+                revoke_camera(log, STARTED_MS - 9_600);
+                second_camera(log, false);
+                let second = std::mem::replace(&mut log.camera.party, first);
+                let mut gap = log.draft(|log| &mut log.camera, STARTED_MS - 8_000, crate::common::gap());
+                gap.stream = stream("camera/102/events/20261120T115000Z");
+                log.append_as_drafted(|log| &mut log.camera, &gap);
+                (log.camera.party, log.camera.next_seq, log.camera.prev) = (second, 0, Hash::default());
+            },
+            &[FindingKind::SecondCertificate, FindingKind::RevocationUndecided],
+        ),
+    ];
+    for (how, before, expected) in cases {
+        let faults = Case::recorded(Recording { before: Some(before), ..Recording::default() }).faults();
+        assert_eq!(faults, expected, "{how}");
+    }
+}
+
+/// What these tests judge is judged by the verifier in Python too.
+pub const TESTS: &[fn()] = &[
+    a_certificate_lives_to_the_end_of_its_last_second,
+    services_of_one_authority_are_certified_apart,
+    a_second_certificate_needs_to_replace_the_first_and_a_custodians_approval,
+    only_custodians_whom_the_pinned_ones_decided_on_approve_of_second_certificates,
+    a_custodian_who_was_dismissed_approves_of_nothing,
+    a_certificate_is_taken_back_at_once_and_signs_no_more_or_is_live,
+];
