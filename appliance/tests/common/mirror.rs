@@ -1,7 +1,7 @@
 //! A real mirror in the test's own process: the library of `exhibit-witness` behind a socket, on a folder that outlives it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// A witness that is a mirror too.
@@ -61,7 +61,7 @@ impl Mirror {
         let mirror = Some(Arc::new(folder.mirror(&config, &witness).unwrap()));
         let clock = Arc::new(|| exhibit_appliance::setup::now().unix_s());
         let fatal = Arc::new(|reason: &str| panic!("the mirror would end: {reason}"));
-        let service = Service { witness, mirror, uploads: Arc::new(Semaphore::new(4)), name: config.name, clock, fatal };
+        let service = Service { witness, mirror, uploads: Arc::default(), name: config.name, clock, fatal };
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -117,7 +117,7 @@ async fn serve(listener: TcpListener, service: Arc<Service>, mut stopped: watch:
         connections.spawn(async move {
             let answer = service_fn(move |request| {
                 let service = service.clone();
-                async move { Ok::<_, Infallible>(handle(service, request).await) }
+                async move { Ok::<_, Infallible>(handle(service, Ipv4Addr::LOCALHOST.into(), request).await) }
             });
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
         });

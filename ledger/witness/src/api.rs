@@ -2,6 +2,7 @@
 //!
 //! It accepts no connection, and decides nothing about logs.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +15,13 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::mirror::Mirror;
 use crate::mirror_api;
 use crate::store::StoreError;
+use crate::uploads::Uploads;
 use crate::witness::{AddError, Witness, origin_hash};
 
 /// A request is at most 116 KiB: whoever needs longer for it holds a place that another could have.
@@ -46,8 +47,8 @@ pub struct Service {
     pub witness: Witness,
     /// The mirror, if it is one.
     pub mirror: Option<Arc<Mirror>>,
-    /// Uploads to it that may go on at a time.
-    pub uploads: Arc<Semaphore>,
+    /// Places for uploads to it.
+    pub uploads: Arc<Uploads>,
     /// Its name.
     pub name: String,
     /// The clock.
@@ -56,13 +57,13 @@ pub struct Service {
     pub fatal: Fatal,
 }
 
-/// Answers one request.
-pub async fn handle(service: Arc<Service>, request: Request<Incoming>) -> Answer {
+/// Answers one request, which came from that address.
+pub async fn handle(service: Arc<Service>, from: IpAddr, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
     let has_body = !request.body().is_end_stream();
     let mut answer = match (request.method(), path.as_str()) {
         (&Method::POST, "/add-checkpoint") => return add_checkpoint(service, request).await,
-        (&Method::POST, "/add-entries") => return mirror_api::add_entries(service, request).await,
+        (&Method::POST, "/add-entries") => return mirror_api::add_entries(service, from, request).await,
         (_, "/add-checkpoint" | "/add-entries") => only(Method::POST),
         (&Method::GET | &Method::HEAD, path) if path.starts_with("/mirror/") => {
             let (path, headers) = (path.to_owned(), request.headers().clone());

@@ -10,4 +10,5 @@ pub mod mirror_api;
 pub mod serve;
 pub mod setup;
 pub mod store;
+pub mod uploads;
 pub mod witness;

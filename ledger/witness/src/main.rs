@@ -15,11 +15,7 @@ use exhibit_witness::api::Service;
 use exhibit_witness::serve::serve;
 use exhibit_witness::setup::Folder;
 use serde_json::json;
-use tokio::sync::Semaphore;
 use tracing_subscriber::EnvFilter;
-
-/// Each has a thread while it is read, and holds a package of up to 16 MiB.
-const UPLOADS_MAX: usize = 4;
 
 /// A witness of transparency logs (C2SP tlog-witness): whoever does not trust a log's operator runs one, on a machine of their own.
 ///
@@ -143,8 +139,8 @@ fn run(Arguments { json, command }: Arguments) -> Result<(), Failure> {
                 }
             }
             let mirror = if mirror { Some(Arc::new(folder.mirror(&config, &witness)?)) } else { None };
-            let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
-            let service = Service { witness, mirror, uploads, name: config.name.clone(), clock: Arc::new(self::now_unix_s), fatal };
+            let service =
+                Service { witness, mirror, uploads: Arc::default(), name: config.name.clone(), clock: Arc::new(self::now_unix_s), fatal };
             Ok(serve(service, &config, folder.path(), |address| {
                 if let Err(error) = print(json, &json!({ "event": "ready", "listen": address }), &format!("ready listen={address}")) {
                     tracing::warn!(%error, "nobody reads standard output");

@@ -3,6 +3,7 @@
 //! It accepts no connection, and decides nothing about logs.
 
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,15 +33,15 @@ const RATE_AFTER: Duration = Duration::from_secs(30);
 const PIECES_MAX: usize = 4;
 
 /// Takes an upload. Every answer says what bodies may be compressed with.
-pub async fn add_entries(service: Arc<Service>, request: Request<Incoming>) -> Answer {
-    let mut answer = taken(service, request).await;
+pub async fn add_entries(service: Arc<Service>, from: IpAddr, request: Request<Incoming>) -> Answer {
+    let mut answer = taken(service, from, request).await;
     answer.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     answer
 }
 
-async fn taken(service: Arc<Service>, request: Request<Incoming>) -> Answer {
+async fn taken(service: Arc<Service>, from: IpAddr, request: Request<Incoming>) -> Answer {
     let Some(mirror) = service.mirror.clone() else { return closing(not_found()) };
-    let Ok(permit) = service.uploads.clone().try_acquire_owned() else {
+    let Some(place) = service.uploads.enter(from) else {
         return closing(unavailable("too many uploads at once: try again later\n"));
     };
     let header = |name| request.headers().get(name).map(|value: &HeaderValue| value.as_bytes().to_vec());
@@ -56,7 +57,7 @@ async fn taken(service: Arc<Service>, request: Request<Incoming>) -> Answer {
     let shared = service.clone();
     // It goes on to its end also where the client leaves, and nobody is there to be answered.
     let mut reading = spawn_blocking(move || {
-        let _permit = permit;
+        let _place = place;
         let _ends = EndsOnPanic(shared.fatal.clone());
         let pieces = Pieces { received, piece: Bytes::new() };
         let mut body: Box<dyn Read> = if is_gzip { Box::new(GzDecoder::new(pieces)) } else { Box::new(pieces) };

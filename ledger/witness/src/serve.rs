@@ -3,7 +3,7 @@
 //! It does not know what is asked for.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ async fn listen(
         let (service, acceptor, drain) = (service.clone(), acceptor.clone(), drain.clone());
         running.spawn(async move {
             let _permit = permit;
-            let served = connection(service, acceptor, stream, drain);
+            let served = connection(service, acceptor, stream, address.ip(), drain);
             if timeout(CONNECTION_MAX, served).await.is_err() {
                 tracing::debug!(%address, "a connection had its time");
             }
@@ -130,23 +130,23 @@ async fn listen(
     while running.join_next().await.is_some() {}
 }
 
-async fn connection(service: Arc<Service>, acceptor: Option<TlsAcceptor>, stream: TcpStream, drain: watch::Receiver<bool>) {
+async fn connection(service: Arc<Service>, acceptor: Option<TlsAcceptor>, stream: TcpStream, from: IpAddr, drain: watch::Receiver<bool>) {
     // Answers are small and awaited; where it can not be set they are slow.
     let _ = stream.set_nodelay(true);
     match acceptor {
-        None => requests(service, stream, drain).await,
+        None => requests(service, stream, from, drain).await,
         Some(acceptor) => match timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
-            Ok(Ok(tls)) => requests(service, tls, drain).await,
+            Ok(Ok(tls)) => requests(service, tls, from, drain).await,
             Ok(Err(error)) => tracing::debug!(error = ?error.to_string(), "a handshake was refused"),
             Err(_) => tracing::debug!("a handshake took too long"),
         },
     }
 }
 
-async fn requests(service: Arc<Service>, stream: impl AsyncRead + AsyncWrite + Unpin, mut drain: watch::Receiver<bool>) {
+async fn requests(service: Arc<Service>, stream: impl AsyncRead + AsyncWrite + Unpin, from: IpAddr, mut drain: watch::Receiver<bool>) {
     let answer = service_fn(move |request| {
         let service = service.clone();
-        async move { Ok::<_, Infallible>(handle(service, request).await) }
+        async move { Ok::<_, Infallible>(handle(service, from, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,7 +65,8 @@ fn a_lost_or_damaged_copy_is_filled_again_up_to_what_was_cosigned() {
     let bundle = BundleId { index: 2, width: 88 }.path();
     let tile = TileId { level: 0, index: 1, width: 256 }.path();
     type Loss = fn(&Bench, &str, &str);
-    let losses: [(&str, bool, Loss); 5] = [
+    let losses: [(&str, bool, Loss); 6] = [
+        ("a bundle that is not at the edge", true, |bench, _, _| fs::remove_file(bench.copy().join("tile/entries/000")).unwrap()),
         ("the copy", false, |bench, _, _| fs::remove_dir_all(bench.copy()).unwrap()),
         ("a tile", true, |bench, _, tile| fs::remove_file(bench.copy().join("tile").join(tile)).unwrap()),
         ("a bit of the last bundle", true, |bench, bundle, _| flip(&bench.copy().join("tile/entries").join(bundle))),
@@ -97,6 +99,57 @@ fn a_lost_or_damaged_copy_is_filled_again_up_to_what_was_cosigned() {
         drop(mirror);
         let mirror = open(&bench.mirror(), &witness, Arc::new(LocalDisk)).unwrap();
         assert_eq!(mirror.filling(&hash), None, "{lost}: it is lost again");
+    }
+}
+
+/// What can not be read now may be whole: nothing is set aside for it, and nothing is cosigned.
+#[test]
+fn a_copy_that_can_not_be_read_is_left_as_it_is() {
+    let bench = Bench::new();
+    let bundle = bench.copy().join("tile/entries").join(BundleId { index: 2, width: 88 }.path());
+    fs::remove_file(&bundle).unwrap();
+    fs::create_dir(&bundle).unwrap();
+    let mirror = open(&bench.mirror(), &bench.witness(), Arc::new(LocalDisk)).unwrap();
+    let hash = origin_hash(ORIGIN);
+    assert!(mirror.unfit(&hash).unwrap().contains("could not be read"), "{:?}", mirror.unfit(&hash));
+    assert!(bench.copy().exists() && !bench.beside("damaged-1").exists());
+    assert!(matches!(upload(&mirror, &bench.log, 0, 600), Err(UploadError::Unfit)));
+}
+
+/// One upload shows that what was filled in is of another tree, and begins the copy anew, while another one goes on.
+#[test]
+fn an_upload_does_not_go_on_behind_what_was_begun_anew() {
+    let bench = Bench::new();
+    fs::remove_dir_all(bench.copy()).unwrap();
+    let other = Log::new(ORIGIN, "b", 100, 900);
+    let store = Store::open(&bench.folder.path().join("new"), Arc::new(LocalDisk)).unwrap();
+    let forgetful = Witness::open(signers(NAME, 9), vec![bench.log.verifier()], store).unwrap();
+    let mirror = open(&bench.mirror(), &bench.witness(), Arc::new(LocalDisk)).unwrap();
+    let (_, pending) = forgetful.add_checkpoint(&other.request(0, 900).to_text(), &NOW).unwrap();
+    mirror.remember(&origin_hash(ORIGIN), &pending);
+    let whole = Upload::new(&bench.log, 0, 600);
+    let first = Upload { packages: whole.packages[..1].to_vec(), ..Upload::new(&bench.log, 0, 600) }.bytes();
+    let rest = whole.bytes()[first.len()..].to_vec();
+    let interrupt = || {
+        let refused = upload(&mirror, &other, 256, 900);
+        assert!(matches!(refused, Err(UploadError::Copy(CopyError::OtherTree(600)))), "{refused:?}");
+        0
+    };
+    let mut body = (&first[..]).chain(Once(Some(interrupt))).chain(&rest[..]);
+    let refused = mirror.add_entries(&mut body, &NOW);
+    assert!(matches!(refused, Err(UploadError::Copy(CopyError::Beyond(0)))), "{refused:?}");
+    drop(mirror);
+    let mirror = open(&bench.mirror(), &bench.witness(), Arc::new(LocalDisk)).unwrap();
+    upload_rest(&mirror, &bench.log, 600);
+    assert_eq!(held(&bench.mirror(), &keys()), 600);
+}
+
+/// Does something when a reader comes by, and has nothing to read.
+struct Once<F>(Option<F>);
+
+impl<F: FnOnce() -> usize> Read for Once<F> {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Ok(self.0.take().map_or(0, |happens| happens()))
     }
 }
 

@@ -17,6 +17,8 @@ use crate::disk::Disk;
 
 /// Entries of a full bundle, and hashes of a full tile.
 const WIDTH: u64 = TILE_WIDTH as u64;
+/// A full tile.
+const TILE_BYTES: u64 = WIDTH * 32;
 /// A bundle of the longest entries.
 const BUNDLE_BYTES_MAX: u64 = WIDTH * (ENTRY_SIZE_BYTES_MAX as u64 + 2);
 
@@ -66,6 +68,17 @@ pub enum CopyError {
     /// A file that was written is not what it was.
     #[error("{0} is missing or damaged")]
     Damaged(PathBuf),
+    /// A file could not be read, which says nothing of what is in it.
+    #[error("{path} could not be read: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The client begins behind what is there: it was begun anew meanwhile.
+    #[error("the first entry that is missing is {0}")]
+    Beyond(u64),
 }
 
 impl Copy {
@@ -98,6 +111,7 @@ impl Copy {
             if copy.root() != *root {
                 return Err(CopyError::Damaged(copy.folder.join("tile")));
             }
+            copy.check_files()?;
             copy.partial = copy.edge().iter().flat_map(|full| parts_of(full)).collect();
         }
         Ok(copy)
@@ -119,9 +133,37 @@ impl Copy {
         self.committed
     }
 
+    /// Every full tile and bundle is there, and no tile is cut short. What is in those that are not at the edge is for whoever reads them to verify.
+    fn check_files(&self) -> Result<(), CopyError> {
+        let check = |path: PathBuf, bytes: Option<u64>| match fs::metadata(&path) {
+            Ok(found) if found.is_file() && bytes.is_none_or(|bytes| found.len() == bytes) => Ok(()),
+            Ok(_) => Err(CopyError::Damaged(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(CopyError::Damaged(path)),
+            Err(source) => Err(CopyError::Read { path, source }),
+        };
+        let mut full = self.next / WIDTH;
+        for index in 0..full {
+            check(self.bundle_path(BundleId { index, width: TILE_WIDTH }), None)?;
+        }
+        for level in 0.. {
+            for index in 0..full {
+                check(self.tile_path(TileId { level, index, width: TILE_WIDTH }), Some(TILE_BYTES))?;
+            }
+            full /= WIDTH;
+            if full == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the entries from `start` on, not beyond the end of their bundle, once they are proven to be in the tree of `head`. Those that
-    /// are there already are passed over. `start` is not beyond [`Copy::next`].
+    /// are there already are passed over.
     pub fn take(&mut self, start: u64, entries: &[Vec<u8>], head: &Checkpoint, proof: &[Hash]) -> Result<(), CopyError> {
+        if start > self.next {
+            // Another upload has shown that what was filled in was of another tree.
+            return Err(CopyError::Beyond(self.next));
+        }
         let (first, end) = (start - start % WIDTH, start + entries.len() as u64);
         let mut leaves = match first / WIDTH == self.next / WIDTH {
             true => self.rows.first().map_or(&[][..], |row| &row[..(start - first) as usize]).to_vec(),
@@ -274,9 +316,12 @@ impl Copy {
             return Ok((bytes, TILE_WIDTH));
         }
         let parts = PathBuf::from(format!("{}.p", full.display()));
-        let names =
-            fs::read_dir(&parts).map(|entries| entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u16>().ok()));
-        let wide = names.ok().and_then(|names| names.filter(|found| (width..TILE_WIDTH).contains(found)).min());
+        let entries = match fs::read_dir(&parts) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(CopyError::Damaged(full.to_owned())),
+            entries => entries.map_err(|source| CopyError::Read { path: parts.clone(), source })?,
+        };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u16>().ok());
+        let wide = names.filter(|found| (width..TILE_WIDTH).contains(found)).min();
         let wide = wide.ok_or_else(|| CopyError::Damaged(full.to_owned()))?;
         let bytes = read(&parts.join(wide.to_string()), BUNDLE_BYTES_MAX)?.ok_or_else(|| CopyError::Damaged(full.to_owned()))?;
         Ok((bytes, wide))
@@ -346,12 +391,12 @@ fn tile_root(hashes: &[Hash]) -> Hash {
 
 /// `None` if there is no such file.
 fn read(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, CopyError> {
-    let damaged = |_| CopyError::Damaged(path.to_owned());
+    let unread = |source| CopyError::Read { path: path.to_owned(), source };
     let file = match fs::File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(damaged)?,
+        file => file.map_err(unread)?,
     };
     let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(damaged)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(unread)?;
     if bytes.len() as u64 > bytes_max { Err(CopyError::Damaged(path.to_owned())) } else { Ok(Some(bytes)) }
 }

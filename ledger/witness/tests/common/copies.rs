@@ -98,7 +98,7 @@ pub fn serve_on(folder: &Path, log: &Log, disk: Arc<dyn Disk>) -> (SocketAddr, R
     let service = Service {
         witness,
         mirror,
-        uploads: Arc::new(tokio::sync::Semaphore::new(4)),
+        uploads: Arc::default(),
         name: NAME.to_owned(),
         clock: Arc::new(NOW),
         fatal: Arc::new(move |reason: &str| ended.lock().unwrap().send(reason.to_owned()).unwrap()),
