@@ -8,7 +8,8 @@ mod site;
 
 use exhibit_evidence::anchor::WitnessPolicy;
 use exhibit_evidence::body::{
-    Access, Approve, CertificateBody, CertificateRevocation, Contradiction, Fetch, SeqRange, Succession, SuccessionReason, Successor,
+    Access, Approve, CertificateBody, CertificateRevocation, Contradiction, Fetch, Heartbeat, Predecessor, SeqRange, Succession,
+    SuccessionReason, Successor,
 };
 use exhibit_evidence::{AttachmentRef, Body, Head, StreamName};
 use exhibit_pki::Role;
@@ -427,6 +428,31 @@ fn entries_that_do_not_hold_are_named_by_their_defect() {
         assert_eq!(said.checked()["judged"], site.entries.len(), "{defect}: what came after was not judged");
         assert_eq!(desk.audit(&[]).findings(), [], "{defect} was found twice");
     }
+}
+
+/// What lies between is on the log before. What people stated there is carried over whole: who leaves out the middle of it hides something.
+#[test]
+fn only_a_cameras_chain_leaps_over_what_the_log_before_has() {
+    let before = Predecessor { log: Hash([7; 32]), head: Head { size: 9, root: Hash([8; 32]) } };
+    for (subject, role, stream, findings) in
+        [("camera/102", Role::Camera, "camera/102/events/1", 0), ("user/p", Role::Custodian, "user/p/1", 1)]
+    {
+        let mut site = Site::after(before.clone());
+        let mut writer = site.member(subject, role, 21, stream);
+        let body = || if role == Role::Camera { Body::Heartbeat(beat()) } else { Body::Approve(filler()) };
+        let own = std::mem::replace(&mut site.log, before.log);
+        site.put(&mut writer, body());
+        writer.seq = 6;
+        site.put(&mut writer, body());
+        site.log = own;
+        let said = Desk::new(&site).audit_of(&site);
+        assert_eq!(said.findings().iter().filter(|(kind, _)| kind == "chain").count(), findings, "{subject}: {said:?}");
+        assert_eq!(said.findings().len(), findings, "{subject}: {said:?}");
+    }
+}
+
+fn beat() -> Heartbeat {
+    Heartbeat { uptime_s: 1, unsent: 0, unsent_bytes: 0, last_segment: None, attachments: vec![] }
 }
 
 fn filler() -> Approve {

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use exhibit_evidence::anchor::AnchorPolicy;
-use exhibit_evidence::body::{Approve, CertificateBody, Genesis};
+use exhibit_evidence::body::{Approve, CertificateBody, Genesis, Predecessor};
 use exhibit_evidence::{Anchor, AttachmentRef, Body, Head, Statement, StreamName, sign};
 use exhibit_pki::issue::{EndEntity, Issuance, issue_end_entity, issue_issuing_ca, issue_root};
 use exhibit_pki::{Certificate, ChainCertificate, Identity, KeyPurpose, Role, Signer, SoftwareSigner, Timestamp, TrustDomain};
@@ -89,15 +89,20 @@ impl Site {
 
     /// The same of another city, whose authority has other keys, and begun so long ago.
     pub fn of(scalar: u8, age_ms: u64) -> Self {
-        Self::begun(scalar, age_ms, None)
+        Self::begun(scalar, age_ms, None, None)
     }
 
     /// The same whose machine has a TPM with a key for checkpoints.
     pub fn with_tpm_key() -> Self {
-        Self::begun(1, 0, Some(tpm_line("text\n\n").0.to_string()))
+        Self::begun(1, 0, None, Some(tpm_line("text\n\n").0.to_string()))
     }
 
-    fn begun(scalar: u8, age_ms: u64, tpm_key: Option<String>) -> Self {
+    /// A log that goes on for another.
+    pub fn after(predecessor: Predecessor) -> Self {
+        Self::begun(1, 0, Some(predecessor), None)
+    }
+
+    fn begun(scalar: u8, age_ms: u64, predecessor: Option<Predecessor>, tpm_key: Option<String>) -> Self {
         let domain = TrustDomain::parse("city.example").unwrap();
         let roles = Role::ALL;
         let root = issue_root("City Root", &domain, &key(scalar), &issuance(1)).unwrap();
@@ -124,7 +129,7 @@ impl Site {
             keys: keys().1.keys.iter().map(ToString::to_string).collect(),
             roots: vec![*site.root.fingerprint()],
             witness_policy: String::new(),
-            predecessor: None,
+            predecessor,
             earlier: Vec::new(),
             attachments: [own].into_iter().chain(tpm_key.map(|key| AttachmentRef::of("tpm-key", key.as_bytes(), false))).collect(),
         };
