@@ -17,14 +17,14 @@ use exhibit_tlog::Hash;
 
 use crate::arguments::Connection;
 use crate::failure::Failure;
-use crate::screen::{print_json_result, say_result, tell};
+use crate::screen::{confirm, print_json_result, say_result, tell};
 use crate::session::{Session, read_pin};
 
 /// What can be approved.
 #[derive(Subcommand)]
 pub enum Command {
     /// Approve the genesis of a log that goes on for one that was lost: cameras wait until enough custodians have.
-    Genesis(Succession),
+    Genesis(Approval),
     /// Say which custodians have approved it, and whether they are enough; exit code 1 if they are not.
     Status(Succession),
     /// Approve an entry that another has stated, such as a set of recipients whose custodians decide together.
@@ -42,6 +42,16 @@ pub struct Succession {
     pin: PathBuf,
 }
 
+/// The approval of one.
+#[derive(Args)]
+pub struct Approval {
+    #[command(flatten)]
+    succession: Succession,
+    /// Sign without asking: what is approved was read before, by `exhibit approve status`.
+    #[arg(long)]
+    yes: bool,
+}
+
 /// An entry of the log.
 #[derive(Args)]
 pub struct Entry {
@@ -50,28 +60,35 @@ pub struct Entry {
     /// Its leaf hash, as whoever stated it was told.
     #[arg(long)]
     entry: String,
+    /// Sign without asking: what is approved was read before.
+    #[arg(long)]
+    yes: bool,
 }
 
 /// Runs it.
 pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     match command {
-        Command::Genesis(succession) => approve_genesis(&succession, json).await,
+        Command::Genesis(approval) => approve_genesis(&approval, json).await,
         Command::Status(succession) => {
             let mut session = Session::open(&succession.connection)?;
             let offered = Offered::ask(&mut session, &succession).await?;
-            offered.show(json, None)?;
+            if !json {
+                say_result(&offered.description()?)?;
+            }
+            offered.show_approvals(json, None)?;
             Ok(if offered.is_approved() { EXIT_OK } else { EXIT_NO })
         }
         Command::Entry(entry) => approve_entry(&entry, json).await,
     }
 }
 
-async fn approve_genesis(succession: &Succession, json: bool) -> Result<u8, Failure> {
+async fn approve_genesis(Approval { succession, yes }: &Approval, json: bool) -> Result<u8, Failure> {
     let mut session = Session::open(&succession.connection)?;
     let offered = Offered::ask(&mut session, succession).await?;
     if offered.is_planned {
         return Err(Failure::Cannot("the log before has ended by plan, and names this one itself: there is nothing to approve".to_owned()));
     }
+    show(&offered.description()?, json)?;
     let own = *session.certificate().fingerprint();
     if !offered.pin.custodians.iter().any(|custodian| custodian.fingerprint() == &own) {
         tell("your certificate is none of those that were pinned: it counts only for cameras whose recipients in force name it");
@@ -80,10 +97,11 @@ async fn approve_genesis(succession: &Succession, json: bool) -> Result<u8, Fail
     if offered.approved_by.contains(&own) {
         tell("you have approved this log before");
     } else {
+        confirm("Cameras will trust this log with their evidence.", *yes)?;
         let body = Approve { entry: offered.genesis.leaf_hash(), statement: offered.genesis.statement_hash(), attachments: vec![] };
         index = Some(session.issue(Body::Approve(body), &[]).await?.1.index);
     }
-    Offered::ask(&mut session, succession).await?.show(json, index)?;
+    Offered::ask(&mut session, succession).await?.show_approvals(json, index)?;
     Ok(EXIT_OK)
 }
 
@@ -138,17 +156,9 @@ impl Offered {
         self.is_planned || self.given >= self.pin.threshold
     }
 
-    fn show(&self, json: bool, index: Option<u64>) -> Result<(), Failure> {
-        let genesis = genesis_of(&self.genesis)?;
-        let missing: Vec<String> = self.missing();
-        if json {
-            return print_json_result(serde_json::json!({
-                "origin": genesis.origin, "log": self.genesis.leaf_hash().to_string(), "predecessor": self.pin.anchor.log.to_string(),
-                "predecessor_size": end_of(&self.genesis)?, "lost": self.lost, "index": index, "approved": self.given,
-                "threshold": self.pin.threshold, "is_approved": self.is_approved(), "missing": missing,
-            }));
-        }
-        let before = &self.pin.anchor.verifier.origin;
+    /// Which log it is, and what it goes on for.
+    fn description(&self) -> Result<Vec<String>, Failure> {
+        let (genesis, before) = (genesis_of(&self.genesis)?, &self.pin.anchor.verifier.origin);
         let mut lines = vec![
             format!("{} (log {})", genesis.origin, self.genesis.leaf_hash()),
             format!("  goes on for {before} (log {}), of which it knows {} entries", self.pin.anchor.log, end_of(&self.genesis)?),
@@ -157,7 +167,20 @@ impl Offered {
             lines.push(format!("  you have verified {} entries of that log which it does not know: they are lost", self.lost));
         }
         lines.extend(genesis.keys.iter().map(|key| format!("  signs as {key}")));
-        lines.extend(index.map(|index| format!("Your approval is on the ledger at index {index}.")));
+        Ok(lines)
+    }
+
+    fn show_approvals(&self, json: bool, index: Option<u64>) -> Result<(), Failure> {
+        let missing: Vec<String> = self.missing();
+        if json {
+            let genesis = genesis_of(&self.genesis)?;
+            return print_json_result(serde_json::json!({
+                "origin": genesis.origin, "log": self.genesis.leaf_hash().to_string(), "predecessor": self.pin.anchor.log.to_string(),
+                "predecessor_size": end_of(&self.genesis)?, "lost": self.lost, "index": index, "approved": self.given,
+                "threshold": self.pin.threshold, "is_approved": self.is_approved(), "missing": missing,
+            }));
+        }
+        let mut lines: Vec<String> = index.map(|index| format!("Your approval is on the ledger at index {index}.")).into_iter().collect();
         if self.is_approved() {
             lines.push(format!("{} of {} custodians have approved it: cameras go on in it.", self.given, self.pin.threshold));
         } else {
@@ -186,19 +209,27 @@ async fn approve_entry(command: &Entry, json: bool) -> Result<u8, Failure> {
     }
     let (kind, stream, seq) = (statement.type_name().to_owned(), statement.stream.to_string(), statement.seq);
     let content = String::from_utf8_lossy(approved.statement_bytes()).into_owned();
+    show(&[format!("Entry {}: {kind}, {seq} of {stream}:", receipt.index), format!("  {content}")], json)?;
+    confirm("You will stand behind this statement.", command.yes)?;
     let body = Approve { entry: leaf, statement: approved.statement_hash(), attachments: vec![] };
     let (signed, own) = session.issue(Body::Approve(body), &[]).await?;
     if json {
         print_json_result(serde_json::json!({ "approved": leaf.to_string(), "type": kind, "stream": stream, "seq": seq,
             "approval": signed.leaf_hash().to_string(), "index": own.index }))?;
     } else {
-        say_result(&[
-            format!("Approved entry {}: {kind}, {seq} of {stream}:", receipt.index),
-            format!("  {content}"),
-            format!("The approval is on the ledger at index {} ({}).", own.index, signed.leaf_hash()),
-        ])?;
+        say_result(&[format!("The approval is on the ledger at index {} ({}).", own.index, signed.leaf_hash())])?;
     }
     Ok(EXIT_OK)
+}
+
+/// What is to be approved, for the person who is to sign it: beside the result, where that is for a program.
+fn show(lines: &[String], json: bool) -> Result<(), Failure> {
+    if json {
+        lines.iter().for_each(tell)
+    } else {
+        say_result(lines)?
+    }
+    Ok(())
 }
 
 fn statement(entry: &str) -> Result<SignedStatement, Failure> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use exhibit_e2e::agent::{AgentCamera, END_MAX, EVENT_MAX, event, wait_acknowledged};
-use exhibit_e2e::process::{program, run};
+use exhibit_e2e::process::{Outcome, program, run};
 use exhibit_e2e::world::{Person, World, past, read_certificate};
 use exhibit_evidence::anchor::PinnedCustodians;
 use exhibit_evidence::bundle::{Manifest, entry_path};
@@ -58,8 +58,14 @@ impl Installation {
         assert_eq!(shown(first), (alone.clone(), 2, true));
         let other = self.set_recipients(second);
         assert_eq!(shown(first), (other.clone(), 2, true), "the number of a set that waits is taken");
-        self.world.exhibit(third, &["approve", "entry", "--entry", &alone]).expect(2);
-        self.world.exhibit(third, &["approve", "entry", "--entry", &other]).expect(0);
+        self.world.exhibit(third, &["approve", "entry", "--yes", "--entry", &alone]).expect(2);
+        // Nobody signs what was not shown, nor without having said yes.
+        let unasked = self.world.exhibit(third, &["approve", "entry", "--entry", &other]).expect(64);
+        assert!(unasked.stderr.contains("recipients/v1") && unasked.stderr.contains("--yes"), "{}", unasked.stderr);
+        let declined = self.approve_at_terminal(third, &other, "no").expect(2);
+        assert!(declined.stdout.contains("recipients/v1") && declined.stdout.contains("nothing was signed"), "{}", declined.stdout);
+        assert_eq!(shown(first), (other.clone(), 2, true));
+        self.approve_at_terminal(third, &other, "yes").expect(0);
         assert_eq!(shown(first), (other, 2, false));
         let mut twice = self.set_command(first, "2");
         for _ in 0..2 {
@@ -125,6 +131,16 @@ impl Installation {
         self.world.start_appliance();
     }
 
+    /// `approve entry` as somebody at a terminal, who answers.
+    fn approve_at_terminal(&self, custodian: &Person, leaf: &str, answer: &str) -> Outcome {
+        let approve = self.world.exhibit_command(custodian);
+        let program = approve.get_program().to_str().unwrap();
+        let mut terminal = Command::new("sh");
+        terminal.envs(approve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let line = format!("printf '{answer}\\n' | script --quiet --return --command '{program} approve entry --entry {leaf}' /dev/null");
+        run(terminal.arg("-c").arg(line))
+    }
+
     fn approve(&self, custodian: &Person, words: &[&str], exit: i32) -> Value {
         let mut approve = self.world.exhibit_command(custodian);
         approve.args(["--json", "approve"]).args(words).arg("--pin").arg(self.camera.pin_path(&self.world));
@@ -162,7 +178,7 @@ fn two_of_three_custodians_approve_and_a_camera_goes_on() {
     let waiting = agent
         .wait_for("waiting", EVENT_MAX, |line| event("waiting")(line).filter(|event| event["reason"].to_string().contains("1 of the 2")));
     assert!(waiting["reason"].to_string().contains("exhibit approve entry"), "{waiting}");
-    made.world.exhibit(&made.custodians[1], &["approve", "entry", "--entry", &set]).expect(0);
+    made.world.exhibit(&made.custodians[1], &["approve", "entry", "--yes", "--entry", &set]).expect(0);
     let third_start = agent.wait_for("sealed", EVENT_MAX, |line| event("sealed")(line).filter(|event| event["seq"] == 3))["start"].clone();
     let before = wait_acknowledged(&mut agent, |_, seq| seq >= 4);
     made.exports_who_decided(&before, third_start.as_str().unwrap());
@@ -174,18 +190,18 @@ fn two_of_three_custodians_approve_and_a_camera_goes_on() {
     agent.wait_for("waiting", EVENT_MAX, waits_for_approvals(0));
     let [first, second, third] = &made.custodians;
     assert_eq!(made.approve(first, &["status"], 1)["approved"], 0);
-    let approved = made.approve(first, &["genesis"], 0);
+    let approved = made.approve(first, &["genesis", "--yes"], 0);
     assert_eq!((approved["approved"].as_u64(), approved["is_approved"].as_bool()), (Some(1), Some(false)), "{approved}");
     assert_eq!(approved["missing"].as_array().unwrap().len(), 2);
     // With one it waits and says for what; once more by the same is nothing more; and it does so also when it is started again.
     agent.wait_for("waiting", EVENT_MAX, waits_for_approvals(1));
-    assert_eq!(made.approve(first, &["genesis"], 0)["approved"], 1, "one custodian counted twice");
+    assert_eq!(made.approve(first, &["genesis", "--yes"], 0)["approved"], 1, "one custodian counted twice");
     agent.kill();
     let mut agent = made.camera.start(&made.world, SOURCE.0, SOURCE.1);
     agent.wait_for("recording", EVENT_MAX, event("sealed"));
     agent.wait_for("waiting", EVENT_MAX, waits_for_approvals(1));
 
-    let approved = made.approve(third, &["genesis"], 0);
+    let approved = made.approve(third, &["genesis", "--yes"], 0);
     assert_eq!((approved["approved"].as_u64(), approved["is_approved"].as_bool()), (Some(2), Some(true)), "{approved}");
     let went_on = agent.wait_for("going on", END_MAX, event("went-on"));
     assert_eq!((went_on["origin"].as_str(), went_on["planned"].as_bool()), (Some("city.example/log/2"), Some(false)));
