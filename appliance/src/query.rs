@@ -77,16 +77,14 @@ impl Query<'_> {
 
     /// Entries of a stream, in order of seq.
     pub fn entries(&self, stream: &StreamName, first: u64, last: u64) -> Result<EntryRecords, RegistryError> {
-        let end = self.registry.head(stream)?.map_or(0, |head| head.next_seq).min(last.saturating_add(1));
-        let mut entries = Vec::new();
-        let mut seq = first;
-        while seq < end && entries.len() < PAGE_ENTRIES {
-            // What the chain has leapt over is on the log before.
-            entries.extend(self.record_at(stream, seq)?);
-            seq += 1;
-        }
-        let next = (seq < end && seq > first).then(|| (seq - 1).to_string());
-        Ok(EntryRecords { entries, next })
+        // What the chain has leapt over is on the log before.
+        let mut places = self.registry.places(stream, first, PAGE_ENTRIES + 1)?;
+        places.retain(|(seq, _)| *seq <= last);
+        let more = places.len() > PAGE_ENTRIES;
+        places.truncate(PAGE_ENTRIES);
+        let next = places.last().filter(|_| more).map(|(seq, _)| seq.to_string());
+        let entries = places.into_iter().map(|(_, place)| self.record(place.index)?.ok_or(RegistryError::Entry));
+        Ok(EntryRecords { entries: entries.collect::<Result<_, _>>()?, next })
     }
 
     /// The grants by or to somebody, in order of their issuers' clocks. `None` if `after` is no cursor.

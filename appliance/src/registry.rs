@@ -226,6 +226,11 @@ impl Registry {
         Ok(self.ledger.place(stream.as_str(), seq)?)
     }
 
+    /// Places of a chain from `seq` on, at most `limit`.
+    pub fn places(&self, stream: &StreamName, seq: u64, limit: usize) -> Result<Vec<(u64, EntryPlace)>, RegistryError> {
+        Ok(self.ledger.places(stream.as_str(), seq, limit)?)
+    }
+
     /// The end of a chain.
     pub fn head(&self, stream: &StreamName) -> Result<Option<StreamHead>, RegistryError> {
         Ok(self.ledger.head(stream.as_str())?)

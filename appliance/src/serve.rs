@@ -3,7 +3,7 @@
 //! It does not know what is served.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -16,7 +16,7 @@ use crate::appliance::{Appliance, Fatal};
 use crate::chronicle::{ChronicleError, Clock};
 use crate::config::Config;
 use crate::ingest::resume;
-use crate::maintain::by_itself::{self, until_unused};
+use crate::maintain::by_itself;
 use crate::maintain::control;
 use crate::maintain::succeed::SucceedError;
 use crate::predecessor::archives;
@@ -40,9 +40,6 @@ pub enum ServeError {
     /// Its own stream.
     #[error("the start could not be put on the ledger: {0}")]
     Start(#[from] ChronicleError),
-    /// A log that is due for its successor.
-    #[error("the log could not be ended: {0}")]
-    Succession(#[from] SucceedError),
     /// Threads or signals.
     #[error("the system refused threads or signals: {0}")]
     System(std::io::Error),
@@ -127,6 +124,7 @@ impl Running {
     pub async fn stop(self, drain_max: Duration) {
         // The listeners hold a receiver each.
         let _ = self.drain.send(true);
+        let aborts: Vec<_> = self.listeners.iter().map(tokio::task::JoinHandle::abort_handle).collect();
         let ended = timeout(drain_max, async {
             for listener in self.listeners {
                 if let Err(error) = listener.await {
@@ -135,7 +133,9 @@ impl Running {
             }
         });
         if ended.await.is_err() {
-            tracing::warn!("some connections did not end in time and were cut off");
+            tracing::warn!("some connections did not end in time and are cut off");
+            // A listener's connections end with it.
+            aborts.iter().for_each(tokio::task::AbortHandle::abort);
         }
     }
 }
@@ -151,15 +151,16 @@ pub fn serve(folder: Folder, config: Config, clock: Clock, fatal: Fatal, ready: 
         let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::System)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::System)?;
         let (mut folder, mut config) = (folder.newest(), config);
+        let mut succession = try_step(by_itself::resume, &folder, &clock).await;
         loop {
-            folder = followed(folder, &clock).await?;
+            folder = folder.newest();
             config = Config { intake: config.intake, public: config.public, ..folder.config()? };
             let running = Running::start(folder.clone(), config.clone(), clock.clone(), fatal.clone()).await?;
             ready(running.addresses);
             let ends = tokio::select! {
                 _ = terminate.recv() => true,
                 _ = interrupt.recv() => true,
-                () = until_due(&running.appliance, &config) => false,
+                () = until_due(&running.appliance, &folder, &config, &succession) => false,
             };
             tracing::info!(ends, "ending");
             // Whoever has begun is answered, and finds the successor where this log was.
@@ -169,12 +170,12 @@ pub fn serve(folder: Folder, config: Config, clock: Clock, fatal: Fatal, ready: 
             if ends {
                 return Ok(());
             }
-            if !until_unused(held, drain_max).await {
-                tracing::warn!("the log is still in use: its succession waits for the next look");
-                continue;
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                () = until_unused(held, drain_max) => {}
             }
-            let (ended, clock) = (folder.clone(), clock.clone());
-            spawn_blocking(move || by_itself::end(&ended, &clock)).await.expect("a succession does not panic")?;
+            succession = try_step(by_itself::end, &folder, &clock).await;
         }
     });
     // What is being written is finished or dropped; nothing acknowledged hangs on it.
@@ -182,24 +183,48 @@ pub fn serve(folder: Folder, config: Config, clock: Clock, fatal: Fatal, ready: 
     served
 }
 
-/// The state of the log that is stated to, after a succession that was begun here before has been ended.
-async fn followed(folder: Folder, clock: &Clock) -> Result<Folder, ServeError> {
-    let clock = clock.clone();
-    let resumed = spawn_blocking(move || by_itself::resume(&folder, &clock).map(|()| folder.newest()));
-    Ok(resumed.await.expect("a succession does not panic")?)
+/// A step of a succession without a hand. What it lacks is the operator's to mend, and no reason to serve nothing meanwhile.
+async fn try_step(step: SuccessionStep, folder: &Folder, clock: &Clock) -> Result<(), SucceedError> {
+    let (folder, clock) = (folder.clone(), clock.clone());
+    let done = spawn_blocking(move || step(&folder, &clock)).await.expect("a succession does not panic");
+    done.inspect_err(
+        |error| tracing::error!(%error, "the succession did not come about: the log is served as it is, and it is tried again later"),
+    )
 }
 
-/// Comes back when the log has reached a limit of the configuration.
-async fn until_due(appliance: &Arc<Appliance>, config: &Config) {
+type SuccessionStep = fn(&Folder, &Clock) -> Result<(), SucceedError>;
+
+/// Comes back when the log has reached a limit of the configuration; where the last succession failed, not soon.
+async fn until_due(appliance: &Arc<Appliance>, folder: &Folder, config: &Config, last: &Result<(), SucceedError>) {
+    if last.is_err() {
+        sleep(SUCCESSION_RETRY).await;
+    }
     loop {
-        let (looked_at, config) = (appliance.clone(), config.clone());
-        if spawn_blocking(move || by_itself::due(&looked_at, &config)).await.unwrap_or(false) {
+        let (looked_at, folder, config) = (appliance.clone(), folder.clone(), config.clone());
+        if spawn_blocking(move || by_itself::due(&looked_at, &folder, &config)).await.unwrap_or(false) {
             return;
         }
         sleep(DUE_LOOK).await;
     }
 }
 
+/// Comes back when nobody uses an appliance that was stopped: work on other threads ends after whoever asked for it. Its files are its own until then.
+async fn until_unused(held: Weak<Appliance>, said_each: Duration) {
+    let mut waited = Duration::ZERO;
+    while held.strong_count() > 0 {
+        sleep(UNUSED_LOOK).await;
+        waited += UNUSED_LOOK;
+        if waited >= said_each {
+            tracing::warn!("the log that was stopped is still in use: its succession waits");
+            waited = Duration::ZERO;
+        }
+    }
+}
+
+/// Each try takes the log away from cameras for as long as requests last; what a succession lacks is mended by hand.
+const SUCCESSION_RETRY: Duration = Duration::from_secs(60 * 60);
+/// A request's work ends within milliseconds of the request.
+const UNUSED_LOOK: Duration = Duration::from_millis(10);
 /// A log may be a little larger or older than its limit.
 const DUE_LOOK: Duration = Duration::from_secs(10);
 /// For queries and opening.

@@ -22,7 +22,7 @@ use exhibit_evidence::{Anchor, Body, Head, SignedStatement};
 use exhibit_ledger::source::{LedgerFolder, Source};
 use exhibit_pki::{AwsLc, Identity, Role};
 use exhibit_tlog::tile::BundleId;
-use exhibit_tlog::{Hash, LogProof, leaf_hash};
+use exhibit_tlog::{EMPTY_ROOT, Hash, LogProof, leaf_hash};
 
 const NOW: When = When::Now(SuccessionReason::Other);
 
@@ -214,7 +214,10 @@ fn whole(folder: &Folder) {
     assert_eq!(check(folder, &options).unwrap().damages, []);
 }
 
-/// Two statements for one place, heads that the old log never had, statements of other logs.
+/// A stream whose epoch the old log has, and which nobody goes on with.
+const NOT_SENT_AGAIN: &str = "camera/102/main/20261120T105958Z";
+
+/// Two statements for one place, heads and recipients that the old log never had, statements of other logs.
 async fn nothing_false_comes_with_it(
     root: &exhibit_pki::Certificate,
     running: &exhibit_appliance::serve::Running,
@@ -239,6 +242,18 @@ async fn nothing_false_comes_with_it(
     let (body, wraps_of_dreamer) = common::epoch(&dreamer.stream, recipients);
     let answer = put_knowing(&mut connection, &next.log, &dreamer.next(body), &[&wraps_of_dreamer], &[]).await;
     assert_eq!(refusal(&answer), (422, "observed".into()));
+    // Recipients that the old log never had.
+    let mut connection = connect(&camera.party).await;
+    dreamer.observed = Head { size: 0, root: EMPTY_ROOT };
+    let (body, wraps_of_dreamer) = common::epoch(&dreamer.stream, Hash([5; 32]));
+    let answer = put_knowing(&mut connection, &next.log, &dreamer.next(body), &[&wraps_of_dreamer], &[]).await;
+    assert_eq!(refusal(&answer), (422, "rule".into()));
+    // Another beginning of a chain that the old log has, and that has not come here yet.
+    let mut connection = connect(&camera.party).await;
+    let other = Writer::new(camera.party.clone(), NOT_SENT_AGAIN, old);
+    let (body, wraps_of_other) = common::epoch(&other.stream, recipients);
+    let answer = put_knowing(&mut connection, &next.log, &other.next(body), &[&wraps_of_other], &[]).await;
+    assert_eq!(refusal(&answer), (409, "contradiction".into()));
     // Another log's.
     let mut connection = connect(&camera.party).await;
     let stranger = Writer { log: Hash([4; 32]), ..dreamer };
@@ -252,6 +267,7 @@ async fn nothing_false_comes_with_it(
 async fn what_was_meant_for_the_log_before_goes_on_in_its_successor() {
     let world = World::new().await;
     let (_, recipients) = world.set_recipients().await;
+    world.begin_epoch("20261120T105958Z", recipients).await;
     let mut camera = world.begin_epoch("20261120T115958Z", recipients).await;
     let (_, wraps) = epoch(&camera.stream, recipients);
     let mut chain = Vec::new();
@@ -322,11 +338,27 @@ async fn what_was_meant_for_the_log_before_goes_on_in_its_successor() {
     let (body, wraps) = common::epoch(&fresh.stream, recipients);
     let signed = fresh.next(body);
     connection.put(&signed, &[&wraps], &[]).await.admitted(201, &next, &mut fresh, &signed);
-    let listing: exhibit_evidence::exchange::EntryRecords = connection.get(&format!("/v1/streams/{}/entries", camera.stream)).await.json();
+    let listing: EntryRecords = connection.get(&format!("/v1/streams/{}/entries", camera.stream)).await.json();
     assert_eq!(listing.entries.len(), 3, "the epoch, and what came here");
     stop(running).await;
     whole(&new);
     whole(&old);
+}
+
+/// A chain may go on behind any hole after a disaster: how long the hole is costs nobody anything who asks for the chain.
+async fn leaps_far(connection: &mut Connection, [old, next]: [&Anchor; 2], camera: &Party, recipients: Hash) {
+    let mut far = Writer::new(camera.clone(), "camera/102/main/20261120T145958Z", old);
+    let (body, wraps) = epoch(&far.stream, recipients);
+    let begun = far.next(body);
+    receipt_of(&put_knowing(connection, &next.log, &begun, &[&wraps], &[]).await, 201, next, &begun);
+    (far.seq, far.prev) = ((1 << 53) - 2, Hash([7; 32]));
+    let (body, payload) = segment(&far.stream, far.seq, 6, &[3; 10_000]);
+    let last = far.next(body);
+    receipt_of(&put_knowing(connection, &next.log, &last, &[], &payload).await, 201, next, &last);
+    let listing: EntryRecords = connection.get(&format!("/v1/streams/{}/entries", far.stream)).await.json();
+    assert_eq!((listing.entries.len(), listing.next), (2, None));
+    let listing: EntryRecords = connection.get(&format!("/v1/streams/{}/entries?last={}", far.stream, far.seq - 1)).await.json();
+    assert_eq!((listing.entries.len(), listing.next), (1, None));
 }
 
 /// The state is lost but for a backup: what the log had behind that is known to be lost, and a camera's chain goes on behind the hole.
@@ -412,6 +444,7 @@ async fn after_a_disaster_custodians_approve_the_log_that_goes_on() {
     let mut connection = connect(&world.camera).await;
     receipt_of(&put_knowing(&mut connection, &next.log, &begun, &[&wraps], &[]).await, 201, &next, &begun);
     receipt_of(&put_knowing(&mut connection, &next.log, &tail, &[], &payload).await, 201, &next, &tail);
+    leaps_far(&mut connection, [&world.anchor, &next], &world.camera, recipients).await;
     stop(running).await;
     whole(&new);
 

@@ -174,6 +174,13 @@ impl Ledger {
         Ok(self.shared.store.place(stream, seq)?.filter(|place| place.index < size))
     }
 
+    /// Places of a chain from `seq` on, in order of seq, at most `limit`. What it has leapt over has none, and costs nothing.
+    pub fn places(&self, stream: &str, seq: u64, limit: usize) -> Result<Vec<(u64, EntryPlace)>, LedgerError> {
+        let size = self.readable_size()?;
+        let covered = |row: &Result<(u64, EntryPlace), LedgerError>| row.as_ref().map_or(true, |(_, place)| place.index < size);
+        self.shared.store.places_of(stream, seq).take_while(covered).take(limit).collect()
+    }
+
     /// The index of the entry with this leaf hash. If the same bytes were admitted at two places, it is the later one.
     pub fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LedgerError> {
         let size = self.readable_size()?;

@@ -206,6 +206,18 @@ impl Store {
         })
     }
 
+    /// Places of one chain from `seq` on, in order.
+    pub fn places_of(&self, stream: &str, seq: u64) -> impl Iterator<Item = Result<(u64, EntryPlace), LedgerError>> {
+        let chain = place_key(stream, 0)[..=stream.len()].to_vec();
+        let rows =
+            self.rows(PLACES, &place_key(stream, seq)).take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&chain)));
+        rows.map(|row| {
+            let (key, value) = row?;
+            let (_, seq) = decode_place_key(&key).ok_or_else(|| damaged("the row of a place is malformed"))?;
+            decode_place(&value).map(|place| (seq, place)).ok_or_else(|| damaged("the row of a place is malformed"))
+        })
+    }
+
     /// The hashes so far of a tile.
     pub fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
         let Some(value) = self.get(TILES, tile_key(level, index))? else {

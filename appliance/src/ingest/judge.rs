@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use exhibit_evidence::{Head, SignedStatement, SignedStatementError, Statement, StreamName, VerifiedStatement, VerifyError};
+use exhibit_evidence::{Body, Head, SignedStatement, SignedStatementError, Statement, StreamName, VerifiedStatement, VerifyError};
 use exhibit_ledger::{EntryPlace, StreamHead};
 use exhibit_pki::{AwsLc, Certificate, Fingerprint, PathError, Timestamp, ValidatedPath};
 use exhibit_tlog::Hash;
@@ -256,13 +256,20 @@ pub fn judge(arrival: &Arrival<'_>, logs: &Logs<'_>) -> Result<Judgement, JudgeE
     if let Some(place) = view.place(&statement.stream, statement.seq)? {
         return Ok(taken(place, verified, None));
     }
-    // A chain that goes on here needs its epoch here too: that one is admitted once more.
-    for (log, archive) in before.iter().filter(|_| statement.seq > 0).filter_map(|before| Some((before.log, before.view?))) {
+    for (log, archive) in before.iter().filter_map(|before| Some((before.log, before.view?))) {
         if let Some(place) = archive.place(&statement.stream, statement.seq)? {
-            return Ok(taken(place, verified, Some(log)));
+            // A chain that goes on here needs its epoch here too: that one, and no other, is admitted once more.
+            let is_same = place.identity == verified.signed().statement_hash();
+            if statement.seq > 0 || !is_same {
+                return Ok(taken(place, verified, Some(log)));
+            }
         }
     }
     check_chain(statement, view, before)?;
+    // What is known to be lost may have had the set that an epoch obeys.
+    if let (Body::Epoch(epoch), Some(Before { view: Some(archive), is_whole: true, .. })) = (&statement.body, before.last()) {
+        rules::check_epoch(statement, epoch, *archive)?;
+    }
     let row = view.stream(&statement.stream)?;
     if row.as_ref().is_some_and(|row| statement.observed.size < row.observed_size) {
         return Err(JudgeError::ObservedFell(statement.observed.size));

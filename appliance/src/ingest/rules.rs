@@ -74,7 +74,7 @@ pub fn check(
         check_camera_stream(statement, before)?;
     }
     match &statement.body {
-        // What the log before had not lost, it had judged.
+        // It obeys a set of that log: see `judge`.
         Body::Epoch(_) if statement.log != *log => Ok(()),
         Body::Epoch(body) => check_epoch(statement, body, view),
         Body::Approve(body) => check_approve(body, view),
@@ -144,7 +144,8 @@ fn check_camera_stream(statement: &Statement, before: Option<&StreamRow>) -> Res
     Ok(())
 }
 
-fn check_epoch(statement: &Statement, epoch: &Epoch, view: &dyn LedgerView) -> Result<(), RuleError> {
+/// The set that an epoch obeys is on the log that it is stated to, and of this camera.
+pub fn check_epoch(statement: &Statement, epoch: &Epoch, view: &dyn LedgerView) -> Result<(), RuleError> {
     match view.statement(&epoch.recipients)?.as_ref().map(|signed| &signed.statement().body) {
         Some(Body::Recipients(recipients)) if recipients.scope == statement.stream.owner() => Ok(()),
         _ => broken("the epoch obeys a `recipients` that is not on the ledger, or is of another camera"),

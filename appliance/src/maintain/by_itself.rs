@@ -21,8 +21,11 @@ pub fn when(config: &Config) -> Option<When> {
     (entries.is_some() || days.is_some()).then_some(When::Due { entries, days })
 }
 
-/// Whether a log that is served is due.
-pub fn due(appliance: &Appliance, config: &Config) -> bool {
+/// Whether the log in `folder`, which is served, is due. One that has ended is where its succession was begun here and is not complete.
+pub fn due(appliance: &Appliance, folder: &Folder, config: &Config) -> bool {
+    if appliance.ledger.is_ended().unwrap_or(false) && !folder.path().join(STATE).exists() {
+        return false;
+    }
     let due = when(config).map(|when| is_due(appliance, when, &appliance.clock));
     due.is_some_and(|due| due.is_ok_and(|reason| reason.is_some()))
 }
@@ -107,16 +110,6 @@ fn next_seal(path: &Path) -> PathBuf {
     let name = path.to_string_lossy();
     let numbered = name.rsplit_once('-').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?.checked_add(1)?)));
     numbered.map_or_else(|| super::beside(path, "-2"), |(name, number)| format!("{name}-{number}").into())
-}
-
-/// Waits until nobody uses an appliance that was stopped: work on other threads ends after whoever asked for it.
-pub async fn until_unused(held: std::sync::Weak<Appliance>, longest: std::time::Duration) -> bool {
-    let unused = async {
-        while held.strong_count() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(longest, unused).await.is_ok()
 }
 
 #[cfg(test)]

@@ -261,13 +261,17 @@ impl Witnessing {
     /// Evidence: the log has signed it, and this ledger does not fit it. Beside what is witnessed.
     fn keep_contradicting(&self, note: &str) {
         let path = self.file.with_file_name(CONTRADICTING);
-        let kept = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(note.as_bytes()));
-        match kept {
+        // The first is evidence enough.
+        if path.exists() {
+            return;
+        }
+        // Whole or not at all: a torn one would be taken for evidence.
+        let aside = path.with_extension("part");
+        let written = std::fs::File::create(&aside).and_then(|mut file| file.write_all(note.as_bytes()).and_then(|()| file.sync_all()));
+        match written.and_then(|()| std::fs::rename(&aside, &path)) {
             Ok(()) => {
                 tracing::error!(path = %path.display(), "a checkpoint that the log has signed, and that contradicts this ledger, is kept")
             }
-            // The first is evidence enough.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => tracing::error!(%error, path = %path.display(), "a checkpoint that contradicts this ledger could not be kept"),
         }
     }
