@@ -217,7 +217,13 @@ async fn first_recipients(
             && error.may_be_of_successor()
         {
             match go_on(shared, appliance, kept.as_ref().map(|kept| &kept.accepted)).await? {
-                Ok(true) => continue,
+                Ok(true) => {
+                    if error.is_contradiction() {
+                        shared
+                            .tell(AgentEvent::Finding { stream: None, text: format!("before the camera went on in another log: {error}") });
+                    }
+                    continue;
+                }
                 Ok(false) => {}
                 Err(NotBelieved { text, waits_for_custodians }) => {
                     lacks_approvals = (waits_for_custodians && error.is_excused_by_successor()).then(|| text.clone());

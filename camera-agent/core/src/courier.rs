@@ -55,7 +55,7 @@ impl Courier {
             plan.durable(stream, seq);
         }
         let current = shared.logs().current().log;
-        plan.send_again(&left_over(&shared.spool(), &current));
+        plan.send_again(&left_over(&shared.spool(), &current, None));
         let recipients_due_ms = shared.clock.monotonic_ms().saturating_add(shared.config.limits.recipients_interval_ms);
         Self {
             shared,
@@ -168,7 +168,13 @@ impl Courier {
         let outcome = match outcome {
             outcome @ (Outcome::Ended(_) | Outcome::Untrustworthy(_) | Outcome::OtherLog(_) | Outcome::Refused { status: 403, .. }) => {
                 match self.go_on().await? {
-                    Moved::GoneOn => return Ok(()),
+                    Moved::GoneOn => {
+                        // The log that goes on was believed for what others signed. What this answer was is for somebody to look at.
+                        if let Outcome::Untrustworthy(reason) = outcome {
+                            self.find(Some(&stream), format!("before the camera went on in another log: {reason}"));
+                        }
+                        return Ok(());
+                    }
                     // A log that contradicts itself, under its own keys, is not excused by another that it shows.
                     Moved::Waits(_) if matches!(outcome, Outcome::Untrustworthy(_)) => outcome,
                     Moved::Waits(reason) => Outcome::Later(reason),
@@ -213,7 +219,7 @@ impl Courier {
             }
         }
         let current = self.shared.logs().current().log;
-        let left = left_over(&self.shared.spool(), &current);
+        let left = left_over(&self.shared.spool(), &current, self.plan.live_stream());
         self.plan.send_again(&left);
         self.renew(EpochReason::Succession);
         Ok(Moved::GoneOn)
@@ -324,6 +330,7 @@ impl Courier {
             Ok(None) => {}
             Err(RecipientsFailure::Obtain(ObtainError::Client(ClientError::Unreachable { .. }))) => {}
             Err(RecipientsFailure::Obtain(error)) if error.may_be_of_successor() => match self.go_on().await? {
+                Moved::GoneOn if error.is_contradiction() => self.find(None, format!("before the camera went on in another log: {error}")),
                 Moved::GoneOn => {}
                 Moved::Waits(_) if error.is_excused_by_successor() => {}
                 Moved::Waits(_) | Moved::Stays if error.is_untrustworthy() => {

@@ -258,6 +258,11 @@ impl ObtainError {
         }
     }
 
+    /// True for an answer that contradicts our log under its own keys, or does not prove what it should.
+    pub fn is_contradiction(&self) -> bool {
+        matches!(self, Self::Client(ClientError::Untrustworthy(_)))
+    }
+
     /// True for what an auditor has to see, rather than a link that is down.
     pub fn is_untrustworthy(&self) -> bool {
         matches!(self, Self::Client(ClientError::Untrustworthy(_) | ClientError::OtherLog(_)))

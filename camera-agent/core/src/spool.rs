@@ -591,4 +591,4 @@ fn at(path: &Path) -> impl Fn(io::Error) -> SpoolError + '_ {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

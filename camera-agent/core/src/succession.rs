@@ -175,15 +175,16 @@ pub(crate) async fn go_on(
 }
 
 /// What was stated to logs that have ended and has no final receipt, stream by stream, in order: it is sent to the log that goes on. Each
-/// stream's epoch goes first, again if need be, since a log knows a chain by its beginning.
-pub(crate) fn left_over(spool: &Spool, current: &Hash) -> Vec<(StreamName, u64)> {
+/// stream's epoch goes first, again if need be, since a log knows a chain by its beginning; that of the `live` one also where nothing of it is
+/// left, since its last segment is still to come.
+pub(crate) fn left_over(spool: &Spool, current: &Hash, live: Option<&StreamName>) -> Vec<(StreamName, u64)> {
     let pending: BTreeSet<(StreamName, u64)> = spool.unsent().chain(spool.durable()).map(|(stream, seq)| (stream.clone(), seq)).collect();
-    let streams: BTreeSet<&StreamName> = pending.iter().map(|(stream, _)| stream).collect();
+    let streams: BTreeSet<&StreamName> = pending.iter().map(|(stream, _)| stream).chain(live).collect();
     let mut left = Vec::new();
     for stream in streams {
         let of_stream = || pending.iter().filter(|(of, _)| of == stream);
         // One stream is stated to one log. What can not be read is found damaged where it is sent.
-        let first = of_stream().find_map(|(stream, seq)| spool.entry(stream, *seq).ok());
+        let first = of_stream().map(|(_, seq)| *seq).chain([0]).find_map(|seq| spool.entry(stream, seq).ok());
         if first.is_none_or(|signed| signed.statement().log == *current) {
             continue;
         }
@@ -201,4 +202,26 @@ pub(crate) fn has_moved(shared: &Shared) -> bool {
     let spool = shared.spool();
     let newest = spool.newest_position().and_then(|position| spool.entry(&position.stream, position.seq).ok());
     newest.is_some_and(|signed| signed.statement().log != current)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::spool::tests::filled;
+
+    /// A log knows a chain by its epoch, and refuses the last segment and the close of one that it does not know.
+    #[test]
+    fn the_epoch_of_the_live_stream_goes_along_where_nothing_else_of_it_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut spool, chain) = filled(folder.path(), 2);
+        let (ended, next) = (spool.entry(chain.stream(), 0).unwrap().statement().log, Hash([9; 32]));
+        for seq in 0..3 {
+            spool.acknowledge(chain.stream(), seq, "a receipt").unwrap();
+        }
+        let live = chain.stream().clone();
+        assert_eq!(left_over(&spool, &next, Some(&live)), [(live.clone(), 0)]);
+        assert_eq!(left_over(&spool, &next, None), [], "a stream of an earlier run, all of which the log has");
+        assert_eq!(left_over(&spool, &ended, Some(&live)), [], "no log has ended");
+    }
 }

@@ -146,6 +146,11 @@ impl UploadPlan {
         self.live = Some(stream.clone());
     }
 
+    /// The live stream, once one has begun.
+    pub fn live_stream(&self) -> Option<&StreamName> {
+        self.live.as_ref()
+    }
+
     /// How many are unsent, halted streams included.
     pub fn unsent(&self) -> u64 {
         self.queues.values().map(|queue| queue.unsent.len() as u64).sum()

@@ -257,8 +257,8 @@ impl FakeAppliance {
         self.append(custodian, &format!("{subject}/20261103T000000Z"), 0, Body::Approve(body))
     }
 
-    /// Shows a log that says to go on for this one, and that nobody has approved.
-    pub fn show_successor(&self) {
+    /// Shows a log that says to go on for this one, approved by these.
+    pub fn show_successor(&self, approved_by: &[&Party]) {
         let (appliance, mut next) = (self.pki.appliance(), Log::named(NEXT_ORIGIN, 80));
         let genesis = Genesis {
             origin: NEXT_ORIGIN.into(),
@@ -273,9 +273,17 @@ impl FakeAppliance {
         let stream = "appliance/1/log/20261201T000000Z";
         let genesis = signed(&appliance, Hash::default(), stream, 0, Hash::default(), nothing, Body::Genesis(genesis));
         next.entries.push(genesis.der().to_vec());
-        let certificates = [&appliance.certificate, &self.pki.issuing].map(|certificate| Base64::encode_string(certificate.der())).to_vec();
+        let body = Body::Approve(Approve { entry: genesis.leaf_hash(), statement: genesis.statement_hash(), attachments: Vec::new() });
+        let approval = |party: &&Party| {
+            let subject = party.certificate.identity().unwrap().subject.to_string();
+            let stream = format!("{subject}/20261201T000000Z");
+            let approval = signed(party, genesis.leaf_hash(), &stream, 0, Hash::default(), nothing, body.clone());
+            Base64::encode_string(approval.der())
+        };
+        let approvals = approved_by.iter().map(approval).collect();
+        let certificates = approved_by.iter().map(|party| &party.certificate).chain([&appliance.certificate, &self.pki.issuing]);
+        let certificates = certificates.map(|certificate| Base64::encode_string(certificate.der())).collect();
         let genesis = next.record(0);
-        let approvals = Vec::new();
         self.world().successor = Some(SuccessorRecord {
             last_checkpoint: None,
             consistency: None,

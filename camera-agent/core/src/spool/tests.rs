@@ -59,7 +59,7 @@ fn open(folder: &Path) -> Spool {
 }
 
 /// A spool with an epoch and so many segments of 1 MiB.
-fn filled(folder: &Path, segments: u64) -> (Spool, Chain) {
+pub(crate) fn filled(folder: &Path, segments: u64) -> (Spool, Chain) {
     let mut chain = chain("20261120T115958Z");
     let mut spool = open(folder);
     let (first, wraps) = epoch(&chain);
