@@ -38,7 +38,7 @@ impl Default for BanConfig {
 /// Who is banned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Banned {
-    /// Somebody with a certificate: `camera/102`.
+    /// A certificate, by its name and fingerprint: `camera/102#3f…`.
     Identity(String),
     /// Addresses, of which nobody has shown a certificate: `192.0.2.7/32`.
     Network(String),

@@ -148,7 +148,7 @@ pub enum Bans {
         /// The folder that holds the appliance's state.
         #[arg(long)]
         state: PathBuf,
-        /// Whose, as `bans list` prints it: camera/102, or 192.0.2.7/32
+        /// Whose, as `bans list` prints it: camera/102#<fingerprint>, or 192.0.2.7/32
         subject: String,
     },
 }

@@ -10,6 +10,7 @@ use exhibit_appliance::maintain::control;
 use exhibit_appliance::setup::Folder;
 use exhibit_evidence::Body;
 use exhibit_evidence::body::{Ban, BanKind, BanReason};
+use exhibit_pki::{KeyPurpose, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
@@ -74,14 +75,15 @@ async fn an_identity_is_banned_until_it_is_lifted_and_nobody_else_is() {
     assert_eq!((banned.status, banned.kind().as_str(), banned.headers["retry-after"].as_str()), (429, "banned", "1"));
     assert_eq!(world.connect(&world.custodian).await.get("/v1/grants").await.status, 200, "another pays for it");
     until("the ban is not on the ledger", || world.size() > size).await;
+    let banned_subject = format!("user/a#{}", hex::encode(world.auditor.certificate.fingerprint()));
     let [(ban, subject)] = &bans(&world)[..] else { panic!("one ban") };
-    assert_eq!((ban.kind, ban.reason, subject.as_deref()), (BanKind::Identity, BanReason::Unauthorised, Some("user/a")));
+    assert_eq!((ban.kind, ban.reason, subject.as_ref()), (BanKind::Identity, BanReason::Unauthorised, Some(&banned_subject)));
     assert!(ban.until.is_some());
     until("nobody is told", || std::fs::read_to_string(&told).is_ok_and(|told| told.ends_with('\n'))).await;
     let line: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&told).unwrap()).unwrap();
     assert_eq!(
         (line["kind"].as_str(), line["subject"].as_str(), line["reason"].as_str()),
-        (Some("identity"), Some("user/a"), Some("unauthorised"))
+        (Some("identity"), Some(&*banned_subject), Some("unauthorised"))
     );
     until("it is not told with its entry", || {
         world.running.appliance.guard.list(world.running.appliance.now()).iter().all(|ban| ban.leaf.is_some())
@@ -90,9 +92,10 @@ async fn an_identity_is_banned_until_it_is_lifted_and_nobody_else_is() {
 
     let world = world.restart_with(BANS).await;
     assert_eq!(world.connect(&world.auditor).await.get("/healthz").await.status, 429, "a restart forgets whom it banned");
-    assert_eq!(listed(&world).await, ["identity user/a unauthorised"]);
-    for (subject, lifted) in [("user/b", false), ("user/a", true), ("user/a", false)] {
-        let done = operator(&world, move |folder| control::ask_to_lift(&folder, subject).unwrap().unwrap().unwrap()).await;
+    assert_eq!(listed(&world).await, [format!("identity {banned_subject} unauthorised")]);
+    for (subject, lifted) in [("user/a", false), (&*banned_subject, true), (&*banned_subject, false)] {
+        let asked = subject.to_owned();
+        let done = operator(&world, move |folder| control::ask_to_lift(&folder, &asked).unwrap().unwrap().unwrap()).await;
         assert_eq!(done, lifted, "{subject}");
     }
     assert_eq!(world.connect(&world.auditor).await.get("/healthz").await.status, 200, "what was lifted holds");
@@ -103,6 +106,22 @@ async fn an_identity_is_banned_until_it_is_lifted_and_nobody_else_is() {
 
     let world = world.restart_with(BANS).await;
     assert_eq!(world.connect(&world.auditor).await.get("/healthz").await.status, 200, "a restart brings back what was lifted");
+}
+
+/// A thief has the name, and a certificate that was revoked or never counted: what they do is theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_certificate_of_the_same_name_bans_itself_alone() {
+    let world = World::new().await.restart_with(BANS).await;
+    let twin = world.pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing);
+    let size = world.size();
+    let mut connection = world.connect(&twin).await;
+    for _ in 0..10 {
+        let refused = connection.get("/v1/recipients/camera/102").await;
+        assert_eq!((refused.status, refused.kind().as_str()), (403, "certificate"));
+    }
+    assert_eq!(world.connect(&twin).await.get("/v1/recipients/camera/102").await.status, 429);
+    until("the ban is not on the ledger", || world.size() > size).await;
+    assert_eq!(world.connect(&world.camera).await.get("/v1/recipients/camera/102").await.status, 404, "the honest one is banned too");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,7 +112,7 @@ async fn to_its_end(receiving: impl Future<Output = Result<Received, Refusal>> +
 }
 
 fn sender(peer: &Peer) -> Result<String, Refusal> {
-    Ok(peer.certificate.identity().ok_or_else(Refusal::not_found)?.subject.to_string())
+    Ok(peer.certificate.identity().ok_or_else(Refusal::not_found)?.to_string())
 }
 
 async fn read(appliance: Arc<Appliance>, peer: Option<Arc<Peer>>, route: Route, headers: HeaderMap) -> Result<Answer, Refusal> {

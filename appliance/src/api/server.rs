@@ -185,7 +185,7 @@ impl Connection {
         self.visit.shaken();
         let listener = if self.is_intake { Listener::Intake(peer(&tls)) } else { Listener::Public };
         let identity = match &listener {
-            Listener::Intake(Ok(peer)) => peer.certificate.identity().map(|identity| identity.subject.to_string()),
+            Listener::Intake(Ok(peer)) => bearer(&peer.certificate),
             _ => None,
         };
         tracing::debug!(%address, ?identity, "connected");
@@ -279,6 +279,12 @@ async fn linger(mut tls: TlsStream<TcpStream>) {
     };
     // Whether the peer was still there changes nothing.
     let _ = timeout(LINGER_MAX, lingering).await;
+}
+
+/// Who is limited and banned: the certificate, by name and fingerprint. Whether it counts is judged later, so that another of the same name (a thief's,
+/// which is revoked; one of another root) must not speak for it.
+fn bearer(certificate: &Certificate) -> Option<String> {
+    certificate.identity().map(|identity| format!("{}#{}", identity.subject, hex::encode(certificate.fingerprint())))
 }
 
 fn peer(tls: &TlsStream<TcpStream>) -> Result<Arc<Peer>, String> {
