@@ -89,6 +89,10 @@ impl Question<'_> {
         if let Self::UploadAppend { offset, .. } = self {
             request = request.header(UPLOAD_OFFSET, *offset).header(header::CONTENT_TYPE, "application/partial-upload");
         }
+        if self.is_resumable() {
+            // hyper says nothing of a body without a byte: what goes on with an upload that has all of them would be refused.
+            request = request.header(header::CONTENT_LENGTH, body.size_hint().exact().unwrap_or_default());
+        }
         if matches!(self, Self::GetPacked(_)) {
             request = request.header(header::ACCEPT_ENCODING, "gzip, identity");
         }

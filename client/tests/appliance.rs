@@ -266,6 +266,8 @@ async fn an_upload_that_gets_no_further_is_given_up() {
         let result = client(&fake).put(&signed, &[], Some(file.path())).await;
         assert!(matches!(result, Err(ClientError::Unreachable { .. })), "{result:?}");
         assert_eq!(fake.world().cut_off, tried, "at {offset}: it was sent again and again");
+        // Also of what has nothing left to send: without a length it would be refused.
+        assert_eq!(fake.world().announced.last(), Some(&Some(whole - offset)));
     }
     for offset in [0, prefix - 1, whole + 1, u64::MAX] {
         fake.world().upload_offset = Some(offset);

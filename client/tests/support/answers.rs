@@ -76,6 +76,8 @@ pub async fn answer(world: Arc<Mutex<World>>, served: Arc<AtomicU64>, request: R
         if request.method() == Method::HEAD {
             return Ok(Response::builder().status(204).header("upload-offset", offset).body(whole("")).unwrap());
         }
+        let announced = request.headers().get("content-length").map(|length| length.to_str().unwrap().parse().unwrap());
+        world.lock().unwrap().announced.push(announced);
         let mut body = request.into_body();
         let _ = body.frame().await;
         world.lock().unwrap().cut_off += 1;

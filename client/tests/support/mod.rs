@@ -95,6 +95,8 @@ pub struct World {
     /// The same for so many requests only, then none.
     pub mischief_left: Option<u32>,
     pub connections: usize,
+    /// Content-Length of the uploads that were cut off.
+    pub announced: Vec<Option<u64>>,
     /// How far uploads are said to be: all that is sent is cut off then.
     pub upload_offset: Option<u64>,
     /// Requests that were cut off.
@@ -141,6 +143,7 @@ impl FakeAppliance {
             mischief: Mischief::None,
             mischief_left: None,
             connections: 0,
+            announced: Vec::new(),
             upload_offset: None,
             cut_off: 0,
             puts: Vec::new(),
