@@ -184,7 +184,10 @@ fn two_of_three_custodians_approve_and_a_camera_goes_on() {
     made.exports_who_decided(&before, third_start.as_str().unwrap());
     made.sets_that_wait();
     let (backup, checkpoint) = made.back_up();
-    wait_acknowledged(&mut agent, |_, seq| seq >= 5);
+    // Something that the backup has not.
+    let size: u64 = fs::read_to_string(&checkpoint).unwrap().lines().nth(1).unwrap().parse().unwrap();
+    let is_behind = |event: &Value| event["index"].as_u64().is_some_and(|index| index >= size);
+    agent.wait_for("an acknowledgement", EVENT_MAX, |line| event("acknowledged")(line).filter(is_behind));
 
     made.lose_and_begin_anew(&backup, &checkpoint);
     agent.wait_for("waiting", EVENT_MAX, waits_for_approvals(0));

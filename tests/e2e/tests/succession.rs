@@ -32,9 +32,13 @@ impl Installation {
 
     /// Ends the log, and serves where its successor is.
     fn succeed(&mut self) -> PathBuf {
-        let (old, new) = (self.world.state(), self.world.initialise("next"));
+        self.succeed_by(&self.world.state(), "next", "city.example/log/2")
+    }
+
+    fn succeed_by(&mut self, old: &Path, name: &str, origin: &str) -> PathBuf {
+        let new = self.world.initialise(name);
         let mut succeed = Command::new(program("exhibit-appliance"));
-        succeed.arg("succeed").arg("--state").arg(&old).arg("--by").arg(&new).args(["--origin", "city.example/log/2"]);
+        succeed.arg("succeed").arg("--state").arg(old).arg("--by").arg(&new).args(["--origin", origin]);
         run(&mut succeed).expect(0);
         self.world.start_appliance();
         new
@@ -181,6 +185,34 @@ async fn a_camera_that_comes_back_sends_what_it_had_for_the_old_log() {
     check_tail(&there[&before]);
     let Body::Epoch(epoch) = &there[begun["stream"].as_str().unwrap()][0].statement().body else { panic!("a stream without its epoch") };
     assert_eq!(epoch.continues.reason, EpochReason::Succession);
+}
+
+/// What it had for the first log comes to the third, whose people, recipients and rights are those of the first; and what the first has is shown there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_camera_that_was_away_for_two_successions_goes_on_in_the_third_log() {
+    let mut made = Installation::make();
+    let mut agent = made.camera.start(&made.world, SOURCE.0, SOURCE.1);
+    let before = wait_acknowledged(&mut agent, |_, seq| seq >= 3);
+    made.world.kill_appliance();
+    for _ in 0..3 {
+        agent.wait_for("segment", EVENT_MAX, event("sealed"));
+    }
+    agent.kill();
+    let second = made.succeed();
+    made.world.kill_appliance();
+    let third = made.succeed_by(&second, "third", "city.example/log/3");
+    let mut agent = made.camera.start(&made.world, SOURCE.0, SOURCE.1);
+    for origin in ["city.example/log/2", "city.example/log/3"] {
+        assert_eq!(agent.wait_for("going on", END_MAX, event("went-on"))["origin"], origin);
+    }
+    wait_acknowledged(&mut agent, |stream, _| stream == before);
+    agent.ask_to_end();
+    let ended = agent.wait_for("end", END_MAX, event("ended"));
+    assert_eq!((ended["unsent"].as_u64(), ended["findings"].as_u64()), (Some(0), Some(0)), "{ended}");
+    assert_eq!(agent.wait_exit(END_MAX).code(), Some(0));
+    let there = made.judge(&third).await;
+    check_tail(&there[&before]);
+    assert!(made.export(&third, true).await > 0, "the first log shows nothing");
 }
 
 /// Nobody gives a command: the appliance ends its log where the configuration says, and serves what goes on at the same place.
