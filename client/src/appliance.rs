@@ -197,6 +197,8 @@ impl Appliance {
                 // It has grown, or is not kept any more, since it was asked for.
                 Ok(answer) if answer.status == StatusCode::CONFLICT && answer.upload_offset.is_some() => asks = true,
                 Ok(answer) if answer.status == StatusCode::NOT_FOUND && offset > 0 && !begun_anew => offset = 0,
+                // What it kept may have been spoilt on its disk: only of what came whole does this speak of our bytes.
+                Ok(answer) if offset > 0 && !begun_anew && is_refused(&answer, "payload") => offset = 0,
                 Ok(answer) => {
                     if !matches!(
                         answer.status,
@@ -415,6 +417,13 @@ fn accepted(answer: Answer) -> Result<bytes::Bytes, ClientError> {
         Ok(problem) if problem.status == answer.status.as_u16() => Err(ClientError::Refused(Box::new(problem))),
         _ => Err(ClientError::Protocol(format!("status {} without a reason", answer.status))),
     }
+}
+
+/// Whether an answer is a refusal of that kind.
+fn is_refused(answer: &Answer, kind: &str) -> bool {
+    let problem = serde_json::from_slice::<exchange::Problem>(&answer.body[..answer.body.len().min(PROBLEM_BYTES_MAX)]);
+    answer.status == StatusCode::UNPROCESSABLE_ENTITY
+        && problem.is_ok_and(|problem| problem.kind.strip_prefix("tag:exhibit,2026:") == Some(kind))
 }
 
 fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientError> {

@@ -290,6 +290,21 @@ async fn an_upload_that_was_not_kept_is_sent_whole() {
     assert!(fake.world().payloads[&(STREAM.to_owned(), 0)] == sent, "the payload arrived altered");
 }
 
+/// The camera's bytes are in order, and its stream must not be given up for what the appliance's disk did to the first half of them.
+#[tokio::test]
+async fn an_upload_that_was_spoilt_on_the_other_side_is_sent_whole() {
+    let fake = FakeAppliance::start().await;
+    let mut client = client(&fake);
+    let (body, file) = segment(1_000_000);
+    let signed = statement(&fake, 0, fake.head(), body);
+    fake.world().upload_offset = Some(8 + signed.der().len() as u64 + 1000);
+    assert!(matches!(client.put(&signed, &[], Some(file.path())).await, Err(ClientError::Unreachable { .. })));
+    fake.misbehave(Mischief::SpoiltUpload);
+    client.put(&signed, &[], Some(file.path())).await.unwrap();
+    let sent = std::fs::read(file.path()).unwrap();
+    assert!(fake.world().payloads[&(STREAM.to_owned(), 0)] == sent, "the payload arrived altered");
+}
+
 #[tokio::test]
 async fn what_is_not_as_the_statement_says_is_not_sent() {
     let fake = FakeAppliance::start().await;

@@ -76,6 +76,10 @@ pub async fn answer(world: Arc<Mutex<World>>, served: Arc<AtomicU64>, request: R
         if request.method() == Method::HEAD {
             return Ok(Response::builder().status(204).header("upload-offset", offset).body(whole("")).unwrap());
         }
+        if mischief == Mischief::SpoiltUpload && request.method() == Method::PATCH {
+            world.lock().unwrap().upload_offset = None;
+            return Ok(problem(422, "payload", None));
+        }
         let announced = request.headers().get("content-length").map(|length| length.to_str().unwrap().parse().unwrap());
         world.lock().unwrap().announced.push(announced);
         let mut body = request.into_body();

@@ -77,6 +77,8 @@ pub enum Mischief {
     ClaimsToBeAhead,
     /// Its receipts are of a log of another name and other keys.
     AnotherLog,
+    /// Refuses what an upload goes on with, since what was kept of it is not what was signed, and keeps it no more.
+    SpoiltUpload,
     /// Recipients with a receipt by keys that are not the log's.
     ForeignRecipients,
 }
