@@ -109,6 +109,31 @@ impl Installation {
         assert!(verdict.stdout.contains("recipients-threshold"), "nobody asked who decided: {}", verdict.stdout);
     }
 
+    /// What the backup has of the log that was lost is read through the one that goes on. Who exported it is stated there, which nothing in the bundle can
+    /// show: that is undecided, and all else holds.
+    fn exports_what_is_left(&self, stream: &str, to: &str) {
+        let folder = |name: &str| self.world.folder().join(name);
+        let (case, bundle, of_log) = (folder("case-of-lost"), folder("bundle-of-lost"), folder("lost").join("anchor.json"));
+        let from = past(3_600_000).to_string();
+        let series = stream.rsplit_once('/').unwrap().0;
+        let mut fetch = self.world.exhibit_command(&self.custodians[0]);
+        fetch.args(["--json", "fetch", "--series", series, "--from", &from, "--to", to, "--of-log"]).arg(&of_log).arg("--out").arg(&case);
+        run(&mut fetch).expect(0);
+        let mut export = self.world.exhibit_command(&self.custodians[0]);
+        export.args(["--json", "export", "--purpose", "court", "--of-log"]).arg(&of_log);
+        run(export.arg("--case").arg(&case).arg("--out").arg(&bundle)).expect(2);
+        let verdict =
+            run(Command::new(program("exhibit")).args(["--json", "verify"]).arg(&bundle).arg("--anchor").arg(&of_log)).expect(2).json();
+        let findings = verdict["findings"].as_array().unwrap();
+        let bad: Vec<&Value> = findings.iter().filter(|finding| finding["grade"] == "bad").collect();
+        assert!(bad.is_empty(), "what only the loss made unprovable is bad: {bad:?}");
+        let undecided: Vec<&Value> =
+            findings.iter().filter(|finding| finding["grade"] == "undecided").map(|finding| &finding["kind"]).collect();
+        assert_eq!(undecided, ["export-elsewhere"], "{verdict}");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../independent/verify_bundle.py");
+        run(Command::new("/usr/bin/python3").arg(script).arg("--anchor").arg(&of_log).arg(&bundle)).expect(2);
+    }
+
     /// The disk is lost; what is left is a backup, the keys that were in a safe, and a checkpoint. Another log goes on.
     fn lose_and_begin_anew(&mut self, backup: &PathBuf, checkpoint: &PathBuf) {
         let (state, lost) = (self.world.state(), self.world.folder().join("lost"));
@@ -215,5 +240,6 @@ fn two_of_three_custodians_approve_and_a_camera_goes_on() {
     assert_eq!(ended["unsent"].as_u64(), Some(0), "{ended}");
     assert_eq!(agent.wait_exit(END_MAX).code(), Some(0));
     assert_eq!(made.approve(second, &["status"], 0)["approved"], 2);
+    made.exports_what_is_left(&before, third_start.as_str().unwrap());
     run(Command::new(program("exhibit-appliance")).arg("fsck").arg("--state").arg(made.world.state())).expect(0);
 }
