@@ -279,3 +279,33 @@ async fn evidence_of_an_enrolment_is_of_a_device_that_is_known() {
     assert_eq!(world.connect(&world.camera).await.get(&path).await.kind(), "forbidden");
     stop(world.running).await;
 }
+
+/// However many others have the role and approve, whoever counts is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn approvals_by_others_crowd_nobody_out() {
+    let mut world = World::new().await;
+    let (_, set) = world.set_recipients().await;
+    let statement = world.running.appliance.registry.statement(&set).unwrap().unwrap().statement_hash();
+    let approval = || Body::Approve(Approve { entry: set, statement, attachments: vec![] });
+    let mut highest = None;
+    for number in 0..66 {
+        let other = world.pki.party(&format!("user/o{number}"), &[Role::Custodian], exhibit_pki::KeyPurpose::Signing);
+        world.introduce(&other.certificate).await;
+        let mut writer = Writer::new(other.clone(), &format!("user/o{number}/20261120T115958Z"), &world.anchor);
+        let signed = writer.next(approval());
+        world.connect(&other).await.put(&signed, &[], &[]).await.admitted(201, &world.anchor, &mut writer, &signed);
+        highest = highest.max(Some(*other.certificate.fingerprint()));
+    }
+    let mut connection = world.connect(&world.custodian).await;
+    let path = format!("/v1/approvals/{set}");
+    let first: EntryRecords = connection.get(&path).await.json();
+    assert_eq!(first.entries.len(), 64);
+    let rest: EntryRecords = connection.get(&format!("{path}?after={}", first.next.as_ref().unwrap())).await.json();
+    assert_eq!((rest.entries.len(), &rest.next), (2, &None), "not all can be had");
+    let named: EntryRecords = connection.get(&format!("{path}?by={}", Hash(highest.unwrap()))).await.json();
+    assert_eq!((named.entries.len(), named.next), (1, None));
+    assert_eq!(named.entries[0].index, rest.entries[1].index, "the one that is asked for");
+    let nobody: EntryRecords = connection.get(&format!("{path}?by={}", Hash([1; 32]))).await.json();
+    assert_eq!(nobody.entries.len(), 0);
+    stop(world.running).await;
+}

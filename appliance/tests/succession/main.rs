@@ -1,7 +1,10 @@
 //! A log that ends by plan: its last entry names its successor, the old log takes nothing more, and the new one names it.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod disaster;
+mod several;
 
 use std::fs;
 use std::sync::Arc;
@@ -9,15 +12,13 @@ use std::sync::Arc;
 use common::*;
 use exhibit_appliance::chronicle::Clock;
 use exhibit_appliance::config::Config;
-use exhibit_appliance::ended::EndedLog;
 use exhibit_appliance::maintain::by_itself;
 use exhibit_appliance::maintain::fsck::{CheckOptions, check};
 use exhibit_appliance::maintain::succeed::{SucceedError, When, succeed};
-use exhibit_appliance::predecessor::with_state;
 use exhibit_appliance::setup::{Folder, NewLog, SetupError, now};
-use exhibit_evidence::body::{Approve, Predecessor, Succession, SuccessionReason};
+use exhibit_evidence::body::{Succession, SuccessionReason};
 use exhibit_evidence::exchange::{Admitted, EntryRecord, EntryRecords, Problem, SuccessorRecord, intake_prefix};
-use exhibit_evidence::succession::{Basis, SuccessionError, Trusted, judge};
+use exhibit_evidence::succession::{Basis, Trusted, judge};
 use exhibit_evidence::{Anchor, Body, Head, SignedStatement};
 use exhibit_ledger::source::{LedgerFolder, Source};
 use exhibit_pki::{AwsLc, Identity, Role};
@@ -345,127 +346,6 @@ async fn what_was_meant_for_the_log_before_goes_on_in_its_successor() {
     whole(&old);
 }
 
-/// A chain may go on behind any hole after a disaster: how long the hole is costs nobody anything who asks for the chain.
-async fn leaps_far(connection: &mut Connection, [old, next]: [&Anchor; 2], camera: &Party, recipients: Hash) {
-    let mut far = Writer::new(camera.clone(), "camera/102/main/20261120T145958Z", old);
-    let (body, wraps) = epoch(&far.stream, recipients);
-    let begun = far.next(body);
-    receipt_of(&put_knowing(connection, &next.log, &begun, &[&wraps], &[]).await, 201, next, &begun);
-    (far.seq, far.prev) = ((1 << 53) - 2, Hash([7; 32]));
-    let (body, payload) = segment(&far.stream, far.seq, 6, &[3; 10_000]);
-    let last = far.next(body);
-    receipt_of(&put_knowing(connection, &next.log, &last, &[], &payload).await, 201, next, &last);
-    let listing: EntryRecords = connection.get(&format!("/v1/streams/{}/entries", far.stream)).await.json();
-    assert_eq!((listing.entries.len(), listing.next), (2, None));
-    let listing: EntryRecords = connection.get(&format!("/v1/streams/{}/entries?last={}", far.stream, far.seq - 1)).await.json();
-    assert_eq!((listing.entries.len(), listing.next), (1, None));
-}
-
-/// The state is lost but for a backup: what the log had behind that is known to be lost, and a camera's chain goes on behind the hole.
-#[tokio::test(flavor = "multi_thread")]
-async fn after_a_disaster_custodians_approve_the_log_that_goes_on() {
-    let world = World::new().await;
-    let (_, recipients) = world.set_recipients().await;
-    let earlier = world.running.appliance.ledger.checkpoint().unwrap().0;
-    let mut camera = world.begin_epoch("20261120T115958Z", recipients).await;
-    let root = world.folder.path().to_owned();
-    let backup = root.join("backup");
-    exhibit_appliance::maintain::backup::back_up(&Folder::new(&root.join("state")), &world.running.appliance.ledger, &backup).unwrap();
-    let last = world.running.appliance.ledger.checkpoint().unwrap().0;
-    let mut connection = world.connect(&world.camera).await;
-    let begun = connection.record(&format!("/v1/streams/{}/0", camera.stream)).await.1;
-    let (_, wraps) = epoch(&camera.stream, recipients);
-    for seq in 1..=2 {
-        let (body, payload) = segment(&camera.stream, seq, 2 * seq as u32, &[seq as u8; 10_000]);
-        let signed = camera.next(body);
-        connection.put(&signed, &[], &payload).await.admitted(201, &world.anchor, &mut camera, &signed);
-    }
-    let observed = camera.observed;
-    let newest = world.running.appliance.ledger.checkpoint().unwrap().0;
-    drop(connection);
-    stop(world.running).await;
-    // Keys survived in a safe; the disk did not.
-    for name in ["note-ed25519.key", "note-ml-dsa-44.key", "appliance.key"] {
-        fs::copy(root.join("state").join(name), backup.join(name)).unwrap();
-    }
-    fs::remove_dir_all(root.join("state")).unwrap();
-    let new = certified(&root, "new", &world.pki);
-    let (chain_pem, root_pem) = (world.pki.issuing.to_pem(), world.pki.root.to_pem());
-    let ended = |note: &str| exhibit_appliance::ended::predecessor(&world.anchor, note).unwrap();
-    let lacking = with_state(ended(&newest), &backup, false).unwrap_err();
-    assert!(
-        matches!(lacking, SetupError::OlderState { has, named } if has + 2 == named),
-        "a state without the head that is named: {lacking}"
-    );
-    assert_eq!(with_state(ended(&newest), &backup, true).unwrap().state.as_ref(), Some(&backup), "it was accepted, and is not");
-    for accepts_older in [false, true] {
-        let refused = with_state(ended(&earlier), &backup, accepts_older).unwrap_err();
-        assert!(matches!(refused, SetupError::OtherLog(reason) if reason.contains("beyond")), "entries behind the end: {refused}");
-        let other = EndedLog {
-            named: Predecessor { head: Head { root: Hash([7; 32]), ..ended(&last).named.head }, ..ended(&last).named },
-            ..ended(&last)
-        };
-        let refused = with_state(other, &backup, accepts_older).unwrap_err();
-        assert!(matches!(refused, SetupError::OtherLog(reason) if reason.contains("another tree")), "another tree: {refused}");
-    }
-    let before = with_state(ended(&last), &backup, false).unwrap();
-    let log = NewLog { origin: "city.example/log/2", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(before), now: now() };
-    let next = new.lock().unwrap().create_log(&log).unwrap();
-    {
-        let config = new.config().unwrap();
-        let (appliance, _) =
-            exhibit_appliance::appliance::Appliance::open(&new.lock().unwrap(), &config, Arc::new(now), Arc::new(|_: &str| {})).unwrap();
-        assert!(exhibit_appliance::maintain::carry::carry(&appliance).unwrap() > 7, "nobody was carried on");
-    }
-    let running = run(&new).await;
-    let connect = async |party: &Party| Connection::new(running.addresses.intake.port(), &world.pki.root, Some(party)).await.unwrap();
-    let path = format!("/v1/successor?log={}&size={}", world.anchor.log, observed.size);
-    let custodians = [*world.custodian.certificate.fingerprint()];
-    let trusted = Trusted { anchor: &world.anchor, observed, custodians: &custodians, threshold: 1, intermediates: &[], verifier: &AwsLc };
-    let record: SuccessorRecord = connect(&world.camera).await.get(&path).await.json();
-    assert!(judge(&record, &trusted).is_err(), "a log that nobody has approved");
-
-    let genesis = running.appliance.registry.statement_at(0).unwrap();
-    let approval = |entry: Hash, statement: Hash| Body::Approve(exhibit_evidence::body::Approve { entry, statement, attachments: vec![] });
-    let mut custodian = Writer::new(world.custodian.clone(), "user/k/20261121T115958Z", &next);
-    let other = custodian.next(approval(recipients, genesis.statement_hash()));
-    assert_eq!(refusal(&connect(&world.custodian).await.put(&other, &[], &[]).await), (422, "rule".into()));
-    let unread = custodian.next(approval(genesis.leaf_hash(), Hash([1; 32])));
-    assert_eq!(refusal(&connect(&world.custodian).await.put(&unread, &[], &[]).await), (422, "rule".into()));
-    let approved = custodian.next(approval(genesis.leaf_hash(), genesis.statement_hash()));
-    connect(&world.custodian).await.put(&approved, &[], &[]).await.admitted(201, &next, &mut custodian, &approved);
-    let record: SuccessorRecord = connect(&world.camera).await.get(&path).await.json();
-    let judged = judge(&record, &trusted).unwrap();
-    assert_eq!((judged.basis, judged.anchor.log, judged.lost), (Basis::Approval, next.log, 2));
-
-    // Seq 1 and 2 are lost with their receipts; seq 3 waited in the spool.
-    let (body, payload) = segment(&camera.stream, 3, 6, &[3; 10_000]);
-    let tail = camera.next(body);
-    let mut connection = connect(&world.camera).await;
-    receipt_of(&put_knowing(&mut connection, &next.log, &begun, &[&wraps], &[]).await, 201, &next, &begun);
-    receipt_of(&put_knowing(&mut connection, &next.log, &tail, &[], &payload).await, 201, &next, &tail);
-    leaps_far(&mut connection, [&world.anchor, &next], &world.camera, recipients).await;
-    stop(running).await;
-    whole(&new);
-
-    // The same where nobody has a note of the last head: genesis names it, and the custodians have approved that.
-    fs::remove_file(root.join("new/predecessor.checkpoint")).unwrap();
-    let running = run(&new).await;
-    let mut connection = Connection::new(running.addresses.intake.port(), &world.pki.root, Some(&world.camera)).await.unwrap();
-    let record: SuccessorRecord = connection.get(&path).await.json();
-    assert_eq!(record.last_checkpoint, None);
-    assert_eq!(judge(&record, &trusted).unwrap(), judged);
-    // Whoever asks names whose approvals count; those of others do not come instead.
-    let by = |party: &Party| format!("{path}&by={}", Hash(*party.certificate.fingerprint()));
-    let record: SuccessorRecord = connection.get(&by(&world.custodian)).await.json();
-    assert_eq!(judge(&record, &trusted).unwrap(), judged);
-    let of_others: SuccessorRecord = connection.get(&by(&world.auditor)).await.json();
-    assert_eq!(of_others.approvals, [""; 0]);
-    let unapproved = SuccessorRecord { approvals: vec![], ..record };
-    assert!(matches!(judge(&unapproved, &trusted), Err(SuccessionError::NotApproved { given: 0, threshold: 1 })));
-    stop(running).await;
-}
-
 /// The power goes at any step of a succession without a hand: the next start goes on, and nothing is ended or begun twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_succession_without_a_hand_goes_on_from_any_step() {
@@ -512,131 +392,4 @@ async fn a_succession_without_a_hand_goes_on_from_any_step() {
     let running = run(&old.newest()).await;
     assert_eq!(running.appliance.anchor.verifier, whole_one.0);
     stop(running).await;
-}
-
-/// Two logs end, the third goes on: people, recipients and a grant of the first hold there, and so does what a camera had made for it.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_meant_for_the_first_log_goes_on_in_the_third() {
-    let world = World::new().await;
-    let (mut custodian, recipients) = world.set_recipients().await;
-    let mut camera = world.begin_epoch("20261120T115958Z", recipients).await;
-    let (granted, stored) = grant(&terms(&world.investigator_wrapping, &camera.stream, 0, 30, exhibit_pki::Timestamp::MAX));
-    let granted = custodian.next(granted);
-    let stored: Vec<&[u8]> = stored.iter().map(Vec::as_slice).collect();
-    world.connect(&world.custodian).await.put(&granted, &stored, &[]).await.admitted(201, &world.anchor, &mut custodian, &granted);
-    let mut connection = world.connect(&world.camera).await;
-    let begun = connection.record(&format!("/v1/streams/{}/0", camera.stream)).await.1;
-    let (_, wraps) = epoch(&camera.stream, recipients);
-    let mut chain = Vec::new();
-    for seq in 1..=4 {
-        let (body, payload) = segment(&camera.stream, seq, 2 * seq as u32, &[seq as u8; 10_000]);
-        let signed = camera.next(body);
-        if seq == 1 {
-            connection.put(&signed, &[], &payload).await.admitted(201, &world.anchor, &mut camera, &signed);
-        } else {
-            (camera.seq, camera.prev) = (seq + 1, signed.leaf_hash());
-        }
-        chain.push((signed, payload));
-    }
-    drop(connection);
-    stop(world.running).await;
-    let root = world.folder.path();
-    let first = Folder::new(&root.join("state"));
-    let folders = ["second", "third"].map(|name| certified(root, name, &world.pki));
-    let second_anchor = try_succeed(&first, &folders[0], "city.example/log/2", NOW).unwrap().unwrap();
-    // A part of what was left comes to the second log, which then ends too.
-    let running = run(&folders[0]).await;
-    let mut connection = Connection::new(running.addresses.intake.port(), &world.pki.root, Some(&world.camera)).await.unwrap();
-    let answer = put_knowing(&mut connection, &second_anchor.log, &begun, &[&wraps], &[]).await;
-    receipt_of(&answer, 201, &second_anchor, &begun);
-    let answer = put_knowing(&mut connection, &second_anchor.log, &chain[1].0, &[], &chain[1].1).await;
-    receipt_of(&answer, 201, &second_anchor, &chain[1].0);
-    drop(connection);
-    stop(running).await;
-    let third_anchor = try_succeed(&folders[0], &folders[1], "city.example/log/3", NOW).unwrap().unwrap();
-    assert_eq!(first.newest().anchor().unwrap().log, third_anchor.log);
-
-    let running = run(&folders[1]).await;
-    let connect = async |party: &Party| Connection::new(running.addresses.intake.port(), &world.pki.root, Some(party)).await.unwrap();
-    // Each step is shown to whoever knows the one before, also that the third log takes what was meant for the first.
-    let mut known = world.anchor.clone();
-    for next in [&second_anchor, &third_anchor] {
-        let observed = Head { size: 0, root: exhibit_tlog::EMPTY_ROOT };
-        let record: SuccessorRecord = connect(&world.camera).await.get(&format!("/v1/successor?log={}&size=0", known.log)).await.json();
-        let trusted = Trusted { anchor: &known, observed, custodians: &[], threshold: 1, intermediates: &[], verifier: &AwsLc };
-        known = judge(&record, &trusted).unwrap().anchor;
-        assert_eq!(known.log, next.log);
-    }
-    let genesis = running.appliance.registry.statement_at(0).unwrap();
-    let Body::Genesis(genesis) = &genesis.statement().body else { panic!("{genesis:?}") };
-    assert_eq!(genesis.before().map(|before| before.log).collect::<Vec<_>>(), [second_anchor.log, world.anchor.log]);
-
-    // People are known, recipients and grants hold, the same bytes.
-    let mut connection = connect(&world.custodian).await;
-    for (path, leaf) in
-        [("/v1/recipients/camera/102".to_owned(), recipients), (format!("/v1/entries/{}", granted.leaf_hash()), granted.leaf_hash())]
-    {
-        let record: EntryRecord = connection.get(&path).await.json();
-        let proof = LogProof::parse(&record.receipt).unwrap();
-        proof.verify(&leaf, &third_anchor.verifier).expect("what was stated to the first log is not on the third");
-    }
-    let grants: exhibit_evidence::exchange::EntryRecords = connect(&world.investigator).await.get("/v1/grants").await.json();
-    assert_eq!(grants.entries.len(), 1, "the grant is not found");
-
-    // What each log before has keeps the receipt of that log; what none has goes on behind the end in the second.
-    let mut connection = connect(&world.camera).await;
-    let last = chain.len() - 1;
-    receipt_of(&put_knowing(&mut connection, &third_anchor.log, &begun, &[&wraps], &[]).await, 201, &third_anchor, &begun);
-    for (number, anchor) in [(0, &world.anchor), (1, &second_anchor)] {
-        let (signed, payload) = &chain[number];
-        receipt_of(&put_knowing(&mut connection, &third_anchor.log, signed, &[], payload).await, 200, anchor, signed);
-    }
-    let answer = put_knowing(&mut connection, &third_anchor.log, &chain[last].0, &[], &chain[last].1).await;
-    assert_eq!(refusal(&answer), (409, "chain".into()), "a chain leapt over what was never sent");
-    let mut connection = connect(&world.camera).await;
-    for (signed, payload) in &chain[2..] {
-        receipt_of(&put_knowing(&mut connection, &third_anchor.log, signed, &[], payload).await, 201, &third_anchor, signed);
-    }
-    let mut connection = connect(&world.camera).await;
-    let mut liar = Writer::new(camera.party.clone(), camera.stream.as_str(), &world.anchor);
-    (liar.seq, liar.prev) = (1, begun.leaf_hash());
-    let (body, payload) = segment(&liar.stream, 1, 2, &[9; 10_000]);
-    let answer = put_knowing(&mut connection, &third_anchor.log, &liar.next(body), &[], &payload).await;
-    assert_eq!(refusal(&answer), (409, "contradiction".into()), "another statement for a place in the first log");
-    // And what the first log has is read through the third.
-    let old = format!("/v1/logs/{}/v1/streams/{}/1", world.anchor.log, camera.stream);
-    let record: EntryRecord = connect(&world.auditor).await.get(&old).await.json();
-    LogProof::parse(&record.receipt).unwrap().verify(&chain[0].0.leaf_hash(), &world.anchor.verifier).unwrap();
-    stop(running).await;
-    [&first, &folders[0], &folders[1]].into_iter().for_each(whole);
-}
-
-/// However many others have the role and approve, whoever counts is there.
-#[tokio::test(flavor = "multi_thread")]
-async fn approvals_by_others_crowd_nobody_out() {
-    let mut world = World::new().await;
-    let (_, set) = world.set_recipients().await;
-    let statement = world.running.appliance.registry.statement(&set).unwrap().unwrap().statement_hash();
-    let approval = || Body::Approve(Approve { entry: set, statement, attachments: vec![] });
-    let mut highest = None;
-    for number in 0..66 {
-        let other = world.pki.party(&format!("user/o{number}"), &[Role::Custodian], exhibit_pki::KeyPurpose::Signing);
-        world.introduce(&other.certificate).await;
-        let mut writer = Writer::new(other.clone(), &format!("user/o{number}/20261120T115958Z"), &world.anchor);
-        let signed = writer.next(approval());
-        world.connect(&other).await.put(&signed, &[], &[]).await.admitted(201, &world.anchor, &mut writer, &signed);
-        highest = highest.max(Some(*other.certificate.fingerprint()));
-    }
-    let mut connection = world.connect(&world.custodian).await;
-    let path = format!("/v1/approvals/{set}");
-    let first: EntryRecords = connection.get(&path).await.json();
-    assert_eq!(first.entries.len(), 64);
-    let rest: EntryRecords = connection.get(&format!("{path}?after={}", first.next.as_ref().unwrap())).await.json();
-    assert_eq!((rest.entries.len(), &rest.next), (2, &None), "not all can be had");
-    let named: EntryRecords = connection.get(&format!("{path}?by={}", Hash(highest.unwrap()))).await.json();
-    assert_eq!((named.entries.len(), named.next), (1, None));
-    assert_eq!(named.entries[0].index, rest.entries[1].index, "the one that is asked for");
-    let nobody: EntryRecords = connection.get(&format!("{path}?by={}", Hash([1; 32]))).await.json();
-    assert_eq!(nobody.entries.len(), 0);
-    stop(world.running).await;
 }
