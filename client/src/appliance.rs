@@ -4,6 +4,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
 use exhibit_evidence::{Anchor, AttachmentRef, Head, SignedStatement, Statement, exchange, exchange::by_query};
@@ -26,6 +27,8 @@ const CHECKPOINT_BYTES_MAX: u64 = exhibit_tlog::note::NOTE_SIZE_BYTES_MAX as u64
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 /// All attachments of a statement together: their length is written in 32 bits, and none has more than 16 MiB.
 const ATTACHMENTS_BYTES_MAX: u64 = 64 << 20;
+/// Before it is asked again how far an upload is: a link that broke is seen by its other end after what was still on the way, which is judged first.
+const UPLOAD_PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
 /// A proof reads at most two paths of at most eight tile levels.
 const TILES_MAX: usize = 64;
 
@@ -180,7 +183,9 @@ impl Appliance {
         let mut asks = self.cut_off.replace(hash) == Some(hash);
         loop {
             if std::mem::take(&mut asks) {
-                let known = self.upload_offset(&upload, prefix_length, length).await?;
+                // Only what was sent just now can be on its way still.
+                let pauses = if begun_anew || offset > 0 { &UPLOAD_PAUSES[..] } else { &[] };
+                let known = self.more_than(offset, pauses, &upload, prefix_length, length).await?;
                 if known.is_some_and(|known| known <= offset) || (known.is_none() && begun_anew) {
                     // Each time more of it must have arrived: else it would be sent for ever.
                     let source = io::Error::new(io::ErrorKind::ConnectionAborted, "an upload was cut off, and no more of it has arrived");
@@ -210,6 +215,27 @@ impl Appliance {
                 }
             }
         }
+    }
+
+    /// How far the appliance has an upload, asked until it is further than `offset` or the pauses are over: it may not have seen yet what was cut
+    /// off, and know of less than it is about to keep.
+    async fn more_than(
+        &mut self,
+        offset: u64,
+        pauses: &[Duration],
+        upload: &str,
+        prefix_length: u64,
+        length: u64,
+    ) -> Result<Option<u64>, ClientError> {
+        let mut known = self.upload_offset(upload, prefix_length, length).await?;
+        for pause in pauses {
+            if known.is_some_and(|known| known > offset) {
+                break;
+            }
+            tokio::time::sleep(*pause).await;
+            known = self.upload_offset(upload, prefix_length, length).await?;
+        }
+        Ok(known)
     }
 
     /// How far the appliance has an upload; `None` if it keeps none.

@@ -276,6 +276,22 @@ async fn an_upload_that_gets_no_further_is_given_up() {
     }
 }
 
+/// A link that breaks is noticed on its other side when what was under way has arrived there and was judged.
+#[tokio::test]
+async fn an_upload_whose_end_is_seen_late_goes_on() {
+    let fake = FakeAppliance::start().await;
+    let (body, file) = segment(1_000_000);
+    let signed = statement(&fake, 0, fake.head(), body);
+    let prefix = 8 + signed.der().len() as u64;
+    let whole = prefix + std::fs::metadata(file.path()).unwrap().len();
+    let kept = prefix + 1000;
+    fake.world().upload_offset = Some(kept);
+    fake.world().upload_unseen = 2;
+    let result = client(&fake).put(&signed, &[], Some(file.path())).await;
+    assert!(matches!(result, Err(ClientError::Unreachable { .. })), "{result:?}");
+    assert_eq!(fake.world().announced, [Some(whole), Some(whole - kept)], "it was given up, or sent again");
+}
+
 #[tokio::test]
 async fn an_upload_that_was_not_kept_is_sent_whole() {
     let fake = FakeAppliance::start().await;

@@ -74,6 +74,11 @@ pub async fn answer(world: Arc<Mutex<World>>, served: Arc<AtomicU64>, request: R
     let upload_offset = world.lock().unwrap().upload_offset;
     if let Some(offset) = upload_offset {
         if request.method() == Method::HEAD {
+            let mut world = world.lock().unwrap();
+            if world.upload_unseen > 0 {
+                world.upload_unseen -= 1;
+                return Ok(problem(404, "not-found", None));
+            }
             return Ok(Response::builder().status(204).header("upload-offset", offset).body(whole("")).unwrap());
         }
         if mischief == Mischief::SpoiltUpload && request.method() == Method::PATCH {

@@ -101,6 +101,8 @@ pub struct World {
     pub announced: Vec<Option<u64>>,
     /// How far uploads are said to be: all that is sent is cut off then.
     pub upload_offset: Option<u64>,
+    /// So many questions are answered as if nothing of the upload had been seen yet.
+    pub upload_unseen: usize,
     /// Requests that were cut off.
     pub cut_off: usize,
     pub puts: Vec<(String, u64)>,
@@ -147,6 +149,7 @@ impl FakeAppliance {
             connections: 0,
             announced: Vec::new(),
             upload_offset: None,
+            upload_unseen: 0,
             cut_off: 0,
             puts: Vec::new(),
             negotiated: Vec::new(),
