@@ -9,13 +9,13 @@ use exhibit_evidence::{Anchor, Body, body};
 use exhibit_ledger::{Ledger, LedgerError};
 use exhibit_pki::{SoftwareSigner, Timestamp};
 use exhibit_tlog::VerifierKey;
-use tokio::sync::Semaphore;
 
 use crate::chronicle::{Chronicle, ChronicleError, Clock};
 use crate::config::{Config, UnwitnessedStart};
 use crate::guard::Guard;
 use crate::ingest::resume::{Staging, StagingLimits};
 use crate::limits::BodyPace;
+use crate::places::Places;
 use crate::predecessor::Predecessor;
 use crate::registry::Registry;
 use crate::room::Room;
@@ -58,15 +58,15 @@ pub struct Appliance {
     /// The clock.
     pub clock: Clock,
     /// Uploads that may go on at a time.
-    pub uploads: Arc<Semaphore>,
+    pub uploads: Arc<Places>,
     /// Uploads that were cut off, or come in parts.
     pub staging: Arc<Staging>,
     /// How long their bodies may take.
     pub body_pace: BodyPace,
     /// Downloads that may go on at a time.
-    pub downloads: Arc<Semaphore>,
+    pub downloads: Arc<Places>,
     /// Entry bundles that may be in memory at a time, on their way to whoever reads them.
-    pub bundles: Arc<Semaphore>,
+    pub bundles: Arc<Places>,
     /// Anyone may read entries and certificates, not only the log's hashes.
     pub public_entries: bool,
     /// Held from the last look at the rules to the append, by statements whose rules look beyond their own stream.
@@ -132,11 +132,11 @@ impl Appliance {
             tpm_notes: Arc::default(),
             tpm_key,
             clock,
-            uploads: Arc::new(Semaphore::new(config.uploads_max)),
+            uploads: Arc::new(Places::new(config.uploads_max, config.limits.identity_uploads)),
             staging: Arc::new(Staging::new(StagingLimits::of(config))),
             body_pace: config.limits.body_pace(),
-            downloads: Arc::new(Semaphore::new(config.downloads_max)),
-            bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
+            downloads: Arc::new(Places::new(config.downloads_max, config.limits.identity_downloads)),
+            bundles: Arc::new(Places::new(BUNDLES_MAX, config.limits.identity_downloads)),
             public_entries: config.public_entries,
             turn: Mutex::new(()),
             _folder: folder.clone(),

@@ -10,7 +10,7 @@ use exhibit_tlog::{NoteError, VerifierKey};
 use serde::Deserialize;
 
 use crate::bans::BanConfig;
-use crate::limits::Limits;
+use crate::limits::{CONNECTIONS_LIMIT, Limits, TIME_LIMIT_S};
 use crate::tpm_note::TpmNoteConfig;
 use crate::tpm_seal::TpmSealConfig;
 
@@ -231,13 +231,21 @@ impl Config {
     /// Parses and checks limits.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text)?;
+        let seconds = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         let limits = [
             ("connections_max", config.connections_max, CONNECTIONS_LIMIT),
             ("uploads_max", config.uploads_max, UPLOADS_LIMIT),
             ("downloads_max", config.downloads_max, UPLOADS_LIMIT),
             ("batch_entries_max", config.batch_entries_max, exhibit_ledger::BATCH_ENTRIES_LIMIT),
             ("staging_uploads_max", config.staging_uploads_max, CONNECTIONS_LIMIT),
+            ("staging_s", seconds(config.staging_s), TIME_LIMIT_S),
         ];
+        // At once will do for these.
+        for (name, value) in [("drain_s", config.drain_s), ("timestamp_interval_s", config.timestamp_interval_s)] {
+            if seconds(value) > TIME_LIMIT_S {
+                return Err(ConfigError::Limit(name, TIME_LIMIT_S));
+            }
+        }
         if config.timestamp_authorities.len() > TIMESTAMP_AUTHORITIES_LIMIT {
             return Err(ConfigError::Limit("timestamp authorities", TIMESTAMP_AUTHORITIES_LIMIT));
         }
@@ -271,8 +279,6 @@ impl Config {
     }
 }
 
-/// File descriptors are finite.
-const CONNECTIONS_LIMIT: usize = 65_536;
 /// Each log is audited, witnessed and kept by itself, and its people's statements are carried on: one of a few hundred entries would be all overhead.
 const SUCCESSION_ENTRIES_MIN: u64 = 1_000;
 /// A camera's epoch may be a day old, and should not have to end twice before it does.
@@ -372,21 +378,27 @@ timestamp_interval_s = 60
 # body_s = 600
 # idle_s = 90
 #
-# Slower than this a body may not be in the mean, after its first body_idle_s.
+# Slower than this a body may not be sent, or an answer read, in the mean, after its first body_idle_s.
 # body_bytes_per_s = 4096
 #
 # A request line with its headers, and how many headers.
 # head_bytes = 16384
 # headers = 32
 #
-# Connections in their handshake for each of the two listeners, of all and of one network (an IPv4 address, or 64 bits of an IPv6 address), and
-# all of one network on the public listener.
+# Connections in their handshake for each of the two listeners, of all and of one network (an IPv4 address, or 64 bits of an IPv6 address; what
+# begins with the same 48 bits has twice as many): where there are too many the oldest makes room. How many one network begins in a second: more
+# wait. And all of one network on the public listener.
 # handshakes = 512
 # network_handshakes = 128
+# network_handshakes_per_s = 50
 # network_connections = 128
 #
-# Connections of one identity: one more ends its oldest. And requests a second of one identity, or of one network without a certificate.
+# Connections of one certificate: one more ends its oldest. Its uploads at a time, out of uploads_max, and its answers that hold memory or files
+# (ciphertext, entry bundles; without a certificate those of one network): one more is answered with 503. And requests a second of one
+# certificate, or of one network without one: more wait for their turn.
 # identity_connections = 16
+# identity_uploads = 4
+# identity_downloads = 4
 # requests_per_s = 2000
 
 # Who makes wrong attempts (what can not be read, what is others', too much) is answered more slowly after slow_after of them, and after so many
@@ -484,6 +496,10 @@ mod tests {
         assert!(refused("uploads_max = 0\n").is_err(), "an appliance that takes nothing");
         assert!(refused("batch_entries_max = 1000000\n").is_err());
         assert!(refused("[limits]\nhandshake_s = 0\n").is_err(), "a handshake without time");
+        for name in ["staging_s", "drain_s", "timestamp_interval_s"] {
+            assert!(refused(&format!("{name} = 9223372036854775807\n")).is_err(), "{name}: a time that no clock can hold");
+        }
+        assert!(refused("staging_s = 0\n").is_err(), "an upload without time");
         assert!(refused("[limits]\nhandshake = 1\n").is_err(), "a misspelt limit was ignored");
         assert_eq!(refused("[limits]\nhandshake_s = 7\n").unwrap().limits.handshake_s, 7);
         assert!(Config::parse("intake = \"localhost\"\npublic = \"0.0.0.0:2\"\n").is_err());

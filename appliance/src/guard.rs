@@ -2,10 +2,8 @@
 //!
 //! When somebody is banned is decided in `bans`; whom that keeps out, where connections are made.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use exhibit_evidence::body::{BanKind, BanReason, ERASABLE_SALT_BYTES};
 use exhibit_ledger::Ledger;
@@ -14,8 +12,9 @@ use exhibit_tlog::Hash;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
+use crate::alerts::Alerts;
 use crate::appliance::Appliance;
-use crate::bans::{Attempted, Ban, BanConfig, Banned, Bans};
+use crate::bans::{AGAIN_MS, Attempted, Ban, BanConfig, Banned, Bans};
 use crate::chronicle::ChronicleError;
 use crate::registry::RegistryError;
 use crate::rows;
@@ -28,15 +27,11 @@ const HOUR_MS: u64 = 3_600_000;
 const PAGE: usize = 256;
 /// Who is banned: an identity, or a network, and a salt.
 const SUBJECT_BYTES_MAX: u64 = 1024;
-/// A program that is told a ban has so long to take it.
-const ALERT_MAX: Duration = Duration::from_secs(10);
-/// So often it is looked whether it has ended.
-const ALERT_LOOK: Duration = Duration::from_millis(50);
 
 /// Who is banned, and who may be soon.
 pub struct Guard {
     bans: Mutex<Bans>,
-    alert: Option<Vec<String>>,
+    alerts: Option<Alerts>,
     /// Since when statements are counted, and how many there were.
     stated: Mutex<(u64, u32)>,
 }
@@ -44,7 +39,7 @@ pub struct Guard {
 impl Guard {
     /// With the bans that the ledger has and that are still in force. Blocks.
     pub fn open(config: BanConfig, ledger: &Ledger, vault: &dyn Vault, now: Timestamp) -> Result<Self, RegistryError> {
-        let alert = config.alert.clone();
+        let alerts = config.alert.clone().and_then(Alerts::start);
         let mut bans = Bans::new(config);
         let mut after = Vec::new();
         loop {
@@ -54,15 +49,15 @@ impl Guard {
             for (key, value) in &page {
                 let Some((leaf, row)) = rows::ban_from(key, value)? else { continue };
                 let until_ms = row.until_ms.unwrap_or(u64::MAX);
-                // Who was erased can not be recognised any more.
-                if until_ms > now.unix_ms()
+                // Who was erased can not be recognised any more. What ended within a day makes the next longer.
+                if until_ms.saturating_add(AGAIN_MS) > now.unix_ms()
                     && let Some((who, reason)) = named(&row, vault)
                 {
                     bans.restore(who, reason, until_ms, leaf);
                 }
             }
         }
-        Ok(Self { bans: Mutex::new(bans), alert, stated: Mutex::new((0, 0)) })
+        Ok(Self { bans: Mutex::new(bans), alerts, stated: Mutex::new((0, 0)) })
     }
 
     /// Until when somebody is banned.
@@ -80,34 +75,44 @@ impl Guard {
         let attempted = appliance.guard.lock().attempted(who, reason, appliance.now());
         match attempted {
             Attempted::Slowed(delay) => delay,
-            Attempted::Banned(until) => {
+            Attempted::Banned { who, until, forgotten } => {
                 tracing::warn!(subject = ?who.subject(), reason = reason.as_str(), %until, "banned");
-                let (appliance, who) = (appliance.clone(), who.clone());
-                spawn_blocking(move || appliance.guard.banned(&appliance, &who, reason, until));
+                if let Some(forgotten) = forgotten {
+                    tracing::warn!(subject = ?forgotten.subject(), "there are too many bans: this one is forgotten");
+                }
+                if appliance.guard.may_state(appliance.now().unix_ms()) {
+                    let appliance = appliance.clone();
+                    spawn_blocking(move || {
+                        appliance.guard.state(&appliance, &who, reason, until);
+                        appliance.guard.tell(&who, appliance.now());
+                    });
+                } else {
+                    tracing::warn!("more bans than are put on the ledger in an hour: this one is forgotten at the next start");
+                    appliance.guard.tell(&who, appliance.now());
+                }
                 Duration::ZERO
             }
         }
     }
 
-    /// States a ban and tells it. Blocks.
-    fn banned(&self, appliance: &Appliance, who: &Banned, reason: BanReason, until: Timestamp) {
-        if self.may_state(appliance.now().unix_ms()) {
-            match appliance.chronicle.ban(who.kind(), reason, until, who.subject()) {
-                Ok(admission) => self.lock().stated(who, admission.place.leaf),
-                Err(error) => {
-                    appliance.heed_chronicle(&error);
-                    tracing::error!(%error, "a ban could not be put on the ledger");
-                }
-            }
-        } else {
-            tracing::warn!("more bans than are put on the ledger in an hour: this one is forgotten at the next start");
+    /// States a ban. Blocks.
+    fn state(&self, appliance: &Appliance, who: &Banned, reason: BanReason, until: Timestamp) {
+        let stated = appliance.chronicle.ban(who.kind(), reason, until, &who.subject()).and_then(|admission| {
+            let leaf = admission.place.leaf;
+            let holds = self.lock().stated(who, until, leaf);
+            // It was lifted meanwhile: without this the next start would bring it back.
+            if holds { Ok(()) } else { appliance.chronicle.lift(who.kind(), leaf).map(drop) }
+        });
+        if let Err(error) = stated {
+            appliance.heed_chronicle(&error);
+            tracing::error!(%error, "a ban could not be put on the ledger");
         }
-        let in_force =
-            self.list(appliance.now()).into_iter().find(|ban| (&*ban.kind, &*ban.subject) == (who.kind().as_str(), who.subject()));
-        if let (Some(command), Some(ban)) = (&self.alert, in_force)
-            && let Err(error) = alert(command, &ban)
-        {
-            tracing::error!(%error, "nobody was told of a ban");
+    }
+
+    fn tell(&self, who: &Banned, now: Timestamp) {
+        let Some(alerts) = &self.alerts else { return };
+        if let Some(ban) = self.lock().get(who, now) {
+            alerts.tell(ban);
         }
     }
 
@@ -123,12 +128,13 @@ impl Guard {
     /// Lifts a ban, and states that: false if there is none. Blocks.
     pub fn lift(appliance: &Appliance, subject: &str) -> Result<bool, ChronicleError> {
         let lifted = appliance.guard.lock().lift(subject, appliance.now());
-        let Some((who, leaf)) = lifted else { return Ok(false) };
-        tracing::info!(subject = ?who.subject(), "a ban was lifted");
-        if let Some(leaf) = leaf {
-            appliance.chronicle.lift(who.kind(), leaf)?;
+        for (who, leaves) in &lifted {
+            tracing::info!(subject = ?who.subject(), "a ban was lifted");
+            for leaf in leaves {
+                appliance.chronicle.lift(who.kind(), *leaf)?;
+            }
         }
-        Ok(true)
+        Ok(!lifted.is_empty())
     }
 
     fn lock(&self) -> MutexGuard<'_, Bans> {
@@ -147,28 +153,5 @@ fn named(row: &rows::BanRow, vault: &dyn Vault) -> Option<(Banned, BanReason)> {
         return None;
     }
     let subject = String::from_utf8(stored.get(ERASABLE_SALT_BYTES..)?.to_vec()).ok()?;
-    Some((Banned::new(of(BanKind::WORDS, &row.kind)?, subject), of(BanReason::WORDS, &row.reason)?))
-}
-
-/// Runs a program with one line to read. It is ended if it takes too long.
-fn alert(command: &[String], ban: &Ban) -> std::io::Result<()> {
-    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    let mut child = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let mut line = serde_json::to_vec(ban)?;
-    line.push(b'\n');
-    // It may end without having read.
-    let _ = child.stdin.take().map(|mut stdin| stdin.write_all(&line));
-    let end = Instant::now() + ALERT_MAX;
-    loop {
-        match child.try_wait()? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(std::io::Error::other(format!("{program} ended with {status}"))),
-            None if Instant::now() >= end => {
-                child.kill()?;
-                child.wait()?;
-                return Err(std::io::Error::other(format!("{program} took more than {} s", ALERT_MAX.as_secs())));
-            }
-            None => std::thread::sleep(ALERT_LOOK),
-        }
-    }
+    Some((Banned::new(of(BanKind::WORDS, &row.kind)?, subject)?, of(BanReason::WORDS, &row.reason)?))
 }

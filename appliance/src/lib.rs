@@ -2,6 +2,7 @@
 //!
 //! It can not decrypt anything: no key of any evidence ever reaches it. It serves no code that handles keys.
 
+mod alerts;
 pub mod api;
 pub mod appliance;
 pub mod bans;
@@ -13,6 +14,8 @@ pub mod guard;
 pub mod ingest;
 pub mod limits;
 pub mod maintain;
+pub mod network;
+pub mod places;
 pub mod predecessor;
 pub mod query;
 pub mod registry;

@@ -17,9 +17,9 @@ pub struct Limits {
     pub head_s: u64,
     /// Without a byte of a body: a mobile link pauses for seconds, not for this.
     pub body_idle_s: u64,
-    /// For a whole body, whatever its length.
+    /// For a whole body, whatever its length. For an answer, as long as it waits for its reader.
     pub body_s: u64,
-    /// Slower than this a body may not be in the mean, after the first `body_idle_s`.
+    /// Slower than this a body may not be sent, or an answer read, in the mean, after the first `body_idle_s`.
     pub body_bytes_per_s: u64,
     /// Without a byte in either direction: a peer that is gone without saying so, or does not read what it asked for.
     pub idle_s: u64,
@@ -27,15 +27,21 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Headers of a request.
     pub headers: usize,
-    /// Connections in their handshake, for each listener: nobody knows yet who they are.
+    /// Connections in their handshake, for each listener: nobody knows yet who they are. Where there are too many the oldest makes room.
     pub handshakes: usize,
-    /// The same of one network: an IPv4 address, or 64 bits of an IPv6 address.
+    /// The same of one network: an IPv4 address, or 64 bits of an IPv6 address. What begins with the same 48 bits has twice as many.
     pub network_handshakes: usize,
-    /// Connections of one network on the public listener. On the intake they are identities' once they have shaken hands.
+    /// Handshakes of one network that are begun in a second; it may save up a second's. Each takes 3 ms of a core. More wait for their turn.
+    pub network_handshakes_per_s: u32,
+    /// Connections of one network on the public listener. On the intake they are certificates' once they have shaken hands.
     pub network_connections: usize,
-    /// Connections of one identity. One more ends its oldest: a camera that lost its link does not wait for the end of what it lost.
+    /// Connections of one certificate. One more ends its oldest: a camera that lost its link does not wait for the end of what it lost.
     pub identity_connections: usize,
-    /// Requests a second of one identity, and on the public listener of one network; it may save up a second's.
+    /// Uploads under way of one certificate, out of `uploads_max`. An agent has one, or two after it lost a link.
+    pub identity_uploads: usize,
+    /// Answers under way that hold much memory or a file (ciphertext, entry bundles) of one certificate, or without one of one network.
+    pub identity_downloads: usize,
+    /// Requests a second of one certificate, and on the public listener of one network; it may save up a second's. More wait for their turn.
     pub requests_per_s: u32,
 }
 
@@ -52,14 +58,17 @@ impl Default for Limits {
             headers: 32,
             handshakes: 512,
             network_handshakes: 128,
+            network_handshakes_per_s: 50,
             network_connections: 128,
             identity_connections: 16,
+            identity_uploads: 4,
+            identity_downloads: 4,
             requests_per_s: 2000,
         }
     }
 }
 
-/// How long a body may take.
+/// How long a body may take, in either direction.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyPace {
     /// Without a byte.
@@ -98,8 +107,11 @@ impl Limits {
             ("limits.headers", self.headers, HEADERS_LEAST, HEADERS_LIMIT),
             ("limits.handshakes", self.handshakes, 1, CONNECTIONS_LIMIT),
             ("limits.network_handshakes", self.network_handshakes, 1, CONNECTIONS_LIMIT),
+            ("limits.network_handshakes_per_s", self.network_handshakes_per_s as usize, 1, 1 << 30),
             ("limits.network_connections", self.network_connections, 1, CONNECTIONS_LIMIT),
             ("limits.identity_connections", self.identity_connections, 1, CONNECTIONS_LIMIT),
+            ("limits.identity_uploads", self.identity_uploads, 1, CONNECTIONS_LIMIT),
+            ("limits.identity_downloads", self.identity_downloads, 1, CONNECTIONS_LIMIT),
             ("limits.requests_per_s", self.requests_per_s as usize, 1, 1 << 30),
         ];
         ranges.into_iter().find(|(_, value, least, most)| value < least || value > most).map(|(name, _, _, most)| (name, most))
@@ -107,7 +119,7 @@ impl Limits {
 }
 
 /// A day: longer nobody waits on purpose.
-const TIME_LIMIT_S: usize = 86_400;
+pub const TIME_LIMIT_S: usize = 86_400;
 /// Paths of ours have up to 300 bytes, and a client's headers as many.
 const HEAD_BYTES_LEAST: usize = 1024;
 /// The buffer of a connection.
@@ -117,7 +129,7 @@ const HEADERS_LEAST: usize = 8;
 /// What hyper has by itself.
 const HEADERS_LIMIT: usize = 100;
 /// File descriptors are finite.
-const CONNECTIONS_LIMIT: usize = 65_536;
+pub const CONNECTIONS_LIMIT: usize = 65_536;
 
 #[cfg(test)]
 mod tests {

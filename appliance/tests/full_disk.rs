@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::*;
+use exhibit_evidence::exchange::intake_prefix;
 use exhibit_evidence::{AttachmentRef, Body, body};
 use exhibit_tlog::Hash;
 
@@ -153,4 +154,69 @@ async fn on_the_small_disk() {
     let revoked = bench.custodian.next(Body::Recipients(bench.world.recipients(2, Some(bench.custodian.prev))));
     assert_eq!(bench.world.connect(&bench.world.custodian).await.put(&revoked, &[], &[]).await.status, 201);
     bench.assert_alive();
+}
+
+#[test]
+fn what_is_kept_of_uploads_makes_room_and_a_disk_that_fills_in_the_middle_keeps_nothing() {
+    if std::env::var_os(DISK).is_none() {
+        on_a_small_disk("what_is_kept_of_uploads_makes_room_and_a_disk_that_fills_in_the_middle_keeps_nothing");
+        return;
+    }
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(parts_on_the_small_disk());
+}
+
+async fn parts_on_the_small_disk() {
+    let world = World::with(RESERVE).await;
+    let disk = world.folder.path().parent().unwrap().to_owned();
+    let staging = world.folder.path().join("state/vault/staging");
+    let staged = || std::fs::read_dir(&staging).unwrap().count();
+    let (_, recipients) = world.set_recipients().await;
+    let mut camera = world.begin_epoch("20261120T115958Z", recipients).await;
+    let mut live = world.begin_epoch("20261121T115958Z", recipients).await;
+    let (body, payload) = segment(&camera.stream, 1, 2, &vec![1; 7 << 20]);
+    let signed = camera.next(body);
+    let prefix = intake_prefix(signed.der(), &[]);
+    let whole = [prefix.clone(), payload.clone()].concat();
+    let upload = format!("/v1/uploads/{}", signed.statement_hash());
+    let begin = async |bytes: usize| {
+        let headers = format!("Upload-Complete: ?0\r\nContent-Length: {bytes}\r\n");
+        let begun = world.connect(&world.camera).await.put_raw(&path_of(&signed), &headers, &whole[..bytes]).await;
+        assert_eq!(begun.status, 201, "{begun:?}");
+    };
+
+    // Half of a segment is kept, and then a whole one comes for which there is no room but that.
+    begin(prefix.len() + (6 << 20)).await;
+    let others = disk.join("others");
+    fill(&others, free(&disk).saturating_sub(67 * MIB));
+    let (body, small) = segment(&live.stream, 1, 2, &vec![2; 4 << 20]);
+    let whole_one = live.next(body);
+    let answer = world.connect(&world.camera).await.put(&whole_one, &[], &small).await;
+    answer.admitted(201, &world.anchor, &mut live, &whole_one);
+    assert_eq!(world.connect(&world.camera).await.head(&upload).await.status, 404, "halves of segments hold the room");
+    assert_eq!(staged(), 0, "a file is left");
+    std::fs::remove_file(&others).unwrap();
+
+    // The disk fills while more of an upload is being written.
+    let middle = prefix.len() + (1 << 20);
+    begin(middle).await;
+    let size = world.size();
+    let mut connection = world.connect(&world.camera).await;
+    let head = format!(
+        "PATCH {upload} HTTP/1.1\r\nHost: localhost\r\nUpload-Complete: ?1\r\nUpload-Offset: {middle}\r\nExpect: 100-continue\r\n\
+         Content-Type: application/partial-upload\r\nContent-Length: {}\r\n\r\n",
+        whole.len() - middle
+    );
+    connection.send(head.as_bytes()).await.unwrap();
+    connection.expect_continue().await;
+    fill(&others, free(&disk) - MIB / 4);
+    // It may be answered before it has read everything.
+    let _ = connection.send(&whole[middle..]).await;
+    let answer = connection.answer().await.unwrap();
+    assert_eq!((answer.status, answer.kind().as_str(), answer.headers["upload-complete"].as_str()), (507, "storage", "?1"));
+    assert_eq!((world.size(), staged()), (size, 0), "what could not be written was admitted, or takes room");
+    assert_eq!(world.connect(&world.camera).await.head(&upload).await.status, 404);
+    std::fs::remove_file(&others).unwrap();
+    assert_eq!(*world.fatal.lock().unwrap(), [""; 0], "a full disk ended the appliance");
+    let answer = world.connect(&world.camera).await.put(&signed, &[], &payload).await;
+    answer.admitted(201, &world.anchor, &mut camera, &signed);
 }

@@ -209,9 +209,8 @@ async fn the_judge_asks_for_the_owner_itself() {
     let signed = camera.next(body);
     let appliance = &world.running.appliance;
     let judged_by = |peer: &exhibit_pki::Certificate| {
-        let arrival =
-            Arrival { stream: &camera.stream, seq: 1, entry: signed.der(), peer, peer_chain: &[], knows: None, now: appliance.now() };
-        judge(&arrival, &logs(appliance))
+        let arrival = Arrival { stream: &camera.stream, seq: 1, peer, peer_chain: &[], knows: None, now: appliance.now() };
+        judge(signed.clone(), &arrival, &logs(appliance))
     };
     assert!(matches!(judged_by(&world.camera.certificate), Ok(Judgement::Admit(_))));
     assert!(matches!(judged_by(&other.certificate), Err(JudgeError::NotOwner { .. })));
@@ -505,12 +504,11 @@ async fn more_than_is_taken_is_refused_before_it_comes() {
 
     // As many uploads as are allowed are under way.
     let appliance = &world.running.appliance;
-    let permits =
-        appliance.uploads.clone().acquire_many_owned(u32::try_from(appliance.uploads.available_permits()).unwrap()).await.unwrap();
+    let places: Vec<_> = (0..).map_while(|number: u32| appliance.uploads.take(&number.to_string()).ok()).collect();
     let signed = writer.next(body);
     let answer = world.connect(&world.camera).await.put(&signed, &[&wraps], &[]).await;
     assert_eq!((answer.status, answer.kind().as_str()), (503, "overloaded"));
     assert_eq!(answer.headers["retry-after"], "1", "whoever is told to wait is not told how long");
-    drop(permits);
+    drop(places);
     assert_eq!(world.connect(&world.camera).await.put(&signed, &[&wraps], &[]).await.status, 201);
 }

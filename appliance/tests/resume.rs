@@ -4,6 +4,7 @@
 mod common;
 
 use common::*;
+use exhibit_evidence::body::CertificateRevocation;
 use exhibit_evidence::exchange::{Problem, intake_prefix};
 use exhibit_evidence::{Body, SignedStatement};
 use exhibit_pki::{KeyPurpose, Role};
@@ -320,6 +321,81 @@ async fn an_upload_is_judged_again_when_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_revoked_certificate_has_signed_does_not_go_on() {
+    let mut scene = Scene::new().await;
+    let (size, middle) = (scene.world.size(), scene.prefix + 10);
+    // The same camera has another certificate by now, whose connection counts: what was signed by the other is judged by itself.
+    let renewed = scene.world.pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing);
+    scene.world.introduce(&renewed.certificate).await;
+    assert_eq!(scene.begin(&mut scene.connect().await, middle).await.status, 201);
+    let since = scene.signed.statement().issued;
+    let body =
+        CertificateRevocation { fingerprint: *scene.world.camera.certificate.fingerprint(), since, reason: None, attachments: vec![] };
+    let writer = Writer::new(scene.world.authority.party.clone(), "authority/1/20261121T115958Z", &scene.world.anchor);
+    let revocation = writer.next(Body::CertificateRevocation(body));
+    assert_eq!(scene.world.connect(&writer.party).await.put(&revocation, &[], &[]).await.status, 201);
+    let mut connection = scene.world.connect(&renewed).await;
+    let answer = scene.append(&mut connection, middle, scene.whole.len(), "?1").await;
+    assert_eq!((answer.status, answer.kind().as_str(), answer.headers["upload-complete"].as_str()), (403, "certificate", "?1"));
+    scene.demand_gone(&mut scene.world.connect(&renewed).await).await;
+    assert_eq!(scene.world.size(), size + 2, "what a revoked certificate has signed was admitted");
+    assert!(scene.staged_files().is_empty(), "a file is left");
+}
+
+/// `Upload-Complete` of a refusal says whether something is there to go on with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_says_what_is_true_of_the_upload() {
+    let mut scene = Scene::new().await;
+    let (end, middle) = (scene.whole.len(), scene.prefix + 1000);
+    assert_eq!(scene.begin(&mut scene.connect().await, middle).await.status, 201);
+    let good = format!("Upload-Offset: {middle}\r\nContent-Type: application/partial-upload\r\nUpload-Complete: ?1\r\n");
+    let kept = [
+        (400, good.replace("Upload-Offset", "X")),
+        (415, good.replace("application/partial-upload", "application/octet-stream")),
+        (415, format!("{good}Content-Encoding: gzip\r\n")),
+    ];
+    for (status, headers) in kept {
+        let headers = format!("{headers}Content-Length: {}\r\n", end - middle);
+        let answer = patch(&mut scene.connect().await, &scene.upload(), &headers, &[]).await;
+        assert_eq!((answer.status, answer.headers["upload-complete"].as_str()), (status, "?0"), "{headers}");
+        assert_eq!(scene.state(&mut scene.connect().await).await.0, middle);
+    }
+    // While all places for uploads are taken, nothing is lost: neither to who goes on nor to who begins anew.
+    let uploads = &scene.world.running.appliance.uploads;
+    let places: Vec<_> = (0..).map_while(|number: u32| uploads.take(&number.to_string()).ok()).collect();
+    let answer = scene.append(&mut scene.connect().await, middle, end, "?1").await;
+    assert_eq!((answer.status, answer.headers["upload-complete"].as_str()), (503, "?0"));
+    let answer = scene.begin(&mut scene.connect().await, middle).await;
+    assert_eq!((answer.status, answer.headers["upload-complete"].as_str()), (503, "?0"));
+    drop(places);
+    // What is not there can not be gone on with.
+    let nothing = format!("/v1/uploads/{}", "0".repeat(64));
+    let headers = format!("{good}Content-Length: {}\r\n", end - middle);
+    let answer = patch(&mut scene.connect().await, &nothing, &headers, &[]).await;
+    assert_eq!((answer.status, answer.headers["upload-complete"].as_str()), (404, "?1"));
+    let wrong = [&scene.whole[..scene.prefix - 5], &[0; 5]].concat();
+    let headers = format!("Upload-Complete: ?1\r\nContent-Length: {}\r\n", wrong.len());
+    let answer = scene.connect().await.put_raw(&path_of(&scene.signed), &headers, &wrong).await;
+    assert!(answer.status >= 400 && answer.headers["upload-complete"] == "?0", "the upload of this statement is there: {answer:?}");
+    let answer = scene.append(&mut scene.connect().await, middle, end, "?1").await;
+    answer.admitted(201, &scene.world.anchor, &mut scene.camera, &scene.signed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_whole_by_another_way_is_kept_no_longer() {
+    let mut scene = Scene::new().await;
+    assert_eq!(scene.begin(&mut scene.connect().await, scene.prefix + 1000).await.status, 201);
+    // A sender that does not wish to go on: this upload has no name.
+    let payload = scene.whole[scene.prefix..].to_vec();
+    scene.connect().await.put(&scene.signed, &[], &payload).await.admitted(201, &scene.world.anchor, &mut scene.camera, &scene.signed);
+    let headers = format!("Upload-Complete: ?1\r\nContent-Length: {}\r\n", scene.whole.len());
+    let again = scene.connect().await.put_raw(&path_of(&scene.signed), &headers, &scene.whole).await;
+    assert_eq!((again.status, again.headers["upload-complete"].as_str()), (200, "?1"));
+    assert_eq!(scene.state(&mut scene.connect().await).await, (scene.whole.len(), "?1".to_owned()));
+    assert!(scene.staged_files().is_empty(), "a file is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_is_dropped_when_its_sender_says_so_and_when_the_appliance_ends() {
     let mut scene = Scene::new().await;
     let mut connection = scene.connect().await;
@@ -371,4 +447,5 @@ async fn limits_of_uploads_are_told_before() {
     connection.send(format!("OPTIONS {} HTTP/1.1\r\nHost: localhost\r\n\r\n", path_of(&scene.signed)).as_bytes()).await.unwrap();
     let answer = connection.answer().await.unwrap();
     assert_eq!((answer.status, answer.headers["upload-limit"].as_str()), (204, "max-age=1234"));
+    assert_eq!(answer.headers["accept-patch"], "application/partial-upload");
 }

@@ -12,10 +12,11 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::problem::{Kind, Refusal};
+use super::problem::Refusal;
+use crate::places::Place;
 use crate::vault::StoredObject;
 
 /// An answer.
@@ -37,7 +38,7 @@ pub enum AnswerBody {
         /// What is still to come.
         rest: Bytes,
         /// One of those that bound the memory.
-        _permit: OwnedSemaphorePermit,
+        _permit: Place,
     },
 }
 
@@ -80,12 +81,12 @@ impl Body for AnswerBody {
 
 impl AnswerBody {
     /// Bytes that are sent in pieces. The permit is kept until the last is.
-    pub fn held(bytes: Bytes, permit: OwnedSemaphorePermit) -> Self {
+    pub fn held(bytes: Bytes, permit: Place) -> Self {
         Self::Held { rest: bytes, _permit: permit }
     }
 
     /// `length` bytes of an object from `first` on. The permit is kept until the last one is sent.
-    pub fn of_object(object: Arc<dyn StoredObject>, first: u64, length: u64, permit: OwnedSemaphorePermit) -> Self {
+    pub fn of_object(object: Arc<dyn StoredObject>, first: u64, length: u64, permit: Place) -> Self {
         // One piece is read while another is sent.
         let (sender, pieces) = mpsc::channel(1);
         tokio::spawn(async move {
@@ -143,11 +144,8 @@ pub fn refusal(refusal: &Refusal, closes: bool) -> Answer {
     if closes {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if matches!(refusal.kind, Kind::Overloaded | Kind::Rate | Kind::Banned) {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    if let Some(seconds) = refusal.retry_after_s {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     answer
 }
-
-/// The shortest time that HTTP can tell. A full queue of the ledger is done in a tenth of it, an upload in a few.
-const RETRY_AFTER_S: &str = "1";

@@ -1,36 +1,17 @@
-//! Who may connect and ask, by how much they do already: networks before anybody has said who they are, identities afterwards.
+//! Who may connect and ask, by how much they do already: networks before anybody has said who they are, certificates afterwards.
 //!
 //! Decisions over numbers: it knows no socket. Time is an argument.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::handshakes::{Handshakes, Terms};
+use super::pace::Paces;
 use crate::limits::Limits;
-
-/// Addresses that are one party's: an IPv4 address, or the 64 bits of an IPv6 address that a site has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Network(IpAddr);
-
-impl Network {
-    /// The network of an address.
-    pub fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(address.into()),
-            IpAddr::V6(address) => Self(std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
-        }
-    }
-}
-
-impl std::fmt::Display for Network {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let bits = if self.0.is_ipv4() { 32 } else { 64 };
-        write!(formatter, "{}/{bits}", self.0)
-    }
-}
+use crate::network::Network;
 
 /// The gate of one listener.
 pub struct Gate {
@@ -40,29 +21,21 @@ pub struct Gate {
 
 #[derive(Default)]
 struct State {
-    handshakes: usize,
-    networks: HashMap<Network, Visits>,
-    /// Connections of an identity, oldest first.
-    identities: HashMap<String, Vec<Arc<Notify>>>,
-    /// By identity or network.
-    paces: HashMap<String, Pace>,
+    handshakes: Handshakes,
+    /// Connections that have shaken hands, of each network and each site.
+    connections: HashMap<Network, usize>,
+    /// Connections of a certificate, oldest first.
+    certificates: HashMap<String, Vec<Arc<Notify>>>,
+    /// Requests, by certificate or network.
+    requests: Paces<String>,
+    /// Handshakes that were begun, of each network and each site.
+    begun: Paces<Network>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Visits {
-    handshakes: usize,
-    connections: usize,
-}
-
-/// A bucket of requests.
-#[derive(Clone, Copy)]
-struct Pace {
-    tokens: f64,
-    at: Instant,
-}
-
-/// So many who ask are remembered before those are forgotten whose bucket is full.
-const PACES_MAX: usize = 4096;
+/// A site is a party that has several networks: so many times what one network may have.
+pub const SITE_FACTOR: usize = 2;
+/// Who asks faster than they may is answered later, up to this; what would have to wait for longer is refused.
+const REQUEST_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Gate {
     /// Nobody is there.
@@ -70,37 +43,39 @@ impl Gate {
         Self { limits, state: Mutex::default() }
     }
 
-    /// A connection that begins; `None` if there are too many. `handshakes` is how many of its network may be in their handshake.
-    pub fn enter(self: &Arc<Self>, network: Network, handshakes: usize) -> Option<Visit> {
-        let mut state = self.lock();
-        let visits = state.networks.get(&network).copied().unwrap_or_default();
-        let is_full = state.handshakes >= self.limits.handshakes
-            || visits.handshakes >= handshakes
-            || visits.connections >= self.limits.network_connections;
-        if is_full {
-            return None;
-        }
-        state.handshakes += 1;
-        let visits = state.networks.entry(network).or_default();
-        visits.handshakes += 1;
-        visits.connections += 1;
-        Some(Visit { gate: self.clone(), network, is_shaken: false, identity: None })
+    /// A connection that begins. Where there are too many the oldest makes room; `None` if all of them have only just begun.
+    pub fn enter(self: &Arc<Self>, network: Network, terms: &Terms, now: Instant) -> Option<Visit> {
+        let end = Arc::new(Notify::new());
+        let handshake = self.lock().handshakes.enter(network, terms, &end, now)?;
+        Some(Visit { gate: self.clone(), network, handshake: Some(handshake), is_connected: false, certificate: None, end })
     }
 
-    /// Counts a request; the wait until there is room for it if there is none.
-    pub fn ask(&self, who: &str, now: Instant) -> Result<(), Duration> {
+    /// Counts a handshake that costs something from now on; the wait before it may be asked again if its network has begun so many.
+    pub fn begin(&self, network: Network, terms: &Terms, now: Instant) -> Result<(), Duration> {
+        let mut state = self.lock();
+        let (site, rate) = (network.site(), f64::from(terms.per_s));
+        let wait = state.begun.wait(&network, rate, now);
+        let wait = if site == network { wait } else { wait.max(state.begun.wait(&site, rate * SITE_FACTOR as f64, now)) };
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        state.begun.take(&network, rate, now);
+        if site != network {
+            state.begun.take(&site, rate * SITE_FACTOR as f64, now);
+        }
+        Ok(())
+    }
+
+    /// Counts a request, and says how long it waits for its turn; the wait before another may be sent, if too many wait already.
+    pub fn ask(&self, who: &str, now: Instant) -> Result<Duration, Duration> {
         let rate = f64::from(self.limits.requests_per_s);
         let mut state = self.lock();
-        if state.paces.len() >= PACES_MAX {
-            state.paces.retain(|_, pace| pace.filled(now, rate) < rate);
+        let wait = state.requests.wait(&who.to_owned(), rate, now);
+        if wait > REQUEST_WAIT_MAX {
+            return Err(wait);
         }
-        let pace = state.paces.entry(who.to_owned()).or_insert(Pace { tokens: rate, at: now });
-        *pace = Pace { tokens: pace.filled(now, rate), at: now };
-        if pace.tokens < 1.0 {
-            return Err(Duration::from_secs_f64((1.0 - pace.tokens) / rate));
-        }
-        pace.tokens -= 1.0;
-        Ok(())
+        state.requests.take(&who.to_owned(), rate, now);
+        Ok(wait)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -108,18 +83,15 @@ impl Gate {
     }
 }
 
-impl Pace {
-    fn filled(&self, now: Instant, rate: f64) -> f64 {
-        (self.tokens + now.saturating_duration_since(self.at).as_secs_f64() * rate).min(rate)
-    }
-}
-
 /// A connection that is open.
 pub struct Visit {
     gate: Arc<Gate>,
     network: Network,
-    is_shaken: bool,
-    identity: Option<(String, Arc<Notify>)>,
+    /// Its number, until the handshake is over.
+    handshake: Option<u64>,
+    is_connected: bool,
+    certificate: Option<String>,
+    end: Arc<Notify>,
 }
 
 impl Visit {
@@ -128,56 +100,77 @@ impl Visit {
         self.network
     }
 
-    /// The handshake is over.
-    pub fn shaken(&mut self) {
-        if !std::mem::replace(&mut self.is_shaken, true) {
-            self.gate.lock().end_handshake(self.network);
+    /// Tells that it has to end, since a newer one needs its place.
+    pub fn end(&self) -> Arc<Notify> {
+        self.end.clone()
+    }
+
+    /// Something was heard on it: those that say nothing make room first.
+    pub fn spoke(&self) {
+        if let Some(handshake) = self.handshake {
+            self.gate.lock().handshakes.spoke(handshake);
         }
     }
 
-    /// It is that identity's. Its oldest connection ends if there are too many. What is given tells that this one has to.
-    pub fn identify(&mut self, identity: &str) -> Arc<Notify> {
-        let end = Arc::new(Notify::new());
+    /// It is that certificate's. Its oldest connection ends if there are too many.
+    pub fn identify(&mut self, certificate: &str) {
         let mut state = self.gate.lock();
-        let connections = state.identities.entry(identity.to_owned()).or_default();
+        let connections = state.certificates.entry(certificate.to_owned()).or_default();
         if connections.len() >= self.gate.limits.identity_connections {
             connections.remove(0).notify_one();
         }
-        connections.push(end.clone());
+        connections.push(self.end.clone());
         drop(state);
-        self.identity = Some((identity.to_owned(), end.clone()));
-        end
+        self.certificate = Some(certificate.to_owned());
+    }
+
+    /// The handshake is over; false if its network, or its site, has too many connections.
+    pub fn shaken(&mut self) -> bool {
+        let mut state = self.gate.lock();
+        if let Some(handshake) = self.handshake.take() {
+            state.handshakes.leave(handshake);
+        }
+        let most = self.gate.limits.network_connections;
+        let is_full = |(network, most): (Network, usize)| state.connections.get(&network).is_some_and(|count| *count >= most);
+        if [(self.network, most), (self.network.site(), most.saturating_mul(SITE_FACTOR))].into_iter().any(is_full) {
+            return false;
+        }
+        for network in scopes(self.network) {
+            *state.connections.entry(network).or_default() += 1;
+        }
+        self.is_connected = true;
+        true
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.shaken();
         let mut state = self.gate.lock();
-        if let Some(visits) = state.networks.get_mut(&self.network) {
-            visits.connections -= 1;
-            if visits.connections == 0 {
-                state.networks.remove(&self.network);
+        if let Some(handshake) = self.handshake {
+            state.handshakes.leave(handshake);
+        }
+        for network in scopes(self.network).filter(|_| self.is_connected) {
+            if let Some(count) = state.connections.get_mut(&network) {
+                *count -= 1;
+                if *count == 0 {
+                    state.connections.remove(&network);
+                }
             }
         }
-        if let Some((identity, end)) = &self.identity
-            && let Some(connections) = state.identities.get_mut(identity)
+        if let Some(certificate) = &self.certificate
+            && let Some(connections) = state.certificates.get_mut(certificate)
         {
-            connections.retain(|other| !Arc::ptr_eq(other, end));
+            connections.retain(|other| !Arc::ptr_eq(other, &self.end));
             if connections.is_empty() {
-                state.identities.remove(identity);
+                state.certificates.remove(certificate);
             }
         }
     }
 }
 
-impl State {
-    fn end_handshake(&mut self, network: Network) {
-        self.handshakes -= 1;
-        if let Some(visits) = self.networks.get_mut(&network) {
-            visits.handshakes -= 1;
-        }
-    }
+/// What a network counts for: itself, and its site where that is another.
+pub fn scopes(network: Network) -> impl Iterator<Item = Network> {
+    std::iter::once(network).chain(Some(network.site()).filter(move |site| *site != network))
 }
 
 #[cfg(test)]
@@ -193,78 +186,93 @@ mod tests {
         Arc::new(Gate::new(limits))
     }
 
-    #[test]
-    fn a_network_is_what_one_party_has() {
-        assert_eq!(network("192.0.2.7").to_string(), "192.0.2.7/32");
-        assert_eq!(network("::ffff:192.0.2.7"), network("192.0.2.7"), "one address has two networks");
-        assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:2:ffff::1"), "a site has as many networks as it likes");
-        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
-        assert_eq!(network("2001:db8:1:2:3::4").to_string(), "2001:db8:1:2::/64");
+    fn visit(gate: &Arc<Gate>, address: &str) -> Visit {
+        gate.enter(network(address), &Terms::of(&Limits::default()), Instant::now()).unwrap()
     }
 
     #[test]
-    fn one_network_does_not_take_the_places_of_all() {
-        let gate = gate(Limits { handshakes: 5, network_connections: 4, ..Limits::default() });
-        let (one, other, third) = (network("192.0.2.1"), network("192.0.2.2"), network("192.0.2.3"));
-        let mut silent: Vec<_> = (0..3).map(|_| gate.enter(one, 3).unwrap()).collect();
-        assert!(gate.enter(one, 3).is_none(), "a network's handshakes");
-        let _others: Vec<_> = (0..2).map(|_| gate.enter(other, 3).unwrap()).collect();
-        assert!(gate.enter(third, 3).is_none(), "all handshakes");
-        // After its handshake a connection holds another kind of place.
-        silent[0].shaken();
-        silent[0].shaken();
-        let fourth = gate.enter(one, 3).unwrap();
-        drop(silent.remove(1));
-        let _fifth = gate.enter(one, 3).unwrap();
-        assert!(gate.enter(one, 9).is_none(), "a network's connections");
-        drop(fourth);
-        gate.enter(one, 3).unwrap();
+    fn connections_of_one_network_are_counted_once_they_have_shaken_hands() {
+        let gate = gate(Limits { network_connections: 2, ..Limits::default() });
+        let _silent: Vec<_> = (0..5).map(|_| visit(&gate, "192.0.2.1")).collect();
+        let mut visits: Vec<_> = (0..2).map(|_| visit(&gate, "192.0.2.1")).collect();
+        assert!(visits.iter_mut().all(Visit::shaken), "those that say nothing have taken the places of those that do");
+        let mut third = visit(&gate, "192.0.2.1");
+        assert!(!third.shaken(), "a network's connections");
+        drop(third);
+        assert!(visit(&gate, "192.0.2.2").shaken(), "another network's");
+        visits.pop();
+        assert!(visit(&gate, "192.0.2.1").shaken(), "what has ended counts on");
+
+        // A site has as many networks as it likes, and twice what one has.
+        let mut site: Vec<_> = (0..5).map(|link| visit(&gate, &format!("2001:db8:1:{link}::1"))).collect();
+        assert_eq!(site.iter_mut().map(Visit::shaken).collect::<Vec<_>>(), [true, true, true, true, false]);
+        drop((site, visits, _silent));
+        let state = gate.lock();
+        assert!(state.connections.is_empty() && state.handshakes.is_empty(), "whoever is gone is remembered");
     }
 
     #[tokio::test]
-    async fn an_identitys_oldest_connection_makes_room() {
+    async fn a_certificates_oldest_connection_makes_room() {
         let gate = gate(Limits { identity_connections: 2, ..Limits::default() });
-        let mut visits: Vec<_> = (0..3).map(|_| gate.enter(network("192.0.2.1"), 9).unwrap()).collect();
-        let ends: Vec<_> = visits.iter_mut().map(|visit| visit.identify("camera/1")).collect();
+        let mut visits: Vec<_> = (0..3).map(|_| visit(&gate, "192.0.2.1")).collect();
+        for visit in &mut visits {
+            visit.identify("camera/1");
+        }
+        let ends: Vec<_> = visits.iter().map(Visit::end).collect();
         ends[0].notified().await;
         for end in &ends[1..] {
             assert!(tokio::time::timeout(Duration::ZERO, end.notified()).await.is_err(), "a newer connection was ended");
         }
         // One that has ended makes room too, and others' connections are others'.
         drop(visits.remove(1));
-        let mut more = gate.enter(network("192.0.2.1"), 9).unwrap();
+        let mut more = visit(&gate, "192.0.2.1");
         more.identify("camera/1");
-        let mut other = gate.enter(network("192.0.2.1"), 9).unwrap();
+        let mut other = visit(&gate, "192.0.2.1");
         other.identify("camera/2");
         assert!(tokio::time::timeout(Duration::ZERO, ends[2].notified()).await.is_err());
     }
 
     #[test]
-    fn requests_are_counted_by_who_asks() {
-        let gate = gate(Limits { requests_per_s: 10, ..Limits::default() });
-        let now = Instant::now();
+    fn handshakes_of_a_network_and_its_site_have_a_rate() {
+        let gate = gate(Limits::default());
+        let (terms, now) = (Terms { per_s: 10, ..Terms::of(&Limits::default()) }, Instant::now());
+        let begun = |address: &str, now| gate.begin(network(address), &terms, now);
         for _ in 0..10 {
-            gate.ask("camera/1", now).unwrap();
+            begun("192.0.2.1", now).unwrap();
         }
-        let wait = gate.ask("camera/1", now).unwrap_err();
+        let wait = begun("192.0.2.1", now).unwrap_err();
         assert!(wait <= Duration::from_millis(101), "{wait:?}");
-        gate.ask("camera/2", now).unwrap();
-        gate.ask("camera/1", now + Duration::from_millis(101)).unwrap();
-        assert!(gate.ask("camera/1", now + Duration::from_millis(102)).is_err());
-        // A second's is saved up, and no more.
-        for _ in 0..10 {
-            gate.ask("camera/1", now + Duration::from_secs(60)).unwrap();
-        }
-        assert!(gate.ask("camera/1", now + Duration::from_secs(60)).is_err());
+        begun("192.0.2.2", now).unwrap();
+        begun("192.0.2.1", now + wait).unwrap();
+        // Of one site, whichever of its networks.
+        let of_site = (0..100).filter(|link| begun(&format!("2001:db8:1:{link}::1"), now).is_ok()).count();
+        assert_eq!(of_site, 10 * SITE_FACTOR, "who has a site has a rate for each of its networks");
     }
 
     #[test]
-    fn who_asked_long_ago_is_forgotten() {
-        let gate = gate(Limits::default());
+    fn who_asks_too_fast_is_answered_later_and_then_refused() {
+        let gate = gate(Limits { requests_per_s: 10, ..Limits::default() });
         let now = Instant::now();
-        for number in 0..3 * PACES_MAX {
-            gate.ask(&number.to_string(), now + Duration::from_secs(number as u64)).unwrap();
+        for _ in 0..10 {
+            assert_eq!(gate.ask("camera/1", now), Ok(Duration::ZERO));
         }
-        assert!(gate.lock().paces.len() <= PACES_MAX, "everybody who ever asked is remembered");
+        let mut waits = Vec::new();
+        let refused = loop {
+            match gate.ask("camera/1", now) {
+                Ok(wait) => waits.push(wait),
+                Err(wait) => break wait,
+            }
+        };
+        assert!(waits.is_sorted() && waits.iter().all(|wait| !wait.is_zero() && *wait <= REQUEST_WAIT_MAX), "{waits:?}");
+        assert!((9..=10).contains(&waits.len()), "{} wait for up to a second", waits.len());
+        assert!(refused > REQUEST_WAIT_MAX && refused < 2 * REQUEST_WAIT_MAX, "{refused:?}");
+        assert_eq!(gate.ask("camera/2", now), Ok(Duration::ZERO), "another waits too");
+        // What was refused did not count.
+        assert!(gate.ask("camera/1", now + Duration::from_millis(101)).is_ok());
+        // A second's is saved up, and no more.
+        for _ in 0..10 {
+            assert_eq!(gate.ask("camera/1", now + Duration::from_secs(60)), Ok(Duration::ZERO));
+        }
+        assert!(gate.ask("camera/1", now + Duration::from_secs(60)).unwrap() > Duration::ZERO);
     }
 }

@@ -14,17 +14,19 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 use hyper::{Request, Response, StatusCode};
 use serde_json::json;
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::answer::{self, Answer, AnswerBody};
 use super::authorise::{Caller, authorise, is_open_attachment, may_read_attachment};
 use super::problem::{Kind, Refusal};
+use super::range::{Range, single_range};
 use super::server::{Listener, Peer};
 use super::upload;
 use crate::appliance::Appliance;
+use crate::bans::Banned;
 use crate::chronicle::ChronicleError;
 use crate::ingest::{self, Received, payload_object, refuse_vault, rules};
+use crate::places::Places;
 use crate::predecessor::{self, Archive};
 use crate::query::Query;
 use crate::registry::RegistryError;
@@ -32,29 +34,36 @@ use crate::rows::AttachmentRow;
 use crate::share::{self, Basis, Denial};
 use crate::vault::{Object, Vault};
 
-/// Answers one request.
-pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, request: Request<Incoming>) -> Answer {
+/// Answers one request of somebody.
+pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, who: &Banned, request: Request<Incoming>) -> Answer {
     let has_body = !request.body().is_end_stream();
     let is_upload = upload::is_upload(request.headers());
+    let party: Arc<str> = who.party().into();
     let route = Route::parse(request.method().as_str(), request.uri().path(), request.uri().query());
+    let appended = if let Ok(Route::UploadAppend(hash)) = &route { Some(*hash) } else { None };
     let answered = match (route, listener) {
         (Err(error), _) => Err(error.into()),
         (Ok(route), Listener::Public) if route.is_public() || (appliance.public_entries && route.is_of_entries()) => {
-            read(appliance, None, route, request.headers().clone()).await
+            read(appliance.clone(), None, party, route, request.headers().clone()).await
         }
         (Ok(_), Listener::Public) => Err(Refusal::not_found()),
         (Ok(route), Listener::Intake(Ok(peer))) => match permit(&appliance, peer, &route) {
             Err(refusal) => Err(refusal),
-            Ok(()) => serve(appliance, peer.clone(), route, request).await,
+            Ok(()) => serve(appliance.clone(), peer.clone(), party, route, request).await,
         },
         (Ok(_), Listener::Intake(Err(reason))) => Err(Refusal::new(Kind::Certificate, reason.clone())),
     };
     answered.unwrap_or_else(|refusal| {
         tracing::info!(kind = ?refusal.kind, detail = ?refusal.detail, "refused");
-        // What was not read of a body would be taken for the next request.
-        let mut answer = answer::refusal(&refusal, has_body);
+        // What was not read of a body would be taken for the next request, and who is nobody of ours has nothing to ask.
+        let mut answer = answer::refusal(&refusal, has_body || matches!(listener, Listener::Intake(Err(_))));
         if is_upload {
-            upload::mark_refusal(&mut answer, &refusal);
+            let upload = refusal.upload.as_deref().copied().or(appended);
+            let is_kept = match (listener, upload) {
+                (Listener::Intake(Ok(peer)), Some(hash)) => peer.sender().is_ok_and(|sender| appliance.staging.is_kept(&sender, &hash)),
+                _ => false,
+            };
+            upload::mark_refusal(&mut answer, &refusal, is_kept);
         }
         answer
     })
@@ -77,32 +86,38 @@ fn permit(appliance: &Appliance, peer: &Peer, route: &Route) -> Result<(), Refus
     authorise(&caller, route)
 }
 
-async fn serve(appliance: Arc<Appliance>, peer: Arc<Peer>, route: Route, request: Request<Incoming>) -> Result<Answer, Refusal> {
+async fn serve(
+    appliance: Arc<Appliance>,
+    peer: Arc<Peer>,
+    party: Arc<str>,
+    route: Route,
+    request: Request<Incoming>,
+) -> Result<Answer, Refusal> {
     match route {
         Route::Put { stream, seq, log } => {
             let (shared, is_upload) = (appliance.clone(), upload::is_upload(request.headers()));
-            let put = ingest::put(appliance, upload::sending(peer, request)?, (stream, seq), log);
+            let put = ingest::put(appliance, upload::sending(peer, party, request)?, (stream, seq), log);
             let received = if is_upload { to_its_end(put).await? } else { put.await? };
             Ok(upload::received(&received, is_upload, true, &shared.staging))
         }
         Route::UploadAppend(hash) => {
             let (shared, offset) = (appliance.clone(), upload::append_offset(request.headers())?);
-            let received = to_its_end(ingest::append(appliance, upload::sending(peer, request)?, hash, offset)).await?;
+            let received = to_its_end(ingest::append(appliance, upload::sending(peer, party, request)?, hash, offset)).await?;
             Ok(upload::received(&received, true, false, &shared.staging))
         }
         Route::UploadState(hash) => {
-            let progress = appliance.staging.settled(&sender(&peer)?, &hash).await?;
+            let progress = appliance.staging.settled(&peer.sender()?, &hash).await?;
             Ok(upload::state(&progress, &appliance.staging))
         }
         Route::UploadCancel(hash) => {
-            if appliance.staging.cancel(&sender(&peer)?, &hash) {
+            if appliance.staging.cancel(&peer.sender()?, &hash) {
                 Ok(upload::empty())
             } else {
                 Err(Refusal::not_found())
             }
         }
         Route::UploadLimits { .. } => Ok(upload::limits(&appliance.staging)),
-        route => read(appliance, Some(peer), route, request.headers().clone()).await,
+        route => read(appliance, Some(peer), party, route, request.headers().clone()).await,
     }
 }
 
@@ -111,22 +126,24 @@ async fn to_its_end(receiving: impl Future<Output = Result<Received, Refusal>> +
     tokio::spawn(receiving).await.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
 }
 
-fn sender(peer: &Peer) -> Result<String, Refusal> {
-    Ok(peer.certificate.identity().ok_or_else(Refusal::not_found)?.to_string())
-}
-
-async fn read(appliance: Arc<Appliance>, peer: Option<Arc<Peer>>, route: Route, headers: HeaderMap) -> Result<Answer, Refusal> {
+async fn read(
+    appliance: Arc<Appliance>,
+    peer: Option<Arc<Peer>>,
+    party: Arc<str>,
+    route: Route,
+    headers: HeaderMap,
+) -> Result<Answer, Refusal> {
     match (route, peer) {
         (Route::Payload { stream, seq, fetch }, Some(peer)) => {
-            payload(appliance, peer, Wanted { log: None, stream, seq }, fetch, &headers).await
+            payload(appliance, (peer, &party), Wanted { log: None, stream, seq }, fetch, &headers).await
         }
         (Route::Before { log, route }, Some(peer)) if matches!(*route, Route::Payload { .. }) => {
             let Route::Payload { stream, seq, fetch } = *route else { return Err(Refusal::not_found()) };
-            payload(appliance, peer, Wanted { log: Some(log), stream, seq }, fetch, &headers).await
+            payload(appliance, (peer, &party), Wanted { log: Some(log), stream, seq }, fetch, &headers).await
         }
         (route, peer) => {
             // Reads of the ledger may wait for the disk.
-            let read = spawn_blocking(move || read_blocking(&appliance, peer.as_deref(), &route, &headers)).await;
+            let read = spawn_blocking(move || read_blocking(&appliance, peer.as_deref(), &party, &route, &headers)).await;
             read.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
         }
     }
@@ -138,7 +155,7 @@ struct Asked<'a> {
     query: Query<'a>,
     vault: &'a dyn Vault,
     /// How many entry bundles are read at once, of whichever log.
-    bundles: &'a Arc<Semaphore>,
+    bundles: &'a Arc<Places>,
 }
 
 impl<'a> Asked<'a> {
@@ -153,11 +170,11 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, headers: &HeaderMap) -> Result<Answer, Refusal> {
+fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, party: &str, route: &Route, headers: &HeaderMap) -> Result<Answer, Refusal> {
     match route {
         Route::Before { log, route } => {
             let archive = predecessor::archives(appliance).find(|archive| archive.log == *log).ok_or_else(Refusal::not_found)?;
-            read_log(Asked::of_before(appliance, archive), peer, route, headers)
+            read_log(Asked::of_before(appliance, archive), peer, party, route, headers)
         }
         Route::EntryByLeaf(leaf) => match Asked::of(appliance).query.record_of(leaf)? {
             // What is acknowledged stays so: its receipt is had from the log that gave it.
@@ -175,12 +192,12 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, route: &Route, head
                 "log": appliance.anchor.log.to_string() }),
         )),
         Route::Health => Ok(answer::json(StatusCode::OK, &json!({ "status": "ok", "size": appliance.ledger.size() }))),
-        route => read_log(Asked::of(appliance), peer, route, headers),
+        route => read_log(Asked::of(appliance), peer, party, route, headers),
     }
 }
 
 /// What every log answers.
-fn read_log(asked: Asked<'_>, peer: Option<&Peer>, route: &Route, headers: &HeaderMap) -> Result<Answer, Refusal> {
+fn read_log(asked: Asked<'_>, peer: Option<&Peer>, party: &str, route: &Route, headers: &HeaderMap) -> Result<Answer, Refusal> {
     let Query { ledger, registry, witnessing } = asked.query;
     let query = &asked.query;
     let subject = peer.and_then(|peer| peer.certificate.identity()).map(|identity| &identity.subject);
@@ -223,12 +240,10 @@ fn read_log(asked: Asked<'_>, peer: Option<&Peer>, route: &Route, headers: &Head
             Ok(logged(log_resource::answer(log_resource::Kind::Tile, hashes, headers)))
         }
         Route::Bundle(bundle) => {
-            let permit = asked.bundles.clone().try_acquire_owned();
-            let permit =
-                permit.map_err(|_| Refusal::new(Kind::Overloaded, "too many entry bundles are being read: try again in a moment"))?;
+            let place = asked.bundles.take(party).map_err(|full| Refusal::overloaded("entry bundles", full))?;
             let entries = ledger.bundle(*bundle).map_err(RegistryError::from)?.ok_or_else(Refusal::not_found)?;
             let answer = log_resource::answer(log_resource::Kind::Bundle { is_open: peer.is_none() }, entries, headers);
-            Ok(answer.map(|bytes| AnswerBody::held(bytes.into(), permit)))
+            Ok(answer.map(|bytes| AnswerBody::held(bytes.into(), place)))
         }
         // Answered before, or by others.
         Route::Put { .. }
@@ -289,9 +304,14 @@ fn attachment(asked: Asked<'_>, peer: Option<&Peer>, sha256: &Hash) -> Result<An
     if is_named { Err(Refusal::new(Kind::Forbidden, "this attachment is for others")) } else { Err(Refusal::not_found()) }
 }
 
-async fn payload(appliance: Arc<Appliance>, peer: Arc<Peer>, wanted: Wanted, fetch: Hash, headers: &HeaderMap) -> Result<Answer, Refusal> {
-    let permit = appliance.downloads.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| Refusal::new(Kind::Overloaded, "too many downloads at once: try again in a moment"))?;
+async fn payload(
+    appliance: Arc<Appliance>,
+    (peer, party): (Arc<Peer>, &str),
+    wanted: Wanted,
+    fetch: Hash,
+    headers: &HeaderMap,
+) -> Result<Answer, Refusal> {
+    let place = appliance.downloads.take(party).map_err(|full| Refusal::overloaded("downloads", full))?;
     let opened = spawn_blocking(move || open_payload(&appliance, &peer, &wanted, &fetch)).await;
     let object = opened.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))??;
     let length = object.length();
@@ -302,7 +322,7 @@ async fn payload(appliance: Arc<Appliance>, peer: Arc<Peer>, wanted: Wanted, fet
         Some(Range::Outside) => return Err(Refusal::new(Kind::Range, format!("the payload has {length} bytes"))),
     };
     let mut answer = answer::bytes(status, "application/octet-stream", Vec::new());
-    *answer.body_mut() = AnswerBody::of_object(object.into(), first, count, permit);
+    *answer.body_mut() = AnswerBody::of_object(object.into(), first, count, place);
     let headers = answer.headers_mut();
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if status == StatusCode::PARTIAL_CONTENT {
@@ -310,37 +330,6 @@ async fn payload(appliance: Arc<Appliance>, peer: Arc<Peer>, wanted: Wanted, fet
         headers.insert(CONTENT_RANGE, HeaderValue::from_str(&range).expect("digits are a header's value"));
     }
     Ok(answer)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Range {
-    /// From and to, both included.
-    Part { first: u64, last: u64 },
-    /// Not one that we serve: RFC 9110 section 14.2 allows to answer with the whole.
-    Ignored,
-    /// No byte of it is there.
-    Outside,
-}
-
-fn single_range(header: &str, length: u64) -> Range {
-    let Some((first, last)) = header.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else { return Range::Ignored };
-    let number = |text: &str| -> Option<u64> { if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None } };
-    match (first, last) {
-        ("", suffix) => match number(suffix) {
-            Some(0) => Range::Outside,
-            Some(_) if length == 0 => Range::Outside,
-            Some(count) => Range::Part { first: length.saturating_sub(count), last: length - 1 },
-            None => Range::Ignored,
-        },
-        (first, last) => {
-            let end = if last.is_empty() { Some(u64::MAX) } else { number(last) };
-            match (number(first), end) {
-                (Some(first), Some(last)) if first <= last && first < length => Range::Part { first, last: last.min(length - 1) },
-                (Some(first), Some(last)) if first <= last => Range::Outside,
-                _ => Range::Ignored,
-            }
-        }
-    }
 }
 
 /// A segment's place.
@@ -433,34 +422,4 @@ fn recipients_of(asked: Asked<'_>, stream: &StreamName, now: Timestamp) -> Resul
         }
     }
     Ok(certificates)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_of_what_is_there() {
-        let part = |first, last| Range::Part { first, last };
-        let cases = [
-            ("bytes=0-9", part(0, 9)),
-            ("bytes=90-", part(90, 99)),
-            ("bytes=90-1000", part(90, 99)),
-            ("bytes=-10", part(90, 99)),
-            ("bytes=-1000", part(0, 99)),
-            ("bytes=100-", Range::Outside),
-            ("bytes=-0", Range::Outside),
-            ("bytes=9-0", Range::Ignored),
-            ("bytes=0-1,5-6", Range::Ignored),
-            ("bytes=+1-2", Range::Ignored),
-            ("bytes=99999999999999999999-", Range::Ignored),
-            ("bytes=a-b", Range::Ignored),
-            ("lines=0-9", Range::Ignored),
-        ];
-        for (header, expected) in cases {
-            assert_eq!(single_range(header, 100), expected, "{header}");
-        }
-        assert_eq!(single_range("bytes=-5", 0), Range::Outside);
-        assert_eq!(single_range("bytes=0-", 0), Range::Outside);
-    }
 }

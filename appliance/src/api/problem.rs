@@ -2,10 +2,13 @@
 //!
 //! It does not decide who is refused. Nothing in a refusal comes out of a key, and names only from certificates and paths that were parsed.
 
+use std::time::Duration;
+
 use exhibit_evidence::body::BanReason;
 use exhibit_evidence::exchange::{Problem, RouteError};
 use exhibit_tlog::Hash;
 
+use crate::places::Full;
 use crate::registry::RegistryError;
 use crate::vault::VaultError;
 
@@ -114,7 +117,7 @@ impl Kind {
         }
     }
 
-    /// True where an upload may be gone on with afterwards: it is how it was sent that failed, not what.
+    /// True where the next request may find what this one did not: what was kept of an upload is kept on.
     pub fn leaves_upload(self) -> bool {
         use Kind::{Banned, Internal, NotFound, Overloaded, Rate, Storage, TimedOut, UploadLength, UploadOffset};
         matches!(self, UploadOffset | UploadLength | NotFound | TimedOut | Rate | Banned | Overloaded | Storage | Internal)
@@ -136,18 +139,39 @@ pub struct Refusal {
     pub expected: Option<(u64, Hash)>,
     /// For uploads: how far this one is, and where the request would have gone on.
     pub upload_offset: Option<(u64, u64)>,
+    /// The upload that it is about, where the request alone does not tell: the SHA-256 of its statement.
+    pub upload: Option<Box<Hash>>,
+    /// When it is worth to try again, in seconds: what HTTP can tell.
+    pub retry_after_s: Option<u32>,
 }
 
 impl Refusal {
     /// A refusal with words for people.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), expected: None, upload_offset: None }
+        // A full queue of the ledger is done in a tenth of it, an upload in a few.
+        let retry_after_s = (kind == Kind::Overloaded).then_some(1);
+        Self { kind, detail: detail.into(), expected: None, upload_offset: None, upload: None, retry_after_s }
+    }
+
+    /// Says how long to wait, in whole seconds: none would be no wait.
+    pub fn for_now(self, wait: Duration) -> Self {
+        let seconds = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+        Self { retry_after_s: Some(u32::try_from(seconds).unwrap_or(u32::MAX)), ..self }
     }
 
     /// The offset that was given is not that of the upload.
     pub fn upload_offset(expected: u64, provided: u64) -> Self {
         let detail = format!("{expected} bytes of the upload are here: go on from there");
         Self { upload_offset: Some((expected, provided)), ..Self::new(Kind::UploadOffset, detail) }
+    }
+
+    /// There is no place for one more.
+    pub fn overloaded(of_what: &str, full: Full) -> Self {
+        let whose = match full {
+            Full::All => "at once",
+            Full::Own => "of yours at once",
+        };
+        Self::new(Kind::Overloaded, format!("too many {of_what} {whose}: try again in a moment"))
     }
 
     /// There is no such thing.

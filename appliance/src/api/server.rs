@@ -16,30 +16,37 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::answer::{self, Answer};
-use super::gate::{Gate, Network, Visit};
+use super::gate::{Gate, Visit};
 use super::handle::handle;
+use super::handshakes::Terms;
 use super::problem::{Kind, Refusal};
 use super::watched::{Activity, Watched};
 use crate::appliance::Appliance;
 use crate::bans::Banned;
 use crate::guard::Guard;
 use crate::limits::Limits;
+use crate::network::Network;
 
 /// After a refusal with unread bytes under way, closing at once would make the kernel reset the connection and with it lose the answer.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 /// See above: a segment may be under way.
 const LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// See `handshakes_of`.
+/// See `terms_of`. The oldest makes room here too.
 const BANNED_HANDSHAKES: usize = 4;
+/// See `terms_of`: a hundredth of a core.
+const BANNED_HANDSHAKES_PER_S: u32 = 4;
+/// Instead of a name, which has other characters.
+const NAMELESS: &str = "?";
 /// hyper's buffer, which holds the head and pieces of the body.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// When the process has no file descriptors left, accepting fails until a connection closes.
@@ -52,6 +59,14 @@ pub struct Peer {
     pub certificate: Certificate,
     /// What was sent above it, as far as it is of our profiles.
     pub chain: Vec<Certificate>,
+}
+
+impl Peer {
+    /// Under whose name its uploads are kept: under two roots there may be two cameras 102.
+    pub fn sender(&self) -> Result<String, Refusal> {
+        let identity = self.certificate.identity().ok_or_else(|| Refusal::new(Kind::Certificate, "the certificate names nobody"))?;
+        Ok(identity.to_string())
+    }
 }
 
 /// Which listener a connection came in by.
@@ -96,14 +111,16 @@ impl Bound {
         self.listener.local_addr()
     }
 
-    /// How many connections of a network may be in their handshake. Of one that is banned a few on the intake, for those in it who have a certificate:
-    /// a stranger must not shut out the cameras behind the same address.
-    fn handshakes_of(&self, network: Network, appliance: &Appliance) -> usize {
-        let who = Banned::Network(network.to_string());
-        match (appliance.guard.until(&who, appliance.now()), self.is_intake) {
-            (None, _) => self.limits.network_handshakes,
-            (Some(_), true) => BANNED_HANDSHAKES.min(self.limits.network_handshakes),
-            (Some(_), false) => 0,
+    /// How many connections of a network may be in their handshake, and be begun in a second. Of one that is banned a few on the intake, for those in it
+    /// who have a certificate: a stranger must not shut out the cameras behind the same address. `None` where nobody is let in.
+    fn terms_of(&self, network: Network, appliance: &Appliance) -> Option<Terms> {
+        let terms = Terms::of(&self.limits);
+        match (appliance.guard.until(&Banned::Network(network), appliance.now()), self.is_intake) {
+            (None, _) => Some(terms),
+            (Some(_), true) => {
+                Some(Terms { network: BANNED_HANDSHAKES.min(terms.network), per_s: BANNED_HANDSHAKES_PER_S.min(terms.per_s), ..terms })
+            }
+            (Some(_), false) => None,
         }
     }
 
@@ -111,36 +128,34 @@ impl Bound {
     pub async fn serve(self, appliance: Arc<Appliance>, mut drain: watch::Receiver<bool>) {
         let mut running = JoinSet::new();
         loop {
-            // A place first, so that what can not be served waits in the kernel's queue.
-            let permit = self.connections.clone().acquire_owned();
             let accepted = tokio::select! {
                 _ = drain.wait_for(|drain| *drain) => break,
                 Some(_) = running.join_next() => continue,
-                accepted = async { (permit.await, self.listener.accept().await) } => accepted,
+                accepted = self.listener.accept() => accepted,
             };
-            let (Ok(permit), Ok((stream, address))) = accepted else {
+            let Ok((stream, address)) = accepted else {
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let network = Network::of(address.ip());
-            // One more than a network may have is told nothing: that would cost what its limit saves.
-            let Some(visit) = self.gate.enter(network, self.handshakes_of(network, &appliance)) else {
-                tracing::debug!(%network, "too many connections of this network, or in their handshake");
+            let terms = self.terms_of(network, &appliance);
+            let entered = terms.and_then(|terms| Some((self.gate.enter(network, &terms, Instant::now().into_std())?, terms)));
+            // One more than there may be is told nothing: that would cost what its limit saves.
+            let Some((visit, terms)) = entered else {
+                tracing::debug!(%network, "too many handshakes have just begun, or the network is banned");
                 continue;
             };
             let connection = Connection {
                 appliance: appliance.clone(),
                 gate: self.gate.clone(),
                 limits: self.limits.clone(),
+                connections: self.connections.clone(),
                 address,
                 is_intake: self.is_intake,
+                terms,
                 visit,
             };
-            let (acceptor, drain) = (self.acceptor.clone(), drain.clone());
-            running.spawn(async move {
-                let _permit = permit;
-                connection.serve(acceptor, stream, drain).await;
-            });
+            running.spawn(connection.serve(self.acceptor.clone(), stream, drain.clone()));
         }
         drop(self.listener);
         while running.join_next().await.is_some() {}
@@ -152,28 +167,43 @@ struct Connection {
     appliance: Arc<Appliance>,
     gate: Arc<Gate>,
     limits: Limits,
+    connections: Arc<Semaphore>,
     address: SocketAddr,
     is_intake: bool,
+    terms: Terms,
     visit: Visit,
+}
+
+/// What a handshake brings.
+struct Shaken {
+    tls: TlsStream<TcpStream>,
+    listener: Listener,
+    who: Banned,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
     async fn serve(mut self, acceptor: TlsAcceptor, stream: TcpStream, drain: watch::Receiver<bool>) {
-        let address = self.address;
+        let (address, end) = (self.address, self.visit.end());
         // Answers are small and awaited.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%address, %error, "a connection could not be set up");
             return;
         }
         let handshake_max = Duration::from_secs(self.limits.handshake_s);
-        let tls = match timeout(handshake_max, acceptor.accept(stream)).await {
-            Ok(Ok(tls)) => tls,
+        let shaken = tokio::select! {
+            shaken = timeout(handshake_max, self.shake_hands(acceptor, stream)) => shaken,
+            () = end.notified() => {
+                tracing::debug!(%address, "a handshake makes room for a newer one");
+                return;
+            }
+        };
+        let shaken = match shaken {
+            Ok(Ok(shaken)) => shaken,
             Ok(Err(error)) => {
                 tracing::info!(%address, error = ?error.to_string(), "a handshake was refused");
-                // What TLS refuses. A link that breaks, or falls silent, is nobody's attempt.
-                if error.kind() == std::io::ErrorKind::InvalidData {
-                    let who = Banned::Network(self.visit.network().to_string());
-                    Guard::attempted(&self.appliance, &who, BanReason::Unauthorised);
+                if is_attempt(&error) {
+                    Guard::attempted(&self.appliance, &Banned::Network(self.visit.network()), BanReason::Unauthorised);
                 }
                 return;
             }
@@ -182,30 +212,49 @@ impl Connection {
                 return;
             }
         };
-        self.visit.shaken();
+        if !self.visit.shaken() {
+            tracing::debug!(%address, "too many connections of this network");
+            return;
+        }
+        tracing::debug!(%address, who = ?shaken.who.subject(), "connected");
+        self.requests(shaken, &end, drain).await;
+    }
+
+    /// A handshake, from the first byte on, and a place among the connections.
+    async fn shake_hands(&mut self, acceptor: TlsAcceptor, stream: TcpStream) -> std::io::Result<Shaken> {
+        // Who says nothing costs nothing.
+        stream.readable().await?;
+        self.visit.spoke();
+        while let Err(wait) = self.gate.begin(self.visit.network(), &self.terms, Instant::now().into_std()) {
+            sleep(wait).await;
+        }
+        let tls = acceptor.accept(stream).await?;
         let listener = if self.is_intake { Listener::Intake(peer(&tls)) } else { Listener::Public };
-        let identity = match &listener {
-            Listener::Intake(Ok(peer)) => bearer(&peer.certificate),
-            _ => None,
-        };
-        tracing::debug!(%address, ?identity, "connected");
-        let end = identity.as_deref().map(|identity| self.visit.identify(identity)).unwrap_or_default();
-        let who = identity.map_or_else(|| Banned::Network(self.visit.network().to_string()), Banned::Identity);
-        self.requests(tls, listener, who, &end, drain).await;
+        let who = if self.is_intake { Banned::Identity(bearer(&tls, &listener)) } else { Banned::Network(self.visit.network()) };
+        if let Banned::Identity(certificate) = &who {
+            // Its oldest connection may have the place that it waits for.
+            self.visit.identify(certificate);
+        }
+        let place = self.connections.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+        Ok(Shaken { tls, listener, who, _place: place })
     }
 
     /// Serves requests until one side has enough.
-    async fn requests(&self, tls: TlsStream<TcpStream>, listener: Listener, who: Banned, end: &Notify, mut drain: watch::Receiver<bool>) {
+    async fn requests(&self, shaken: Shaken, end: &Notify, mut drain: watch::Receiver<bool>) {
         let (address, limits) = (self.address, &self.limits);
+        let Shaken { tls, listener, who, _place } = shaken;
         let activity = Activity::new();
         let asked = Arc::new((self.appliance.clone(), self.gate.clone(), listener, who));
         let service_asked = asked.clone();
+        let answering = activity.clone();
         let service = service_fn(move |request| {
-            let asked = service_asked.clone();
+            let (asked, answering) = (service_asked.clone(), answering.clone());
             // Boxed, since hyper gives a connection back only if its service can be moved.
             Box::pin(async move {
                 let (appliance, gate, listener, who) = &*asked;
-                Ok::<_, Infallible>(answered(appliance, gate, listener, who, request).await)
+                let answer = answered(appliance, gate, listener, who, request).await;
+                answering.answers();
+                Ok::<_, Infallible>(answer)
             })
         });
         let mut connection = http1::Builder::new()
@@ -218,6 +267,7 @@ impl Connection {
         let mut is_draining = false;
         {
             let mut ceased = pin!(activity.ceased(Duration::from_secs(limits.idle_s)));
+            let mut lagged = pin!(activity.lagged(limits.body_pace()));
             let mut draining = pin!(drain.wait_for(|drain| *drain));
             loop {
                 tokio::select! {
@@ -234,8 +284,12 @@ impl Connection {
                         tracing::debug!(%address, "a connection fell silent");
                         return;
                     }
+                    () = &mut lagged => {
+                        tracing::debug!(%address, "an answer is read too slowly");
+                        return;
+                    }
                     () = end.notified() => {
-                        tracing::debug!(%address, "an identity's oldest connection makes room for its newest");
+                        tracing::debug!(%address, "a certificate's oldest connection makes room for its newest");
                         return;
                     }
                     _ = &mut draining, if !is_draining => {
@@ -252,20 +306,33 @@ impl Connection {
 /// The answer to a request, if whoever asks is not banned and may ask so often. Wrong attempts are answered the later, the more there were.
 async fn answered(appliance: &Arc<Appliance>, gate: &Gate, listener: &Listener, who: &Banned, request: Request<Incoming>) -> Answer {
     let has_body = !request.body().is_end_stream();
-    if let Some(until) = appliance.guard.until(who, appliance.now()) {
-        return answer::refusal(&Refusal::new(Kind::Banned, format!("after too many wrong attempts, until {until}")), has_body);
+    let now = appliance.now();
+    if let Some(until) = appliance.guard.until(who, now) {
+        let refusal = Refusal::new(Kind::Banned, format!("after too many wrong attempts, until {until}"));
+        let left = Duration::from_millis(until.unix_ms().saturating_sub(now.unix_ms()));
+        return answer::refusal(&refusal.for_now(left), has_body);
     }
-    let answer = match gate.ask(who.subject(), Instant::now().into_std()) {
-        Ok(()) => handle(appliance.clone(), listener, request).await,
-        Err(_) => {
+    let answer = match gate.ask(&who.subject(), Instant::now().into_std()) {
+        Ok(wait) => {
+            sleep(wait).await;
+            handle(appliance.clone(), listener, who, request).await
+        }
+        Err(wait) => {
             let refusal = Refusal::new(Kind::Rate, "so many requests a second are too many: wait as long as Retry-After says");
-            answer::refusal(&refusal, has_body)
+            answer::refusal(&refusal.for_now(wait), has_body)
         }
     };
     if let Some(reason) = answer.extensions().get::<Kind>().and_then(|kind| kind.attempt()) {
         sleep(Guard::attempted(appliance, who, reason)).await;
     }
     answer
+}
+
+/// Whether a handshake failed by what the peer said: a link that breaks, or falls silent, is nobody's attempt, and neither is a peer that does not
+/// believe *us*, whose alert comes before the handshake ends.
+fn is_attempt(error: &std::io::Error) -> bool {
+    let said = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    said.is_some_and(|error| !matches!(error, rustls::Error::AlertReceived(_)))
 }
 
 /// Ends our side, and reads what is still under way until the peer has ended its own, so that it reads our answer.
@@ -282,9 +349,16 @@ async fn linger(mut tls: TlsStream<TcpStream>) {
 }
 
 /// Who is limited and banned: the certificate, by name and fingerprint. Whether it counts is judged later, so that another of the same name (a thief's,
-/// which is revoked; one of another root) must not speak for it.
-fn bearer(certificate: &Certificate) -> Option<String> {
-    certificate.identity().map(|identity| format!("{}#{}", identity.subject, hex::encode(certificate.fingerprint())))
+/// which is revoked; one of another root) must not speak for it. One that leads to a root and is none of our profiles has no name.
+fn bearer(tls: &TlsStream<TcpStream>, listener: &Listener) -> String {
+    let identity = match listener {
+        Listener::Intake(Ok(peer)) => peer.certificate.identity(),
+        _ => None,
+    };
+    let name = identity.map_or_else(|| NAMELESS.to_owned(), |identity| identity.subject.to_string());
+    let leaf = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let fingerprint = Sha256::digest(leaf.map_or(&[][..], AsRef::as_ref));
+    format!("{name}#{}", hex::encode(fingerprint))
 }
 
 fn peer(tls: &TlsStream<TcpStream>) -> Result<Arc<Peer>, String> {

@@ -18,10 +18,11 @@ const COMPLETE: &str = "upload-complete";
 const OFFSET: &str = "upload-offset";
 const LENGTH: &str = "upload-length";
 const LIMIT: &str = "upload-limit";
+const ACCEPT_PATCH: &str = "accept-patch";
 const PARTIAL_UPLOAD: &str = "application/partial-upload";
 
 /// A request that brings a statement, or more of one.
-pub fn sending(peer: Arc<Peer>, request: Request<Incoming>) -> Result<Sending, Refusal> {
+pub fn sending(peer: Arc<Peer>, party: Arc<str>, request: Request<Incoming>) -> Result<Sending, Refusal> {
     let headers = request.headers();
     let malformed = |detail: &str| Refusal::new(Kind::Malformed, detail);
     if headers.contains_key(TRANSFER_ENCODING) {
@@ -34,7 +35,7 @@ pub fn sending(peer: Arc<Peer>, request: Request<Incoming>) -> Result<Sending, R
     let length = headers.get(CONTENT_LENGTH).ok_or_else(|| malformed("Content-Length is missing"))?;
     let length = length.to_str().ok().and_then(|length| length.parse().ok()).ok_or_else(|| malformed("Content-Length is not a number"))?;
     let (completes, upload_length) = (boolean(headers, COMPLETE), integer(headers, LENGTH));
-    Ok(Sending { peer, body: request.into_body(), length, completes, upload_length })
+    Ok(Sending { peer, party, body: request.into_body(), length, completes, upload_length })
 }
 
 /// Where a request to append begins. What the draft demands of it must be there.
@@ -53,9 +54,9 @@ pub fn is_upload(headers: &HeaderMap) -> bool {
     boolean(headers, COMPLETE).is_some()
 }
 
-/// Adds to a refusal what the sender of an upload does about it.
-pub fn mark_refusal(answer: &mut Answer, refusal: &Refusal) {
-    set(answer, COMPLETE, if refusal.kind.leaves_upload() { "?0" } else { "?1" });
+/// Adds to a refusal what the sender of an upload does about it: it may be gone on with if something is kept of it, and not otherwise.
+pub fn mark_refusal(answer: &mut Answer, refusal: &Refusal, is_kept: bool) {
+    set(answer, COMPLETE, if is_kept { "?0" } else { "?1" });
     if let Some((expected, _)) = refusal.upload_offset {
         set(answer, OFFSET, &expected.to_string());
     }
@@ -103,6 +104,7 @@ pub fn state(progress: &Progress, staging: &Staging) -> Answer {
 pub fn limits(staging: &Staging) -> Answer {
     let mut answer = empty();
     set(&mut answer, LIMIT, &format!("max-age={}", staging.age_max().as_secs()));
+    answer.headers_mut().insert(ACCEPT_PATCH, HeaderValue::from_static(PARTIAL_UPLOAD));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }

@@ -38,13 +38,20 @@ pub struct BodyReader<B> {
     /// Announced and not yet given out.
     remaining: u64,
     pace: BodyPace,
+    began: Instant,
     end: Instant,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> BodyReader<B> {
-    /// `length` is what Content-Length announced.
+    /// `length` is what Content-Length announced. It gives no time yet: what stands before a payload is short.
     pub fn new(body: B, length: u64, pace: BodyPace) -> Self {
-        Self { body, buffer: Bytes::new(), remaining: length, pace, end: Instant::now() + pace.time_for(length) }
+        let began = Instant::now();
+        Self { body, buffer: Bytes::new(), remaining: length, pace, began, end: began + pace.time_for(0) }
+    }
+
+    /// It is known what comes, and that it may: all that is announced has its time, from the beginning on.
+    pub fn goes_on(&mut self) {
+        self.end = self.began + self.pace.time_for(self.remaining);
     }
 
     /// Bytes announced and not yet given out.
@@ -100,7 +107,9 @@ mod tests {
     use std::time::Duration;
 
     fn reader<B: Body<Data = Bytes> + Unpin>(body: B, length: u64) -> BodyReader<B> {
-        BodyReader::new(body, length, Limits::default().body_pace())
+        let mut reader = BodyReader::new(body, length, Limits::default().body_pace());
+        reader.goes_on();
+        reader
     }
 
     #[tokio::test]
@@ -192,5 +201,9 @@ mod tests {
             assert_eq!(reader.exact(1 << 20).await, Err(BodyError::TimedOut));
             assert_eq!(started.elapsed().as_secs(), held_s, "{length} bytes");
         }
+        let started = Instant::now();
+        let mut reader = BodyReader::new(Dripping(Box::pin(tokio::time::sleep(DRIP))), u64::MAX, Limits::default().body_pace());
+        assert_eq!(reader.exact(1 << 20).await, Err(BodyError::TimedOut));
+        assert_eq!(started.elapsed().as_secs(), body_idle_s, "who announces much holds an upload before it is known what it is");
     }
 }

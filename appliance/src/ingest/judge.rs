@@ -100,8 +100,6 @@ pub struct Arrival<'a> {
     pub stream: &'a StreamName,
     /// See above.
     pub seq: u64,
-    /// The signed statement.
-    pub entry: &'a [u8],
     /// The certificate of the TLS connection, whose chain TLS has verified.
     pub peer: &'a Certificate,
     /// What the peer sent above its certificate.
@@ -229,9 +227,8 @@ pub enum JudgeError {
 }
 
 /// Decides, in the order in which docs/formats/api.md lists the checks.
-pub fn judge(arrival: &Arrival<'_>, logs: &Logs<'_>) -> Result<Judgement, JudgeError> {
+pub fn judge(signed: SignedStatement, arrival: &Arrival<'_>, logs: &Logs<'_>) -> Result<Judgement, JudgeError> {
     let view = logs.view;
-    let signed = SignedStatement::parse(arrival.entry)?;
     let statement = signed.statement();
     if (&statement.stream, statement.seq) != (arrival.stream, arrival.seq) {
         return Err(JudgeError::OtherPlace);

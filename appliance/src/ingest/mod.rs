@@ -6,6 +6,7 @@ pub mod body;
 pub mod contents;
 pub mod finish;
 pub mod judge;
+mod receive;
 pub mod resume;
 pub mod rules;
 mod staging;
@@ -14,31 +15,31 @@ use std::sync::Arc;
 
 use exhibit_evidence::{
     Body, SignedStatement, Statement, StreamName, VerifiedStatement,
-    body::{Predecessor, Segment},
+    body::{Predecessor, SEGMENT_CIPHERTEXT_BYTES_MAX, Segment},
     cms::ENTRY_BYTES_MAX,
     exchange::Admitted,
     segment::CiphertextChecker,
 };
 use exhibit_ledger::{EntryPlace, Ledger, LedgerError, Refusal as LedgerRefusal};
 use exhibit_tlog::Hash;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use sha2::{Digest, Sha256};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
 use crate::api::problem::{Kind, Refusal};
 use crate::api::server::Peer;
 use crate::appliance::Appliance;
 use crate::chronicle::ChronicleError;
+use crate::places::Place;
 use crate::predecessor::archives;
 use crate::registry::RegistryError;
 use crate::room::{Promise, Use};
 use crate::vault::{Object, Staged, VaultError};
-use body::{BodyError, BodyReader};
-use finish::Complete;
-use judge::{Arrival, Before, Judgement, LedgerView, Logs, judge};
-use resume::{Creation, Progress, Receiving};
-use staging::{Arrived, StagedWriter};
+use body::BodyReader;
+use judge::{Arrival, Before, JudgeError, Judgement, LedgerView, Logs, judge};
+use receive::{Arriving, receive};
+use resume::{Creation, Expected, Progress};
+use staging::StagedWriter;
 
 /// What the sender is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +65,8 @@ pub enum Received {
 pub struct Sending {
     /// Who sends.
     pub peer: Arc<Peer>,
+    /// Out of whose share of what there is.
+    pub party: Arc<str>,
     /// What is sent.
     pub body: Incoming,
     /// What Content-Length announced.
@@ -74,56 +77,80 @@ pub struct Sending {
     pub upload_length: Option<u64>,
 }
 
-impl Sending {
-    /// Under whose name its uploads are kept.
-    fn sender(&self) -> Result<String, Refusal> {
-        let identity = self.peer.certificate.identity().ok_or_else(|| Refusal::new(Kind::Certificate, "the certificate names nobody"))?;
-        // Under two roots there may be two cameras 102.
-        Ok(identity.to_string())
-    }
-}
-
 /// Takes one statement with its attachments and its payload, or the beginning of that.
 pub async fn put(appliance: Arc<Appliance>, sending: Sending, place: (StreamName, u64), knows: Option<Hash>) -> Result<Received, Refusal> {
-    let _permit = permit(&appliance)?;
-    let sender = sending.sender()?;
-    let Sending { peer, body, length, completes, upload_length } = sending;
+    let sender = sending.peer.sender()?;
+    let Sending { peer, party, body, length, completes, upload_length } = sending;
+    if length > REPRESENTATION_BYTES_MAX {
+        return Err(Refusal::new(
+            Kind::TooLarge,
+            format!("no statement has more than {REPRESENTATION_BYTES_MAX} bytes with all that belongs to it"),
+        ));
+    }
     let mut body = BodyReader::new(body, length, appliance.body_pace);
     let entry_length = body.length().await? as usize;
     if entry_length > ENTRY_BYTES_MAX {
         return Err(Refusal::new(Kind::TooLarge, format!("a signed statement is at most {ENTRY_BYTES_MAX} bytes long")));
     }
-    let entry = body.exact(entry_length).await?;
-    let by = if place.0.owner().starts_with("camera/") { Use::Camera } else { Use::Person };
-    let verified = match judge_blocking(appliance.clone(), peer, place.clone(), knows, entry).await? {
-        Judged::Admit(verified) => verified,
-        Judged::Same(same) => return Ok(same_again(body, same)),
-    };
-    let is_part = completes == Some(false) && is_resumable(verified.statement());
-    let total = check_lengths(verified.statement(), &mut body, length, is_part).await?;
-    if upload_length.is_some_and(|announced| announced != total) {
-        return Err(Refusal::new(Kind::UploadLength, format!("{total} bytes were signed, and Upload-Length is another number")));
+    let signed = SignedStatement::parse(&body.exact(entry_length).await?).map_err(JudgeError::from)?;
+    // From now on whoever asks for it waits until it was judged.
+    let hash = signed.statement_hash();
+    let expected = appliance.staging.expect(&sender, hash);
+    let putting = Putting { peer, sender, party, place, knows, signed, length, completes, upload_length };
+    let received = putting.put(appliance, body, expected).await;
+    received.map_err(|refusal| Refusal { upload: Some(Box::new(hash)), ..refusal })
+}
+
+/// A statement that was read, and what it was put with.
+struct Putting {
+    peer: Arc<Peer>,
+    sender: String,
+    party: Arc<str>,
+    place: (StreamName, u64),
+    knows: Option<Hash>,
+    signed: SignedStatement,
+    length: u64,
+    completes: Option<bool>,
+    upload_length: Option<u64>,
+}
+
+impl Putting {
+    async fn put(self, appliance: Arc<Appliance>, mut body: BodyReader<Incoming>, expected: Expected) -> Result<Received, Refusal> {
+        let Self { peer, sender, party, place, knows, signed, length, completes, upload_length } = self;
+        let _place = take_place(&appliance, &party)?;
+        let hash = signed.statement_hash();
+        let by = if place.0.owner().starts_with("camera/") { Use::Camera } else { Use::Person };
+        let verified = match judge_blocking(appliance.clone(), peer, place.clone(), knows, signed).await? {
+            Judged::Admit(verified) => verified,
+            Judged::Same(same) => return Ok(same_again(&appliance, &sender, &hash, body, same)),
+        };
+        let is_part = completes == Some(false) && is_resumable(verified.statement());
+        let total = check_lengths(verified.statement(), &mut body, length, is_part).await?;
+        if upload_length.is_some_and(|announced| announced != total) {
+            return Err(Refusal::new(Kind::UploadLength, format!("{total} bytes were signed, and Upload-Length is another number")));
+        }
+        body.goes_on();
+        // Held until all is on disk.
+        let shared = appliance.clone();
+        let _room = promise(&shared, total, by, None)?;
+        let attachments = stage_attachments(&appliance, verified.statement(), &mut body).await?;
+        let upload = completes.filter(|_| is_resumable(verified.statement())).map(|_| {
+            let (entry, payload_length) = (verified.signed().der().to_vec(), verified.statement().body.payload_length());
+            appliance.staging.begin(&sender, Creation { hash, entry, place, knows, payload_length })
+        });
+        drop(expected);
+        let checker = segment_of(&verified).map(CiphertextChecker::new);
+        let arriving = Arriving::new(StagedWriter::new(appliance.vault.clone()), checker, 0, upload);
+        receive(appliance, verified, attachments, arriving, body, !is_part).await
     }
-    // Held until all is on disk.
-    let shared = appliance.clone();
-    let _room = promise(&shared, total, by)?;
-    let attachments = stage_attachments(&appliance, verified.statement(), &mut body).await?;
-    let upload = completes.filter(|_| is_resumable(verified.statement())).map(|_| {
-        let (entry, payload_length) = (verified.signed().der().to_vec(), verified.statement().body.payload_length());
-        let creation = Creation { hash: verified.signed().statement_hash(), entry, place, knows, payload_length };
-        appliance.staging.begin(&sender, creation)
-    });
-    let checker = segment_of(&verified).map(CiphertextChecker::new);
-    let arriving = Arriving { writer: StagedWriter::new(appliance.vault.clone()), checker, received: 0, upload };
-    receive(appliance, verified, attachments, arriving, body, !is_part).await
 }
 
 /// Takes more of an upload that was begun. Its statement is judged anew: much may have changed since.
 pub async fn append(appliance: Arc<Appliance>, sending: Sending, hash: Hash, offset: u64) -> Result<Received, Refusal> {
-    let _permit = permit(&appliance)?;
-    let sender = sending.sender()?;
+    let _place = take_place(&appliance, &sending.party)?;
+    let sender = sending.peer.sender()?;
     let progress = appliance.staging.settled(&sender, &hash).await?;
-    let Sending { peer, body, length, completes, upload_length } = sending;
+    let Sending { peer, body, length, completes, upload_length, .. } = sending;
     if offset != progress.offset() {
         return Err(Refusal::upload_offset(progress.offset(), offset));
     }
@@ -133,11 +160,13 @@ pub async fn append(appliance: Arc<Appliance>, sending: Sending, hash: Hash, off
         let detail = format!("the upload has {total} bytes, of which {offset} are here and {length} were announced");
         return Err(Refusal::new(Kind::UploadLength, detail));
     }
-    let body = BodyReader::new(body, length, appliance.body_pace);
-    let (place, knows, entry) = (progress.creation.place.clone(), progress.creation.knows, progress.creation.entry.clone());
-    let verified = match judge_blocking(appliance.clone(), peer, place, knows, entry).await {
+    let mut body = BodyReader::new(body, length, appliance.body_pace);
+    body.goes_on();
+    let (place, knows) = (progress.creation.place.clone(), progress.creation.knows);
+    let signed = SignedStatement::parse(&progress.creation.entry).map_err(JudgeError::from)?;
+    let verified = match judge_blocking(appliance.clone(), peer, place, knows, signed).await {
         Ok(Judged::Admit(verified)) => verified,
-        Ok(Judged::Same(same)) => return Ok(same_again(body, same)),
+        Ok(Judged::Same(same)) => return Ok(same_again(&appliance, &sender, &hash, body, same)),
         Err(refusal) => {
             if !refusal.kind.leaves_upload() {
                 appliance.staging.cancel(&sender, &hash);
@@ -146,25 +175,38 @@ pub async fn append(appliance: Arc<Appliance>, sending: Sending, hash: Hash, off
         }
     };
     let shared = appliance.clone();
-    let _room = promise(&shared, length, Use::Camera)?;
+    let _room = promise(&shared, length, Use::Camera, Some((&sender, &hash)))?;
     let (upload, staged) = appliance.staging.go_on(&sender, &hash, progress.received)?;
     let writer = StagedWriter::go_on(appliance.vault.clone(), staged);
-    let arriving = Arriving { writer, checker: None, received: progress.received, upload: Some(upload) };
+    let arriving = Arriving::new(writer, None, progress.received, Some(upload));
     receive(appliance, verified, StagedAttachments::default(), arriving, body, !is_part).await
 }
 
-fn permit(appliance: &Appliance) -> Result<OwnedSemaphorePermit, Refusal> {
-    let permit = appliance.uploads.clone().try_acquire_owned();
-    permit.map_err(|_| Refusal::new(Kind::Overloaded, "too many uploads at once: try again in a moment"))
+fn take_place(appliance: &Appliance, party: &str) -> Result<Place, Refusal> {
+    appliance.uploads.take(party).map_err(|full| Refusal::overloaded("uploads", full))
 }
 
-fn promise(appliance: &Appliance, length: u64, by: Use) -> Result<Promise<'_>, Refusal> {
-    let promised = appliance.room.promise(length.saturating_add(ROWS_BYTES_MAX), by);
-    promised.map_err(|error| Refusal::new(Kind::Storage, error.to_string()))
+/// Where there is no room, what is kept of other uploads makes some: it may be sent again, and what is sent now is whole.
+fn promise<'a>(appliance: &'a Appliance, length: u64, by: Use, goes_on: Option<(&str, &Hash)>) -> Result<Promise<'a>, Refusal> {
+    loop {
+        match appliance.room.promise(length.saturating_add(ROWS_BYTES_MAX), by) {
+            Ok(promise) => return Ok(promise),
+            Err(_) if appliance.staging.give_up_oldest(goes_on) => {}
+            Err(error) => return Err(Refusal::new(Kind::Storage, error.to_string())),
+        }
+    }
 }
 
-/// Answered at once; what is still on its way is read beside, so that the connection can go on.
-fn same_again(body: BodyReader<Incoming>, (admitted, is_final): (Admitted, bool)) -> Received {
+/// Answered at once; what is still on its way is read beside, so that the connection can go on. Nothing has to be kept of it any more.
+fn same_again(
+    appliance: &Appliance,
+    sender: &str,
+    hash: &Hash,
+    mut body: BodyReader<Incoming>,
+    (admitted, is_final): (Admitted, bool),
+) -> Received {
+    appliance.staging.was_admitted(sender, hash);
+    body.goes_on();
     tokio::spawn(body.drain());
     Received::Admitted(Answered { admitted, new: false, is_final })
 }
@@ -181,6 +223,9 @@ fn segment_of(verified: &VerifiedStatement) -> Option<&Segment> {
     }
 }
 
+/// The longest of all: two lengths, a statement, and as much of each kind as may belong to one.
+const REPRESENTATION_BYTES_MAX: u64 = 8 + ENTRY_BYTES_MAX as u64 + rules::ATTACHMENTS_BYTES_MAX + SEGMENT_CIPHERTEXT_BYTES_MAX;
+
 /// What the ledger writes for an entry beside its bytes: rows, tiles and a checkpoint.
 const ROWS_BYTES_MAX: u64 = 64 * 1024;
 
@@ -195,13 +240,13 @@ async fn judge_blocking(
     peer: Arc<Peer>,
     (stream, seq): (StreamName, u64),
     knows: Option<Hash>,
-    entry: Vec<u8>,
+    signed: SignedStatement,
 ) -> Result<Judged, Refusal> {
     let judged = spawn_blocking(move || -> Result<Judged, Refusal> {
         let now = appliance.now();
-        let arrival = Arrival { stream: &stream, seq, entry: &entry, peer: &peer.certificate, peer_chain: &peer.chain, knows, now };
+        let arrival = Arrival { stream: &stream, seq, peer: &peer.certificate, peer_chain: &peer.chain, knows, now };
         let archive = |log: Option<Hash>| archives(&appliance).find(|archive| Some(archive.log) == log);
-        match judge(&arrival, &logs(&appliance))? {
+        match judge(signed, &arrival, &logs(&appliance))? {
             // Before its payload is sent for nothing.
             Judgement::Admit(_) if appliance.ledger.is_ended().map_err(RegistryError::from)? => {
                 Err(Refusal::new(Kind::Ended, LedgerRefusal::Ended.to_string()))
@@ -278,7 +323,7 @@ async fn check_lengths(statement: &Statement, body: &mut BodyReader<Incoming>, l
 /// Attachments that are staged, and those that are read.
 #[derive(Default)]
 struct StagedAttachments {
-    files: Vec<(Arrived, Object)>,
+    files: Vec<(Box<dyn Staged>, Object)>,
     read: Vec<(String, Vec<u8>)>,
 }
 
@@ -305,128 +350,13 @@ async fn stage_attachments(
         if hasher.finalize().as_slice() != attachment.sha256.0 {
             return Err(Refusal::new(Kind::Attachment, format!("attachment {} has another SHA-256 than was signed", attachment.name)));
         }
-        let file = writer.finish().await.map_err(refuse_vault(appliance))?;
+        // Written out at once: of up to 64 each would hold its end in memory.
+        let file = writer.finish().await.map_err(refuse_vault(appliance))?.written().await.map_err(refuse_vault(appliance))?;
         staged.files.push((file, Object::Attachment(attachment.sha256)));
         staged.read.extend(read.map(|read| (attachment.name.clone(), read)));
     }
     Ok(staged)
 }
-
-/// A payload that arrives.
-struct Arriving {
-    writer: StagedWriter,
-    /// Of all of it, from its first byte on; `None` if a part of it came before: then all is read again from the disk.
-    checker: Option<CiphertextChecker>,
-    received: u64,
-    /// Where it is kept if it is cut off.
-    upload: Option<Receiving>,
-}
-
-/// Why a body did not come to its end.
-enum Cut {
-    Body(BodyError),
-    /// Another request goes on with the upload.
-    Stopped,
-    Vault(VaultError),
-}
-
-impl Arriving {
-    /// Takes what the request brings.
-    async fn take(&mut self, body: &mut BodyReader<Incoming>) -> Result<(), Cut> {
-        while body.remaining() > 0 {
-            let piece: Bytes = match &self.upload {
-                None => body.piece(u64::MAX).await,
-                Some(upload) => tokio::select! {
-                    // What is here already is taken first.
-                    biased;
-                    piece = body.piece(u64::MAX) => piece,
-                    () = upload.stopped() => return Err(Cut::Stopped),
-                },
-            }
-            .map_err(Cut::Body)?;
-            if let Some(checker) = &mut self.checker {
-                checker.update(&piece);
-            }
-            self.received += piece.len() as u64;
-            self.writer.write(piece).await.map_err(Cut::Vault)?;
-        }
-        Ok(())
-    }
-}
-
-/// Takes the payload that a request brings. All of it is admitted; what is a part, or is cut off, is kept.
-async fn receive(
-    appliance: Arc<Appliance>,
-    verified: Box<VerifiedStatement>,
-    attachments: StagedAttachments,
-    mut arriving: Arriving,
-    mut body: BodyReader<Incoming>,
-    completes: bool,
-) -> Result<Received, Refusal> {
-    let cut = match arriving.take(&mut body).await {
-        Ok(()) => None,
-        Err(Cut::Vault(error)) => return Err(refuse_vault(&appliance)(error)),
-        Err(Cut::Body(error)) => Some(Refusal::from(error)),
-        Err(Cut::Stopped) => Some(Refusal::new(Kind::TimedOut, "another request goes on with this upload")),
-    };
-    let Arriving { writer, checker, received, upload } = arriving;
-    let (upload, arrived) = match (upload, cut, completes) {
-        (None, Some(cut), _) => return Err(cut),
-        (Some(upload), Some(cut), _) => {
-            let staged = writer.finish().await.map_err(refuse_vault(&appliance))?.written().await.map_err(refuse_vault(&appliance))?;
-            // Its sender asks for it, and is told then if there was no room.
-            let _ = upload.keep(staged, received);
-            return Err(cut);
-        }
-        (Some(upload), None, false) => {
-            let staged = writer.finish().await.map_err(refuse_vault(&appliance))?.written().await.map_err(refuse_vault(&appliance))?;
-            return upload.keep(staged, received).map(Received::Kept);
-        }
-        (upload, None, _) if segment_of(&verified).is_some() => {
-            let root = checker.map(CiphertextChecker::finish).transpose();
-            let is_checked = root.map_err(|error| Refusal::new(Kind::Payload, error.to_string()))?.is_some();
-            (upload, Some((writer.finish().await.map_err(refuse_vault(&appliance))?, is_checked)))
-        }
-        (upload, None, _) => (upload, None),
-    };
-    let finished = spawn_blocking(move || {
-        let mut payload = None;
-        if let (Some((arrived, is_checked)), Some(segment)) = (arrived, segment_of(&verified)) {
-            let staged = arrived.write_out().map_err(refuse_vault(&appliance))?;
-            if !is_checked {
-                check_staged(staged.as_ref(), segment, &appliance)?;
-            }
-            payload = Some((staged, payload_object(&verified.signed().statement_hash())));
-        }
-        let files = attachments.files.into_iter().map(|(arrived, object)| Ok((arrived.write_out()?, object)));
-        let files = files.collect::<Result<_, _>>().map_err(refuse_vault(&appliance))?;
-        let answered = Complete { verified, attachments: files, read: attachments.read, payload }.finish(&appliance)?;
-        if let Some(upload) = upload {
-            upload.done();
-        }
-        Ok(Received::Admitted(answered))
-    });
-    finished.await.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))?
-}
-
-/// Reads again what came in several requests: between them it lay on a disk, which is not believed. Blocks.
-fn check_staged(staged: &dyn Staged, segment: &Segment, appliance: &Appliance) -> Result<(), Refusal> {
-    let stored = staged.written().map_err(refuse_vault(appliance))?;
-    let mut checker = CiphertextChecker::new(segment);
-    let mut buffer = vec![0; READ_BYTES];
-    let mut offset = 0;
-    while offset < stored.length() {
-        let count = usize::try_from(stored.length() - offset).unwrap_or(usize::MAX).min(READ_BYTES);
-        stored.read_exact_at(&mut buffer[..count], offset).map_err(refuse_vault(appliance))?;
-        checker.update(&buffer[..count]);
-        offset += count as u64;
-    }
-    checker.finish().map_err(|error| Refusal::new(Kind::Payload, error.to_string()))?;
-    Ok(())
-}
-
-/// Read at a time: as much as is written at a time.
-const READ_BYTES: usize = 256 * 1024;
 
 /// The name of a segment's ciphertext.
 pub fn payload_object(statement_hash: &Hash) -> Object {

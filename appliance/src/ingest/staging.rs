@@ -1,16 +1,18 @@
 //! Writes what arrives into the vault's staging area, on blocking threads, while the next bytes arrive.
 //!
-//! It holds two pieces at most, whatever the length, and does not know what the bytes are.
+//! It holds twice `WRITE_BYTES` at most, whatever the length, and does not know what the bytes are.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::vault::{Staged, Vault, VaultError};
+use crate::vault::{Object, Staged, StoredObject, Vault, VaultError};
 
 /// So much is gathered before a thread writes it: a hand-over costs about 10 microseconds, this much writing 100.
 const WRITE_BYTES: usize = 256 * 1024;
+/// In so many pieces at most: each has a handle of its own, and a sender may cut its bytes one by one.
+const WRITE_PIECES: usize = 1024;
 
 /// One object that is being written.
 pub struct StagedWriter {
@@ -35,7 +37,8 @@ impl StagedWriter {
     /// Takes the next bytes. Waits only if those before are still being written.
     pub async fn write(&mut self, piece: Bytes) -> Result<(), VaultError> {
         // What is gathered last is written by the thread that commits: a hand-over less.
-        if self.gathered_bytes > 0 && self.gathered_bytes + piece.len() > WRITE_BYTES {
+        let is_full = self.gathered_bytes + piece.len() > WRITE_BYTES || self.gathered.len() >= WRITE_PIECES;
+        if self.gathered_bytes > 0 && is_full {
             self.flush().await?;
         }
         self.gathered_bytes += piece.len();
@@ -85,6 +88,34 @@ impl Arrived {
     }
 }
 
+/// A whole object that is durable under its name already, whose entry is not on the ledger yet.
+pub struct Stored {
+    vault: Arc<dyn Vault>,
+    object: Object,
+}
+
+impl Stored {
+    /// `None` if it is not there.
+    pub fn find(vault: Arc<dyn Vault>, object: Object) -> Option<Self> {
+        vault.open(object).ok().flatten().map(|_| Self { vault, object })
+    }
+}
+
+impl Staged for Stored {
+    fn write(&mut self, pieces: &[&[u8]]) -> Result<(), VaultError> {
+        let is_more = pieces.iter().any(|piece| !piece.is_empty());
+        if is_more { Err(VaultError::Write(std::io::Error::other("an object that is whole has no more bytes"))) } else { Ok(()) }
+    }
+    fn written(&self) -> Result<Box<dyn StoredObject>, VaultError> {
+        let gone = || VaultError::Read(std::io::Error::other("an object is not there any more"));
+        self.vault.open(self.object)?.ok_or_else(gone)
+    }
+    fn commit(self: Box<Self>, object: Object) -> Result<(), VaultError> {
+        let is_same = object == self.object;
+        if is_same { Ok(()) } else { Err(VaultError::Write(std::io::Error::other("it was stored under another name"))) }
+    }
+}
+
 /// Writes behind what is staged, or begins it.
 fn write(vault: &dyn Vault, staged: Option<Box<dyn Staged>>, pieces: &[Bytes]) -> Result<Box<dyn Staged>, VaultError> {
     let mut staged = match staged {
@@ -100,7 +131,7 @@ fn write(vault: &dyn Vault, staged: Option<Box<dyn Staged>>, pieces: &[Bytes]) -
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::vault::{LocalVault, Object};
+    use crate::vault::LocalVault;
     use exhibit_tlog::Hash;
 
     #[tokio::test]
@@ -117,6 +148,21 @@ mod tests {
         let object = Object::Payload(Hash([1; 32]));
         writer.finish().await.unwrap().write_out().unwrap().commit(object).unwrap();
         assert_eq!(vault.read(object, 2_000_000).unwrap().unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_come_one_by_one_take_no_more_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault: Arc<dyn Vault> = Arc::new(LocalVault::open(folder.path()).unwrap());
+        let mut writer = StagedWriter::new(vault.clone());
+        for number in 0..10_000_u32 {
+            writer.write(Bytes::copy_from_slice(&[number as u8])).await.unwrap();
+            assert!(writer.gathered.len() <= WRITE_PIECES, "each byte has a handle of its own");
+        }
+        let object = Object::Payload(Hash([1; 32]));
+        writer.finish().await.unwrap().write_out().unwrap().commit(object).unwrap();
+        let expected: Vec<u8> = (0..10_000_u32).map(|number| number as u8).collect();
+        assert_eq!(vault.read(object, 20_000).unwrap().unwrap(), expected);
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ mod running;
 pub mod watched;
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,7 +27,7 @@ use exhibit_program::tls::crypto_provider;
 use exhibit_tlog::{EMPTY_ROOT, Hash, LogProof, verify_consistency};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
@@ -75,6 +76,11 @@ impl Pki {
     pub fn root_of_other_domain(&self) -> Certificate {
         let domain = TrustDomain::parse("other.example").unwrap();
         issue_root("Other root", &domain, &self.root_key, &issuance(&self.serial, 0, 3650)).unwrap()
+    }
+
+    /// For tools that issue what we would not.
+    pub fn issuing_key_pem(&self) -> String {
+        self.issuing_key.to_pkcs8_pem().to_string()
     }
 
     pub fn party(&self, subject: &str, roles: &[Role], purpose: KeyPurpose) -> Party {
@@ -375,6 +381,13 @@ pub struct Connection {
     tls: TlsStream<TcpStream>,
 }
 
+/// A connection from 127.0.0.<last>: another network than 127.0.0.1.
+pub async fn stream_from(last: u8, port: u16) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into())?;
+    socket.connect((Ipv4Addr::LOCALHOST, port).into()).await
+}
+
 /// What the appliance answered.
 #[derive(Debug)]
 pub struct Answer {
@@ -426,6 +439,16 @@ impl Connection {
 
     /// The same, asking for another protocol than HTTP/1.1, or for none.
     pub async fn with_alpn(port: u16, root: &Certificate, party: Option<&Party>, protocol: &[u8]) -> std::io::Result<Self> {
+        Self::over(TcpStream::connect(("127.0.0.1", port)).await?, root, party, protocol).await
+    }
+
+    /// The same from another address of loopback: 127.0.0.<last>.
+    pub async fn from_address(last: u8, port: u16, root: &Certificate, party: Option<&Party>) -> std::io::Result<Self> {
+        Self::over(stream_from(last, port).await?, root, party, b"").await
+    }
+
+    /// Over a connection that is there.
+    pub async fn over(stream: TcpStream, root: &Certificate, party: Option<&Party>, protocol: &[u8]) -> std::io::Result<Self> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from(root.der().to_vec())).unwrap();
         let builder = rustls::ClientConfig::builder_with_provider(Arc::new(crypto_provider()));
@@ -441,7 +464,6 @@ impl Connection {
         };
         config.resumption = rustls::client::Resumption::disabled();
         config.alpn_protocols = Some(protocol.to_vec()).filter(|protocol| !protocol.is_empty()).into_iter().collect();
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         Ok(Self { tls: connector.connect(ServerName::try_from("localhost").unwrap(), stream).await? })
