@@ -172,6 +172,13 @@ impl Spooling for Camera {
 }
 
 impl Camera {
+    /// One that never was, for what is computed of cameras.
+    #[cfg(test)]
+    pub fn made_up(subject: &str) -> Self {
+        let (segments, summary) = (BTreeMap::new(), AgentSummary::default());
+        Self { subject: subject.to_owned(), segments, summary, findings: Vec::new(), state: PathBuf::new(), told: Vec::new() }
+    }
+
     /// Starts the agent, tells `begun` when its epoch has begun, records during the take that `takes` then gives, and ends.
     pub async fn run(setup: Setup, pixels: Pixels, begun: mpsc::UnboundedSender<()>, mut takes: watch::Receiver<Option<Take>>) -> Self {
         let Setup { enrolled, pin, address, state, footage, drain_max } = setup;

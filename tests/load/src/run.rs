@@ -48,8 +48,11 @@ impl Site {
             let config = std::fs::read_to_string(&path).expect("init wrote a configuration");
             let (key, connections) = ("connections_max = ", cameras_max + CONNECTIONS_SPARE);
             let others = config.lines().filter(|line| !line.starts_with(key)).map(|line| format!("{line}\n"));
-            // All cameras share the address of loopback.
-            let limits = format!("[limits]\nhandshakes = {connections}\nnetwork_handshakes = {connections}\n");
+            // All cameras share the address of loopback, and cut handshakes are what a storm is.
+            let limits = format!(
+                "[limits]\nhandshakes = {connections}\nnetwork_handshakes = {connections}\nnetwork_handshakes_per_s = {connections}\n\
+                 [bans]\nattempts = 0\n"
+            );
             let config = std::iter::once(format!("{key}{connections}\n")).chain(others).chain([limits]).collect::<String>();
             std::fs::write(&path, config).expect("the folder can be written");
         });
@@ -285,7 +288,7 @@ pub struct Figures {
     pub kib_per_connection: f64,
     /// Its resident memory.
     pub resident_mib: f64,
-    /// From a storm until each camera had something new acknowledged, at most.
+    /// From a storm until each camera had something new acknowledged, at most. Whoever never had counts until all had ended.
     pub recovery_s: Vec<f64>,
 }
 
@@ -330,20 +333,42 @@ impl Outcome {
             cameras_cores: self.usage.cameras_cpu_s / seconds,
             kib_per_connection: grown as f64 / 1024.0 / self.cameras.len() as f64,
             resident_mib: self.usage.resident_bytes as f64 / MIB,
-            recovery_s: self.storms.iter().map(|storm| recovery(&good, *storm).as_secs_f64()).collect(),
+            recovery_s: self.storms.iter().map(|storm| recovery(&good, *storm, self.ended).as_secs_f64()).collect(),
         }
     }
 }
 
-fn recovery(cameras: &[&Camera], storm: Instant) -> Duration {
+fn recovery(cameras: &[&Camera], storm: Instant, ended: Instant) -> Duration {
     let first = |camera: &&Camera| {
         let new = camera.segments.values().filter(|segment| segment.due > storm);
-        new.filter_map(|segment| segment.acknowledged).min().map(|first| first - storm)
+        new.filter_map(|segment| segment.acknowledged).min().unwrap_or(ended).saturating_duration_since(storm)
     };
-    cameras.iter().filter_map(first).max().unwrap_or_default()
+    cameras.iter().map(first).max().unwrap_or_default()
 }
 
 /// A runtime for what is asked beside a run.
 pub fn runtime() -> Runtime {
     Builder::new_multi_thread().enable_all().build().expect("the system gives threads")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_that_never_came_back_is_not_left_out_of_the_time_that_all_took() {
+        let storm = Instant::now();
+        let at = |seconds| storm + Duration::from_secs(seconds);
+        let camera = |segments: &[(u64, Option<u64>)]| {
+            let mut camera = Camera::made_up("camera/1");
+            for (number, (due, acknowledged)) in (0..).zip(segments) {
+                let segment = Recorded { due: at(*due), bytes: 1, acknowledged: acknowledged.map(at) };
+                camera.segments.insert(("camera/1/main/1".to_owned(), number), segment);
+            }
+            camera
+        };
+        let (back, never) = (camera(&[(1, Some(3)), (2, Some(4))]), camera(&[(0, Some(0)), (2, None)]));
+        assert_eq!(recovery(&[&back], storm, at(60)).as_secs(), 3);
+        assert_eq!(recovery(&[&back, &never], storm, at(60)).as_secs(), 60);
+    }
 }

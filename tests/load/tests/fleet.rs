@@ -1,6 +1,7 @@
 //! A small fleet over links of every kind, with storms; thousands of cameras where `make soak` asks for them.
 #![allow(clippy::unwrap_used)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -48,6 +49,32 @@ fn nothing_acknowledged_is_lost_over_links_that_break_and_storms_and_the_rest_is
         );
         assert!(camera.segments.len() as u64 >= plan.length.as_secs() / 6 - 1, "{} recorded hardly anything", camera.subject);
     }
+}
+
+#[test]
+fn a_run_of_which_an_object_is_lost_is_not_found_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut site = Site::open(folder.path(), 2);
+    let plan = Plan {
+        cameras: 2,
+        bits_per_s: 1_000_000,
+        warm_up: Duration::from_secs(1),
+        length: Duration::from_secs(6),
+        seed: 1,
+        links: Links::Direct,
+        storms: vec![],
+        spools: folder.path().to_owned(),
+    };
+    let outcome = run(&mut site, &plan);
+    let payloads = site.world.state().join("vault/payloads");
+    let files = std::fs::read_dir(payloads).unwrap().flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
+    let lost = files.map(|file| file.unwrap().path()).next().expect("cameras have sent something");
+    std::fs::remove_file(&lost).unwrap();
+    let judged = catch_unwind(AssertUnwindSafe(|| judge(&mut site, &outcome)));
+    let said = judged.err().expect("an object was lost, and nobody noticed");
+    let said = said.downcast_ref::<String>().map_or("", String::as_str);
+    let name = lost.file_name().unwrap().to_str().unwrap();
+    assert!(said.contains(name) || said.contains("404") || said.contains("fsck"), "it is found for another reason: {said}");
 }
 
 fn number(name: &str, default: u64) -> u64 {
