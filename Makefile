@@ -85,10 +85,11 @@ SOAK_CAMERAS ?= 1000
 SOAK_LOAD_SECONDS ?= 120
 
 .PHONY: soak
-soak: packages ## thousands of kills, power cuts, failing writes and cameras: hours
+soak: packages ## thousands of kills, power cuts, failing writes and cameras, and a scanner of TLS: hours
 	@export SOAK_KILLS=$(SOAK_KILLS) SOAK_CUTS=$(SOAK_CUTS) SOAK_FAILURES=$(SOAK_FAILURES); \
 	  $(CARGO) test --release --locked -p exhibit-ledger --test kill --test power_loss -- --nocapture
 	@export SOAK_SEEDS=$(SOAK_SEEDS); $(CARGO) test --release --locked -p exhibit-simulator --test seeds -- --nocapture
+	@export EXHIBIT_SSLYZE="$$(scripts/sslyze.sh)"; $(CARGO) test --release --locked -p exhibit-appliance --test tls -- --nocapture
 	@$(CARGO) build --release --locked -p exhibit-appliance -p exhibit-authority -p exhibit-cli
 	@export SOAK_CAMERAS=$(SOAK_CAMERAS) SOAK_LOAD_SECONDS=$(SOAK_LOAD_SECONDS); ulimit -n "$$(ulimit -Hn)"; \
 	  $(CARGO) test --release --locked -p exhibit-load --test fleet -- --nocapture
