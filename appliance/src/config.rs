@@ -398,7 +398,7 @@ timestamp_interval_s = 60
 # certificate, or of one network without one: more wait for their turn.
 # identity_connections = 16
 # identity_uploads = 4
-# identity_downloads = 4
+# identity_downloads = 8
 # requests_per_s = 2000
 
 # Who makes wrong attempts (what can not be read, what is others', too much) is answered more slowly after slow_after of them, and after so many

@@ -62,7 +62,7 @@ impl Default for Limits {
             network_connections: 128,
             identity_connections: 16,
             identity_uploads: 4,
-            identity_downloads: 4,
+            identity_downloads: 8,
             requests_per_s: 2000,
         }
     }

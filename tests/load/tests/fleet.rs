@@ -71,7 +71,7 @@ fn a_run_of_which_an_object_is_lost_is_not_found_good() {
     let lost = files.map(|file| file.unwrap().path()).next().expect("cameras have sent something");
     std::fs::remove_file(&lost).unwrap();
     let judged = catch_unwind(AssertUnwindSafe(|| judge(&mut site, &outcome)));
-    let said = judged.err().expect("an object was lost, and nobody noticed");
+    let said = judged.expect_err("an object was lost, and nobody noticed");
     let said = said.downcast_ref::<String>().map_or("", String::as_str);
     let name = lost.file_name().unwrap().to_str().unwrap();
     assert!(said.contains(name) || said.contains("404") || said.contains("fsck"), "it is found for another reason: {said}");
