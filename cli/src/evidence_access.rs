@@ -148,6 +148,15 @@ impl Session {
         Ok(found)
     }
 
+    /// Whether some entry introduced a certificate.
+    pub async fn is_introduced(&mut self, fingerprint: &Fingerprint) -> Result<bool, Failure> {
+        match self.appliance.get_json::<exchange::EntryRecord>(&format!("/v1/certificates/{}", hex::encode(fingerprint))).await {
+            Ok(_) => Ok(true),
+            Err(ClientError::Refused(problem)) if problem.status == 404 => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Checks a record's receipt.
     pub fn found(&self, record: &exchange::EntryRecord) -> Result<Found, Failure> {
         let (signed, receipt) = self.appliance.open_record(record)?;

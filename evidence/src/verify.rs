@@ -71,11 +71,11 @@ pub fn verify(source: &dyn BundleSource, anchor: &Anchor, verifier: &dyn Verifie
     judgement.suites.extend(entries.all().map(|entry| entry.signer().public_key().suite().to_string()));
     let approvals = approvals::Approvals::new(&entries);
     let custodians = recipients::judge(&mut judgement, &entries, &approvals);
-    second::judge(&mut judgement, &entries, &approvals, custodians.as_ref());
     witness::judge(&mut judgement, &checkpoint);
     tpm_line::judge(&mut judgement, &checkpoint);
     let readings = device::judge(&mut judgement, &entries)?;
     let times = time::judge(&mut judgement, &checkpoint, &entries, &readings)?;
+    second::judge(&mut judgement, &entries, &approvals, custodians.as_ref(), &times);
     expiry::judge(&mut judgement, &entries, &times);
     revocation::judge(&mut judgement, &entries, &times)?;
     chain::judge(&mut judgement, &entries)?;

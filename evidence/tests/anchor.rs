@@ -203,7 +203,12 @@ fn demands_that_nobody_could_meet_are_refused() {
         ("demand_of_payload", spoil(&good, "\"time\",", "\"payload\","), "demands.0 is none of the words"),
         ("no_demands", spoil(&good, &good[good.find("\"time\",").unwrap()..good.rfind(']').unwrap()], ""), "demands does not have"),
         ("tpm_key_of_another_log", spoil(&good, &tpm, &tpm_key("city.example/log/2").to_string()), "tpm_key is of another log"),
-        ("tpm_key_that_the_log_signs_with", spoil(&good, &tpm, &own.to_string()), "tpm_key is not of type 02"),
+        ("tpm_key_of_ed25519", spoil(&good, &tpm, &own.to_string()), "tpm_key is not of type 02"),
+        (
+            "tpm_key_that_the_log_signs_with",
+            spoil(&good, "\"keys\":[", &format!("\"keys\":[{},", serde_json::to_string(&tpm).unwrap())),
+            "or one that the log signs with",
+        ),
         ("tpm_key_of_a_witness", spoil(&good, &tpm, &witness_key), "tpm_key is not of type 02"),
         ("tpm_key_that_is_none", spoil(&good, &tpm, "key"), "tpm_key is none"),
         ("endorsement_root_twice", spoil(&good, vendor, &format!("{vendor},{vendor}")), "endorsement_roots names one twice"),

@@ -1,7 +1,9 @@
 //! The limits in numbers, as docs/formats/ has them: a test that is written with a constant's name goes along with whatever the constant says.
 
+use exhibit_evidence::Head;
 use exhibit_evidence::body::{
-    ATTACHMENT_BYTES_MAX, LOGIN_LIFETIME_MAX_MS, SEGMENT_BYTES_MAX, SEGMENT_CIPHERTEXT_BYTES_MAX, WITNESS_POLICY_BYTES_MAX,
+    ATTACHMENT_BYTES_MAX, EARLIER_LOGS_MAX, Genesis, LOGIN_LIFETIME_MAX_MS, Predecessor, SEGMENT_BYTES_MAX, SEGMENT_CIPHERTEXT_BYTES_MAX,
+    WITNESS_POLICY_BYTES_MAX,
 };
 use exhibit_evidence::bundle::{
     DISCLOSURE_BYTES_MAX, FILES_MAX, FRAGMENT_BYTES_MAX, MANIFEST_BYTES_MAX, REVOCATION_LIST_BYTES_MAX, SMALL_FILE_BYTES_MAX,
@@ -10,6 +12,7 @@ use exhibit_evidence::envelope::CONTENT_BYTES_MAX;
 use exhibit_evidence::keytree::SLOTS;
 use exhibit_evidence::log_lines::LINE_BYTES_MAX;
 use exhibit_evidence::statement::STATEMENT_BYTES_MAX;
+use exhibit_tlog::Hash;
 
 #[test]
 fn statements_and_what_they_name() {
@@ -20,6 +23,23 @@ fn statements_and_what_they_name() {
     assert_eq!(WITNESS_POLICY_BYTES_MAX, 32_768);
     assert_eq!(LOGIN_LIFETIME_MAX_MS, 300_000);
     assert_eq!(LINE_BYTES_MAX, 16_384);
+}
+
+/// A log that has gone on for more than one genesis can name forgets the oldest.
+#[test]
+fn logs_that_a_genesis_declares() {
+    assert_eq!(EARLIER_LOGS_MAX, 32);
+    let before = |number: u8| Predecessor { log: Hash([number; 32]), head: Head { size: 1, root: Hash([number; 32]) } };
+    let genesis = Genesis {
+        origin: "city.example/log/34".to_owned(),
+        keys: vec![],
+        roots: vec![],
+        witness_policy: String::new(),
+        predecessor: Some(before(33)),
+        earlier: (1..=32).rev().map(before).collect(),
+        attachments: vec![],
+    };
+    assert_eq!(genesis.declared(), (2..=33).rev().map(before).collect::<Vec<_>>());
 }
 
 #[test]

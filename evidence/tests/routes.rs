@@ -44,6 +44,8 @@ fn routes() -> Vec<(String, Route, Rights)> {
         (format!("/v1/certificates/{digits}"), Route::Certificate([0x0a; 32]), NONE),
         (format!("/v1/attachments/{digits}"), Route::Attachment(hash), (false, true, false)),
         ("/v1/recipients/camera/102".to_owned(), Route::Recipients { scope: Subject::parse("camera/102").unwrap() }, NONE),
+        (format!("/v1/logs/{digits}/log/checkpoint"), Route::Before { log: hash, route: Box::new(Route::Checkpoint) }, NONE),
+        (format!("/v1/logs/{digits}/v1/attachments/{digits}"), Route::Before { log: hash, route: Box::new(Route::Attachment(hash)) }, NONE),
         (format!("/v1/payloads/{place}?fetch={digits}"), Route::Payload { stream: stream(), seq: 7, fetch: hash }, NONE),
     ]
 }

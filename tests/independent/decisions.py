@@ -27,7 +27,6 @@ class Decisions:
         for signed in verdict.held:
             if signed.statement["type"] == "epoch/v1" and signed.statement["stream"].rsplit("/", 1)[0] == verdict.series:
                 self._epoch(signed, signed.statement["body"])
-        self._second_certificates()
 
     def _reached(self, signed, custodians, threshold):
         """The entry by which so many custodians stood behind another, or None."""
@@ -98,34 +97,59 @@ class Decisions:
         elif state == "refused" or since >= signed.index:
             verdict._bad("signature", "recipients-threshold", signed.stem, f"{state} from {since}")
 
-    def _second_certificates(self):
-        first_use, last_use, live, revoked = {}, {}, {}, set()
+    def second_certificates(self, not_after):
+        """Judges those whose key is another than before; `not_after` gives when an entry was sealed at the latest, as others say (ms or None)."""
+        first_use, last_use, before, since = {}, {}, {}, {}
         for signed in [*self.verdict.held, *([self.verdict.export] if self.verdict.export else [])]:
             fingerprint = signed.certificate.fingerprint
             first_use[fingerprint] = min(signed.index, first_use.get(fingerprint, signed.index))
             last_use[fingerprint] = max(signed.index, last_use.get(fingerprint, signed.index))
         for signed in self.verdict.held:
             statement, own = signed.statement, signed.introduces
-            if statement["type"] == "certificate-revocation/v1" and milliseconds(statement["body"]["since"]) <= signed.issued_ms:
-                revoked.add(statement["body"]["fingerprint"])
+            if statement["type"] == "certificate-revocation/v1":
+                revoked, moment = statement["body"]["fingerprint"], milliseconds(statement["body"]["since"])
+                since[revoked] = min(moment, since.get(revoked, moment))
             if own is None or own.owner is None:
                 continue
-            others = [other for other in live.get((own.identity, own.for_signing, own.service), [])
-                      if other.fingerprint not in revoked and signed.issued_ms < (other.last_second + 1) * 1000
-                      or last_use.get(other.fingerprint, 0) > signed.index]
-            live[own.identity, own.for_signing, own.service] = others
-            if own.fingerprint in [other.fingerprint for other in others]:
+            known = before.setdefault((own.identity, own.for_signing, own.service), Known(own))
+            if own.fingerprint in known.all:
                 continue
-            used = first_use.get(own.fingerprint)
-            if others and not self._approved(signed, own, others, used):
-                grade = NOT_DEMANDED if used is None else BAD
-                self.verdict._find("signature", "second-certificate", grade, signed.stem, f"a second certificate of {own.identity}")
-            if len(others) < LIVE_MAX:
-                others.append(own)
+            if own.spki not in known.keys:
+                said = not_after(signed.index)
+                at = signed.issued_ms if said is None else min(said, signed.issued_ms)
+                live = [other.fingerprint for other in known.compared if other.spki != own.spki
+                        and (since.get(other.fingerprint, at + 1) > at and at // 1000 <= other.last_second
+                             or last_use.get(other.fingerprint, 0) > signed.index)]
+                self._another_key(signed, own, known, live, first_use.get(own.fingerprint))
+            known.add(own)
 
-    def _approved(self, signed, own, others, used):
-        if signed.statement["body"].get("replaces") not in [other.fingerprint for other in others]:
-            return False
+    def _another_key(self, signed, own, known, live, used):
+        replaced = signed.statement["body"].get("replaces")
+        replaces = replaced in (live or known.all)
+        kind, grade = "key-replaced", NOT_DEMANDED
+        if replaces and self._approved(signed, own, used):
+            known.keys.discard(known.all[replaced].spki)
+            known.keys.add(own.spki)
+        elif live:
+            kind, grade = "second-certificate", NOT_DEMANDED if used is None else BAD
+        elif used is not None and self.pinned:
+            grade = UNDECIDED
+        self.verdict._find("signature", kind, grade, signed.stem, f"another key of {own.identity}")
+
+    def _approved(self, signed, own, used):
         return any((not self.pinned or approval.certificate.fingerprint in self._in_force(approval.index))
                    and approval.certificate.fingerprint != own.fingerprint and (used is None or approval.index < used)
                    for approval in self.approvals.get(signed.leaf, []))
+
+
+class Known:
+    """The certificates of an identity for one purpose so far, and which of their keys count."""
+
+    def __init__(self, first):
+        self.all, self.keys, self.compared = {}, {first.spki}, []
+
+    def add(self, certificate):
+        """One more."""
+        if len(self.compared) < LIVE_MAX:
+            self.compared.append(certificate)
+        self.all[certificate.fingerprint] = certificate

@@ -17,7 +17,7 @@ import sys
 import unicodedata
 
 try:
-    from axes import LEVELS, Axes
+    from axes import EXTERNAL, LEVELS, Axes
     from continuity import Continuity
     from decisions import Decisions
     from log import ECDSA, Checkpoint, VerifierKey, base64_bytes, judge_receipt, leaf_hash, root_of
@@ -169,11 +169,12 @@ class Verdict:
         self._manifest()
         if self._checkpoint():
             self._entries()
-            Decisions(self)
+            decisions = Decisions(self)
             self.chains = Continuity(self).chains
             self._segments()
             self._export()
-            Axes(self)
+            axes = Axes(self)
+            decisions.second_certificates(lambda index: axes.bounds[index].high[EXTERNAL])
             self._files()
         for axis in AXES:
             if all(axis != on or grade == NOT_DEMANDED and kind in TOLD for on, kind, grade, *_ in self.findings):

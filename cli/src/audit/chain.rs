@@ -14,9 +14,12 @@ impl Judge {
         let statement = candidate.signed.statement();
         let stream = statement.stream.as_str();
         // What lies between may be what the log does not show.
-        let may_lack = self.behind.as_mut().is_some_and(|behind| behind.may_lack(stream));
+        let behind = self.behind.as_mut().filter(|behind| behind.is_before(candidate.index));
+        let may_lack = behind.is_some_and(|behind| behind.may_lack(stream));
+        let age = self.memory.rest.age(&statement.log);
         let mut chain = |sentence: String| findings.push(Finding::of(Kind::Chain, candidate.index, sentence));
-        let beginning = End { next_seq: 0, leaf: Hash::default().to_string().into(), observed: 0, issued_ms: 0, closed: false, obeyed: 0 };
+        let leaf = Hash::default().to_string().into();
+        let beginning = End { next_seq: 0, leaf, observed: 0, age, issued_ms: 0, closed: false, obeyed: 0 };
         let before = self.memory.streams.get(stream).unwrap_or(&beginning);
         // Events come in streams of their own, which have no epoch.
         let has_epoch = statement.stream.kind() == "camera" && !statement.stream.series().ends_with("/events");
@@ -44,15 +47,20 @@ impl Judge {
             // The chain goes on from where it was.
             return;
         }
+        // A log that succeeds another begins anew, and who has gone on to it does not go back.
+        let observed = if age == before.age { before.observed } else { 0 };
         let end = End {
             next_seq: statement.seq + 1,
             leaf: candidate.signed.leaf_hash().to_string().into(),
-            observed: before.observed.max(statement.observed.size),
+            observed: observed.max(statement.observed.size),
+            age,
             issued_ms: statement.issued.unix_ms(),
             closed: matches!(statement.body, Body::Close(_)),
             obeyed: obeyed.unwrap_or(before.obeyed),
         };
-        if statement.observed.size < before.observed {
+        if age > before.age {
+            findings.push(Finding::of(Kind::Observed, candidate.index, format!("The issuer of {stream} went back to a log before.")));
+        } else if statement.observed.size < observed {
             findings.push(Finding::of(Kind::Observed, candidate.index, format!("What the issuer of {stream} has observed has shrunk.")));
         }
         self.memory.streams.insert(stream, end);
@@ -63,8 +71,16 @@ impl Judge {
     pub(super) fn observation(&self, candidate: &Candidate<'_>, findings: &mut Vec<Finding>) -> Option<Observation> {
         let statement = candidate.signed.statement();
         let head = statement.observed;
-        if statement.log != self.anchor.log || head.size == 0 {
-            // Of the log before this one, or of none yet.
+        if let Some(ended) = self.memory.rest.ended(&statement.log) {
+            // What was smaller is that log's affair, and what lies beyond its end is lost.
+            if head.size == ended.size && head.root.to_string() != ended.root {
+                let sentence =
+                    format!("The issuer has seen a log of {} entries that is not the one which ended so: two logs were shown.", head.size);
+                findings.push(Finding::of(Kind::Observed, candidate.index, sentence));
+            }
+            return None;
+        }
+        if head.size == 0 {
             return None;
         }
         if head.size > candidate.index {

@@ -7,13 +7,14 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
 
+use exhibit_evidence::body::Predecessor;
 use exhibit_evidence::{Anchor, Body, Head, SignedStatement};
 use exhibit_pki::{AwsLc, Certificate, Timestamp};
 use exhibit_tlog::{Hash, leaf_hash};
 
 use super::certificates::{Attached, attached, attaches_certificates, certificates_in};
 use super::finding::{Finding, Kind};
-use super::memory::{Memory, Unled};
+use super::memory::{Ended, Memory, Unled};
 use super::withheld::Behind;
 
 /// A head that an issuer says to have seen, or had stamped: the tree must have had that root.
@@ -73,7 +74,7 @@ pub struct Judge {
 }
 
 /// Why an entry is not judged further.
-enum Ended {
+enum Refused {
     Found(Finding),
     /// It hangs on what is not there.
     Undecided,
@@ -103,7 +104,7 @@ impl Judge {
     pub fn judge(&mut self, first: u64, parsed: &[Parsed], stored: &HashMap<Hash, Vec<u8>>) -> (Vec<Finding>, Vec<Observation>) {
         let mut findings = Vec::new();
         let mut candidates = Vec::new();
-        let mut attachments = Vec::new();
+        let (mut attachments, mut lacking) = (Vec::new(), Vec::new());
         for parsed in parsed {
             let body = parsed.as_ref().ok().map(|signed| &signed.statement().body).filter(|body| attaches_certificates(body));
             let attached = body.map(|body| attached(body, stored));
@@ -115,16 +116,20 @@ impl Judge {
         }
         for (index, (parsed, attached)) in (first..).zip(parsed.iter().zip(attachments)) {
             if let Err(Defect::Withheld) = parsed {
+                lacking.push(index);
                 continue;
             }
             match self.candidate(index, parsed, attached) {
                 Ok(candidate) => candidates.push(candidate),
-                Err(Ended::Found(finding)) => findings.push(finding),
-                Err(Ended::Undecided) => self.behind.get_or_insert_default().undecided += 1,
+                Err(Refused::Found(finding)) => findings.push(finding),
+                Err(Refused::Undecided) => {
+                    self.behind.get_or_insert_default().undecided += 1;
+                    // It takes no place in its stream, whichever that is.
+                    lacking.push(index);
+                }
             }
         }
-        let mut lacking =
-            (first..).zip(parsed).filter(|(_, parsed)| matches!(parsed, Err(Defect::Withheld))).map(|(index, _)| index).peekable();
+        let mut lacking = lacking.into_iter().peekable();
         let verified = in_parallel(&candidates, |candidate| {
             let is_judged = candidate.attached.is_some();
             if is_judged { Ok(()) } else { candidate.signed.verify(&candidate.certificate, &AwsLc).map(drop) }
@@ -141,8 +146,9 @@ impl Judge {
             }
             // What introduced its signer may just have turned out to be none.
             if !self.memory.certificates.is_introduced(candidate.certificate.fingerprint()) {
-                if let Some(behind) = &mut self.behind {
+                if let Some(behind) = self.behind.as_mut().filter(|behind| behind.is_before(candidate.index)) {
                     behind.undecided += 1;
+                    behind.lacks_entry();
                     continue;
                 }
                 let sentence = "The certificate that signed the entry was not on the log before it.";
@@ -170,7 +176,7 @@ impl Judge {
             self.signed_by(&candidate, &mut findings);
             self.rights(&candidate, &mut findings);
             observations.extend(self.tell(&candidate, stored, &mut findings));
-            if let Some(behind) = &mut self.behind {
+            if let Some(behind) = self.behind.as_mut().filter(|behind| behind.is_before(candidate.index)) {
                 behind.decide(&mut findings, from);
             }
         }
@@ -188,16 +194,16 @@ impl Judge {
         index: u64,
         parsed: &'a Parsed,
         attached: Option<Option<Result<Attached, String>>>,
-    ) -> Result<Candidate<'a>, Ended> {
-        let entry = |sentence: String| Ended::Found(Finding::of(Kind::Entry, index, sentence));
-        let signature = |sentence: String| Ended::Found(Finding::of(Kind::Signature, index, sentence));
-        let is_behind = self.behind.is_some();
+    ) -> Result<Candidate<'a>, Refused> {
+        let entry = |sentence: String| Refused::Found(Finding::of(Kind::Entry, index, sentence));
+        let signature = |sentence: String| Refused::Found(Finding::of(Kind::Signature, index, sentence));
+        let is_behind = self.behind.as_ref().is_some_and(|behind| behind.is_before(index));
         // What is not there may have made it right.
-        let unless_behind = |sentence: String| if is_behind { Ended::Undecided } else { signature(sentence) };
+        let unless_behind = |sentence: String| if is_behind { Refused::Undecided } else { signature(sentence) };
         let signed = match parsed {
             Ok(signed) => signed,
             Err(Defect::Form(error)) => return Err(entry(format!("The entry is not a signed statement: {error}."))),
-            Err(Defect::Withheld) => return Err(Ended::Undecided),
+            Err(Defect::Withheld) => return Err(Refused::Undecided),
         };
         let statement = signed.statement();
         let leaf = signed.leaf_hash();
@@ -205,20 +211,22 @@ impl Judge {
         if let (0, Body::Genesis(genesis)) = (index, &statement.body)
             && leaf == self.anchor.log
         {
-            self.memory.rest.before = genesis.before().map(|before| before.log.to_string()).collect();
+            let ended =
+                |before: &Predecessor| Ended { log: before.log.to_string(), size: before.head.size, root: before.head.root.to_string() };
+            self.memory.rest.before = genesis.before().map(ended).collect();
         }
         let fits = match &statement.body {
             Body::Genesis(_) => index == 0 && leaf == self.anchor.log,
-            _ => index > 0 && (statement.log == self.anchor.log || self.memory.rest.before.contains(&statement.log.to_string())),
+            _ => index > 0 && (statement.log == self.anchor.log || self.memory.rest.ended(&statement.log).is_some()),
         };
         if !fits {
             // Without genesis nobody knows which logs were before.
             if is_behind && index > 0 && self.memory.certificates.founder().is_none() {
-                return Err(Ended::Undecided);
+                return Err(Refused::Undecided);
             }
             return Err(entry("The entry is of another log than the anchor's.".to_owned()));
         }
-        let attached = attached.map(|attached| attached.ok_or(Ended::Undecided)).transpose()?;
+        let attached = attached.map(|attached| attached.ok_or(Refused::Undecided)).transpose()?;
         let attached =
             attached.transpose().map_err(|reason| signature(format!("What the entry introduces can not be judged: {reason}.")))?;
         let own = attached.as_ref().and_then(|attached| attached.own.as_ref());

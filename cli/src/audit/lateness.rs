@@ -89,7 +89,7 @@ mod tests {
     const PATIENCE: Patience = Patience { late_ms: 24 * HOUR_MS, silent_ms: HOUR_MS };
 
     fn memory(streams: &[(&str, u64, bool)]) -> Memory {
-        let end = |issued_ms: u64, closed: bool| End { next_seq: 1, leaf: "".into(), observed: 0, issued_ms, closed, obeyed: 0 };
+        let end = |issued_ms: u64, closed: bool| End { next_seq: 1, leaf: "".into(), observed: 0, age: 0, issued_ms, closed, obeyed: 0 };
         let mut memory = Memory::default();
         streams.iter().for_each(|(name, issued_ms, closed)| memory.streams.insert(name, end(*issued_ms, *closed)));
         memory

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use exhibit_tlog::Hash;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -137,12 +138,37 @@ pub struct Rest {
     pub unled: Vec<Unled>,
     /// Index of the entry that ended the log and names its successor.
     pub ended: Option<u64>,
-    /// The logs before this one, by their ids in hex.
-    pub before: Vec<String>,
+    /// The logs before this one, newest first.
+    pub before: Vec<Ended>,
     /// The newest time that any issuer claims (unix ms).
     pub issued_ms: u64,
     /// The newest time that somebody of the anchor has stamped; of genesis, before there is one (unix ms); 0 without entries.
     pub timestamp_ms: u64,
+}
+
+/// A log before this one, as genesis declares it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ended {
+    /// Its id, in hex.
+    pub log: String,
+    /// How many entries it had in the end.
+    pub size: u64,
+    /// The root over them, in hex.
+    pub root: String,
+}
+
+impl Rest {
+    /// How many logs ago a statement was made: none for this one's, and for what is of no log that is known.
+    pub fn age(&self, log: &Hash) -> usize {
+        let log = log.to_string();
+        self.before.iter().position(|before| before.log == log).map_or(0, |position| position + 1)
+    }
+
+    /// The log before this one that a statement names.
+    pub fn ended(&self, log: &Hash) -> Option<&Ended> {
+        self.age(log).checked_sub(1).map(|position| &self.before[position])
+    }
 }
 
 /// The end of a stream.
@@ -153,8 +179,10 @@ pub struct End {
     pub next_seq: u64,
     /// Leaf hash of the last one, in hex.
     pub leaf: Box<str>,
-    /// Size of the newest head that its issuer has observed.
+    /// Size of the newest head that its issuer has observed, of the log that is meant by `age`.
     pub observed: u64,
+    /// How many logs ago the newest of its statements was made.
+    pub age: usize,
     /// When the last one was issued (unix ms).
     pub issued_ms: u64,
     /// Nothing may follow.
@@ -170,8 +198,6 @@ pub struct End {
 pub struct Revoked {
     /// What it signed from then on is not to be believed (unix ms).
     pub since_ms: u64,
-    /// It was taken back when that was said, and not for a day to come.
-    pub at_once: bool,
 }
 
 /// An entry of the log's founder whose path could not be judged yet, since no authority was on the log.
@@ -246,7 +272,7 @@ mod tests {
     #[test]
     fn only_what_was_changed_is_written_and_all_of_it_comes_back() {
         let mut memory = Memory::default();
-        let end = |next_seq: u64| End { next_seq, leaf: "aa".into(), observed: 0, issued_ms: 0, closed: false, obeyed: 0 };
+        let end = |next_seq: u64| End { next_seq, leaf: "aa".into(), observed: 0, age: 0, issued_ms: 0, closed: false, obeyed: 0 };
         (0..1000).for_each(|number| memory.streams.insert(&format!("user/{number}"), end(1)));
         memory.in_force.insert("camera/1", "leaf".to_owned());
         let (mut text, count) = memory.lines(false);

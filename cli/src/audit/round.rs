@@ -19,7 +19,7 @@ use super::lateness::{self, Pace, Patience};
 use super::memory::Memory;
 use super::proven::{ProvenTiles, Unproven, of_resource};
 use super::source::{CERTIFICATE_BYTES_MAX, PARALLEL, STAMP_BYTES_MAX, Source};
-use super::state::State;
+use super::state::{OPEN_MAX, State};
 use super::tree::Tree;
 use super::withheld::Behind;
 use crate::failure::Failure;
@@ -99,12 +99,14 @@ struct Shown {
     lacking: Vec<Finding>,
 }
 
-/// What was judged before the first thing that is not there: all that is kept of a round that met one.
+/// What was judged before the bundle in which the first thing is not there: all that is kept of a round that met one.
 struct Before {
     tree: Tree,
     memory: Memory,
-    /// How much was found by then.
+    /// How much was found by then, or was found since and is kept.
     findings: usize,
+    /// How much of that was found since.
+    kept: usize,
 }
 
 /// What is not on disk yet.
@@ -113,6 +115,28 @@ struct Unsaved {
     findings: Vec<Finding>,
     /// Set where something was not there: nothing that was judged since is kept, but what was found.
     before: Option<Before>,
+}
+
+impl Unsaved {
+    /// What is behind is looked at in every round until all is there: alarms are told once, as many as are kept open, and the rest when it is judged
+    /// for good. `findings` is how many were looked at here already.
+    fn bound(&mut self, state: &State, outcome: &mut Outcome) {
+        let Some(before) = &mut self.before else { return };
+        let again = self.findings.split_off(before.findings);
+        for finding in again {
+            let is_new = state.is_alarm(finding.kind) && !state.open.contains(&finding);
+            if !is_new && finding.index.is_some() {
+                continue;
+            }
+            if state.open.len() + before.kept < OPEN_MAX {
+                before.kept += 1;
+                self.findings.push(finding);
+            } else {
+                outcome.more += 1;
+            }
+        }
+        before.findings = self.findings.len();
+    }
 }
 
 /// What was got of a bundle.
@@ -208,6 +232,7 @@ impl Audit {
                 stopped = Err(stop);
                 break;
             }
+            unsaved.bound(state, outcome);
             bundle += 1;
             progress(state.tree.size(), head.size);
             if bundle - saved >= SAVE_BUNDLES && bundle < bundles && unsaved.before.is_none() {
@@ -222,11 +247,8 @@ impl Audit {
             stopped = Err(Stop::Finding(Finding::new(Kind::Forked, sentence)));
         }
         outcome.undecided = judge.behind.as_ref().map_or(0, |behind| behind.undecided);
-        let behind = unsaved.before.map(|Before { tree, memory, findings }| {
-            // What is behind is looked at in every round until all is there: alarms are told once, and the rest when it is judged for good.
-            let again = unsaved.findings.split_off(findings);
-            let is_new = |finding: &Finding| state.is_alarm(finding.kind) && !state.open.contains(finding);
-            unsaved.findings.extend(again.into_iter().filter(|finding| finding.index.is_none() || is_new(finding)));
+        unsaved.bound(state, outcome);
+        let behind = unsaved.before.map(|Before { tree, memory, .. }| {
             state.tree = tree;
             std::mem::replace(&mut judge.memory, memory)
         });
@@ -280,8 +302,10 @@ impl Audit {
         };
         let mut judge = judge;
         if !lacking.is_empty() && before.is_none() {
-            *before = Some(Before { tree: state.tree.clone(), memory: judge.memory.clone(), findings: findings.len() });
-            judge.behind = Some(Behind::default());
+            *before = Some(Before { tree: state.tree.clone(), memory: judge.memory.clone(), findings: findings.len(), kept: 0 });
+            // Of a bundle or a certificate nobody knows whose it is.
+            let from = lacking.iter().map(|finding| finding.index.unwrap_or(first)).min().unwrap_or(first);
+            judge.behind = Some(Behind::new(from));
         }
         findings.append(&mut lacking);
         let (judge, (found, observations)) = spawn_blocking(move || {

@@ -1,10 +1,13 @@
 //! Second certificates: who certifies cameras and people could give anybody's name to another key. It counts only with a custodian's approval.
 //!
 //! It follows the verdict's rule (`exhibit_evidence::verify`), entry by entry: a certificate that goes on signing was live, whatever an authority
-//! has said of it.
+//! has said of it. That the first was taken back or has expired is the authority's word: where the anchor pins custodians, they approve all the same.
+
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use exhibit_evidence::body::CertificateBody;
-use exhibit_pki::Certificate;
+use exhibit_pki::{Certificate, PublicKey};
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, Kind};
@@ -38,21 +41,29 @@ pub struct Second {
 }
 
 impl Second {
-    /// Why it does not count; nothing if it does, or if it is the only one.
+    /// It names one that it replaces: of those that are live, if any is.
+    fn replaces(&self) -> bool {
+        let others = if self.live.is_empty() { &self.dead } else { &self.live };
+        self.replaces.as_ref().is_some_and(|replaced| others.contains(replaced))
+    }
+
+    /// Why it does not count.
     fn objection(&self) -> Option<&'static str> {
-        let replaces = self.replaces.as_ref().is_some_and(|replaced| self.live.contains(replaced));
-        match (self.live.is_empty(), replaces, self.approved) {
-            (true, ..) | (_, true, true) => None,
-            (_, false, _) => Some("it does not say that it replaces that"),
-            (_, true, false) => Some("no custodian approved of it before it was used"),
+        match (self.replaces(), self.approved) {
+            (true, true) => None,
+            (false, _) => Some("it does not say that it replaces that"),
+            (true, false) => Some("no custodian approved of it before it was used"),
         }
     }
 
-    fn tell(&mut self, index: u64, findings: &mut Vec<Finding>) {
-        if let Some(reason) = self.objection().filter(|_| !self.told) {
+    /// `is_pinned`: the anchor names custodians, so that one has to approve even if nothing else is live.
+    fn tell(&mut self, index: u64, is_pinned: bool, findings: &mut Vec<Finding>) {
+        let is_alarm = is_pinned || !self.live.is_empty();
+        if let Some(reason) = self.objection().filter(|_| is_alarm && !self.told) {
             self.told = true;
-            let beside = self.live.first().map_or("", String::as_str);
-            let sentence = format!("{} has a second certificate, {}, beside {beside}: {reason}.", self.who, self.own);
+            let beside = self.live.first().or(self.dead.first()).map_or("", String::as_str);
+            let how = if self.live.is_empty() { "after" } else { "beside" };
+            let sentence = format!("{} has a second certificate, {}, {how} {beside}: {reason}.", self.who, self.own);
             findings.push(Finding::of(Kind::SecondCertificate, index, sentence));
         }
     }
@@ -69,15 +80,17 @@ impl Judge {
             findings.push(Finding::of(Kind::Replacement, index, sentence));
         }
         let others = self.memory.certificates.others(own, index);
-        if others.is_empty() {
+        let counting = self.keys_that_count(&others);
+        if others.is_empty() || counting.contains(own.public_key()) {
             return;
         }
-        let (live, dead): (Vec<_>, Vec<_>) = others.iter().take(OTHERS_MAX).partition(|other| {
+        let others = others.iter().filter(|other| other.public_key() != own.public_key());
+        let (live, dead): (Vec<_>, Vec<_>) = others.take(OTHERS_MAX).partition(|other| {
             let revoked = self.memory.revoked.get(&hex::encode(other.fingerprint()));
-            // One for a day to come takes nothing back yet. A certificate lives to the end of its last second.
-            !revoked.is_some_and(|revoked| revoked.at_once) && other.not_after().unix_s() >= at.unix_s()
+            // A certificate lives to the end of its last second.
+            revoked.is_none_or(|revoked| revoked.since_ms > at.unix_ms()) && other.not_after().unix_s() >= at.unix_s()
         });
-        let names = |all: Vec<&std::sync::Arc<Certificate>>| all.into_iter().map(|other| hex::encode(other.fingerprint())).collect();
+        let names = |all: Vec<&Arc<Certificate>>| all.into_iter().map(|other| hex::encode(other.fingerprint())).collect();
         let mut second = Second {
             own: hex::encode(own.fingerprint()),
             who,
@@ -89,12 +102,35 @@ impl Judge {
             used: false,
             told: false,
         };
-        let replaces = second.replaces.as_ref().is_some_and(|replaced| second.live.contains(replaced));
-        if !replaces {
-            second.tell(index, findings);
+        if !second.replaces() {
+            second.tell(index, self.anchor.policy.custodians.is_some(), findings);
+        }
+        if body.replaces.is_none() && !second.told {
+            let sentence =
+                format!("{} got a certificate of another key than before, {}, by the authority's word alone.", second.who, second.own);
+            findings.push(Finding::of(Kind::Replacement, index, sentence));
         }
         self.memory.seconds.insert(&candidate.signed.leaf_hash().to_string(), second);
         self.watch_seconds();
+    }
+
+    /// Of the keys that somebody has had certificates of, in the order of the log: the first, or what a custodian approved in its place.
+    fn keys_that_count(&self, others: &[Arc<Certificate>]) -> HashSet<PublicKey> {
+        let mut keys = HashSet::new();
+        for certificate in others {
+            let own = hex::encode(certificate.fingerprint());
+            let seconds = self.watched.get(&own).into_iter().flatten().filter_map(|leaf| self.memory.seconds.get(leaf));
+            let Some(second) = seconds.filter(|second| second.own == own).find(|second| second.objection().is_none()) else {
+                if keys.is_empty() {
+                    keys.insert(certificate.public_key().clone());
+                }
+                continue;
+            };
+            let replaced = others.iter().find(|other| second.replaces.as_ref() == Some(&hex::encode(other.fingerprint())));
+            replaced.map(|replaced| keys.remove(replaced.public_key()));
+            keys.insert(certificate.public_key().clone());
+        }
+        keys
     }
 
     /// By fingerprint: in which seconds a certificate plays a part.
@@ -113,6 +149,7 @@ impl Judge {
             return;
         }
         let signer = hex::encode(candidate.certificate.fingerprint());
+        let is_pinned = self.anchor.policy.custodians.is_some();
         for leaf in self.watched.get(&signer).cloned().unwrap_or_default() {
             let Some(second) = self.memory.seconds.get(&leaf) else { continue };
             if (second.own == signer && second.used) || (second.own != signer && second.live.contains(&signer)) {
@@ -125,7 +162,7 @@ impl Judge {
                 second.live.push(signer.clone());
             }
             if second.used {
-                second.tell(candidate.index, findings);
+                second.tell(candidate.index, is_pinned, findings);
             }
         }
     }

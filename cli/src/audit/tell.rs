@@ -29,7 +29,7 @@ impl Judge {
                 self.memory.rest.timestamp_ms = statement.issued.unix_ms();
             }
             Body::Contradiction(body) => {
-                tell(Kind::Contradiction, format!("There are two statements for place {} of {}, both signed.", body.seq, body.stream));
+                tell(Kind::Contradiction, format!("{by} says that there are two statements for place {} of {}.", body.seq, body.stream));
             }
             Body::Ban(body) => {
                 let what = if body.lifts.is_some() { "lifted a ban" } else { "banned somebody" };
@@ -50,10 +50,8 @@ impl Judge {
                 let fingerprint = hex::encode(body.fingerprint);
                 tell(Kind::Revocation, format!("Certificate {fingerprint} is revoked since {}.", body.since));
                 let known = self.memory.revoked.get(&fingerprint).copied();
-                let mut revoked = known.unwrap_or(Revoked { since_ms: u64::MAX, at_once: false });
-                revoked.since_ms = revoked.since_ms.min(body.since.unix_ms());
-                revoked.at_once |= body.since <= statement.issued;
-                self.memory.revoked.insert(&fingerprint, revoked);
+                let since_ms = known.map_or(u64::MAX, |known| known.since_ms).min(body.since.unix_ms());
+                self.memory.revoked.insert(&fingerprint, Revoked { since_ms });
             }
             Body::Recipients(set) => self.set(candidate, set, findings),
             Body::Approve(body) => self.approve(candidate, body),

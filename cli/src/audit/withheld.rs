@@ -1,7 +1,7 @@
 //! What is behind something that the log does not show: entries that are not served, or not those that were signed, and certificates that are not to be
 //! had. It is judged all the same, as far as it does not hang on them; what does is undecided until they come.
 //!
-//! Nothing of this is kept: the next round begins at the first that was not there.
+//! Nothing of this is kept: the next round begins at the bundle in which the first was not there.
 
 use std::collections::HashSet;
 
@@ -13,6 +13,8 @@ const HANG_ON_OTHERS: [Kind; 3] = [Kind::SecondCertificate, Kind::Recipients, Ki
 /// What was met behind something that is not there.
 #[derive(Debug, Default)]
 pub struct Behind {
+    /// The first that is not there, or that attaches something which is not.
+    from: u64,
     /// Streams of which something came since the last entry that is not there: what is missing of them since then is a hole.
     whole: HashSet<String>,
     /// Entries that hang on what is not there.
@@ -20,6 +22,16 @@ pub struct Behind {
 }
 
 impl Behind {
+    /// Behind the entry at an index.
+    pub fn new(from: u64) -> Self {
+        Self { from, ..Self::default() }
+    }
+
+    /// Whether an entry comes behind what is not there, so that it may hang on it.
+    pub fn is_before(&self, index: u64) -> bool {
+        self.from < index
+    }
+
     /// An entry is not there: it could have been of any stream.
     pub fn lacks_entry(&mut self) {
         self.whole.clear();

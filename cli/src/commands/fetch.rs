@@ -377,18 +377,30 @@ fn keep(case: &mut CaseFolder, kept: &mut Vec<SignedStatement>, found: Found) ->
     Ok(())
 }
 
-/// For every signer, the entry that put the certificate on the ledger, and then that entry's signer, until nothing new comes.
-async fn keep_certificates(session: &mut Session, case: &mut CaseFolder, mut waiting: Vec<SignedStatement>) -> Result<(), Failure> {
+/// For every signer, the entry that put the certificate on the ledger, and then that entry's signer, until nothing new comes. Of one that replaces
+/// another, that one too, and who approved of it.
+async fn keep_certificates(session: &mut Session, case: &mut CaseFolder, kept: Vec<SignedStatement>) -> Result<(), Failure> {
     let mut known: BTreeSet<Fingerprint> = BTreeSet::new();
-    while let Some(signed) = waiting.pop() {
-        if !known.insert(*signed.signer()) {
+    let mut waiting: Vec<Fingerprint> = kept.iter().map(|signed| *signed.signer()).collect();
+    while let Some(fingerprint) = waiting.pop() {
+        if !known.insert(fingerprint) {
             continue;
         }
-        let record: EntryRecord = session.appliance.get_json(&format!("/v1/certificates/{}", hex::encode(signed.signer()))).await?;
+        let record: EntryRecord = session.appliance.get_json(&format!("/v1/certificates/{}", hex::encode(fingerprint))).await?;
         let found = session.found(&record)?;
-        if case.keep(&found)? {
-            keep_attachments(session, case, &found.signed).await?;
-            waiting.push(found.signed);
+        if !case.keep(&found)? {
+            continue;
+        }
+        keep_attachments(session, case, &found.signed).await?;
+        waiting.push(*found.signed.signer());
+        let Body::Certificate(body) = &found.signed.statement().body else { continue };
+        let Some(replaced) = body.replaces else { continue };
+        for approval in session.approvals(&found.signed.leaf_hash(), &[]).await? {
+            waiting.push(*approval.signed.signer());
+            case.keep(&approval)?;
+        }
+        if session.is_introduced(&replaced).await? {
+            waiting.push(replaced);
         }
     }
     Ok(())

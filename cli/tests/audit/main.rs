@@ -3,17 +3,17 @@
 
 mod depth;
 mod heads;
+mod issuers;
 mod server;
 mod site;
+mod withheld;
 
 use exhibit_evidence::anchor::WitnessPolicy;
-use exhibit_evidence::body::{
-    Access, Approve, CertificateBody, CertificateRevocation, Contradiction, Fetch, Heartbeat, Predecessor, SeqRange, Succession,
-    SuccessionReason, Successor,
-};
-use exhibit_evidence::{AttachmentRef, Body, Head, StreamName};
+use exhibit_evidence::body::{Access, Approve, Succession, SuccessionReason, Successor};
+use exhibit_evidence::{Body, Head};
 use exhibit_pki::Role;
 use exhibit_tlog::{Hash, leaf_hash, verify_consistency};
+use issuers::filler;
 use site::{Desk, Site, checkpoint};
 
 /// Two full bundles and a part of the third.
@@ -152,113 +152,6 @@ fn garbage_is_altered_and_what_is_not_served_is_missing() {
         let said = desk.audit(&[]);
         assert_eq!((said.code, said.outcome()), (code, outcome), "{said:?}");
     }
-}
-
-#[test]
-fn what_was_withheld_is_judged_when_it_comes() {
-    let mut site = long();
-    let desk = Desk::new(&site);
-    let mut resources = site.resources();
-    resources.remove("tile/entries/001");
-    desk.publish(&resources);
-    let said = desk.audit(&[]);
-    said.expect(1, "missing", &[("missing", None)]);
-    assert_eq!(said.checked()["judged"], 256, "what came before was not judged");
-    // The log is held to the checkpoint that was seen, though its entries were not.
-    site.entries[400] = site.entries[399].clone();
-    site.grow(1);
-    desk.audit_of(&site).expect(1, "forked", &[("forked", None)]);
-}
-
-/// Publishes the log without some of its resources, and audits that.
-fn audit_without(desk: &Desk, site: &Site, withheld: &[String]) -> site::Said {
-    let mut resources = site.resources();
-    for path in withheld {
-        assert!(resources.remove(path).is_some(), "{path}");
-    }
-    desk.publish(&resources);
-    desk.audit(&[])
-}
-
-/// One entry bundle or certificate that is not served hides nothing of what is behind it but what hangs on it.
-#[test]
-fn what_is_behind_something_withheld_is_judged() {
-    let mut site = long();
-    let mut flipped = site.signed(&site.custodian, Body::Approve(filler()));
-    let last = flipped.len() - 1;
-    flipped[last] ^= 1;
-    site.entries.push(flipped);
-    // A real hole, after the stream was heard of again.
-    site.custodian.seq += 1;
-    site.grow(2);
-    let bundle = vec!["tile/entries/001".to_owned()];
-    let desk = Desk::new(&site);
-    let said = audit_without(&desk, &site, &bundle);
-    said.expect(1, "missing", &[("missing", None), ("signature", Some(600)), ("chain", Some(601))]);
-    let counts = |said: &site::Said| ["judged", "behind", "undecided"].map(|name| said.checked()[name].as_u64().unwrap());
-    assert_eq!(counts(&said), [256, 347, 0]);
-    // It is told once, however often it is looked at.
-    audit_without(&desk, &site, &bundle).expect(1, "missing", &[("missing", None)]);
-    let said = desk.audit_of(&site);
-    assert_eq!((said.findings(), counts(&said)), (vec![("signature".into(), Some(600)), ("chain".into(), Some(601))], [603, 0, 0]));
-
-    // A single entry that is altered: all others of its bundle are judged.
-    let desk = Desk::new(&site);
-    let mut resources = site.resources();
-    let mut entries = site.entries.clone();
-    entries[300][9] ^= 1;
-    let chunk: Vec<&[u8]> = entries[256..512].iter().map(Vec::as_slice).collect();
-    resources.insert("tile/entries/001".to_owned(), exhibit_tlog::tile::encode_bundle(&chunk).unwrap());
-    desk.publish(&resources);
-    let said = desk.audit(&[]);
-    said.expect(1, "altered", &[("altered", Some(300)), ("signature", Some(600)), ("chain", Some(601))]);
-
-    // A tile that is not served is made of its entries.
-    let said = audit_without(&Desk::new(&site), &site, &["tile/0/001".to_owned()]);
-    said.expect(1, "missing", &[("missing", None), ("signature", Some(600)), ("chain", Some(601))]);
-    assert_eq!(counts(&said), [603, 0, 0]);
-}
-
-/// Who could have been introduced, or allowed, by what is not there is not accused.
-#[test]
-fn what_hangs_on_something_withheld_is_undecided() {
-    let mut site = long();
-    let mut late = site.member("user/late", Role::Custodian, 24, "user/late/1");
-    for _ in 0..3 {
-        site.put(&mut late, Body::Approve(filler()));
-    }
-    let certificate = format!("attachments/{}", Hash(*late.certificate.fingerprint()));
-    let desk = Desk::new(&site);
-    let said = audit_without(&desk, &site, &[certificate]);
-    said.expect(1, "missing", &[("missing", None)]);
-    assert_eq!(said.checked()["undecided"], 4, "the introduction, and what was signed with it");
-    desk.audit_of(&site).expect(1, "missing", &[]);
-
-    // The same where the entry that introduces it is not served; the rest is judged.
-    site.grow(600);
-    let mut stranger = site.writer("user/s", Role::Custodian, 25, "user/s/1");
-    site.put(&mut stranger, Body::Approve(filler()));
-    let desk = Desk::new(&site);
-    let said = audit_without(&desk, &site, &["tile/entries/002".to_owned()]);
-    said.expect(1, "missing", &[("missing", None)]);
-    assert_eq!(said.checked()["undecided"], 1, "a stranger may have been introduced there");
-    let said = desk.audit_of(&site);
-    let [(kind, Some(index))] = &said.findings()[..] else { panic!("{said:?}") };
-    assert_eq!((&**kind, *index), ("signature", site.entries.len() as u64 - 1), "a stranger is none, once all is there");
-}
-
-/// What a set of recipients, a second certificate or a right stands on may be what is not there.
-#[test]
-fn decisions_behind_something_withheld_are_undecided() {
-    let mut site = long();
-    let range = SeqRange { stream: StreamName::parse("camera/102/main/1").unwrap(), first: 0, last: 0 };
-    let fetch = Fetch { grant: Some(Hash([7; 32])), ranges: vec![range], attachments: vec![] };
-    let fetch = site.by_custodian(Body::Fetch(fetch));
-    site.by_appliance(Body::Access(Access { fetch, granted: true, attachments: vec![] }));
-    let desk = Desk::new(&site);
-    audit_without(&desk, &site, &["tile/entries/001".to_owned()]).expect(1, "missing", &[("missing", None)]);
-    let said = desk.audit_of(&site);
-    assert_eq!(said.findings(), [("rights".to_owned(), Some(601))]);
 }
 
 /// A genesis may attach more than certificates: the key of the log's TPM, say.
@@ -428,93 +321,6 @@ fn entries_that_do_not_hold_are_named_by_their_defect() {
         assert_eq!(said.checked()["judged"], site.entries.len(), "{defect}: what came after was not judged");
         assert_eq!(desk.audit(&[]).findings(), [], "{defect} was found twice");
     }
-}
-
-/// What lies between is on the log before. What people stated there is carried over whole: who leaves out the middle of it hides something.
-#[test]
-fn only_a_cameras_chain_leaps_over_what_the_log_before_has() {
-    let before = Predecessor { log: Hash([7; 32]), head: Head { size: 9, root: Hash([8; 32]) } };
-    for (subject, role, stream, findings) in
-        [("camera/102", Role::Camera, "camera/102/events/1", 0), ("user/p", Role::Custodian, "user/p/1", 1)]
-    {
-        let mut site = Site::after(before.clone());
-        let mut writer = site.member(subject, role, 21, stream);
-        let body = || if role == Role::Camera { Body::Heartbeat(beat()) } else { Body::Approve(filler()) };
-        let own = std::mem::replace(&mut site.log, before.log);
-        site.put(&mut writer, body());
-        writer.seq = 6;
-        site.put(&mut writer, body());
-        site.log = own;
-        let said = Desk::new(&site).audit_of(&site);
-        assert_eq!(said.findings().iter().filter(|(kind, _)| kind == "chain").count(), findings, "{subject}: {said:?}");
-        assert_eq!(said.findings().len(), findings, "{subject}: {said:?}");
-    }
-}
-
-fn beat() -> Heartbeat {
-    Heartbeat { uptime_s: 1, unsent: 0, unsent_bytes: 0, last_segment: None, attachments: vec![] }
-}
-
-fn filler() -> Approve {
-    Approve { entry: Hash([1; 32]), statement: Hash([2; 32]), attachments: vec![] }
-}
-
-#[test]
-fn heads_that_issuers_have_seen_must_be_of_this_log() {
-    let honest = long();
-    for (defect, size, root) in [("another root", 300, Hash([3; 32])), ("one that came after", 900, Hash([3; 32]))] {
-        let mut site = honest.clone();
-        site.observed = Head { size, root };
-        site.grow(1);
-        let desk = Desk::new(&site);
-        let said = desk.audit_of(&site);
-        assert_eq!((said.outcome(), said.findings()), ("observed", vec![("observed".to_owned(), Some(600))]), "{defect}");
-    }
-    let mut site = honest;
-    site.observed = site.head();
-    site.grow(1);
-    site.observed = Head { size: 5, root: exhibit_tlog::root_of(&site.leaves()[..5]) };
-    site.grow(1);
-    Desk::new(&site).audit_of(&site).expect(1, "observed", &[("observed", Some(601))]);
-}
-
-#[test]
-fn contradictions_are_alarms() {
-    let mut site = Site::new();
-    let (first, second) = (AttachmentRef::of("first", b"1", false), AttachmentRef::of("second", b"2", false));
-    let stream = StreamName::parse("camera/102/main/1").unwrap();
-    let mut appliance = site.appliance.clone();
-    site.put(&mut appliance, Body::Contradiction(Contradiction { stream, seq: 7, attachments: vec![first, second] }));
-    site.appliance = appliance;
-    let desk = Desk::new(&site);
-    desk.audit_of(&site).expect(1, "contradiction", &[("contradiction", Some(3))]);
-    desk.audit(&["--acknowledge"]).expect(0, "sound", &[]);
-}
-
-/// In the same bundle and in a later one: a key that is not to be believed any more signs nothing, and introduces nobody.
-#[test]
-fn a_revoked_certificate_signs_nothing_more() {
-    let mut site = Site::new();
-    let mut thief = site.writer("authority/2", Role::Authority, 32, "authority/2/1");
-    site.introduce(&thief.certificate.clone());
-    let introduction = |of: &exhibit_pki::Certificate| {
-        let attachments = vec![AttachmentRef::of("certificate", of.der(), false)];
-        Body::Certificate(CertificateBody { fingerprint: *of.fingerprint(), replaces: None, attachments })
-    };
-    let fingerprint = *thief.certificate.fingerprint();
-    let body = CertificateRevocation { fingerprint, since: site::ago(60_000), reason: None, attachments: vec![] };
-    let mut authority = site.authority.clone();
-    site.put(&mut authority, Body::CertificateRevocation(body));
-    site.authority = authority;
-    let mut guest = site.writer("user/g", Role::Custodian, 33, "user/g/1");
-    site.certificates.insert(Hash(*guest.certificate.fingerprint()), guest.certificate.der().to_vec());
-    site.put(&mut thief, introduction(&guest.certificate));
-    site.put(&mut guest, Body::Approve(Approve { entry: Hash([1; 32]), statement: Hash([2; 32]), attachments: vec![] }));
-    let desk = Desk::new(&site);
-    let told = [("revocation", Some(4)), ("signature", Some(5)), ("signature", Some(6))];
-    desk.audit_of(&site).expect(1, "signature", &told);
-    site.put(&mut guest, Body::Approve(Approve { entry: Hash([1; 32]), statement: Hash([3; 32]), attachments: vec![] }));
-    desk.audit_of(&site).expect(1, "signature", &[("signature", Some(7))]);
 }
 
 #[test]

@@ -517,6 +517,8 @@ mod tests {
             ("log before a log before", format!("/v1/logs/{zeros}/v1/logs/{zeros}/v1/index/0"), RouteError::NotFound),
             ("successor of a log before", format!("/v1/logs/{zeros}/v1/successor?log={zeros}"), RouteError::NotFound),
             ("version of a log before", format!("/v1/logs/{zeros}/v1/version"), RouteError::NotFound),
+            ("health of a log before", format!("/v1/logs/{zeros}/healthz"), RouteError::NotFound),
+            ("TPM's line of a log before", format!("/v1/logs/{zeros}/log/tpm"), RouteError::NotFound),
             ("log of no hash", "/v1/logs/1/log/checkpoint".to_owned(), RouteError::NotFound),
             ("approvals by nobody", format!("/v1/approvals/{zeros}?by="), malformed("by is not a list of fingerprints")),
             (

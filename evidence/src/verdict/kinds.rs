@@ -147,6 +147,8 @@ finding_kinds! {
     RecipientsStale: Signature;
     /// A second live certificate of somebody, without a custodian's approval.
     SecondCertificate: Signature;
+    /// Somebody got another key than before, which a custodian approved of; or, so far as is known, instead of one that was dead.
+    KeyReplaced: Signature;
     /// The exporter's statement is missing or is of another bundle.
     Export: Signature;
     /// A statement of a type that this version does not know.

@@ -32,6 +32,8 @@ pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries, approvals:
 
 /// What is known of a set.
 enum State {
+    /// Not looked at yet.
+    Waiting,
     /// In force from this entry on.
     Decided(u64),
     /// Not decided by those who had to.
@@ -98,6 +100,10 @@ impl Sets {
             sets.custodians.0.push((from, custodians.clone()));
             current = InForce { leaf: Some(entry.leaf), number: set.number, from, custodians, threshold: set.threshold };
         }
+        // What nobody came to does not replace the set in force.
+        for state in sets.by_leaf.values_mut().filter(|state| matches!(state, State::Waiting)) {
+            *state = State::Refused(ANOTHER.to_owned());
+        }
         sets
     }
 
@@ -111,8 +117,8 @@ impl Sets {
             if set.scope != scope || repeated {
                 continue;
             }
-            let is_known = set.replaces.is_none_or(|replaced| matches!(self.by_leaf.get(&replaced), Some(State::Refused(_))));
-            let state = if is_known { State::Refused(ANOTHER.to_owned()) } else { State::Unknown };
+            let is_known = set.replaces.is_none_or(|replaced| matches!(self.by_leaf.get(&replaced), Some(State::Waiting)));
+            let state = if is_known { State::Waiting } else { State::Unknown };
             if is_known {
                 stated.entry(set.replaces).or_default().push((entry, set));
             }
@@ -175,7 +181,7 @@ fn judge_epoch(judgement: &mut Judgement<'_>, entries: &Entries, entry: &Entry, 
             let sentence = format!("The camera obeyed recipients number {} that its custodians did not decide: {reason}.", set.number);
             judgement.bad(Axis::Signature, FindingKind::RecipientsThreshold, entry.place(), sentence);
         }
-        Some(State::Unknown) | None => {
+        Some(State::Unknown | State::Waiting) | None => {
             let sentence = format!("What recipients number {} replace is not in the bundle: who decided on them is not shown.", set.number);
             judgement.find(Axis::Signature, Grade::Undecided, FindingKind::RecipientsUnknown, entry.place(), sentence);
         }

@@ -1,57 +1,132 @@
 //! Second certificates: who certifies cameras and people could give anybody's name to another key. It counts only with a custodian's approval.
+//!
+//! That the first was taken back or has expired is the authority's own word: it makes of what would be bad what is undecided, and never nothing.
 
 use std::collections::{HashMap, HashSet};
 
-use exhibit_pki::{Certificate, Fingerprint, Identity, KeyPurpose, Timestamp};
+use exhibit_pki::{Certificate, Fingerprint, Identity, KeyPurpose, PublicKey, Timestamp};
 
 use super::Judgement;
 use super::approvals::Approvals;
 use super::entries::{Entries, Entry};
 use super::recipients::Custodians;
+use super::time::Times;
 use crate::Body;
 use crate::verdict::{Axis, FindingKind, Grade};
 
-/// So many live certificates of one identity are compared: each beyond the first is told already.
+/// So many certificates of one identity are asked whether they are live: each key beyond the first is told already.
 const LIVE_MAX: usize = 16;
 
 /// `custodians` are those that the anchor pins and whom they decided on; without them any certificate with the role counts.
-pub(super) fn judge(judgement: &mut Judgement<'_>, entries: &Entries, approvals: &Approvals<'_>, custodians: Option<&Custodians>) {
+pub(super) fn judge(
+    judgement: &mut Judgement<'_>,
+    entries: &Entries,
+    approvals: &Approvals<'_>,
+    custodians: Option<&Custodians>,
+    times: &Times,
+) {
     let uses = Uses::of(entries);
-    let mut live: HashMap<(&Identity, KeyPurpose), Vec<&Certificate>> = HashMap::new();
-    let mut revoked: HashSet<Fingerprint> = HashSet::new();
+    let mut known: HashMap<(&Identity, KeyPurpose), Known<'_>> = HashMap::new();
+    let mut revoked: HashMap<Fingerprint, Timestamp> = HashMap::new();
     for entry in &entries.held {
-        // One for a day to come takes nothing back yet.
-        if let Body::CertificateRevocation(body) = &entry.statement().body
-            && body.since <= entry.statement().issued
-        {
-            revoked.insert(body.fingerprint);
+        if let Body::CertificateRevocation(body) = &entry.statement().body {
+            revoked.entry(body.fingerprint).and_modify(|since| *since = body.since.min(*since)).or_insert(body.since);
         }
         let Some(certificate) = entries.certificates.introduced_by(entry.index) else { continue };
         let Some(identity) = certificate.identity() else { continue };
-        let of_identity = live.entry((identity, certificate.purpose())).or_default();
-        let issued = entry.statement().issued;
-        // Whatever the authority says of it and of the time, a certificate that goes on signing is live.
-        of_identity.retain(|other| is_live(other, &revoked, issued) || uses.after(other, entry.index));
-        if of_identity.iter().any(|other| other.fingerprint() == certificate.fingerprint()) {
-            continue;
-        }
-        if !of_identity.is_empty() {
+        let known = known.entry((identity, certificate.purpose())).or_default();
+        if known.is_another_key(certificate) {
+            let at = introduced_at(entry, times);
+            // Whatever the authority says of it and of the time, a certificate that goes on signing is live.
+            let is_live = |other: &Certificate| is_live(other, &revoked, at) || uses.after(other, entry.index);
+            let others = known.compared.iter().filter(|other| other.public_key() != certificate.public_key());
+            let live: Vec<Fingerprint> = others.filter(|other| is_live(other)).map(|other| *other.fingerprint()).collect();
             let used = uses.first(certificate);
-            if let Err(reason) = approved(entry, certificate, of_identity, approvals, custodians, used) {
-                let grade = if used.is_some() { Grade::Bad } else { Grade::NotDemanded };
-                let sentence = format!("Entry {} introduces a second live certificate of {identity}: {reason}.", entry.index);
-                judgement.find(Axis::Signature, grade, FindingKind::SecondCertificate, entry.place(), sentence);
+            let approved = replaced(entry, known, &live).and_then(|replaced| {
+                let approved = is_approved(entry, certificate, approvals, custodians, used);
+                approved.then_some(replaced).ok_or("no custodian approved of it before it was used")
+            });
+            let second = Second { beside: !live.is_empty(), used: used.is_some(), objection: approved.err(), pinned: custodians.is_some() };
+            tell(judgement, entry, identity, &second);
+            if let Ok(replaced) = approved {
+                known.keys.remove(replaced);
+                known.keys.insert(certificate.public_key());
             }
         }
-        if of_identity.len() < LIVE_MAX {
-            of_identity.push(certificate);
+        known.add(certificate);
+    }
+}
+
+/// What an identity has had so far.
+#[derive(Default)]
+struct Known<'a> {
+    all: HashMap<Fingerprint, &'a PublicKey>,
+    /// Those that count: the first key, or what a custodian approved in its place.
+    keys: HashSet<&'a PublicKey>,
+    /// Of the first certificates.
+    compared: Vec<&'a Certificate>,
+}
+
+impl<'a> Known<'a> {
+    /// Whoever has a key that counts is who they were: a certificate that is renewed is none that comes second. Nor is one that is repeated.
+    fn is_another_key(&self, certificate: &Certificate) -> bool {
+        !self.keys.is_empty() && !self.keys.contains(certificate.public_key()) && !self.all.contains_key(certificate.fingerprint())
+    }
+
+    fn add(&mut self, certificate: &'a Certificate) {
+        if self.keys.is_empty() {
+            self.keys.insert(certificate.public_key());
+        }
+        let is_new = self.all.insert(*certificate.fingerprint(), certificate.public_key()).is_none();
+        if is_new && self.compared.len() < LIVE_MAX {
+            self.compared.push(certificate);
         }
     }
 }
 
+/// When a certificate was introduced at the latest: by the authority's clock, or before, if others say so.
+fn introduced_at(entry: &Entry, times: &Times) -> Timestamp {
+    let issued = entry.statement().issued;
+    times.of(entry).not_after.external.as_ref().map_or(issued, |bound| bound.at.min(issued))
+}
+
 /// A certificate lives to the end of the second in which it expires (docs/formats/certificates.md).
-fn is_live(certificate: &Certificate, revoked: &HashSet<Fingerprint>, at: Timestamp) -> bool {
-    !revoked.contains(certificate.fingerprint()) && certificate.not_after().unix_s() >= at.unix_s()
+fn is_live(certificate: &Certificate, revoked: &HashMap<Fingerprint, Timestamp>, at: Timestamp) -> bool {
+    revoked.get(certificate.fingerprint()).is_none_or(|since| *since > at) && certificate.not_after().unix_s() >= at.unix_s()
+}
+
+/// What is known of a certificate of another key.
+struct Second {
+    /// Another is live.
+    beside: bool,
+    /// It signed an entry of the bundle.
+    used: bool,
+    /// Why it does not count.
+    objection: Option<&'static str>,
+    /// The anchor says who the custodians are.
+    pinned: bool,
+}
+
+fn tell(judgement: &mut Judgement<'_>, entry: &Entry, identity: &Identity, second: &Second) {
+    let index = entry.index;
+    let (grade, kind, sentence) = match second.objection {
+        None => {
+            let sentence = format!("From entry {index} on {identity} has another key than before, and a custodian approved of it.");
+            (Grade::NotDemanded, FindingKind::KeyReplaced, sentence)
+        }
+        Some(reason) if second.beside => {
+            let grade = if second.used { Grade::Bad } else { Grade::NotDemanded };
+            let sentence = format!("Entry {index} introduces a second live certificate of {identity}: {reason}.");
+            (grade, FindingKind::SecondCertificate, sentence)
+        }
+        Some(reason) => {
+            let grade = if second.used && second.pinned { Grade::Undecided } else { Grade::NotDemanded };
+            let sentence =
+                format!("From entry {index} on {identity} has another key than before, by the authority's word alone: {reason}.");
+            (grade, FindingKind::KeyReplaced, sentence)
+        }
+    };
+    judgement.find(Axis::Signature, grade, kind, entry.place(), sentence);
 }
 
 /// The indexes of the first and the last entry that each certificate signed.
@@ -76,25 +151,26 @@ impl Uses {
     }
 }
 
-fn approved(
-    entry: &Entry,
-    certificate: &Certificate,
-    live: &[&Certificate],
-    approvals: &Approvals<'_>,
-    custodians: Option<&Custodians>,
-    first_use: Option<u64>,
-) -> Result<(), &'static str> {
+/// The key in whose place an entry says to introduce another: of one that is live, if any is.
+fn replaced<'a>(entry: &Entry, known: &Known<'a>, live: &[Fingerprint]) -> Result<&'a PublicKey, &'static str> {
     let replaced = match &entry.statement().body {
         Body::Certificate(body) => body.replaces,
         _ => None,
     };
-    if !replaced.is_some_and(|replaced| live.iter().any(|other| *other.fingerprint() == replaced)) {
-        return Err("it does not say that it replaces the first");
-    }
-    let by_custodian = approvals.of(entry).iter().any(|approval| {
+    let replaced = replaced.filter(|replaced| live.is_empty() || live.contains(replaced));
+    replaced.and_then(|replaced| known.all.get(&replaced).copied()).ok_or("it does not say that it replaces the first")
+}
+
+fn is_approved(
+    entry: &Entry,
+    certificate: &Certificate,
+    approvals: &Approvals<'_>,
+    custodians: Option<&Custodians>,
+    first_use: Option<u64>,
+) -> bool {
+    approvals.of(entry).iter().any(|approval| {
         let signer = approval.signer().fingerprint();
         let counts = custodians.is_none_or(|custodians| custodians.hold(approval.index, signer)) && signer != certificate.fingerprint();
         counts && first_use.is_none_or(|used| approval.index < used)
-    });
-    if by_custodian { Ok(()) } else { Err("no custodian approved of it before it was used") }
+    })
 }

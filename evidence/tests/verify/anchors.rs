@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::authorities::{notary, witness_policy};
 use crate::common::{NOT_AFTER, NOT_BEFORE, key as signer, time};
 use crate::synthetic::{Case, ORIGIN, other_note_key};
+use crate::witnessed::LogTpm;
 
 /// What is written, the JSON, and whether anything is judged by it.
 pub type Written = (&'static str, String, bool);
@@ -181,7 +182,13 @@ fn demanding_what_is_not_there(case: &Case) -> Vec<Written> {
     let notary_pem = json(&notary().certificate.to_pem());
     let bare = case.log.anchor().to_json();
     let with = |members: &str| bare.trim_end().strip_suffix('}').unwrap().to_owned() + "," + members + "}";
+    let tpm = json(&LogTpm::new(7).key().to_string());
+    let signing = case.log.anchor().verifier.keys[0].to_string();
+    let with_tpm = with(&format!("\"tpm_key\":{tpm}"));
     vec![
+        ("a TPM's key", with_tpm.clone(), true),
+        ("a TPM's key that is Ed25519", with(&format!("\"tpm_key\":{}", json(&signing))), false),
+        ("a TPM's key that the log signs with", spoilt(&with_tpm, "\"keys\":[", &format!("\"keys\":[{tpm},")), false),
         ("witnesses demanded and none named", with(r#""demands":["witness"]"#), false),
         ("time demanded of nobody", with(r#""demands":["time"]"#), false),
         (

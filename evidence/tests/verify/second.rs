@@ -1,13 +1,15 @@
 //! A second certificate of one identity: who may come by one, and from when on the first is none any more.
 
 use exhibit_evidence::Body;
-use exhibit_evidence::anchor::PinnedCustodians;
+use exhibit_evidence::anchor::{AnchorPolicy, PinnedCustodians};
 use exhibit_evidence::body::{CertificateBody, CertificateRevocation};
-use exhibit_evidence::verdict::FindingKind;
-use exhibit_pki::{KeyPurpose, Role, Timestamp};
+use exhibit_evidence::verdict::{FindingKind, Grade};
+use exhibit_pki::{KeyPurpose, Role, Signer, Timestamp};
 use exhibit_tlog::Hash;
 
-use crate::common::stream;
+use crate::authorities::{believing_time, notary};
+use crate::common::{Party, stream};
+use crate::dated::timestamp;
 use crate::decided::{append, approval, approve, drop_index, introduce, issue_as, judged, set, twin};
 use crate::synthetic::{Case, Extra, Log, Recording, STARTED_MS};
 
@@ -187,6 +189,160 @@ fn a_certificate_is_taken_back_at_once_and_signs_no_more_or_is_live() {
     }
 }
 
+/// Findings of a recording after `before`, on second certificates: with `pinned`, the anchor pins the usual custodian.
+fn told(before: Extra, pinned: bool, expires_ms: Option<u64>) -> Vec<(Grade, FindingKind)> {
+    let mut case = Case::recorded(Recording { before: Some(before), expires_ms, ..Recording::default() });
+    if pinned {
+        let certificates = vec![case.log.custodian.party.certificate.clone()];
+        case.log.policy.custodians = Some(PinnedCustodians { certificates, threshold: 1 });
+    }
+    told_of(&case)
+}
+
+fn told_of(case: &Case) -> Vec<(Grade, FindingKind)> {
+    let verdict = case.judge().unwrap();
+    let findings = verdict.findings.iter().map(|finding| (finding.grade, finding.kind));
+    findings.filter(|(_, kind)| [FindingKind::SecondCertificate, FindingKind::KeyReplaced].contains(kind)).collect()
+}
+
+const TOLD: (Grade, FindingKind) = (Grade::NotDemanded, FindingKind::KeyReplaced);
+const UNDECIDED: (Grade, FindingKind) = (Grade::Undecided, FindingKind::KeyReplaced);
+const SECOND: (Grade, FindingKind) = (Grade::Bad, FindingKind::SecondCertificate);
+
+/// The authority takes the first certificate back before it certifies another key, or waits until it has expired, by its own clock.
+#[test]
+fn another_key_instead_of_one_that_is_dead_is_told_and_undecided_where_custodians_are_pinned() {
+    let revoked: Extra = |log| {
+        revoke_camera(log, STARTED_MS - 9_600);
+        second_camera(log, false);
+    };
+    let expired: Extra = |log| drop_index(second_camera_at(log, true, STARTED_MS - 8_000));
+    let expires_ms = Some(STARTED_MS - 9_000);
+    assert_eq!((told(revoked, false, None), told(revoked, true, None)), (vec![TOLD], vec![UNDECIDED]));
+    assert_eq!((told(expired, false, expires_ms), told(expired, true, expires_ms)), (vec![TOLD], vec![UNDECIDED]));
+    let unused: Extra = |log| {
+        let first = log.pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing, 13);
+        revoke_camera(log, STARTED_MS + 1_000_000_000);
+        second_camera_at(log, false, STARTED_MS + 1_000_000_000);
+        log.camera.party = first;
+    };
+    assert_eq!(told(unused, true, None), [(Grade::NotDemanded, FindingKind::SecondCertificate)], "the first goes on, and so it is live");
+    let of_nobody: Extra = |log| {
+        for scalar in [96, 97] {
+            let person = log.pki.party("user/b9", &[Role::Investigator], KeyPurpose::Signing, scalar).certificate;
+            log.certify(&person, &[]);
+            let body = CertificateRevocation { fingerprint: *person.fingerprint(), since: log_begins(), reason: None, attachments: vec![] };
+            log.append(|log| &mut log.authority, STARTED_MS - 9_500, Body::CertificateRevocation(body));
+        }
+    };
+    assert_eq!(told(of_nobody, true, None), [TOLD], "what signs nothing decides nothing");
+    let approved: Extra = |log| {
+        revoke_camera(log, STARTED_MS - 9_600);
+        let index = second_camera(log, true);
+        let body = approval(log, index);
+        append(log, body);
+    };
+    assert_eq!((told(approved, false, None), told(approved, true, None)), (vec![TOLD], vec![TOLD]));
+    let without_replaces: Extra = |log| {
+        revoke_camera(log, STARTED_MS - 9_600);
+        let index = second_camera(log, false);
+        let body = approval(log, index);
+        append(log, body);
+    };
+    assert_eq!(told(without_replaces, true, None), [UNDECIDED], "an approval that does not say of what");
+}
+
+fn log_begins() -> Timestamp {
+    Timestamp::from_unix_ms(STARTED_MS - 60_000).unwrap()
+}
+
+/// Another certificate for a key of the camera, which records from then on.
+fn renew(log: &mut Log, scalar: u8) {
+    let renewed = crate::common::key(scalar);
+    let certificate = log.pki.certify("camera/102", &[Role::Camera], KeyPurpose::Signing, 98, renewed.public_key());
+    let attachments = vec![log.keep("certificate", certificate.der())];
+    let body = CertificateBody { fingerprint: *certificate.fingerprint(), replaces: None, attachments };
+    log.append(|log| &mut log.authority, STARTED_MS - 8_000, Body::Certificate(body));
+    log.camera.party = Party { certificate, key: renewed };
+}
+
+/// Keys 13, the first, and 91, of the second camera.
+#[test]
+fn a_renewal_is_of_a_key_that_counts() {
+    let cases: [(&str, Extra, &[(Grade, FindingKind)]); 4] = [
+        ("the first key", |log| renew(log, 13), &[]),
+        (
+            "a key that a custodian approved",
+            |log| {
+                let index = second_camera(log, true);
+                let body = approval(log, index);
+                append(log, body);
+                renew(log, 91);
+            },
+            &[TOLD],
+        ),
+        (
+            "a key that was replaced",
+            |log| {
+                let index = second_camera(log, true);
+                let body = approval(log, index);
+                append(log, body);
+                renew(log, 13);
+            },
+            &[SECOND, TOLD],
+        ),
+        (
+            "a key that nobody approved, which had signed nothing",
+            |log| {
+                second_camera(log, true);
+                renew(log, 91);
+            },
+            &[SECOND, (Grade::NotDemanded, FindingKind::SecondCertificate)],
+        ),
+    ];
+    for (which, before, expected) in cases {
+        assert_eq!(told(before, true, None), expected, "{which}");
+    }
+}
+
+/// Only certificates of another key are beside it: its own, which nobody approved either, is not.
+#[test]
+fn the_own_key_is_not_live_beside_itself() {
+    let before: Extra = |log| {
+        revoke_camera(log, STARTED_MS - 9_600);
+        second_camera(log, false);
+        renew(log, 91);
+    };
+    assert_eq!(told(before, true, None), [UNDECIDED, TOLD]);
+}
+
+/// Its own clock says that the first was dead by then, and a notary that it was not.
+#[test]
+fn the_authoritys_clock_does_not_outlive_a_certificate() {
+    let revoked: Extra = |log| {
+        revoke_camera(log, STARTED_MS + 10_000);
+        second_camera_at(log, false, STARTED_MS + 20_000);
+        timestamp(log, &notary(), STARTED_MS - 8_500);
+    };
+    let case = |policy| {
+        let mut case = Case::recorded(Recording { before: Some(revoked), ..Recording::default() });
+        case.log.policy = policy;
+        case.prove_heads();
+        told_of(&case)
+    };
+    assert_eq!(case(AnchorPolicy::default()), [TOLD], "by the authority's word");
+    assert_eq!(case(believing_time()), [SECOND]);
+    let later: Extra = |log| {
+        revoke_camera(log, STARTED_MS - 9_400);
+        second_camera_at(log, false, STARTED_MS - 9_000);
+        timestamp(log, &notary(), STARTED_MS - 8_500);
+    };
+    let mut case = Case::recorded(Recording { before: Some(later), ..Recording::default() });
+    case.log.policy = believing_time();
+    case.prove_heads();
+    assert_eq!(told_of(&case), [TOLD], "a bound that is later than its own word is no moment");
+}
+
 /// What these tests judge is judged by the verifier in Python too.
 pub const TESTS: &[fn()] = &[
     a_certificate_lives_to_the_end_of_its_last_second,
@@ -195,4 +351,8 @@ pub const TESTS: &[fn()] = &[
     only_custodians_whom_the_pinned_ones_decided_on_approve_of_second_certificates,
     a_custodian_who_was_dismissed_approves_of_nothing,
     a_certificate_is_taken_back_at_once_and_signs_no_more_or_is_live,
+    another_key_instead_of_one_that_is_dead_is_told_and_undecided_where_custodians_are_pinned,
+    a_renewal_is_of_a_key_that_counts,
+    the_own_key_is_not_live_beside_itself,
+    the_authoritys_clock_does_not_outlive_a_certificate,
 ];

@@ -84,15 +84,15 @@ fn a_line_in_the_name_of_a_witness_that_is_not_its_signature_is_bad() {
 }
 
 /// A log's key as its TPM has it, for tests in a file.
-struct LogTpm(SigningKey);
+pub struct LogTpm(SigningKey);
 
 impl LogTpm {
-    fn new(scalar: u8) -> Self {
+    pub fn new(scalar: u8) -> Self {
         Self(SigningKey::from_slice(&[scalar; 48]).unwrap())
     }
 
     /// SubjectPublicKeyInfo of a point on P-384 (RFC 5480).
-    fn key(&self) -> VerifierKey {
+    pub fn key(&self) -> VerifierKey {
         let prefix = hex::decode("3076301006072a8648ce3d020106052b81040022036200").unwrap();
         let point = self.0.verifying_key().to_sec1_point(false);
         VerifierKey::ecdsa(ORIGIN, &[&prefix, point.as_bytes()].concat()).unwrap()

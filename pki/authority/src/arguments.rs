@@ -84,6 +84,11 @@ pub struct Sign {
     /// which the ledger's first entry carries.
     #[arg(long, requires = "anchor")]
     pub appliance: Option<String>,
+    /// The certificate (PEM) in whose place this one comes, with another key, such as after a camera's board was changed. It has the same identity, and
+    /// is for the same purpose. A custodian has to approve before the new key is used: the entry to approve is told. A renewal of the same key
+    /// replaces nothing.
+    #[arg(long, requires = "appliance")]
+    pub replaces: Option<PathBuf>,
     /// The log's anchor file, as `exhibit-appliance create-log` made it.
     #[arg(long, requires = "appliance")]
     pub anchor: Option<PathBuf>,

@@ -87,6 +87,21 @@ impl Decision {
             && certificate.server_names() == self.server_names
             && certificate.is_valid_at(now)
     }
+
+    /// Refuses to replace what is another's, for something else, or of the same key.
+    pub fn check_replaces(&self, replaced: &Certificate) -> Result<(), Failure> {
+        let refused = |reason: String| Err(Failure::Refused(reason));
+        if replaced.identity() != Some(&self.identity) {
+            return refused(format!("--replaces names a certificate of another holder than {}", self.identity));
+        }
+        if replaced.purpose() != self.purpose {
+            return refused(format!("--replaces names a {} certificate, and a {} one is to be made", replaced.purpose(), self.purpose));
+        }
+        if *replaced.public_key() == self.public_key {
+            return refused("--replaces names a certificate of the same key: a renewal replaces nothing".to_owned());
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

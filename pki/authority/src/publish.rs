@@ -5,10 +5,19 @@
 
 use exhibit_client::{Appliance, ClientError, ClientIdentity, Issuer};
 use exhibit_evidence::{Anchor, AttachmentRef, Body, body::CertificateBody, exchange};
-use exhibit_pki::{Certificate, Timestamp};
+use exhibit_pki::{Certificate, Fingerprint, Timestamp};
+use exhibit_tlog::Hash;
 
 use crate::ca::Authority;
 use crate::failure::Failure;
+
+/// The entry that introduces a certificate.
+pub struct Introduction {
+    /// Its index.
+    pub index: u64,
+    /// Its leaf hash, by which custodians approve of it.
+    pub leaf: Hash,
+}
 
 /// The ledger, as the authority writes to it.
 pub struct Ledger {
@@ -35,20 +44,26 @@ impl Ledger {
         issuer.deliver_pending(&mut appliance).await?;
         if issuer.next_seq() == 0 {
             let stored = [authority.authority.der(), authority.issuing.der(), authority.root.der()];
-            issuer.issue(&mut appliance, statement(&authority.authority, &stored), &stored, now).await?;
+            issuer.issue(&mut appliance, statement(&authority.authority, None, &stored), &stored, now).await?;
         }
         Ok(Self { appliance, issuer })
     }
 
-    /// Puts a certificate on the ledger; the index of its entry, whose receipt has been verified.
-    pub async fn publish(&mut self, certificate: &Certificate, now: Timestamp) -> Result<u64, Failure> {
+    /// Puts a certificate on the ledger, in the place of another of the same holder, if `replaces` names one. The receipt has been verified.
+    pub async fn publish(
+        &mut self,
+        certificate: &Certificate,
+        replaces: Option<Fingerprint>,
+        now: Timestamp,
+    ) -> Result<Introduction, Failure> {
         let stored = [certificate.der()];
-        let (_, receipt) = self.issuer.issue(&mut self.appliance, statement(certificate, &stored), &stored, now).await?;
-        Ok(receipt.index)
+        let body = statement(certificate, replaces, &stored);
+        let (signed, receipt) = self.issuer.issue(&mut self.appliance, body, &stored, now).await?;
+        Ok(Introduction { index: receipt.index, leaf: signed.leaf_hash() })
     }
 
-    /// The index of the entry that introduced a certificate, if one did.
-    pub async fn find(&mut self, certificate: &Certificate) -> Result<Option<u64>, Failure> {
+    /// The entry that introduced a certificate, if one did.
+    pub async fn find(&mut self, certificate: &Certificate) -> Result<Option<Introduction>, Failure> {
         let path = format!("/v1/certificates/{}", hex::encode(certificate.fingerprint()));
         let record: exchange::EntryRecord = match self.appliance.get_json(&path).await {
             Ok(record) => record,
@@ -57,20 +72,22 @@ impl Ledger {
         };
         let (signed, receipt) = self.appliance.open_record(&record)?;
         match &signed.statement().body {
-            Body::Certificate(body) if body.fingerprint == *certificate.fingerprint() => Ok(Some(receipt.index)),
+            Body::Certificate(body) if body.fingerprint == *certificate.fingerprint() => {
+                Ok(Some(Introduction { index: receipt.index, leaf: signed.leaf_hash() }))
+            }
             _ => Err(ClientError::Untrustworthy("it gave another entry than the one that introduced the certificate".to_owned()).into()),
         }
     }
 }
 
 /// The statement that introduces `certificate`: `stored` is the certificate itself and, where it introduces itself, what issued it.
-fn statement(certificate: &Certificate, stored: &[&[u8]]) -> Body {
+fn statement(certificate: &Certificate, replaces: Option<Fingerprint>, stored: &[&[u8]]) -> Body {
     let name = |position: usize| match position.checked_sub(1) {
         None => "certificate".to_owned(),
         Some(issuer) => format!("issuer-{issuer}"),
     };
     let attachments = stored.iter().enumerate().map(|(position, bytes)| AttachmentRef::of(&name(position), bytes, false)).collect();
-    Body::Certificate(CertificateBody { fingerprint: *certificate.fingerprint(), replaces: None, attachments })
+    Body::Certificate(CertificateBody { fingerprint: *certificate.fingerprint(), replaces, attachments })
 }
 
 /// HTTP: there is no such entry.

@@ -1,7 +1,9 @@
 //! `sign`: from a request to a certificate that is on the ledger. The order of its steps is what makes a crash harmless at each of them.
 
+use std::path::Path;
+
 use exhibit_evidence::Anchor;
-use exhibit_pki::{Certificate, CertificateRequest, RustCrypto, Timestamp};
+use exhibit_pki::{Certificate, CertificateRequest, Fingerprint, RustCrypto, Timestamp};
 use serde_json::json;
 
 use crate::Report;
@@ -10,7 +12,7 @@ use crate::ca::{self, Authority};
 use crate::failure::Failure;
 use crate::files::{self, MODE_PUBLIC};
 use crate::judgement::{Asked, Decision, judge};
-use crate::publish::Ledger;
+use crate::publish::{Introduction, Ledger};
 
 /// Judges the request, issues, publishes, and only then writes the certificate.
 pub async fn run(sign: &Sign, now: Timestamp) -> Result<Report, Failure> {
@@ -21,21 +23,29 @@ pub async fn run(sign: &Sign, now: Timestamp) -> Result<Report, Failure> {
         Asked { identity: sign.identity.as_ref(), roles: &sign.roles, purpose: sign.purpose.into(), server_names: &sign.server_names };
     let decision = judge(&request, &asked)?;
     files::check_can_be_made(&sign.out)?;
-    let (certificate, index) = match (&sign.appliance, &sign.anchor) {
+    let replaces = sign.replaces.as_deref().map(|path| replaced(path, &decision)).transpose()?;
+    let (certificate, introduced) = match (&sign.appliance, &sign.anchor) {
         (Some(address), Some(path)) => {
             let anchor = Anchor::parse(files::read(path)?.as_bytes()).map_err(|error| Failure::content(path, error))?;
             let mut ledger = Ledger::open(&authority, address, &anchor, now).await?;
-            let (certificate, index) = publish(sign, &authority, &decision, &mut ledger, now).await?;
-            (certificate, Some(index))
+            let (certificate, introduced) = publish(sign, &authority, &decision, replaces, &mut ledger, now).await?;
+            (certificate, Some(introduced))
         }
         _ => (issue(sign, &authority, &decision, now)?, None),
     };
     files::write_new(&sign.out, certificate.to_pem().as_bytes(), MODE_PUBLIC)?;
     files::sync_folder_of(&sign.out)?;
-    if index.is_some() {
+    if introduced.is_some() {
         authority.finish()?;
     }
-    Ok(report(sign, &certificate, index))
+    Ok(report(sign, &certificate, introduced.as_ref()))
+}
+
+/// The certificate in whose place a new one comes: of the same holder and purpose, and of another key.
+fn replaced(path: &Path, decision: &Decision) -> Result<Fingerprint, Failure> {
+    let replaced = Certificate::from_pem(&files::read(path)?).map_err(|error| Failure::content(path, error))?;
+    decision.check_replaces(&replaced)?;
+    Ok(*replaced.fingerprint())
 }
 
 /// Publishes a new certificate, or the one that an earlier run of the same command left half-way.
@@ -43,9 +53,10 @@ async fn publish(
     sign: &Sign,
     authority: &Authority,
     decision: &Decision,
+    replaces: Option<Fingerprint>,
     ledger: &mut Ledger,
     now: Timestamp,
-) -> Result<(Certificate, u64), Failure> {
+) -> Result<(Certificate, Introduction), Failure> {
     let same = |certificate: &Certificate| {
         let as_asked = |asked: Option<Timestamp>, is: Timestamp| asked.is_none_or(|asked| asked.unix_s() == is.unix_s());
         as_asked(sign.not_before, certificate.not_before()) && as_asked(sign.not_after, certificate.not_after())
@@ -53,8 +64,8 @@ async fn publish(
     let unfinished = authority.unfinished()?.filter(|certificate| decision.is_met_by(certificate, now) && same(certificate));
     let certificate = match unfinished {
         Some(certificate) => {
-            if let Some(index) = ledger.find(&certificate).await? {
-                return Ok((certificate, index));
+            if let Some(introduced) = ledger.find(&certificate).await? {
+                return Ok((certificate, introduced));
             }
             certificate
         }
@@ -64,8 +75,8 @@ async fn publish(
             certificate
         }
     };
-    let index = ledger.publish(&certificate, now).await?;
-    Ok((certificate, index))
+    let introduced = ledger.publish(&certificate, replaces, now).await?;
+    Ok((certificate, introduced))
 }
 
 fn issue(sign: &Sign, authority: &Authority, decision: &Decision, now: Timestamp) -> Result<Certificate, Failure> {
@@ -78,12 +89,12 @@ fn issue(sign: &Sign, authority: &Authority, decision: &Decision, now: Timestamp
     authority.issue(&decision.entity(), not_before, not_after)
 }
 
-fn report(sign: &Sign, certificate: &Certificate, index: Option<u64>) -> Report {
+fn report(sign: &Sign, certificate: &Certificate, introduced: Option<&Introduction>) -> Report {
     let identity = certificate.identity().map(ToString::to_string).unwrap_or_default();
     let roles: Vec<String> = certificate.roles().iter().map(ToString::to_string).collect();
     let fingerprint = hex::encode(certificate.fingerprint());
-    let ledger = match index {
-        Some(index) => format!("entry {index} of the ledger"),
+    let ledger = match introduced {
+        Some(introduced) => format!("entry {} of the ledger", introduced.index),
         None => "not on the ledger: nothing that it signs counts until it is".to_owned(),
     };
     let mut text = format!("Certified {identity}\nroles       {}\npurpose     {}\n", roles.join(", "), certificate.purpose(),);
@@ -96,6 +107,12 @@ fn report(sign: &Sign, certificate: &Certificate, index: Option<u64>) -> Report 
         certificate.not_after(),
         sign.out.display(),
     ));
+    let leaf = introduced.map(|introduced| introduced.leaf.to_string());
+    if let Some(leaf) = leaf.as_ref().filter(|_| sign.replaces.is_some()) {
+        text.push_str(&format!(
+            "\n\nIts key is another than before. A custodian has to approve of that before it signs anything:\n  exhibit approve entry --entry {leaf}"
+        ));
+    }
     let json = json!({
         "identity": identity,
         "roles": roles,
@@ -105,7 +122,8 @@ fn report(sign: &Sign, certificate: &Certificate, index: Option<u64>) -> Report 
         "not_after": certificate.not_after().to_string(),
         "serial": hex::encode(certificate.serial()),
         "fingerprint": fingerprint,
-        "index": index,
+        "index": introduced.map(|introduced| introduced.index),
+        "leaf": leaf,
         "out": sign.out,
     });
     Report { text, json }

@@ -125,6 +125,32 @@ fn an_answer_that_was_lost_makes_no_second_certificate() {
     assert_eq!(city.introduced().len(), 4);
 }
 
+/// A camera whose board was changed has another key. That is a matter for custodians, and the entry says in whose place it comes.
+#[test]
+fn another_key_says_what_it_replaces_and_what_is_to_be_approved() {
+    let city = City::new();
+    assert_eq!(code(&city.sign("camera.csr", "camera.pem")), 0);
+    request(&city.folder, "board.csr", "camera/102", 6);
+    let output = city.sign("board.csr", "board.pem --replaces camera.pem");
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let entry = &city.ledger.entries()[2];
+    let Body::Certificate(body) = &entry.statement().body else { panic!("the authority stated something else") };
+    assert_eq!(body.replaces, Some(*certificate(&city.folder, "camera.pem").fingerprint()));
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&format!("\"leaf\":\"{}\"", entry.leaf_hash())));
+    let refusals = [
+        ("other.csr", "camera.pem", "another holder"),
+        ("camera.csr", "camera.pem", "the same key"),
+        ("board.csr", "board.csr", "board.csr"),
+    ];
+    for (request, replaced, reason) in refusals {
+        let output = city.sign(request, &format!("refused.pem --replaces {replaced}"));
+        assert_ne!(code(&output), 0, "{reason}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(reason), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!city.exists("refused.pem"));
+    }
+    assert_eq!(city.introduced().len(), 3);
+}
+
 #[test]
 fn an_introduction_that_was_cut_short_is_sent_again_first() {
     let city = City::new();

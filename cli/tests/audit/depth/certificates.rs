@@ -40,6 +40,14 @@ impl Twice {
         self.board.site.by_authority(Body::CertificateRevocation(body));
     }
 
+    /// Another certificate of the same key, which says to replace nothing.
+    fn renew(&mut self, scalar: u8, of: &Writer) {
+        let until = Timestamp::from_unix_ms(of.certificate.not_after().unix_ms() + 86_400_000).unwrap();
+        let renewed = self.board.site.expiring("user/i", Role::Investigator, scalar, until);
+        assert_eq!(renewed.public_key(), of.certificate.public_key());
+        self.board.site.replace(None, &renewed);
+    }
+
     fn use_first(&mut self) {
         self.board.site.put(&mut self.first, harmless());
     }
@@ -50,7 +58,7 @@ impl Twice {
 }
 
 /// How somebody comes to a second certificate, and what is wrong with it.
-const REPLACEMENTS: [Story<Twice>; 12] = [
+const REPLACEMENTS: [Story<Twice>; 18] = [
     (
         "replaced and approved",
         |twice| {
@@ -117,7 +125,7 @@ const REPLACEMENTS: [Story<Twice>; 12] = [
             twice.introduce(false);
             twice.use_second();
         },
-        &[("revocation", 0)],
+        &[("revocation", 0), ("second-certificate", 1)],
     ),
     (
         "the first is to be taken back some day",
@@ -138,7 +146,7 @@ const REPLACEMENTS: [Story<Twice>; 12] = [
             twice.use_first();
             twice.board.site.age_ms = 0;
         },
-        &[("revocation", 0), ("replacement", 1), ("second-certificate", 4)],
+        &[("revocation", 0), ("replacement", 1), ("second-certificate", 2)],
     ),
     (
         "the first was taken back, and goes on",
@@ -150,7 +158,58 @@ const REPLACEMENTS: [Story<Twice>; 12] = [
             twice.use_first();
             twice.board.site.age_ms = 0;
         },
-        &[("revocation", 0), ("second-certificate", 3)],
+        &[("revocation", 0), ("second-certificate", 1)],
+    ),
+    (
+        "the first was taken back, and a custodian approved of what replaces it",
+        |twice| {
+            twice.revoke(ago(3_600_000));
+            let leaf = twice.introduce(true);
+            twice.approve(leaf);
+            twice.use_second();
+        },
+        &[("revocation", 0), ("replacement", 1)],
+    ),
+    (
+        "one that is dead is replaced, and another is live",
+        |twice| {
+            twice.revoke(ago(3_600_000));
+            let leaf = twice.introduce(true);
+            twice.approve(leaf);
+            twice.use_second();
+            let third = twice.board.site.writer("user/i", Role::Investigator, 48, "user/i/3").certificate;
+            let leaf = twice.board.site.replace(Some(&twice.first.certificate.clone()), &third);
+            twice.approve(leaf);
+        },
+        &[("revocation", 0), ("replacement", 1), ("replacement", 4), ("second-certificate", 4)],
+    ),
+    ("renewed", |twice| twice.renew(44, &twice.first.clone()), &[]),
+    (
+        "another key that counts is renewed",
+        |twice| {
+            let leaf = twice.introduce(true);
+            twice.approve(leaf);
+            twice.renew(45, &twice.second.clone());
+            twice.use_second();
+        },
+        &[("replacement", 0)],
+    ),
+    (
+        "what was replaced is renewed",
+        |twice| {
+            let leaf = twice.introduce(true);
+            twice.approve(leaf);
+            twice.renew(44, &twice.first.clone());
+        },
+        &[("replacement", 0), ("second-certificate", 2)],
+    ),
+    (
+        "a key that nobody approved of is renewed",
+        |twice| {
+            twice.introduce(true);
+            twice.renew(45, &twice.second.clone());
+        },
+        &[("replacement", 0), ("second-certificate", 1)],
     ),
 ];
 
@@ -161,6 +220,13 @@ fn second_certificates_count_with_a_custodians_approval_before_they_are_used() {
         story(&mut twice);
         expect(what, &found(&twice.board.site, twice.board.from), expected);
     }
+    // Where nobody pins custodians, what comes after a first that is dead is told.
+    let mut twice = Twice::new();
+    twice.board.site.policy.custodians = None;
+    twice.revoke(ago(3_600_000));
+    twice.introduce(false);
+    twice.use_second();
+    expect("not pinned", &found(&twice.board.site, twice.board.from), &[("revocation", 0), ("replacement", 1)]);
     // Of a camera, its own custodians count: who is in force for another approves of nothing here.
     let mut board = Board::new();
     board.decided(1, None, &[&board.n.clone()], 1);

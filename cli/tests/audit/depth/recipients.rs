@@ -186,6 +186,18 @@ fn recipients_are_decided_by_the_custodians_in_force() {
     }
     board.obey(second);
     expect("one on the other", &found(&board.site, board.from), &[]);
+    // One who is no custodian states a set in place of one that waits, and custodians enough approve of both.
+    let mut board = Board::new();
+    let first = board.site.by_custodian(board.set(1, None, &[&board.k(), &board.m.clone()], 2));
+    let outsiders = board.set(2, Some(first), &[&board.n.clone()], 1);
+    let outsiders = board.site.put(&mut board.n, outsiders);
+    for leaf in [first, outsiders] {
+        let approval = board.site.approval(leaf);
+        board.site.put(&mut board.m, approval);
+    }
+    board.site.by_custodian(board.site.approval(outsiders));
+    board.obey(outsiders);
+    expect("stated by one who is none, while another waits", &found(&board.site, board.from), &[("recipients", 5)]);
     // Who pins nobody judges no decision.
     let mut board = Board::new();
     board.site.policy.custodians = None;
