@@ -76,6 +76,11 @@ pub enum ClientError {
     Local(String),
 }
 
+/// What the paths of a log that has ended begin with, at the log that goes on for it.
+pub(crate) fn path_of_ended(log: &Hash) -> String {
+    format!("/v1/logs/{log}")
+}
+
 /// What a PUT brings.
 struct Sent<'a> {
     path: &'a str,
@@ -108,7 +113,7 @@ impl Appliance {
 
     /// Reads the ended log of `anchor` at an appliance that serves a log which goes on for it. Nothing can be stated to it.
     pub fn of_ended(address: &str, identity: &ClientIdentity, anchor: &Anchor) -> Result<Self, ClientError> {
-        Ok(Self { prefix: format!("/v1/logs/{}", anchor.log), ..Self::new(address, identity, anchor)? })
+        Ok(Self { prefix: path_of_ended(&anchor.log), ..Self::new(address, identity, anchor)? })
     }
 
     /// From now on the log is that of `anchor`, which was judged to go on for the one before: see `exhibit_evidence::succession`.
@@ -311,11 +316,22 @@ impl Appliance {
         tiles: &mut TileCache,
         proof: impl Fn(&TileCache) -> Result<T, Missing>,
     ) -> Result<T, ClientError> {
+        let log = self.prefix.clone();
+        self.prove_of(&log, tiles, proof).await
+    }
+
+    /// The same of the log whose paths begin with `log`.
+    pub(crate) async fn prove_of<T>(
+        &mut self,
+        log: &str,
+        tiles: &mut TileCache,
+        proof: impl Fn(&TileCache) -> Result<T, Missing>,
+    ) -> Result<T, ClientError> {
         for _ in 0..TILES_MAX {
             match proof(tiles) {
                 Ok(proof) => return Ok(proof),
                 Err(Missing(id)) => {
-                    let bytes = self.get_bytes(&format!("/log/tile/{}", id.path()), u64::from(id.width) * 32).await?;
+                    let bytes = self.bytes_at(&format!("{log}/log/tile/{}", id.path()), u64::from(id.width) * 32).await?;
                     tiles
                         .insert(id, &bytes)
                         .ok_or_else(|| ClientError::Protocol(format!("tile {} has {} bytes", id.path(), bytes.len())))?;
@@ -333,8 +349,13 @@ impl Appliance {
 
     /// GET of bytes, at most `limit`.
     pub async fn get_bytes(&mut self, path: &str, limit: u64) -> Result<Vec<u8>, ClientError> {
+        let path = format!("{}{path}", self.prefix);
+        self.bytes_at(&path, limit).await
+    }
+
+    async fn bytes_at(&mut self, path: &str, limit: u64) -> Result<Vec<u8>, ClientError> {
         // A refusal must fit too, or it would be reported as an answer that is too long.
-        let answer = self.connection.ask(&Question::Get(&format!("{}{path}", self.prefix)), limit.max(PROBLEM_BYTES_MAX as u64)).await?;
+        let answer = self.connection.ask(&Question::Get(path), limit.max(PROBLEM_BYTES_MAX as u64)).await?;
         let body = accepted(answer)?;
         if body.len() as u64 > limit {
             return Err(ClientError::Protocol(format!("{path} is longer than {limit} bytes")));

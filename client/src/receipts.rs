@@ -2,8 +2,11 @@
 //!
 //! It trusts no tile: each receipt is verified before it is given.
 
+use exhibit_evidence::Head;
+use exhibit_evidence::body::Predecessor;
 use exhibit_tlog::{Checkpoint, Hash, LogProof, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion};
 
+use crate::appliance::path_of_ended;
 use crate::tiles::TileCache;
 use crate::{Appliance, ClientError};
 
@@ -72,3 +75,43 @@ impl Receipts {
         Ok(LogProof { index, path, checkpoint: self.note.clone() }.to_text())
     }
 }
+
+/// A log before the one that is asked: what it was once, up to where genesis says that it ended. Tiles are fetched once.
+pub struct EndedLog {
+    end: Predecessor,
+    tiles: TileCache,
+}
+
+impl EndedLog {
+    /// As genesis declares it.
+    pub fn new(end: Predecessor) -> Self {
+        let tiles = TileCache::new(end.head.size);
+        Self { end, tiles }
+    }
+
+    /// Which log.
+    pub fn log(&self) -> &Hash {
+        &self.end.log
+    }
+
+    /// The proof that its end extends a head that somebody has observed; `None` for one beyond the end, and where the log is not to be had there.
+    pub async fn extends(&mut self, appliance: &mut Appliance, observed: &Head) -> Result<Option<Vec<Hash>>, ClientError> {
+        let end = self.end.head;
+        if observed.size > end.size {
+            return Ok(None);
+        }
+        let path = path_of_ended(&self.end.log);
+        let proof = appliance.prove_of(&path, &mut self.tiles, |tiles| prove_consistency(tiles, observed.size, end.size)).await;
+        let proof = match proof {
+            Err(ClientError::Refused(problem)) if problem.status == NOT_FOUND => return Ok(None),
+            proof => proof?,
+        };
+        verify_consistency(observed.size, &observed.root, end.size, &end.root, &proof).map_err(|error| {
+            ClientError::Untrustworthy(format!("log {} does not extend the head of {} entries: {error}", self.end.log, observed.size))
+        })?;
+        Ok(Some(proof))
+    }
+}
+
+/// HTTP: the log before is not there any more.
+const NOT_FOUND: u16 = 404;

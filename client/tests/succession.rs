@@ -13,7 +13,7 @@ use exhibit_evidence::{
     anchor::WitnessPolicy,
     body::{Approve, Close, CloseReason, Genesis, Predecessor, Succession, SuccessionReason, Successor},
     exchange::SuccessorRecord,
-    succession::{Basis, SuccessionError, SuccessorLog, Trusted, approved_by, judge},
+    succession::{Grounds, SuccessionError, SuccessorLog, Trusted, approved_by, judge},
 };
 use exhibit_pki::{BadSignature, Fingerprint, KeyPurpose, PublicKey, Role, RustCrypto, Verifier};
 use exhibit_tlog::{EMPTY_ROOT, Ed25519Cosigner, Hash, LogVerifier, NoteSigner, leaf_hash};
@@ -213,7 +213,7 @@ fn told(change: &Change) -> Story {
 #[test]
 fn a_log_that_ended_by_plan_is_followed() {
     let next = judged(&Change::default()).unwrap();
-    assert_eq!((next.basis, next.lost, next.end.size, next.same_witnesses), (Basis::Plan, 0, 3, true));
+    assert_eq!((next.grounds, next.lost, next.end.size, next.same_witnesses), (Grounds::Plan, 0, 3, true));
     assert_eq!(next.anchor.verifier.origin, "city.example/log/2");
     let witnessed = judged(&Change { witnesses: true, cosigns: true, ..Change::default() }).unwrap();
     assert!(witnessed.anchor.policy.witnesses.is_some(), "the successor was believed without witnesses");
@@ -227,7 +227,7 @@ fn a_log_that_ended_by_plan_is_followed() {
 fn after_a_disaster_the_custodians_say_which_log_goes_on() {
     let lost = |approves: fn(&Pki) -> Vec<Party>, threshold| Change { is_planned: false, approves, threshold, ..Change::default() };
     let next = judged(&lost(|pki| vec![custodian(pki, 1)], 1)).unwrap();
-    assert_eq!((next.basis, next.lost), (Basis::Approval, 0));
+    assert_eq!((next.grounds, next.lost), (Grounds::Approval, 0));
     judged(&lost(|pki| vec![custodian(pki, 1), custodian(pki, 2)], 2)).unwrap();
     let beyond = Change { observed: Box::new(|_| Head { size: 7, root: Hash([7; 32]) }), ..lost(|pki| vec![custodian(pki, 1)], 1) };
     let beyond = Change { record: Box::new(|record| record.consistency = None), ..beyond };
@@ -263,7 +263,7 @@ fn after_a_disaster_the_last_checkpoint_may_be_lost_too() {
         Change { is_planned: false, approves, threshold, record, ..Change::default() }
     };
     let next = judged(&lost(|pki| vec![custodian(pki, 1), custodian(pki, 2)], 2)).unwrap();
-    assert_eq!((next.basis, next.lost, next.end.size), (Basis::Approval, 0, 3));
+    assert_eq!((next.grounds, next.lost, next.end.size), (Grounds::Approval, 0, 3));
     for (given, approves) in [(0, (|_| Vec::new()) as fn(&Pki) -> Vec<Party>), (1, |pki| vec![custodian(pki, 1)])] {
         let refused = judged(&lost(approves, 2)).unwrap_err();
         assert_eq!(refused, SuccessionError::NotApproved { given, threshold: 2 });

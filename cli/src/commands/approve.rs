@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use exhibit_client::Issuer;
 use exhibit_evidence::body::{Approve, Genesis};
-use exhibit_evidence::succession::{Basis, SuccessionError, Trusted, approved_by, judge, statement_of};
+use exhibit_evidence::succession::{Grounds, SuccessionError, Trusted, approved_by, judge, statement_of};
 use exhibit_evidence::{Body, Pin, SignedStatement};
 use exhibit_pki::{AwsLc, Fingerprint};
 use exhibit_program::{EXIT_NO, EXIT_OK};
@@ -141,7 +141,7 @@ impl Offered {
         let judged = judge(&record, &trusted);
         let genesis = statement(&record.genesis.entry)?;
         let (is_planned, given, lost) = match judged {
-            Ok(next) => (next.basis == Basis::Plan, pin.threshold, next.lost),
+            Ok(next) => (next.grounds == Grounds::Plan, pin.threshold, next.lost),
             Err(SuccessionError::NotApproved { given, .. }) => (false, given, observed.size.saturating_sub(end_of(&genesis)?)),
             Err(error) => return Err(Failure::Untrustworthy(format!("no camera would go on in this log: {error}"))),
         };

@@ -11,14 +11,14 @@ use exhibit_evidence::working_copy::WorkingCopies;
 use exhibit_evidence::{Body, SignedStatement, StreamName};
 use exhibit_pki::Timestamp;
 use exhibit_pki::signature::AwsLc;
-use exhibit_tlog::{Hash, leaf_hash};
+use exhibit_tlog::Hash;
 use sha2::{Digest, Sha256};
 
 use crate::arguments::{Connection, Earlier, software};
 use crate::bundle_folder::{self, BundleFolder};
 use crate::case_folder::Case;
 use crate::commands::share::erasable;
-use crate::commands::time_evidence::{proofs_of, receipts_over};
+use crate::commands::time_evidence::{Proofs, receipts_over};
 use crate::commands::verify;
 use crate::failure::Failure;
 use crate::screen::{print_json_result, say_result, tell};
@@ -134,14 +134,13 @@ async fn prove(
 ) -> Result<(), Failure> {
     // Of a log that has ended all is under its last checkpoint; who exports from it says so on the log that goes on.
     let newest = if session.is_of_ended() { case.entries.last().copied().unwrap_or(0) } else { export.1 };
-    let mut receipts = receipts_over(session, newest).await?;
-    bundle_folder::write(out, bundle::CHECKPOINT, receipts.checkpoint().as_bytes())?;
+    let mut proofs = Proofs::new(receipts_over(session, newest).await?, &entry_of(source, 0)?);
+    bundle_folder::write(out, bundle::CHECKPOINT, proofs.receipts.checkpoint().as_bytes())?;
     for index in &case.entries {
-        let entry = read(source, &bundle::entry_path(*index), bundle::SMALL_FILE_BYTES_MAX)?;
-        let receipt = receipts.of(&mut session.appliance, *index, &leaf_hash(&entry)).await?;
+        let signed = entry_of(source, *index)?;
+        let receipt = proofs.receipts.of(&mut session.appliance, *index, &signed.leaf_hash()).await?;
         bundle_folder::write(out, &bundle::receipt_path(*index), receipt.as_bytes())?;
-        let signed = SignedStatement::parse(&entry).map_err(|error| Failure::Cannot(format!("entry {index} of the case: {error}")))?;
-        for (path, proof) in proofs_of(session, &mut receipts, *index, &signed).await? {
+        for (path, proof) in proofs.of(session, *index, &signed).await? {
             bundle_folder::write(out, &path, proof.as_bytes())?;
         }
     }
@@ -149,8 +148,8 @@ async fn prove(
         return Ok(());
     }
     let (signed, index) = export;
-    let receipt = receipts.of(&mut session.appliance, *index, &signed.leaf_hash()).await?;
-    for (path, proof) in proofs_of(session, &mut receipts, *index, signed).await? {
+    let receipt = proofs.receipts.of(&mut session.appliance, *index, &signed.leaf_hash()).await?;
+    for (path, proof) in proofs.of(session, *index, signed).await? {
         bundle_folder::write(out, &path, proof.as_bytes())?;
     }
     bundle_folder::write(out, bundle::EXPORT_ENTRY, signed.der())?;
@@ -195,8 +194,7 @@ fn readme(source: &BundleFolder, case: &Case) -> Result<String, Failure> {
     let disclosure = Disclosure::parse(&disclosure).map_err(Failure::Cannot)?;
     let mut text = README.to_owned();
     for index in &case.entries {
-        let entry = read(source, &bundle::entry_path(*index), bundle::SMALL_FILE_BYTES_MAX)?;
-        let signed = SignedStatement::parse(&entry).map_err(|error| Failure::Cannot(format!("entry {index} of the case: {error}")))?;
+        let signed = entry_of(source, *index)?;
         if signed.statement().stream.as_str() == segment.stream && signed.statement().seq == segment.seq {
             text = text.replace(README_ENTRY, &format!("{} -certfile", bundle::entry_path(*index)));
         }
@@ -213,14 +211,18 @@ fn readme(source: &BundleFolder, case: &Case) -> Result<String, Failure> {
 fn segment_starts(source: &BundleFolder, case: &Case) -> Result<HashMap<(String, u64), Timestamp>, Failure> {
     let mut starts = HashMap::new();
     for index in &case.entries {
-        let entry = read(source, &bundle::entry_path(*index), bundle::SMALL_FILE_BYTES_MAX)?;
-        let signed = SignedStatement::parse(&entry).map_err(|error| Failure::Cannot(format!("entry {index} of the case: {error}")))?;
+        let signed = entry_of(source, *index)?;
         let statement = signed.statement();
         if let Body::Segment(segment) = &statement.body {
             starts.insert((statement.stream.as_str().to_owned(), statement.seq), segment.start);
         }
     }
     Ok(starts)
+}
+
+fn entry_of(source: &BundleFolder, index: u64) -> Result<SignedStatement, Failure> {
+    let entry = read(source, &bundle::entry_path(index), bundle::SMALL_FILE_BYTES_MAX)?;
+    SignedStatement::parse(&entry).map_err(|error| Failure::Cannot(format!("entry {index} of the case: {error}")))
 }
 
 fn read(source: &BundleFolder, path: &str, limit_bytes: u64) -> Result<Vec<u8>, Failure> {

@@ -2,11 +2,11 @@
 //!
 //! It judges nothing: the verifier does.
 
-use exhibit_client::Receipts;
+use exhibit_client::{EndedLog, Receipts};
 use exhibit_evidence::bundle::{observed_proof_path, timestamp_proof_path};
 use exhibit_evidence::exchange::EntryRecord;
 use exhibit_evidence::{Body, Head, SignedStatement, StreamName};
-use exhibit_tlog::{Checkpoint, Hash};
+use exhibit_tlog::Hash;
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::evidence_access::Found;
@@ -104,26 +104,51 @@ pub async fn receipts_over(session: &mut Session, index: u64) -> Result<Receipts
     }
 }
 
-/// The proofs beside an entry: of the head that it observed, and of the checkpoint that it holds. Names and contents.
-pub async fn proofs_of(
-    session: &mut Session,
-    receipts: &mut Receipts,
-    index: u64,
-    signed: &SignedStatement,
-) -> Result<Vec<(String, String)>, Failure> {
-    let statement = signed.statement();
-    let Checkpoint { size, .. } = *receipts.head();
-    let mut proofs = Vec::new();
-    let observed = statement.observed;
-    if observed.size > 0 && observed.size <= size && statement.log == session.anchor.log {
-        let path = receipts.extends(&mut session.appliance, observed.size, &observed.root).await?;
-        proofs.push((observed_proof_path(index), text(&path)));
+/// What the proofs of a bundle are made of: the log's own, and what genesis declares of the logs before it.
+pub struct Proofs {
+    /// Under the bundle's checkpoint.
+    pub receipts: Receipts,
+    before: Vec<EndedLog>,
+}
+
+impl Proofs {
+    /// `genesis` is the entry at 0.
+    pub fn new(receipts: Receipts, genesis: &SignedStatement) -> Self {
+        let before = match &genesis.statement().body {
+            Body::Genesis(genesis) => genesis.before().cloned().map(EndedLog::new).collect(),
+            _ => Vec::new(),
+        };
+        Self { receipts, before }
     }
-    if let Body::Timestamp(body) = &statement.body {
-        let path = receipts.extends(&mut session.appliance, body.head.size, &body.head.root).await?;
-        proofs.push((timestamp_proof_path(index), text(&path)));
+
+    /// The proofs beside an entry: of the head that it observed, and of the checkpoint that it holds. Names and contents.
+    pub async fn of(&mut self, session: &mut Session, index: u64, signed: &SignedStatement) -> Result<Vec<(String, String)>, Failure> {
+        let statement = signed.statement();
+        let mut proofs = Vec::new();
+        if let Some(path) = self.of_observed(session, signed).await? {
+            proofs.push((observed_proof_path(index), text(&path)));
+        }
+        if let Body::Timestamp(body) = &statement.body {
+            let path = self.receipts.extends(&mut session.appliance, body.head.size, &body.head.root).await?;
+            proofs.push((timestamp_proof_path(index), text(&path)));
+        }
+        Ok(proofs)
     }
-    Ok(proofs)
+
+    /// A statement has observed the log that it was made for.
+    async fn of_observed(&mut self, session: &mut Session, signed: &SignedStatement) -> Result<Option<Vec<Hash>>, Failure> {
+        let (log, observed) = (signed.statement().log, signed.statement().observed);
+        if observed.size == 0 {
+            return Ok(None);
+        }
+        if let Some(before) = self.before.iter_mut().find(|before| *before.log() == log) {
+            return Ok(before.extends(&mut session.appliance, &observed).await?);
+        }
+        if log != session.anchor.log || observed.size > self.receipts.head().size {
+            return Ok(None);
+        }
+        Ok(Some(self.receipts.extends(&mut session.appliance, observed.size, &observed.root).await?))
+    }
 }
 
 /// As docs/formats/bundle.md has a proof of consistency.

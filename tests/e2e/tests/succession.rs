@@ -9,10 +9,13 @@ use exhibit_client::Appliance;
 use exhibit_e2e::agent::{AgentCamera, END_MAX, EVENT_MAX, event, wait_acknowledged};
 use exhibit_e2e::process::{program, run};
 use exhibit_e2e::world::{Person, World, now, past};
+use exhibit_evidence::anchor::WitnessPolicy;
 use exhibit_evidence::body::{EpochReason, Fetch, SeqRange};
 use exhibit_evidence::exchange::EntryRecords;
+use exhibit_evidence::verdict::Axis;
 use exhibit_evidence::{Anchor, Body, Head, SignedStatement, Statement, StreamName};
-use exhibit_tlog::{EMPTY_ROOT, Hash};
+use exhibit_tlog::{EMPTY_ROOT, Ed25519Cosigner, Hash, Note, NoteSignature, NoteSigner};
+use zeroize::Zeroizing;
 
 /// A moving test picture without end, as fast as it can be encoded: there is always something on its way.
 const SOURCE: (&str, &[&str]) = ("test:", &["--no-live-speed"]);
@@ -122,9 +125,34 @@ impl Installation {
         run(export.arg("--out").arg(path("bundle")).arg("--case").arg(path("case"))).expect(0);
         run(Command::new(program("exhibit")).arg("verify").arg(path("bundle")).arg("--anchor").arg(&of_log)).expect(0);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../independent/verify_bundle.py");
-        run(Command::new("/usr/bin/python3").arg(script).arg("--anchor").arg(&of_log).arg(path("bundle"))).expect(0);
+        run(Command::new("/usr/bin/python3").arg(&script).arg("--anchor").arg(&of_log).arg(path("bundle"))).expect(0);
+        // Every head that was observed is proven, of the logs before this one too: all that a witness has to add is a word.
+        let demanding = path("demanding").with_extension("json");
+        std::fs::write(&demanding, cosigned(&path("bundle"), anchor).to_json()).unwrap();
+        run(Command::new(program("exhibit")).arg("verify").arg(path("bundle")).arg("--anchor").arg(&demanding)).expect(0);
+        run(Command::new("/usr/bin/python3").arg(&script).arg("--anchor").arg(&demanding).arg(path("bundle"))).expect(0);
         segments.len()
     }
+}
+
+/// Puts the line of a witness under the checkpoint of a bundle, wherever it stands, and gives an anchor that demands it.
+fn cosigned(bundle: &Path, mut anchor: Anchor) -> Anchor {
+    let witness = Ed25519Cosigner::new("witness.example", &Zeroizing::new([7; 32])).unwrap();
+    let checkpoint = std::fs::read_to_string(bundle.join("checkpoint")).unwrap();
+    let line = NoteSignature::sign(Note::parse(&checkpoint).unwrap().text(), &witness, now().unix_s()).unwrap();
+    let cosigned = format!("{checkpoint}{line}");
+    let receipts = std::fs::read_dir(bundle.join("entries")).unwrap().map(|entry| entry.unwrap().path());
+    for path in receipts.chain(["checkpoint", "export.tlog-proof"].map(|name| bundle.join(name))).filter(|path| path.exists()) {
+        if path.extension().is_none_or(|extension| extension == "tlog-proof") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.ends_with(&checkpoint), "{}", path.display());
+            std::fs::write(&path, text.replace(&checkpoint, &cosigned)).unwrap();
+        }
+    }
+    let policy = format!("witness w {}\nquorum w\n", witness.verifier_key());
+    anchor.policy.witnesses = Some(WitnessPolicy::parse(&policy, &anchor.verifier).unwrap());
+    anchor.policy.demands = vec![Axis::Witness];
+    anchor
 }
 
 /// What came to the new log of a chain that began in the old one: its epoch, and everything behind the end there.
@@ -185,6 +213,7 @@ async fn a_camera_that_comes_back_sends_what_it_had_for_the_old_log() {
     check_tail(&there[&before]);
     let Body::Epoch(epoch) = &there[begun["stream"].as_str().unwrap()][0].statement().body else { panic!("a stream without its epoch") };
     assert_eq!(epoch.continues.reason, EpochReason::Succession);
+    made.export(&new, false).await;
 }
 
 /// What it had for the first log comes to the third, whose people, recipients and rights are those of the first; and what the first has is shown there.
@@ -213,6 +242,7 @@ async fn a_camera_that_was_away_for_two_successions_goes_on_in_the_third_log() {
     let there = made.judge(&third).await;
     check_tail(&there[&before]);
     assert!(made.export(&third, true).await > 0, "the first log shows nothing");
+    made.export(&third, false).await;
 }
 
 /// Nobody gives a command: the appliance ends its log where the configuration says, and serves what goes on at the same place.
