@@ -48,7 +48,7 @@ pub struct SuccessorLog {
     /// Where the log before it ended.
     pub end: Head,
     /// Why it is believed.
-    pub basis: Basis,
+    pub grounds: Grounds,
     /// Entries that were observed of the log before and are behind its end: known to be lost.
     pub lost: u64,
     /// False if the successor's operator asks other witnesses than those that are pinned, whose word goes on to count here.
@@ -57,7 +57,7 @@ pub struct SuccessorLog {
 
 /// Why a successor is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Basis {
+pub enum Grounds {
     /// The last entry of the log before names it.
     Plan,
     /// The custodians approved it.
@@ -153,7 +153,7 @@ pub fn judge(record: &SuccessorRecord, trusted: &Trusted<'_>) -> Result<Successo
         policy.witnesses = Some(again.map_err(|_| SuccessionError::Keys("are a witness's"))?);
     }
     let is_shown = consistent(record, &trusted.observed, &end)?;
-    let basis = match &record.succession {
+    let grounds = match &record.succession {
         Some(succession) => {
             let last_checkpoint = record.last_checkpoint.as_deref().ok_or(SuccessionError::NoCheckpoint)?;
             if !is_shown {
@@ -161,11 +161,11 @@ pub fn judge(record: &SuccessorRecord, trusted: &Trusted<'_>) -> Result<Successo
                 return Err(SuccessionError::Observed { observed: trusted.observed.size, reason });
             }
             judge.plan(last_checkpoint, succession, genesis, &end)?;
-            Basis::Plan
+            Grounds::Plan
         }
         None => {
             judge.approval(record, &signed)?;
-            Basis::Approval
+            Grounds::Approval
         }
     };
     // The TPM's key was of the log before: what the successor's is, nobody has pinned.
@@ -174,7 +174,7 @@ pub fn judge(record: &SuccessorRecord, trusted: &Trusted<'_>) -> Result<Successo
     Ok(SuccessorLog {
         anchor: Anchor { log: signed.leaf_hash(), verifier, roots: anchor.roots.clone(), policy },
         end,
-        basis,
+        grounds,
         lost: trusted.observed.size.saturating_sub(end.size),
         same_witnesses: genesis.witness_policy == pinned,
     })

@@ -9,7 +9,7 @@ use exhibit_appliance::predecessor::with_state;
 use exhibit_appliance::setup::{Folder, NewLog, SetupError, now};
 use exhibit_evidence::body::Predecessor;
 use exhibit_evidence::exchange::{EntryRecords, SuccessorRecord};
-use exhibit_evidence::succession::{Basis, SuccessionError, Trusted, judge};
+use exhibit_evidence::succession::{Grounds, SuccessionError, Trusted, judge};
 use exhibit_evidence::{Anchor, Body, Head};
 use exhibit_pki::AwsLc;
 use exhibit_tlog::Hash;
@@ -114,7 +114,7 @@ async fn after_a_disaster_custodians_approve_the_log_that_goes_on() {
     connect(&world.custodian).await.put(&approved, &[], &[]).await.admitted(201, &next, &mut custodian, &approved);
     let record: SuccessorRecord = connect(&world.camera).await.get(&path).await.json();
     let judged = judge(&record, &trusted).unwrap();
-    assert_eq!((judged.basis, judged.anchor.log, judged.lost), (Basis::Approval, next.log, 2));
+    assert_eq!((judged.grounds, judged.anchor.log, judged.lost), (Grounds::Approval, next.log, 2));
 
     // Seq 1 and 2 are lost with their receipts; seq 3 waited in the spool.
     let (body, payload) = segment(&camera.stream, 3, 6, &[3; 10_000]);

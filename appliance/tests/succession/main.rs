@@ -18,7 +18,7 @@ use exhibit_appliance::maintain::succeed::{SucceedError, When, succeed};
 use exhibit_appliance::setup::{Folder, NewLog, SetupError, now};
 use exhibit_evidence::body::{Succession, SuccessionReason};
 use exhibit_evidence::exchange::{Admitted, EntryRecord, EntryRecords, Problem, SuccessorRecord, intake_prefix};
-use exhibit_evidence::succession::{Basis, Trusted, judge};
+use exhibit_evidence::succession::{Grounds, Trusted, judge};
 use exhibit_evidence::{Anchor, Body, Head, SignedStatement};
 use exhibit_ledger::source::{LedgerFolder, Source};
 use exhibit_pki::{AwsLc, Identity, Role};
@@ -303,7 +303,7 @@ async fn what_was_meant_for_the_log_before_goes_on_in_its_successor() {
     let trusted =
         Trusted { anchor: &world.anchor, observed: camera.observed, custodians: &[], threshold: 1, intermediates: &[], verifier: &AwsLc };
     let judged = judge(&record, &trusted).unwrap();
-    assert_eq!((judged.basis, &judged.anchor.verifier, judged.anchor.log), (Basis::Plan, &next.verifier, next.log));
+    assert_eq!((judged.grounds, &judged.anchor.verifier, judged.anchor.log), (Grounds::Plan, &next.verifier, next.log));
     let mut strange = connect(&world.pki.party("camera/777", &[Role::Camera], exhibit_pki::KeyPurpose::Signing)).await;
     assert_eq!(strange.get(&path).await.status, 200, "who was not carried on is not told where to go");
     assert_eq!(strange.get(&format!("/v1/successor?log={}", next.log)).await.status, 404, "a log that goes on has no successor");

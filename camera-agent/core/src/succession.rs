@@ -11,7 +11,7 @@ use std::{
 use exhibit_client::{Appliance, ClientError};
 use exhibit_evidence::{
     Anchor, Head, StreamName,
-    succession::{Basis, SuccessionError, SuccessorLog, Trusted, judge},
+    succession::{Grounds, SuccessionError, SuccessorLog, Trusted, judge},
 };
 use exhibit_pki::RustCrypto;
 use exhibit_tlog::Hash;
@@ -165,7 +165,11 @@ pub(crate) async fn go_on(
         moved => moved?,
     }
     appliance.go_on(&next.anchor);
-    shared.tell(AgentEvent::WentOn { origin: next.anchor.verifier.origin.clone(), is_planned: next.basis == Basis::Plan, lost: next.lost });
+    shared.tell(AgentEvent::WentOn {
+        origin: next.anchor.verifier.origin.clone(),
+        is_planned: next.grounds == Grounds::Plan,
+        lost: next.lost,
+    });
     if !next.same_witnesses {
         let text = "the log that goes on names other witnesses than this camera has pinned: receipts are final by the pinned ones alone"
             .to_owned();

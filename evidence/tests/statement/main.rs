@@ -68,7 +68,9 @@ fn the_independent_verifier_agrees_on_every_statement() {
     members_of_the_wrong_form_are_refused();
     attachments_of_the_wrong_form_are_refused();
     bodies_beyond_their_limits_are_refused();
-    what_begins_a_stream_or_a_log_stands_where_it_must();
+    an_epoch_begins_a_stream();
+    genesis_begins_a_log();
+    genesis_names_the_logs_before_it();
     types::what_a_camera_states_of_itself();
     types::what_people_state();
     types::how_much_people_may_state();
@@ -84,7 +86,8 @@ fn the_independent_verifier_agrees_on_every_statement() {
     let judged = JUDGED.take();
     let accepted = judged.iter().filter(|(_, accepted)| *accepted).count();
     assert!(accepted > 80 && judged.len() - accepted > 200, "{accepted} of {} are good: vectors are missing", judged.len());
-    let questions: Vec<_> = judged.iter().map(|(statement, accepted)| ("statement", vec![statement.clone()], *accepted)).collect();
+    let questions: Vec<_> =
+        judged.iter().map(|(statement, accepted)| ("statement", vec![statement.clone()], independent::Answer::of(*accepted))).collect();
     independent::assert_agrees(&questions);
 }
 
@@ -280,49 +283,31 @@ fn bodies_beyond_their_limits_are_refused() {
     }
 }
 
+/// The first of its stream.
+fn at_0(text: &str) -> String {
+    text.replace(r#""seq":7"#, r#""seq":0"#).replace(&"2".repeat(64), &"0".repeat(64))
+}
+
+fn assert_members_refused(cases: &[(&str, String, &str)]) {
+    for (defect, statement, expected) in cases {
+        assert_refused(defect, statement.clone(), &format!("the statement's member {expected}"));
+    }
+}
+
 #[test]
-fn what_begins_a_stream_or_a_log_stands_where_it_must() {
-    let zeros = "0".repeat(64);
-    let at_0 = |text: String| text.replace(r#""seq":7"#, r#""seq":0"#).replace(&"2".repeat(64), &zeros);
-    let epoch = |seven: &str, attachments: &str| {
+fn an_epoch_begins_a_stream() {
+    let epoch = |continues: &str, attachments: &str| {
         let body = format!(
-            r#"{{"commitment":"{LOG}","started":"2026-11-20T11:59:58.000Z","recipients":"{LOG}","continues":{seven},"attachments":[{attachments}]}}"#
+            r#"{{"commitment":"{LOG}","started":"2026-11-20T11:59:58.000Z","recipients":"{LOG}","continues":{continues},"attachments":[{attachments}]}}"#
         );
         of_type("epoch/v1", CAMERA, &body)
     };
+    let at_0 = |text: String| at_0(&text);
     let first = r#"{"reason":"start","previous":null}"#;
     let wraps = attachment("wraps", true);
     assert_eq!(refusal(at_0(epoch(first, &wraps))), "accepted");
-    let nothing_observed = |text: String| text.replace(r#""size":4211"#, r#""size":0"#).replace(&"3".repeat(64), EMPTY_ROOT);
-    let genesis = |keys: &str, predecessor: &str| {
-        let body = format!(
-            r#"{{"origin":"exhibit.example/log","keys":[{keys}],"roots":["{LOG}"],"witness_policy":"","predecessor":{predecessor},
-            "attachments":[{}]}}"#,
-            attachment("certificate", false)
-        );
-        of_type("genesis/v1", APPLIANCE, &body).replacen(LOG, &zeros, 1)
-    };
-    let key = &format!("\"{LOG_KEY}\"");
-    assert_eq!(refusal(at_0(nothing_observed(genesis(key, "null")))), "accepted");
-    let genesis_without = |from: &str, to: &str| spoil(&at_0(nothing_observed(genesis(key, "null"))), from, to);
-    let policy_of = |length: usize| genesis_without(r#""witness_policy":"""#, &format!(r#""witness_policy":"{}""#, "a".repeat(length)));
-    assert_eq!(refusal(policy_of(32 * 1024)), "accepted", "32 KiB of a policy are allowed");
-    let policy_too_long = policy_of(32 * 1024 + 1);
-    let predecessor_and_more = format!(r#"{{"log":"{LOG}","size":1,"root":"{LOG}","x":1}}"#);
     let position_and_more = format!(r#"{{"reason":"start","previous":{{"stream":"{CAMERA}","seq":1,"leaf":"{LOG}","x":1}}}}"#);
-    let log_named = at_0(nothing_observed(genesis(key, "null"))).replacen(&zeros, LOG, 1);
-    let no_predecessor = format!(r#"{{"log":"{}","size":1,"root":"{LOG}"}}"#, "0".repeat(64));
-    let before = |digit: &str| format!(r#"{{"log":"{}","size":1,"root":"{LOG}"}}"#, digit.repeat(64));
-    let genesis_after = |first: &str, earlier: &[String]| {
-        let more = format!(r#"{first},"earlier":[{}]"#, earlier.join(","));
-        at_0(nothing_observed(genesis(key, &more)))
-    };
-    let one = before("e");
-    assert_eq!(refusal(genesis_after(&one, &[before("a"), before("b")])), "accepted");
-    let many: Vec<String> = (0xa0..0xc0).map(|byte| before("f").replacen(&"f".repeat(64), &format!("{byte:02x}").repeat(32), 1)).collect();
-    assert_eq!(refusal(genesis_after(&one, &many)), "accepted", "32 earlier logs are allowed");
-    let empty_predecessor = format!(r#"{{"log":"{LOG}","size":0,"root":"{LOG}"}}"#);
-    let cases = [
+    assert_members_refused(&[
         ("epoch_in_mid_stream", epoch(first, &wraps), "seq is 0 in an epoch"),
         ("epoch_without_wraps", at_0(epoch(first, "")), r#"body.attachments lacks "wraps""#),
         (
@@ -335,11 +320,36 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
         ("epoch_continues_more", at_0(epoch(r#"{"reason":"start","previous":null,"x":1}"#, &wraps)), r#"body.continues."x" is unknown"#),
         ("epoch_continues_a_number", at_0(epoch(r#"{"reason":"start","previous":1}"#, &wraps)), "body.continues.previous is not an object"),
         ("epoch_after_more_than_a_position", at_0(epoch(&position_and_more, &wraps)), r#"body.continues.previous."x" is unknown"#),
-        (
-            "genesis_after_more_than_a_log",
-            at_0(nothing_observed(genesis(key, &predecessor_and_more))),
-            r#"body.predecessor."x" is unknown"#,
-        ),
+    ]);
+}
+
+/// A genesis, with these keys and this predecessor, and perhaps earlier logs behind it.
+fn genesis_with(keys: &str, predecessor: &str) -> String {
+    let body = format!(
+        r#"{{"origin":"exhibit.example/log","keys":[{keys}],"roots":["{LOG}"],"witness_policy":"","predecessor":{predecessor},
+        "attachments":[{}]}}"#,
+        attachment("certificate", false)
+    );
+    of_type("genesis/v1", APPLIANCE, &body).replacen(LOG, &"0".repeat(64), 1)
+}
+
+fn nothing_observed(text: &str) -> String {
+    text.replace(r#""size":4211"#, r#""size":0"#).replace(&"3".repeat(64), EMPTY_ROOT)
+}
+
+#[test]
+fn genesis_begins_a_log() {
+    let zeros = "0".repeat(64);
+    let (at_0, nothing_observed) = (|text: String| at_0(&text), |text: String| nothing_observed(&text));
+    let genesis = genesis_with;
+    let key = &format!("\"{LOG_KEY}\"");
+    assert_eq!(refusal(at_0(nothing_observed(genesis(key, "null")))), "accepted");
+    let genesis_without = |from: &str, to: &str| spoil(&at_0(nothing_observed(genesis(key, "null"))), from, to);
+    let policy_of = |length: usize| genesis_without(r#""witness_policy":"""#, &format!(r#""witness_policy":"{}""#, "a".repeat(length)));
+    assert_eq!(refusal(policy_of(32 * 1024)), "accepted", "32 KiB of a policy are allowed");
+    let policy_too_long = policy_of(32 * 1024 + 1);
+    let log_named = at_0(nothing_observed(genesis(key, "null"))).replacen(&zeros, LOG, 1);
+    assert_members_refused(&[
         ("genesis_of_a_long_policy", policy_too_long, "body.witness_policy is too long"),
         ("genesis_of_an_origin_with_plus", genesis_without("exhibit.example/log", "a+b"), "body.origin is empty, too long"),
         ("genesis_in_mid_stream", nothing_observed(genesis(key, "null")), "seq and observed.size are 0 in genesis"),
@@ -356,6 +366,32 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
         ("genesis_with_a_key_of_another_id", genesis_without("a+", "b+"), "body.keys.0 is not a verifier key"),
         ("genesis_with_the_key_of_a_witness", genesis_without(LOG_KEY, WITNESS_KEY), "body.keys.0 is the key of a witness"),
         ("genesis_with_a_key_of_other_letters", genesis_without(LOG_KEY, FOREIGN_KEY), "body.keys.0 is empty, too long"),
+    ]);
+}
+
+#[test]
+fn genesis_names_the_logs_before_it() {
+    let (at_0, nothing_observed) = (|text: String| at_0(&text), |text: String| nothing_observed(&text));
+    let genesis = genesis_with;
+    let key = &format!("\"{LOG_KEY}\"");
+    let predecessor_and_more = format!(r#"{{"log":"{LOG}","size":1,"root":"{LOG}","x":1}}"#);
+    let no_predecessor = format!(r#"{{"log":"{}","size":1,"root":"{LOG}"}}"#, "0".repeat(64));
+    let empty_predecessor = format!(r#"{{"log":"{LOG}","size":0,"root":"{LOG}"}}"#);
+    let before = |digit: &str| format!(r#"{{"log":"{}","size":1,"root":"{LOG}"}}"#, digit.repeat(64));
+    let genesis_after = |first: &str, earlier: &[String]| {
+        let more = format!(r#"{first},"earlier":[{}]"#, earlier.join(","));
+        at_0(nothing_observed(genesis(key, &more)))
+    };
+    let one = before("e");
+    assert_eq!(refusal(genesis_after(&one, &[before("a"), before("b")])), "accepted");
+    let many: Vec<String> = (0xa0..0xc0).map(|byte| before("f").replacen(&"f".repeat(64), &format!("{byte:02x}").repeat(32), 1)).collect();
+    assert_eq!(refusal(genesis_after(&one, &many)), "accepted", "32 earlier logs are allowed");
+    assert_members_refused(&[
+        (
+            "genesis_after_more_than_a_log",
+            at_0(nothing_observed(genesis(key, &predecessor_and_more))),
+            r#"body.predecessor."x" is unknown"#,
+        ),
         ("genesis_after_no_log", at_0(nothing_observed(genesis(key, &no_predecessor))), "body.predecessor.log is of no log"),
         ("genesis_after_no_earlier_logs", genesis_after(&one, &[]), "body.earlier does not have 1 to 32 items"),
         (
@@ -378,10 +414,7 @@ fn what_begins_a_stream_or_a_log_stands_where_it_must() {
             r#"body.earlier.0."x" is unknown"#,
         ),
         ("genesis_after_nothing", at_0(nothing_observed(genesis(key, &empty_predecessor))), "body.predecessor.size is not in 1..="),
-    ];
-    for (defect, statement, expected) in cases {
-        assert_refused(defect, statement, &format!("the statement's member {expected}"));
-    }
+    ]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! named by their defect.
 #![allow(clippy::unwrap_used)]
 
-use exhibit_tlog::witness::{add_cosignatures, checkpoint_path, cosign, parse_conflict};
+use exhibit_tlog::witness::{FollowedLog, add_cosignatures, checkpoint_path, cosign, parse_conflict};
 use exhibit_tlog::{
     AddCheckpoint, Checkpoint, CheckpointError, EMPTY_ROOT, Ed25519Cosigner, Ed25519NoteSigner, Hash, LogVerifier, MlDsa44NoteSigner, Note,
     NoteError, NoteSigner, ProofError, Refusal, Subtree, VerifierKey, leaf_hash, node_hash,
@@ -232,6 +232,33 @@ fn whatever_else_is_refused_with_its_own_answer() {
     {
         assert!(matches!(refusal, Refusal::Untrusted(_)), "{defect}: {refusal}");
         assert_eq!(refusal.status(), 403, "{defect}");
+    }
+}
+
+/// An ML-DSA-44 line is over origin, size and root: behind those, anybody could write lines of their own into a checkpoint that the log has signed.
+#[test]
+fn nobody_adds_extension_lines_to_what_a_log_has_signed() {
+    let (log, by_subtree) = (Log::new(7), MlDsa44NoteSigner::new(ORIGIN, &Zeroizing::new([8; 32])).unwrap());
+    let keys = vec![log.0.verifier_key().clone(), by_subtree.verifier_key().clone()];
+    let (text, line) = (checkpoint(2).to_text(), "a line of a stranger\n");
+    let both = Note::sign(&text, &[&log.0, &by_subtree], NOW_UNIX_S).unwrap();
+    let one = Note::sign(&text, &[&by_subtree], NOW_UNIX_S).unwrap();
+    let extended = |note: &str| note.replacen(&text, &format!("{text}{line}"), 1);
+    let all_signed = Note::sign(&format!("{text}{line}"), &[&log.0, &by_subtree], NOW_UNIX_S).unwrap();
+    let by_ed25519 = Note::sign(&format!("{text}{line}"), &[&log.0], NOW_UNIX_S).unwrap();
+    let subtree_alone = vec![by_subtree.verifier_key().clone()];
+    for (what, keys, takes_any_key, note, expected) in [
+        ("as the log signed it", &keys, false, both.clone(), true),
+        ("as one key signed it", &keys, true, one.clone(), true),
+        ("with lines that the log signed", &keys, false, all_signed.clone(), true),
+        ("with lines that one key of the log signed", &keys, true, by_ed25519, true),
+        ("with a stranger's line, under both keys", &keys, false, extended(&both), false),
+        ("with a stranger's line, where any key is enough", &keys, true, extended(&one), false),
+        ("with a stranger's line, where no key signs any", &subtree_alone, false, extended(&one), false),
+        ("where no key signs any, and without", &subtree_alone, false, one, true),
+    ] {
+        let followed = FollowedLog { origin: ORIGIN.to_owned(), keys: keys.clone(), takes_any_key };
+        assert_eq!(followed.verify(&note).is_ok(), expected, "{what}");
     }
 }
 

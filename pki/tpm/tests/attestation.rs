@@ -53,22 +53,7 @@ fn a_tpm_attests_its_key_its_pcrs_and_its_clock() {
     let mut context = Context::new(swtpm.tcti().parse::<TctiNameConf>().unwrap()).unwrap();
     let mut vectors = Vectors::new();
 
-    // An endorsement key on RSA or P-256 is read, and compared with its certificate.
-    for (algorithm, public_name, certificate_name) in
-        [(P256, "ek-p256-public.bin", None), (RSA, "ek-rsa-public.bin", Some("ek-rsa-certificate.bin"))]
-    {
-        let handle = ek::create_ek_object_2(&mut context, algorithm, None).unwrap();
-        let public = read_public(&mut context, handle);
-        context.flush_context(handle.into()).unwrap();
-        if let Some(certificate_name) = certificate_name {
-            let nv = ek::retrieve_ek_pubcert(&mut context, algorithm).unwrap();
-            let certificate = EndorsementCertificate::from_nv(&nv).unwrap();
-            EndorsementKey::from_public(PublicArea::from_bytes(&public).unwrap(), &certificate).unwrap();
-            vectors.insert(certificate_name.to_owned(), nv);
-        }
-        vectors.insert(public_name.to_owned(), public);
-    }
-
+    endorse_by_other_keys(&mut context, &mut vectors);
     let endorsement_handle = ek::create_ek_object_2(&mut context, P384, None).unwrap();
     vectors.insert("ek-p384-public.bin".to_owned(), read_public(&mut context, endorsement_handle));
     vectors.insert("ek-p384-certificate.bin".to_owned(), ek::retrieve_ek_pubcert(&mut context, P384).unwrap());
@@ -104,8 +89,32 @@ fn a_tpm_attests_its_key_its_pcrs_and_its_clock() {
     let certified = attestation_key.verify_certify(&RustCrypto, &attest, &signature, &expected, &device_public).unwrap();
     assert_eq!(certified.public_key(), &device_key, "another key was certified than the one that signs");
 
-    // Quote: registers that something was measured into, in two banks.
-    let (selection, values, digests) = measure(&mut context);
+    quote(&mut context, attestation_handle, &attestation_key, &mut vectors, folder.path());
+    read_clock_twice(&mut context, attestation_handle, &attestation_key, &mut vectors);
+    record(&vectors);
+}
+
+/// An endorsement key on RSA or P-256 is read, and compared with its certificate.
+fn endorse_by_other_keys(context: &mut Context, vectors: &mut Vectors) {
+    for (algorithm, public_name, certificate_name) in
+        [(P256, "ek-p256-public.bin", None), (RSA, "ek-rsa-public.bin", Some("ek-rsa-certificate.bin"))]
+    {
+        let handle = ek::create_ek_object_2(context, algorithm, None).unwrap();
+        let public = read_public(context, handle);
+        context.flush_context(handle.into()).unwrap();
+        if let Some(certificate_name) = certificate_name {
+            let nv = ek::retrieve_ek_pubcert(context, algorithm).unwrap();
+            let certificate = EndorsementCertificate::from_nv(&nv).unwrap();
+            EndorsementKey::from_public(PublicArea::from_bytes(&public).unwrap(), &certificate).unwrap();
+            vectors.insert(certificate_name.to_owned(), nv);
+        }
+        vectors.insert(public_name.to_owned(), public);
+    }
+}
+
+/// Registers that something was measured into, in two banks.
+fn quote(context: &mut Context, attestation_handle: KeyHandle, attestation_key: &AttestationKey, vectors: &mut Vectors, folder: &Path) {
+    let (selection, values, digests) = measure(context);
     vectors.insert("quote-values.bin".to_owned(), digests);
     let expected = qualifying_data("quote");
     let (attest, signature) = context
@@ -113,14 +122,15 @@ fn a_tpm_attests_its_key_its_pcrs_and_its_clock() {
             context.quote(attestation_handle, data(&expected), SignatureScheme::Null, selection.clone())
         })
         .unwrap();
-    let (attest, signature) = keep(&mut vectors, ["quote-attest.bin", "quote-signature.bin"], &attest, &signature);
+    let (attest, signature) = keep(vectors, ["quote-attest.bin", "quote-signature.bin"], &attest, &signature);
     for (qualifying_data, believed) in [(expected, true), (qualifying_data("another quote"), false)] {
-        assert_eq!(tpm2_tools_believe(&vectors, "", "sha384", folder.path(), &qualifying_data), believed);
+        assert_eq!(tpm2_tools_believe(vectors, "", "sha384", folder, &qualifying_data), believed);
         let ours = attestation_key.verify_quote(&RustCrypto, &attest, &signature, &qualifying_data, &values);
         assert_eq!(ours.is_ok(), believed, "exhibit-pki and tpm2-tools differ");
     }
+}
 
-    // GetTime, twice.
+fn read_clock_twice(context: &mut Context, attestation_handle: KeyHandle, attestation_key: &AttestationKey, vectors: &mut Vectors) {
     let mut readings = Vec::new();
     for (context_name, names) in
         [("time 1", ["time-1-attest.bin", "time-1-signature.bin"]), ("time 2", ["time-2-attest.bin", "time-2-signature.bin"])]
@@ -131,12 +141,10 @@ fn a_tpm_attests_its_key_its_pcrs_and_its_clock() {
                 context.get_time(attestation_handle, data(&expected), SignatureScheme::Null)
             })
             .unwrap();
-        let (attest, signature) = keep(&mut vectors, names, &attest, &signature);
+        let (attest, signature) = keep(vectors, names, &attest, &signature);
         readings.push(attestation_key.verify_time(&RustCrypto, &attest, &signature, &expected).unwrap());
     }
     readings[1].elapsed_ms_since(&readings[0]).unwrap();
-
-    record(&vectors);
 }
 
 /// The TPM opens what was wrapped to its two keys, and not what was wrapped for an attestation key with one other attribute.

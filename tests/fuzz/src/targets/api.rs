@@ -4,7 +4,7 @@ use exhibit_client::open_record;
 use exhibit_evidence::bundle::entry_path;
 use exhibit_evidence::exchange::{EntryRecord, Route, SuccessorRecord, Terms, by_query};
 use exhibit_evidence::keytree::SLOTS;
-use exhibit_evidence::succession::{Basis, Trusted, judge, statement_of};
+use exhibit_evidence::succession::{Grounds, Trusted, judge, statement_of};
 use exhibit_evidence::{Anchor, Head, StreamName};
 use exhibit_tlog::{Hash, leaf_hash};
 
@@ -132,9 +132,9 @@ pub fn successor(input: &[u8]) -> bool {
     let witnesses = |anchor: &Anchor| anchor.policy.witnesses.as_ref().map(|policy| policy.text().to_owned());
     assert_eq!(witnesses(&next.anchor), witnesses(&anchor), "a successor chose its witnesses");
     assert_eq!(next.lost, size.saturating_sub(next.end.size));
-    match next.basis {
-        Basis::Plan => assert!(record.succession.is_some() && next.lost == 0, "a log that did not end by plan was left"),
-        Basis::Approval => {
+    match next.grounds {
+        Grounds::Plan => assert!(record.succession.is_some() && next.lost == 0, "a log that did not end by plan was left"),
+        Grounds::Approval => {
             let approvals = record.approvals.iter().filter(|approval| statement_of(approval, "an approval").is_ok()).count();
             assert!(approvals as u64 >= threshold.max(1), "too few custodians moved somebody to another log");
         }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use exhibit_evidence::anchor::WitnessPolicy;
 use exhibit_tlog::mirror::{EntryPackage, MirrorInfo, UploadHeader};
 use exhibit_tlog::tile::{bundle_exists, decode_bundle, decode_tile, encode_bundle, encode_tile, full_tile_root, tile_exists};
-use exhibit_tlog::witness::{add_cosignatures, parse_conflict};
+use exhibit_tlog::witness::{FollowedLog, add_cosignatures, parse_conflict};
 use exhibit_tlog::{
     AddCheckpoint, BundleId, Checkpoint, Ed25519Cosigner, Ed25519NoteSigner, Hash, HashReader, LogProof, LogVerifier, MlDsa44NoteSigner,
     Note, NoteSignature, NoteSigner, Policy, Subtree, TileId, VerifierKey, leaf_hash, prove_consistency, prove_inclusion, prove_subtree,
@@ -266,6 +266,12 @@ pub fn add_checkpoint(input: &[u8]) -> bool {
     let Some(Ok(request)) = text(input).map(AddCheckpoint::parse) else { return false };
     assert_eq!(request.to_text().as_bytes(), input, "a request is not written as it was read");
     assert!(request.origin().is_ok(), "a request without an origin was accepted");
+    // Followed by one key or another, none of which has signed a line behind the three.
+    let followed = FollowedLog { takes_any_key: true, ..LOG.clone().into() };
+    if let Ok(checkpoint) = followed.verify(&request.checkpoint) {
+        assert_signed(&checkpoint);
+        assert!(request.checkpoint.starts_with(&format!("{}\n", checkpoint.to_text())), "a line was believed that nobody signed");
+    }
     for latest in [None, Some(head(3)), Some(head(5))] {
         match request.judge(&LOG.clone().into(), latest.as_ref()) {
             Ok(checkpoint) => {
