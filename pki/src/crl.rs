@@ -28,6 +28,7 @@ use crate::{
     BadSignature, Certificate, Signer, SignerError, Timestamp, Verifier,
     certificate::{is_serial, signed_part},
     issue::ecdsa_with_sha384,
+    oid,
     path::{IssuedCertificate, Issuer},
 };
 
@@ -153,7 +154,7 @@ impl RevocationList {
             return Err(Malformed);
         }
         let list = CertificateList::from_der(der).map_err(|_| Malformed)?;
-        if list.to_der().map_err(|_| Malformed)? != der {
+        if list.to_der().map_err(|_| Malformed)? != der || !oid::are_whole(der) {
             return Err(Malformed);
         }
         let tbs = &list.tbs_cert_list;
@@ -449,7 +450,7 @@ fn moment(time: Time) -> Result<Timestamp, RevocationListError> {
 }
 
 fn decode<'a, T: Decode<'a>>(value: &'a [u8]) -> Result<T, RevocationListError> {
-    T::from_der(value).map_err(|_| Malformed)
+    T::from_der(value).ok().filter(|_| oid::are_whole(value)).ok_or(Malformed)
 }
 
 use RevocationListError::{Malformed, Profile};

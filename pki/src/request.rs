@@ -25,7 +25,7 @@ use crate::{
     Identity, KeyError, KeyPurpose, PublicKey, Signer, SignerError, Verifier,
     extensions::AlternativeNames,
     issue::{signature_algorithm, uri},
-    name, pem,
+    name, oid, pem,
 };
 
 /// A request whose self-signature has been verified: its sender holds the key.
@@ -65,7 +65,7 @@ impl CertificateRequest {
             return Err(RequestError::Malformed);
         }
         let request = CertReq::from_der(der).map_err(|_| RequestError::Malformed)?;
-        if request.to_der().map_err(|_| RequestError::Malformed)? != der {
+        if request.to_der().map_err(|_| RequestError::Malformed)? != der || !oid::are_whole(der) {
             return Err(RequestError::Malformed);
         }
         let key = request.info.public_key.to_der().map_err(|_| RequestError::Malformed)?;
@@ -214,7 +214,7 @@ impl Wishes {
 }
 
 fn decode<'a, T: Decode<'a>>(value: &'a [u8]) -> Result<T, RequestError> {
-    T::from_der(value).map_err(|_| RequestError::Malformed)
+    T::from_der(value).ok().filter(|_| oid::are_whole(value)).ok_or(RequestError::Malformed)
 }
 
 const PEM_LABEL: &str = "CERTIFICATE REQUEST";

@@ -36,6 +36,7 @@ pub use self::{
     verify::{TimestampTrust, VerifiedTimestamp},
 };
 use crate::foreign::{ChainCertificate, ChainError, DigestAlgorithm, Scheme};
+use crate::oid;
 
 /// What a token is over: a digest and how it was made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -265,11 +266,11 @@ fn canonical_signed_data(der: &[u8]) -> Option<SignedData> {
     // DER has one encoding for a value, so what is not what a re-encoding gives is not DER; and another type of content is not either.
     let content = Any::encode_from(&signed_data).ok()?;
     let again = ContentInfo { content_type: ID_SIGNED_DATA, content }.to_der().ok()?;
-    (again == der).then_some(signed_data)
+    (again == der && oid::are_whole(der)).then_some(signed_data)
 }
 
 fn canonical<T: for<'a> Decode<'a> + Encode>(der: &[u8]) -> Option<T> {
-    T::from_der(der).ok().filter(|value| value.to_der().is_ok_and(|again| again == der))
+    T::from_der(der).ok().filter(|value| oid::are_whole(der) && value.to_der().is_ok_and(|again| again == der))
 }
 
 fn content(signed_data: &SignedData) -> Result<&[u8], TimestampTokenError> {

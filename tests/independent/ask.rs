@@ -10,8 +10,33 @@ use std::process::{Command, Stdio};
 /// Debian's own, which finds Debian's `cryptography`.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// What kind of thing is to be judged (see `judge.py`), with what, and whether ours accepted it.
-pub type Question = (&'static str, Vec<Vec<u8>>, bool);
+/// What kind of thing is to be judged (see `judge.py`), with what, and what ours said of it.
+pub type Question = (&'static str, Vec<Vec<u8>>, Answer);
+
+/// As many as a verdict has: what a stranger has said is told, and neither believed nor held against anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Accepted,
+    Told,
+    Refused,
+}
+
+impl Answer {
+    /// What is accepted, or else refused.
+    #[allow(dead_code, reason = "as above")]
+    pub fn of(is_accepted: bool) -> Self {
+        if is_accepted { Self::Accepted } else { Self::Refused }
+    }
+
+    /// None where the verifier in Python died of it.
+    fn read(line: &str) -> Option<Self> {
+        match line {
+            "accepted" => Some(Self::Accepted),
+            "told" => Some(Self::Told),
+            other => other.starts_with("refused: ").then_some(Self::Refused),
+        }
+    }
+}
 
 thread_local! {
     /// What this thread has judged since it was asked last.
@@ -21,8 +46,14 @@ thread_local! {
 /// Remembers a vector and what ours said of it, for `assert_agrees_on`.
 #[allow(dead_code, reason = "each test includes this file for itself, and not all let their cases be remembered")]
 pub fn judged<T, E>(kind: &'static str, with: &[&[u8]], ours: Result<T, E>) -> Result<T, E> {
-    JUDGED.with_borrow_mut(|all| all.push((kind, with.iter().map(|bytes| bytes.to_vec()).collect(), ours.is_ok())));
+    remember(kind, with, Answer::of(ours.is_ok()));
     ours
+}
+
+/// The same of what has three answers.
+#[allow(dead_code, reason = "as above")]
+pub fn remember(kind: &'static str, with: &[&[u8]], ours: Answer) {
+    JUDGED.with_borrow_mut(|all| all.push((kind, with.iter().map(|bytes| bytes.to_vec()).collect(), ours)));
 }
 
 /// Runs tests, and has everything judged again that they let be remembered: at least so many vectors, good and bad.
@@ -36,8 +67,8 @@ pub fn assert_agrees_on(tests: &[fn()], vectors_min: usize) {
     tests.iter().for_each(|test| test());
     let judged = JUDGED.take();
     assert!(judged.len() >= vectors_min, "only {} vectors: some are missing", judged.len());
-    for accepted in [true, false] {
-        assert!(judged.iter().filter(|(_, _, found)| *found == accepted).count() > 2, "good and bad belong among what is compared");
+    for answer in [Answer::Accepted, Answer::Refused] {
+        assert!(judged.iter().filter(|(_, _, found)| *found == answer).count() > 2, "good and bad belong among what is compared");
     }
     assert_agrees(&judged);
 }
@@ -54,21 +85,17 @@ pub fn assert_agrees(questions: &[Question]) {
     }
     let answers = answers(questions);
     let mut disagreements = 0;
-    for (number, ((kind, with, accepted), answer)) in questions.iter().zip(&answers).enumerate() {
-        if *accepted != (answer == "accepted") {
+    for (number, ((kind, with, ours), answer)) in questions.iter().zip(&answers).enumerate() {
+        if Some(*ours) != Answer::read(answer) {
             disagreements += 1;
             let shown: Vec<_> = with.iter().map(|bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(900)]).into_owned()).collect();
-            eprintln!(
-                "{kind} {number}: ours {}, theirs: {answer}\n  {}",
-                if *accepted { "accepted" } else { "refused" },
-                shown.join("\n  ")
-            );
+            eprintln!("{kind} {number}: ours {ours:?}, theirs: {answer}\n  {}", shown.join("\n  "));
         }
     }
     assert_eq!(disagreements, 0, "the two verifiers disagree on {disagreements} of {} vectors", questions.len());
 }
 
-/// One line for each question: the kind and the bytes in hex, between tabs. One line for each answer: `accepted`, or why not.
+/// One line for each question: the kind and the bytes in hex, between tabs. One line for each answer: `accepted`, `told`, or why not.
 fn answers(questions: &[Question]) -> Vec<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()

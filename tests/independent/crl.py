@@ -1,7 +1,7 @@
 """Revocation lists, by docs/formats/crl.md."""
 
 from signed import (BIT_STRING, GENERALIZED_TIME, INTEGER, SEQUENCE, attributes_of_name, certificate_seconds, der, elements, extensions_of, oid, only,
-                    positive, read)
+                    positive, read, whole_identifiers)
 from statements import need
 
 LIST_LIMIT_BYTES = 8 * 1024 * 1024
@@ -28,7 +28,7 @@ class RevocationList:
 
     def __init__(self, data):
         need(len(data) <= LIST_LIMIT_BYTES, "the list is too long")
-        parts = elements(only(data, SEQUENCE))
+        parts = elements(only(whole_identifiers(data), SEQUENCE))
         need([tag for tag, _, _ in parts] == [SEQUENCE, SEQUENCE, BIT_STRING] and parts[1][2] == ECDSA_WITH_SHA384, "not a list")
         need(parts[2][1][:1] == b"\0", "a signature of odd bits")
         self.authority = None

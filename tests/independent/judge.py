@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Judges single vectors, each a line on stdin: what kind of thing it is, and its bytes in hex, between tabs. Each answer is a line:
-`accepted`, or why not. Numbers are decimal in ASCII; several hashes stand end to end.
+`accepted`, `told` (a stranger's word, which a verdict only tells), or why not (`died`, if that was not thought of). Numbers are decimal in ASCII; several hashes stand end to end.
 """
 
 import sys
@@ -18,6 +18,10 @@ from tokens import ForeignCertificate, Token
 from tpm import AttestationKey, Public, endorsement_certificate_key, endorsement_key
 from vendors import leads_to_vendor
 from witnesses import Policy, Request, consistency_holds
+
+
+class Told(Exception):
+    """It is well-formed, and nobody's who is believed."""
 
 
 def text_of(data):
@@ -123,7 +127,8 @@ def timestamp_token_by(token, digest, nonce, count, *certificates):
     need(token.imprint[1] == digest, "over something else")
     need(not nonce or token.nonce == nonce, "another nonce")
     found = [ForeignCertificate(certificate) for certificate in certificates]
-    need(token.judge(found[:int(count)], found[int(count):]), "no path")
+    if not token.judge(found[:int(count)], found[int(count):]):
+        raise Told
     token.bounds_ms()
 
 
@@ -243,8 +248,13 @@ def main():
         try:
             KINDS[kind](*map(bytes.fromhex, given))
             answer = "accepted"
+        except Told:
+            answer = "told"
         except Malformed as refusal:
             answer = "refused: " + ascii(str(refusal))
+        # What was not thought of here is no answer.
+        except Exception as error:
+            answer = "died: " + ascii(repr(error))
         print(answer)
 
 

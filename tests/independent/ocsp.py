@@ -5,7 +5,7 @@ import re
 
 from crl import ECDSA_WITH_SHA384, REASONS, few_extensions
 from signed import (BIT_STRING, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, Certificate, certificate_seconds, der, elements, expect, oid, only,
-                    positive)
+                    positive, whole_identifiers)
 from statements import Malformed, need
 from tokens import DIGESTS, digest_of
 
@@ -57,7 +57,7 @@ class Request:
 
     def __init__(self, data):
         need(len(data) <= REQUEST_LIMIT_BYTES, "the request is too long")
-        fields = elements(only(only(data, SEQUENCE), SEQUENCE))
+        fields = elements(only(only(whole_identifiers(data), SEQUENCE), SEQUENCE))
         need([tag for tag, _, _ in fields] in ([SEQUENCE], [SEQUENCE, 0xA2]), "fields that a request has not")
         self.ids = []
         requests = elements(fields[0][1])
@@ -77,11 +77,11 @@ class Response:
 
     def __init__(self, data):
         need(len(data) <= RESPONSE_LIMIT_BYTES, "the response is too long")
-        status, rest = expect(only(data, SEQUENCE), ENUMERATED)
+        status, rest = expect(only(whole_identifiers(data), SEQUENCE), ENUMERATED)
         need(status == b"\0", "no answer")
         kind, basic = expect(only(only(rest, 0xA0), SEQUENCE), OID)
         need(der(OID, kind) == BASIC, "an answer of another kind")
-        fields = elements(only(only(basic, OCTET_STRING), SEQUENCE))
+        fields = elements(only(whole_identifiers(only(basic, OCTET_STRING)), SEQUENCE))
         need([tag for tag, _, _ in fields] in ([SEQUENCE, SEQUENCE, BIT_STRING], [SEQUENCE, SEQUENCE, BIT_STRING, 0xA0]), "not a basic response")
         need(fields[1][2] == ECDSA_WITH_SHA384 and fields[2][1][:1] == b"\0", "another suite")
         self.signed_bytes, self.signature = fields[0][2], fields[2][1][1:]

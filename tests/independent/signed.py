@@ -63,6 +63,8 @@ def read(data):
     need(len(data) >= at + length, "DER is cut short")
     whole = data[:at + length]
     need(der(data[0], data[at:at + length]) == whole, "a length in long form")
+    if data[0] == OID:
+        identifier(data[at:at + length])
     return data[0], data[at:at + length], whole, data[at + length:]
 
 
@@ -101,9 +103,31 @@ def unsigned(content):
 
 
 def identifier(content):
-    """The content of an OBJECT IDENTIFIER: whole arcs, at most 39 bytes."""
-    need(1 <= len(content) <= 39 and content[-1] < 0x80, "not an object identifier, or too long a one")
+    """The content of an OBJECT IDENTIFIER, by docs/formats/oids.md."""
+    need(1 <= len(content) <= 39 and content[0] < 120 and content[-1] < 0x80, "not an object identifier, or too long a one")
+    arc, begins = 0, False
+    for septet in content:
+        need(not begins or septet != 0x80, "an arc with zeros before it")
+        arc, begins = (0 if begins else arc) << 7 | septet & 0x7F, septet < 0x80
+        need(arc < 1 << 32, "an arc of more than 32 bits")
     return content
+
+
+def whole_identifiers(data):
+    """Some DER, in which every OBJECT IDENTIFIER is one, octets and bits apart. What is made of elements is gone into."""
+    at = 0
+    while at < len(data):
+        need(len(data) - at >= 2, "DER is cut short")
+        tag, length, at = data[at], data[at + 1], at + 2
+        if length >= 0x80:
+            size = length & 0x7F
+            need(1 <= size <= 4, "a length that DER has not")
+            length, at = int.from_bytes(data[at:at + size], "big"), at + size
+        need(at + length <= len(data), "DER is cut short")
+        if tag == OID:
+            identifier(data[at:at + length])
+        at += 0 if tag & 0x20 else length
+    return data
 
 
 def numbers_of_ecdsa(signature, order):
@@ -180,7 +204,7 @@ class Certificate:
         need(len(data) <= CERTIFICATE_LIMIT_BYTES, "the certificate is too long")
         self.der, self.fingerprint = data, hashlib.sha256(data).hexdigest()
         algorithm = der(SEQUENCE, oid("1.2.840.10045.4.3.3"))
-        _, to_be_signed, self.signed_bytes, rest = read(only(data, SEQUENCE))
+        _, to_be_signed, self.signed_bytes, rest = read(only(whole_identifiers(data), SEQUENCE))
         need(self.signed_bytes[0] == SEQUENCE, "no certificate")
         need(rest.startswith(algorithm), "signed with another algorithm")
         signature = only(rest[len(algorithm):], BIT_STRING)
@@ -229,6 +253,12 @@ class Certificate:
         need((no_check is not None) == (self.service == "ocsp"), "nocheck belongs to responders alone")
         self._identity(known["names"])
         policies = elements(only(known["policies"], SEQUENCE)) if known["policies"] is not None else []
+        need(all(tag == SEQUENCE for tag, _, _ in policies), "a policy that is none")
+        for parts in [elements(policy) for _, policy, _ in policies]:
+            need([tag for tag, _, _ in parts] in ([OID], [OID, SEQUENCE]), "a policy that is none")
+            qualifiers = elements(parts[1][1]) if len(parts) == 2 else []
+            need(all(tag == SEQUENCE and expect(qualifier, OID) and len(elements(qualifier)) <= 2 for tag, qualifier, _ in qualifiers),
+                 "a policy's qualifier that is none")
         named = [read(policy)[2] for _, policy, _ in policies]
         need(len(named) <= 32 and len(set(named)) == len(named), "too many policies, or one twice")
         self.roles = {name for dotted, name in ROLES.items() if oid(dotted) in named}
@@ -341,7 +371,6 @@ def extension_of(element):
     parts = elements(extension)
     critical = len(parts) == 3
     need([part[0] for part in parts] == [OID, BOOLEAN, OCTET_STRING][::1 if critical else 2], "not an extension")
-    identifier(parts[0][1])
     need(not critical or parts[1][1] == b"\xff", "a flag that DER has not")
     return parts[0][2], critical, parts[-1][1]
 

@@ -11,8 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from signed import (BIT_STRING, BOOLEAN, CURVES, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, UTC_TIME, attributes_of_name, der, elements, expect, extension_of, extensions_of, identifier,
-                    is_ecdsa, is_rsa, oid, only, positive, read, unsigned)
+from signed import (BIT_STRING, BOOLEAN, CURVES, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, UTC_TIME, attributes_of_name, der, elements, expect, extension_of, extensions_of,
+                    is_ecdsa, is_rsa, oid, only, positive, read, unsigned, whole_identifiers)
 from paths import Links
 from statements import Malformed, need
 
@@ -122,7 +122,7 @@ class ForeignCertificate:
     def __init__(self, data, endorsement=False):
         need(len(data) <= CERTIFICATE_LIMIT_BYTES, "the certificate is too long")
         self.der = data
-        parts = elements(only(data, SEQUENCE))
+        parts = elements(only(whole_identifiers(data), SEQUENCE))
         need([tag for tag, _, _ in parts] == [SEQUENCE, SEQUENCE, BIT_STRING], "not a certificate")
         (_, content, self.signed_bytes), (_, _, algorithm), (_, bits, _) = parts
         need(bits[:1] == b"\0", "a signature of odd bits")
@@ -171,7 +171,7 @@ class ForeignCertificate:
         self.usage = None if known["usage"][1] is None else _usage(only(known["usage"][1], BIT_STRING))
         self.extended_critical, extended = known["extended"]
         extended = [] if extended is None else elements(only(extended, SEQUENCE))
-        need(all(tag == OID and identifier(content) for tag, content, _ in extended), "a purpose that is none")
+        need(all(tag == OID for tag, _, _ in extended), "a purpose that is none")
         self.purposes = None if known["extended"][1] is None else [whole for _, _, whole in extended]
 
     def valid_at(self, moment_ms):
@@ -239,7 +239,7 @@ class Token:
 
     def __init__(self, data):
         need(len(data) <= TOKEN_LIMIT_BYTES, "the token is too long")
-        kind, rest = expect(only(data, SEQUENCE), OID)
+        kind, rest = expect(only(whole_identifiers(data), SEQUENCE), OID)
         need(der(OID, kind) == oid("1.2.840.113549.1.7.2"), "not SignedData")
         fields = elements(only(only(rest, 0xA0), SEQUENCE))
         tags = [tag for tag, _, _ in fields]
@@ -299,13 +299,12 @@ class Token:
         need(self.suite[1] == self.digest, "the signature is over another digest")
 
     def _info(self):
-        fields = elements(only(self.info_der, SEQUENCE))
+        fields = elements(only(whole_identifiers(self.info_der), SEQUENCE))
         need([tag for tag, _, _ in fields[:5]] == [INTEGER, OID, SEQUENCE, INTEGER, GENERALIZED_TIME] and fields[0][1] == b"\1", "not a TSTInfo")
         imprint = elements(fields[2][1])
         need(len(imprint) == 2, "not an imprint")
         self.imprint = digest_of(imprint[0][2]), imprint[1][1]
         need(len(self.imprint[1]) == DIGESTS[self.imprint[0]][0]().digest_size, "an imprint of another length")
-        identifier(fields[1][1])
         need(unsigned(fields[3][1]) < 2**160, "a serial number that is too long")
         match = re.fullmatch(r"(\d{14})(?:\.(\d{0,5}[1-9]))?Z", fields[4][1].decode("latin-1"))
         need(match, "not a genTime")
@@ -314,7 +313,8 @@ class Token:
         self.accuracy_us, self.nonce, self.tsa, rest = None, None, None, fields[5:]
         if rest and rest[0][0] == SEQUENCE:
             parts, units = elements(rest.pop(0)[1]), {INTEGER: 1_000_000, 0x80: 1_000, 0x81: 1}
-            need(parts and [tag for tag, _, _ in parts] == sorted({tag for tag, _, _ in parts}, key=list(units).index), "not an accuracy")
+            tags = [tag for tag, _, _ in parts]
+            need(tags and tags == [tag for tag in units if tag in tags], "not an accuracy")
             values = [(tag, unsigned(content)) for tag, content, _ in parts]
             need(all(value < 2**32 if tag == INTEGER else 1 <= value <= 999 for tag, value in values), "not an accuracy")
             self.accuracy_us = sum(units[tag] * value for tag, value in values)

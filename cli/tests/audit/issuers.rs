@@ -29,13 +29,16 @@ fn only_a_cameras_chain_leaps_over_what_the_log_before_has() {
     }
 }
 
+/// What is seen of the log before, or of this one, and how many findings that makes.
+type Seen<'a> = (&'a str, &'a [(bool, Head)], usize);
+
 /// The log before ended with nine entries: who has seen nine others was shown another log, and who has gone on does not go back.
 #[test]
 fn what_was_seen_of_the_log_before_is_held_to_how_it_ended() {
     let end = Head { size: 9, root: Hash([8; 32]) };
     let before = Predecessor { log: Hash([7; 32]), head: end };
     let head = |size, number| Head { size, root: Hash([number; 32]) };
-    let cases: [(&str, &[(bool, Head)], usize); 7] = [
+    let cases: [Seen<'_>; 7] = [
         ("as it ended", &[(true, end)], 0),
         ("smaller", &[(true, head(5, 3))], 0),
         ("beyond the end, which is lost", &[(true, head(12, 3))], 0),

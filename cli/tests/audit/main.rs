@@ -9,7 +9,7 @@ mod site;
 mod withheld;
 
 use exhibit_evidence::anchor::WitnessPolicy;
-use exhibit_evidence::body::{Access, Approve, Succession, SuccessionReason, Successor};
+use exhibit_evidence::body::{Access, Succession, SuccessionReason, Successor};
 use exhibit_evidence::{Body, Head};
 use exhibit_pki::Role;
 use exhibit_tlog::{Hash, leaf_hash, verify_consistency};

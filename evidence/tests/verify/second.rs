@@ -266,10 +266,13 @@ fn renew(log: &mut Log, scalar: u8) {
     log.camera.party = Party { certificate, key: renewed };
 }
 
+/// Of which key, how, and what is found.
+type Renewal = (&'static str, Extra, &'static [(Grade, FindingKind)]);
+
 /// Keys 13, the first, and 91, of the second camera.
 #[test]
 fn a_renewal_is_of_a_key_that_counts() {
-    let cases: [(&str, Extra, &[(Grade, FindingKind)]); 4] = [
+    let cases: [Renewal; 4] = [
         ("the first key", |log| renew(log, 13), &[]),
         (
             "a key that a custodian approved",

@@ -6,7 +6,6 @@
 use exhibit_client::{Appliance, ClientError, ClientIdentity, Issuer};
 use exhibit_evidence::{Anchor, AttachmentRef, Body, body::CertificateBody, exchange};
 use exhibit_pki::{Certificate, Fingerprint, Timestamp};
-use exhibit_tlog::Hash;
 
 use crate::ca::Authority;
 use crate::failure::Failure;
@@ -15,8 +14,8 @@ use crate::failure::Failure;
 pub struct Introduction {
     /// Its index.
     pub index: u64,
-    /// Its leaf hash, by which custodians approve of it.
-    pub leaf: Hash,
+    /// Its leaf hash in hex, by which custodians approve of it.
+    pub leaf: String,
 }
 
 /// The ledger, as the authority writes to it.
@@ -59,7 +58,7 @@ impl Ledger {
         let stored = [certificate.der()];
         let body = statement(certificate, replaces, &stored);
         let (signed, receipt) = self.issuer.issue(&mut self.appliance, body, &stored, now).await?;
-        Ok(Introduction { index: receipt.index, leaf: signed.leaf_hash() })
+        Ok(Introduction { index: receipt.index, leaf: signed.leaf_hash().to_string() })
     }
 
     /// The entry that introduced a certificate, if one did.
@@ -73,7 +72,7 @@ impl Ledger {
         let (signed, receipt) = self.appliance.open_record(&record)?;
         match &signed.statement().body {
             Body::Certificate(body) if body.fingerprint == *certificate.fingerprint() => {
-                Ok(Some(Introduction { index: receipt.index, leaf: signed.leaf_hash() }))
+                Ok(Some(Introduction { index: receipt.index, leaf: signed.leaf_hash().to_string() }))
             }
             _ => Err(ClientError::Untrustworthy("it gave another entry than the one that introduced the certificate".to_owned()).into()),
         }

@@ -107,7 +107,7 @@ fn report(sign: &Sign, certificate: &Certificate, introduced: Option<&Introducti
         certificate.not_after(),
         sign.out.display(),
     ));
-    let leaf = introduced.map(|introduced| introduced.leaf.to_string());
+    let leaf = introduced.map(|introduced| introduced.leaf.clone());
     if let Some(leaf) = leaf.as_ref().filter(|_| sign.replaces.is_some()) {
         text.push_str(&format!(
             "\n\nIts key is another than before. A custodian has to approve of that before it signs anything:\n  exhibit approve entry --entry {leaf}"

@@ -24,7 +24,7 @@ use x509_cert::{
 };
 
 use super::suite::Key;
-use crate::{Fingerprint, Timestamp, name, pem};
+use crate::{Fingerprint, Timestamp, name, oid, pem};
 
 /// A certificate of an authority that others are judged by: RFC 5280 with a key of a foreign suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl Body {
         }
         let certificate = CertificateInner::<AsWritten>::from_der(der).map_err(|_| MALFORMED)?;
         let encode = |part: der::Result<Vec<u8>>| part.map_err(|_| MALFORMED);
-        if encode(certificate.to_der())? != der {
+        if encode(certificate.to_der())? != der || !oid::are_whole(der) {
             return Err(MALFORMED);
         }
         let tbs = certificate.tbs_certificate();
@@ -233,7 +233,7 @@ impl Extensions {
 }
 
 fn decode<'a, T: Decode<'a>>(value: &'a [u8]) -> Result<T, &'static str> {
-    T::from_der(value).map_err(|_| "an extension is malformed")
+    T::from_der(value).ok().filter(|_| oid::are_whole(value)).ok_or("an extension is malformed")
 }
 
 const UNKNOWN_CRITICAL: &str = "it has an unknown critical extension";

@@ -15,7 +15,7 @@ use exhibit_pki::{
 
 #[path = "../../../tests/independent/ask.rs"]
 mod independent;
-pub use independent::{assert_agrees_on, judged};
+pub use independent::{Answer, assert_agrees_on, judged, remember};
 
 pub fn read_certificate(der: &[u8]) -> Result<Certificate, CertificateError> {
     judged("certificate", &[der], Certificate::from_der(der))
@@ -50,7 +50,10 @@ pub fn verify_token(
     let count = trust.anchors.len().to_string();
     let mut with = vec![token.der(), imprint.digest(), nonce, count.as_bytes()];
     with.extend(trust.anchors.iter().chain(trust.certificates).map(ChainCertificate::der));
-    judged("timestamp-token-by", &with, token.verify(imprint, Nonce::new(nonce).as_ref(), trust))
+    let verified = token.verify(imprint, Nonce::new(nonce).as_ref(), trust);
+    let is_told = verified.as_ref().is_err_and(TimestampTokenError::is_of_strangers);
+    remember("timestamp-token-by", &with, if is_told { Answer::Told } else { Answer::of(verified.is_ok()) });
+    verified
 }
 
 pub fn read_list(der: &[u8]) -> Result<RevocationList, RevocationListError> {

@@ -324,6 +324,7 @@ pub fn what_a_token_says_beside_the_time_with_a_flaw_is_refused() {
             Profile("it has an unknown critical extension"),
             good.with(|t| t.optional.extend(tlv(0xa1, &[&tlv(0x30, &[&oid("1.2.3"), &[1, 1, 0xff], &[4, 0]])]))),
         ),
+        ("an accuracy of something else", TimestampTokenError::Malformed, good.with(|t| t.optional = tlv(0x30, &[&[0x82, 1, 1]]))),
         (
             "extensions that are none",
             Profile("it has an empty list where there should be none"),
