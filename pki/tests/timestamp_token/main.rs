@@ -6,6 +6,7 @@ mod forge;
 #[path = "../support/judged.rs"]
 mod judged;
 mod openssl;
+mod structured;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
