@@ -149,17 +149,31 @@ async fn a_certificate_of_no_profile_is_told_so_and_its_connection_ends() {
     assert!(said.contains("connection: close"), "its holder keeps as many connections as there are:\n{said}");
 }
 
+/// What sslyze is asked.
+const PROBES: &[&str] = &[
+    "--tlsv1_3",
+    "--tlsv1_2",
+    "--tlsv1_1",
+    "--tlsv1",
+    "--sslv3",
+    "--sslv2",
+    "--certinfo",
+    "--compression",
+    "--elliptic_curves",
+    "--heartbleed",
+    "--openssl_ccs",
+    "--reneg",
+];
+
 /// What sslyze found, of one listener.
-async fn scan(program: &str, folder: &Path, port: u16, more: &[&str]) -> serde_json::Value {
-    let found = folder.join(format!("{port}.json"));
+async fn scan(program: &str, folder: &Path, port: u16, arguments: &[&str]) -> serde_json::Value {
+    let found = folder.join("found.json");
     let mut command = Command::new(program);
-    command.arg("--quiet").arg("--json_out").arg(&found).args(more);
-    command.args(["--tlsv1_3", "--tlsv1_2", "--tlsv1_1", "--tlsv1", "--sslv3", "--sslv2", "--certinfo", "--compression", "--early_data"]);
-    command.args(["--elliptic_curves", "--ems", "--fallback", "--heartbleed", "--openssl_ccs", "--reneg", "--resum", "--robot"]);
-    command.arg(format!("127.0.0.1:{port}"));
+    command.arg("--quiet").arg("--json_out").arg(&found).args(arguments).arg(format!("127.0.0.1:{port}"));
     let (_, said) = run(command).await;
-    let found = std::fs::read(&found).unwrap_or_else(|error| panic!("sslyze wrote nothing ({error}): {said}"));
-    let found: serde_json::Value = serde_json::from_slice(&found).unwrap();
+    let bytes = std::fs::read(&found).unwrap_or_else(|error| panic!("sslyze wrote nothing ({error}): {said}"));
+    std::fs::remove_file(&found).unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
     let server = &found["server_scan_results"][0];
     assert_eq!((&server["connectivity_status"], &server["scan_status"]), (&"COMPLETED".into(), &"COMPLETED".into()), "{said} {server}");
     server["scan_result"].clone()
@@ -174,10 +188,12 @@ async fn a_scanner_finds_nothing_but_what_the_page_says() {
     let world = World::with(NO_BANS).await;
     let files = Files::write(&world, &world.camera);
     let (certificate, key) = (files.path("client.pem"), files.path("client.key"));
-    let client = ["--cert", certificate.as_str(), "--key", key.as_str()];
     let (intake, public) = (world.running.addresses.intake.port(), world.running.addresses.public.port());
-    for (port, more) in [(intake, &client[..]), (public, &[])] {
-        let found = scan(&program, &files.folder, port, more).await;
+    for (port, client) in [(intake, &["--cert", certificate.as_str(), "--key", key.as_str()][..]), (public, &[])] {
+        // Without a certificate, since sslyze 6.3 fails by itself where it has one and tries SSL 2.0; but for early data, which needs one.
+        let mut found = scan(&program, &files.folder, port, PROBES).await;
+        let early = scan(&program, &files.folder, port, &[client, &["--early_data"]].concat()).await;
+        found["tls_1_3_early_data"] = early["tls_1_3_early_data"].clone();
         let result = |name: &str| {
             assert_eq!(found[name]["status"], "COMPLETED", "{name}: {}", found[name]);
             found[name]["result"].clone()
@@ -199,11 +215,9 @@ async fn a_scanner_finds_nothing_but_what_the_page_says() {
         assert_eq!(result("session_renegotiation")["is_vulnerable_to_client_renegotiation_dos"], false);
         let mut curves = names(&result("elliptic_curves")["supported_curves"], "");
         curves.sort();
-        println!("{port}: {curves:?}, {}, {}", found["session_resumption"], found["robot"]["result"]);
+        println!("{port}: {curves:?}");
         assert_eq!(curves, ["X25519", "secp384r1"]);
-        let deployment = &result("certificate_info")["certificate_deployments"][0];
-        assert_eq!(deployment["leaf_certificate_subject_matches_hostname"], true);
-        assert_eq!(deployment["received_chain_has_valid_order"], true);
-        assert_eq!(deployment["leaf_certificate_is_ev"], false);
+        // What the certificate is worth, openssl says above.
+        result("certificate_info");
     }
 }
