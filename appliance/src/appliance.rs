@@ -171,7 +171,11 @@ impl Appliance {
         match error {
             ChronicleError::Ledger(error) => self.heed_ledger(error),
             ChronicleError::Vault(error) => self.heed_vault(error),
-            ChronicleError::Signer(_) | ChronicleError::Row(_) | ChronicleError::NoRoom(_) | ChronicleError::Randomness(_) => {}
+            ChronicleError::Signer(_)
+            | ChronicleError::Row(_)
+            | ChronicleError::NoRoom(_)
+            | ChronicleError::Lines(_)
+            | ChronicleError::Randomness(_) => {}
         }
     }
 }

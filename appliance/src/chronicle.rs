@@ -5,13 +5,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use exhibit_evidence::body::{BanKind, BanReason, ERASABLE_SALT_BYTES};
+use exhibit_evidence::log_lines::{self, LINE_SALT_BYTES, LogLine, LogLinesError};
 use exhibit_evidence::{AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body};
 use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError};
 use exhibit_pki::{Certificate, Signer, SignerError, Timestamp};
 use exhibit_tlog::{EMPTY_ROOT, Hash};
 
+use crate::logbook::Line;
 use crate::room::{NoRoom, Room, Use};
-use crate::rows::{self, Indexed, Row, RowError, StreamRow};
+use crate::rows::{self, Indexed, LogRow, Row, RowError, StreamRow};
 use crate::vault::{Object, Vault, VaultError};
 
 /// The appliance's clock.
@@ -49,6 +51,9 @@ pub enum ChronicleError {
     /// The disk.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
+    /// A log line that is none.
+    #[error(transparent)]
+    Lines(#[from] LogLinesError),
     /// The system's source of randomness.
     #[error("the system gives no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -150,8 +155,40 @@ impl Chronicle {
         self.issue(Body::Timestamp(body::TimestampBody { head, attachments }), Vec::new())
     }
 
+    /// States log lines, of which the first has this number over all batches, and returns the number of the next. What is on the ledger already is
+    /// not stated again. What the lines say can be erased, and each be shown without the others.
+    pub fn log_lines(&self, first: u64, lines: &[Line]) -> Result<u64, ChronicleError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = self.row(rows::LOG_KEY)?.map(|value| rows::from_json(&value)).transpose()?;
+        let LogRow { number, line: next } = row.unwrap_or_default();
+        let stated = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX);
+        // Where the file is ahead of the ledger, what lies between is missing, and the numbers show it.
+        let (Some([oldest, ..]), first) = (lines.get(stated..), first.max(next)) else { return Ok(next) };
+        let lines = &lines[stated..];
+        let mut salts = vec![[0; LINE_SALT_BYTES]; lines.len()];
+        getrandom::fill(salts.as_flattened_mut()).map_err(ChronicleError::Randomness)?;
+        let salted: Vec<LogLine<'_>> = salts.iter().zip(lines).map(|(salt, line)| LogLine { salt: *salt, text: &line.text }).collect();
+        let mut salt = [0; ERASABLE_SALT_BYTES];
+        getrandom::fill(&mut salt).map_err(ChronicleError::Randomness)?;
+        let stored = AttachmentRef::erasable_bytes(&salt, &log_lines::encode(&salted)?);
+        let _room = self.room.promise(stored.len() as u64, Use::Own)?;
+        let attachment = AttachmentRef::of("lines", &stored, true);
+        self.vault.put(Object::Attachment(attachment.sha256), &stored)?;
+        let (count, from) = (lines.len() as u64, oldest.at);
+        // A clock that was set back in between does not make the batch one of no time.
+        let to = lines.iter().map(|line| line.at).fold(from, Timestamp::max);
+        let body = body::LogBatch { number, first, count, root: log_lines::root(&salted), from, to, attachments: vec![attachment] };
+        let next = LogRow { number: number + 1, line: first + count };
+        self.issue(Body::Log(body), vec![(rows::LOG_KEY.to_vec(), rows::to_json(&next))])?;
+        Ok(next.line)
+    }
+
+    fn row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ChronicleError> {
+        Ok(self.ledger.annotations(key, key, 1)?.pop().filter(|(found, _)| found == key).map(|(_, value)| value))
+    }
+
     fn is_marked(&self, key: &[u8]) -> Result<bool, ChronicleError> {
-        Ok(self.ledger.annotations(key, key, 1)?.first().is_some_and(|(found, _)| found == key))
+        Ok(self.row(key)?.is_some())
     }
 
     /// Signs the next statement and puts it on the ledger. The caller holds the turn.
@@ -164,9 +201,8 @@ impl Chronicle {
             self.ledger.checkpoint().map_or(Head { size: 0, root: EMPTY_ROOT }, |(_, head)| Head { size: head.size, root: head.root });
         let statement = Statement { log: self.log, stream: self.stream.clone(), seq, prev, issued: (self.clock)(), observed, body };
         let signed = exhibit_evidence::sign(&statement, &self.certificate, self.signer.as_ref())?;
-        let key = rows::stream_key(&self.stream);
-        let before = self.ledger.annotations(&key, &key, 1)?.pop().filter(|(found, _)| *found == key);
-        let before: Option<StreamRow> = before.map(|(_, value)| rows::from_json(&value)).transpose()?;
+        let before = self.row(&rows::stream_key(&self.stream))?;
+        let before: Option<StreamRow> = before.map(|value| rows::from_json(&value)).transpose()?;
         let candidate = own_candidate(&signed, before, None, markers);
         let admission = self.ledger.append(candidate)?;
         tracing::info!(index = admission.place.index, kind = statement.type_name(), seq, "stated");

@@ -65,6 +65,15 @@ pub struct Config {
     /// A TPM that signs checkpoints too, at most one a minute, with a key of the log's that can not leave it. The log must have begun with it.
     #[serde(default)]
     pub tpm_note: Option<TpmNoteConfig>,
+    /// Who `serve` becomes where root starts it.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Whether `serve` gives up files, system calls and privileges that it does not need.
+    #[serde(default)]
+    pub confinement: Wish,
+    /// So long at most a line about the appliance's own security waits until it is on the ledger.
+    #[serde(default = "log_interval_s")]
+    pub log_interval_s: u64,
     /// How long SIGTERM lets requests go on that have begun.
     #[serde(default = "drain_s")]
     pub drain_s: u64,
@@ -104,6 +113,17 @@ pub struct Config {
     /// Timestamping authorities (RFC 3161) that are asked for a token for each `timestamp` statement.
     #[serde(default, rename = "timestamp_authority")]
     pub timestamp_authorities: Vec<TimestampAuthorityConfig>,
+}
+
+/// Whether `serve` is confined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wish {
+    /// It does not serve where the kernel can not keep it from others' files.
+    Required,
+    /// As far as the kernel can; it says how far.
+    #[default]
+    Possible,
 }
 
 /// `[[timestamp_authority]]`
@@ -196,6 +216,10 @@ fn drain_s() -> u64 {
     20
 }
 
+/// Long enough for few statements, and short enough that little can be changed before it is on the ledger.
+fn log_interval_s() -> u64 {
+    300
+}
 /// Where Debian keeps the certificates that its programs trust.
 fn server_roots() -> PathBuf {
     PathBuf::from("/etc/ssl/certs/ca-certificates.crt")
@@ -342,6 +366,16 @@ head_seal = \"head.seal\"
 # A TPM that signs checkpoints too, at most one a minute, with a key that can not leave it. It has to stand here before `create-log`, which puts the
 # key into genesis; `handle` is this log's alone, and `program` is exhibit-tpm-note. Nothing waits for it, and nobody needs its line.
 # tpm_note = { tcti = \"device:/dev/tpmrm0\", handle = 0x81010e00, program = \"/usr/bin/exhibit-tpm-note\" }
+
+# Who `serve` becomes where root starts it; the state folder has to be that user's. Without this line it stays root, without root's privileges.
+# user = \"exhibit\"
+
+# `serve` gives up what it does not need: privileges, core dumps, system calls, and files other than the state, the places that are named here, and
+# the system's libraries and programs. `possible`: as far as the kernel can. `required`: it does not serve where the kernel has no Landlock.
+confinement = \"possible\"
+
+# So long at most a line about the appliance's own security waits until it is on the ledger, in seconds (exhibit log dump).
+log_interval_s = 300
 
 # How long SIGTERM lets requests go on that have begun, in seconds.
 drain_s = 20

@@ -8,6 +8,7 @@ use std::time::Duration;
 use exhibit_evidence::body::{BanKind, BanReason, ERASABLE_SALT_BYTES};
 use exhibit_ledger::Ledger;
 use exhibit_pki::Timestamp;
+use exhibit_program::logging::SECURITY;
 use exhibit_tlog::Hash;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
@@ -76,9 +77,9 @@ impl Guard {
         match attempted {
             Attempted::Slowed(delay) => delay,
             Attempted::Banned { who, until, forgotten } => {
-                tracing::warn!(subject = ?who.subject(), reason = reason.as_str(), %until, "banned");
+                tracing::warn!(target: SECURITY, subject = ?who.subject(), reason = reason.as_str(), %until, "banned");
                 if let Some(forgotten) = forgotten {
-                    tracing::warn!(subject = ?forgotten.subject(), "there are too many bans: this one is forgotten");
+                    tracing::warn!(target: SECURITY, subject = ?forgotten.subject(), "there are too many bans: this one is forgotten");
                 }
                 if appliance.guard.may_state(appliance.now().unix_ms()) {
                     let appliance = appliance.clone();
@@ -129,7 +130,7 @@ impl Guard {
     pub fn lift(appliance: &Appliance, subject: &str) -> Result<bool, ChronicleError> {
         let lifted = appliance.guard.lock().lift(subject, appliance.now());
         for (who, leaves) in &lifted {
-            tracing::info!(subject = ?who.subject(), "a ban was lifted");
+            tracing::info!(target: SECURITY, subject = ?who.subject(), "a ban was lifted");
             for leaf in leaves {
                 appliance.chronicle.lift(who.kind(), *leaf)?;
             }

@@ -4,7 +4,6 @@
 
 mod operate;
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,16 +11,19 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use exhibit_appliance::appliance::Appliance;
+use exhibit_appliance::confine::confine;
 use exhibit_appliance::ended::predecessor as predecessor_of;
+use exhibit_appliance::logbook::{Kept, Logbook};
 use exhibit_appliance::maintain::carry::carry;
 use exhibit_appliance::predecessor::with_state;
 use exhibit_appliance::serve::{Addresses, serve};
 use exhibit_appliance::setup::{Folder, NewLog, now};
 use exhibit_evidence::Anchor;
 use exhibit_pki::Identity;
+use exhibit_program::logging::USUAL;
 use exhibit_program::{Documentation, EXIT_CANNOT, version};
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
 
 /// The Exhibit appliance: takes sealed video from cameras, verifies it without being able to decrypt it, and puts it on a ledger.
 ///
@@ -114,10 +116,9 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let for_people = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(for_people).with_writer(std::io::stderr).init();
-    match run(arguments) {
+    let logbook = Arc::new(Logbook::default());
+    exhibit_program::logging::start(USUAL, Some(Kept(logbook.clone()).boxed()));
+    match run(arguments, logbook) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("exhibit-appliance: {error}");
@@ -126,7 +127,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+fn run(arguments: Arguments, logbook: Arc<Logbook>) -> Result<ExitCode, Failure> {
     let Arguments { json, command } = arguments;
     let done: Result<(), Failure> = match command {
         Command::Operate(command) => return operate::operate(command, json),
@@ -173,11 +174,12 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             let mut config = folder.config()?;
             config.intake = intake.unwrap_or(config.intake);
             config.public = public.unwrap_or(config.public);
+            confine(&folder, &config)?;
             let fatal = Arc::new(|reason: &str| {
                 tracing::error!(reason, "the appliance can promise nothing any more and ends");
                 std::process::exit(i32::from(EXIT_CANNOT));
             });
-            Ok(serve(folder, config, Arc::new(now), fatal, |addresses| ready(json, addresses))?)
+            Ok(serve(folder, config, Arc::new(now), fatal, logbook, |addresses| ready(json, addresses))?)
         }
     };
     done.map(|()| ExitCode::SUCCESS)

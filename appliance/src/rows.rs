@@ -85,6 +85,16 @@ pub struct AttachmentRow {
     pub length: u64,
 }
 
+/// How far the appliance's own log lines are on the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogRow {
+    /// The number of the next batch.
+    pub number: u64,
+    /// The number of the next line.
+    pub line: u64,
+}
+
 /// A ban that was not lifted. Who is banned stands in the attachment alone, which may be erased.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -326,12 +336,16 @@ pub fn grant_leaf(cursor: &str) -> Option<Hash> {
 pub fn access_key(fetch: &Hash, granted: bool) -> Vec<u8> {
     format!("v1/access/{fetch}\0{}", u8::from(granted)).into_bytes()
 }
+/// `log`: how far the appliance's own log lines are on the ledger.
+pub const LOG_KEY: &[u8] = b"v1/log";
+
 /// `contradiction/<stream>\0<seq, 16 hex digits>`: that one was logged for this place.
 pub fn contradiction_key(stream: &StreamName, seq: u64) -> Vec<u8> {
     format!("v1/contradiction/{stream}\0{seq:016x}").into_bytes()
 }
 
-fn to_json(row: &impl Serialize) -> Vec<u8> {
+/// A row of ours.
+pub fn to_json(row: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(row).expect("rows are plain data")
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use exhibit_program::logging::SECURITY;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -16,6 +17,7 @@ use crate::appliance::{Appliance, Fatal};
 use crate::chronicle::{ChronicleError, Clock};
 use crate::config::Config;
 use crate::ingest::resume;
+use crate::logbook::{self, Logbook};
 use crate::maintain::by_itself;
 use crate::maintain::control;
 use crate::maintain::succeed::SucceedError;
@@ -40,6 +42,9 @@ pub enum ServeError {
     /// Its own stream.
     #[error("the start could not be put on the ledger: {0}")]
     Start(#[from] ChronicleError),
+    /// The lines that are not on the ledger yet.
+    #[error("the log lines of before can not be read or written: {0}")]
+    Logbook(std::io::Error),
     /// Threads or signals.
     #[error("the system refused threads or signals: {0}")]
     System(std::io::Error),
@@ -66,12 +71,13 @@ pub struct Running {
 
 impl Running {
     /// Opens and listens. Everything that can be wrong with the folder is told here.
-    pub async fn start(folder: Folder, config: Config, clock: Clock, fatal: Fatal) -> Result<Self, ServeError> {
+    pub async fn start(folder: Folder, config: Config, clock: Clock, fatal: Fatal, logbook: Arc<Logbook>) -> Result<Self, ServeError> {
         let opened = spawn_blocking({
-            let (config, opened_folder) = (config.clone(), folder.clone());
+            let (config, opened_folder, logbook) = (config.clone(), folder.clone(), logbook.clone());
             move || -> Result<_, ServeError> {
                 let (appliance, credentials) = Appliance::open(&opened_folder.lock()?, &config, clock, fatal)?;
-                if appliance.ledger.is_ended().map_err(SetupError::from)? {
+                let is_ended = appliance.ledger.is_ended().map_err(SetupError::from)?;
+                if is_ended {
                     tracing::warn!("the log has ended: it is served for reading, and takes nothing");
                 } else {
                     match appliance.chronicle.start(exhibit_program::version()) {
@@ -80,10 +86,13 @@ impl Running {
                         started => drop(started?),
                     }
                 }
-                Ok((Arc::new(appliance), TlsConfigs::new(&credentials)?))
+                if !is_ended {
+                    logbook.keep_in(&opened_folder).map_err(ServeError::Logbook)?;
+                }
+                Ok((Arc::new(appliance), TlsConfigs::new(&credentials)?, is_ended))
             }
         });
-        let (appliance, tls) = opened.await.expect("opening does not panic")?;
+        let (appliance, tls, is_ended) = opened.await.expect("opening does not panic")?;
         let limits = &config.limits;
         let bind = |address, tls, is_intake| async move {
             let bound = Bound::new(address, tls, is_intake, config.connections_max, limits).await;
@@ -116,6 +125,9 @@ impl Running {
         let listeners = listeners.chain(tpm);
         let interval = Duration::from_secs(config.timestamp_interval_s);
         let listeners = listeners.chain([tokio::spawn(resume::sweep(appliance.staging.clone(), draining.clone()))]);
+        let log_interval = Duration::from_secs(config.log_interval_s);
+        let batches = (!is_ended).then(|| logbook::state_batches(appliance.clone(), logbook, log_interval, draining.clone()));
+        let listeners = listeners.chain(batches.map(tokio::spawn));
         let listeners = listeners.chain(stamp::start(&appliance, sources, &roots, interval, &draining)).collect();
         Ok(Self { addresses: Addresses { intake: intake_address, public: public_address }, appliance, drain, listeners })
     }
@@ -141,7 +153,14 @@ impl Running {
 }
 
 /// Serves until SIGTERM or SIGINT. `ready` is told where.
-pub fn serve(folder: Folder, config: Config, clock: Clock, fatal: Fatal, ready: impl Fn(Addresses)) -> Result<(), ServeError> {
+pub fn serve(
+    folder: Folder,
+    config: Config,
+    clock: Clock,
+    fatal: Fatal,
+    logbook: Arc<Logbook>,
+    ready: impl Fn(Addresses),
+) -> Result<(), ServeError> {
     // Each upload and download takes one blocking thread at a time, at most.
     let blocking_threads = config.uploads_max + config.downloads_max + BLOCKING_THREADS_SPARE;
     let runtime = Builder::new_multi_thread().enable_all().max_blocking_threads(blocking_threads).build().map_err(ServeError::System)?;
@@ -155,14 +174,14 @@ pub fn serve(folder: Folder, config: Config, clock: Clock, fatal: Fatal, ready: 
         loop {
             folder = folder.newest();
             config = Config { intake: config.intake, public: config.public, ..folder.config()? };
-            let running = Running::start(folder.clone(), config.clone(), clock.clone(), fatal.clone()).await?;
+            let running = Running::start(folder.clone(), config.clone(), clock.clone(), fatal.clone(), logbook.clone()).await?;
             ready(running.addresses);
             let ends = tokio::select! {
                 _ = terminate.recv() => true,
                 _ = interrupt.recv() => true,
                 () = until_due(&running.appliance, &folder, &config, &succession) => false,
             };
-            tracing::info!(ends, "ending");
+            tracing::info!(target: SECURITY, ends, "ending");
             // Whoever has begun is answered, and finds the successor where this log was.
             (config.intake, config.public) = (running.addresses.intake, running.addresses.public);
             let held = Arc::downgrade(&running.appliance);

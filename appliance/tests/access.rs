@@ -217,7 +217,17 @@ async fn the_public_listener_shows_hashes_and_nothing_else() {
     let tile = public.get(&format!("/log/tile/0/000.p/{}", head.size)).await;
     assert_eq!(tile.body.len() as u64, 32 * head.size);
     assert_eq!(tile.body[..32], world.anchor.log.0, "the first leaf is genesis");
-    assert_eq!(public.get("/healthz").await.status, 200);
+    let health = public.get("/healthz").await;
+    assert_eq!(health.status, 200);
+    for (name, value) in [
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("referrer-policy", "no-referrer"),
+        ("strict-transport-security", "max-age=63072000"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(health.headers[name], value);
+        assert_eq!(public.get("/v1/version").await.headers[name], value, "a refusal");
+    }
     for path in ["/log/tile/entries/000.p/1", "/v1/index/0", "/v1/streams?prefix=", "/v1/version", "/log/tile/0/001"] {
         assert_eq!(public.get(path).await.status, 404, "{path}");
     }

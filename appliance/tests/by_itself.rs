@@ -44,7 +44,7 @@ impl Served {
         let (served, config) = (folder.clone(), folder.config().unwrap());
         let thread = std::thread::spawn(move || {
             let fatal = Arc::new(|reason: &str| panic!("{reason}"));
-            serve(served, config, clock, fatal, |addresses| tell.send(addresses).unwrap())
+            serve(served, config, clock, fatal, Arc::default(), |addresses| tell.send(addresses).unwrap())
         });
         Self { folder: folder.clone(), ready, ahead_ms, thread }
     }

@@ -47,6 +47,8 @@ pub enum Command {
     Verify(commands::verify::Command),
     /// Follow a log from its tiles alone: everything on it, and that nothing is taken back.
     Audit(commands::audit::Command),
+    /// What the appliance logged about its own security, as it stands on the ledger.
+    Log(commands::log::Command),
     #[command(flatten)]
     Documentation(Documentation),
 }

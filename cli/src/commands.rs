@@ -5,6 +5,7 @@ pub mod audit;
 pub mod export;
 pub mod fetch;
 pub mod identity;
+pub mod log;
 pub mod pin;
 pub mod recipients;
 pub mod share;

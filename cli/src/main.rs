@@ -8,6 +8,7 @@ mod case_folder;
 mod commands;
 mod evidence_access;
 mod failure;
+mod log_reader;
 mod screen;
 mod session;
 
@@ -43,6 +44,7 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Streams(command) => commands::streams::run(command, json).await,
         Command::Fetch(command) => commands::fetch::run(command, json).await,
         Command::Export(command) => commands::export::run(command, json).await,
+        Command::Log(command) => commands::log::run(command, json).await,
         Command::Audit(command) => commands::audit::run(command, json).await,
         Command::Verify(command) => commands::verify::run(&command, json),
         Command::Documentation(documentation) => {

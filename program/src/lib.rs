@@ -1,9 +1,14 @@
 //! What every program of the project has: version with commit, exit codes that machines rely on, completions, a manual page.
 //!
-//! It does not know what any program does. With the feature `log-resource` it has the form in which programs serve a log, with `tls` what they speak.
+//! It does not know what any program does. With the feature `log-resource` it has the form in which programs serve a log,
+//! with `tls` what they speak, with `logging` how servers log, with `confine` what they give up before they serve.
 
+#[cfg(feature = "confine")]
+pub mod confine;
 #[cfg(feature = "log-resource")]
 pub mod log_resource;
+#[cfg(feature = "logging")]
+pub mod logging;
 #[cfg(feature = "tls")]
 pub mod tls;
 

@@ -148,7 +148,7 @@ pub fn may_read_attachment(caller: &Caller<'_>, row: &AttachmentRow) -> bool {
         ("fetch/v1" | "export/v1", "purpose") => is_issuer || caller.has_one_of(&[Auditor]),
         // They stand in bundles, and tell one device from all others.
         ("enrolment/v1", _) => caller.has_one_of(&[Custodian, Investigator]),
-        ("contradiction/v1", "first" | "second") | ("ban/v1", "subject") => caller.has_one_of(&[Auditor]),
+        ("contradiction/v1", "first" | "second") | ("ban/v1", "subject") | ("log/v1", "lines") => caller.has_one_of(&[Auditor]),
         // They stand in bundles, and tell of the log as a whole.
         ("timestamp/v1", _) => caller.has_one_of(&[Auditor, Custodian, Investigator]),
         _ => false,
@@ -297,6 +297,7 @@ mod tests {
             (row("export/v1", "purpose"), "ka"),
             (row("contradiction/v1", "first"), "a"),
             (row("ban/v1", "subject"), "a"),
+            (row("log/v1", "lines"), "a"),
             (row("certificate-revocation/v1", "crl"), everyone),
             (row("enrolment/v1", "ek-public"), "ki"),
             (row("timestamp/v1", "checkpoint"), "kia"),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use exhibit_evidence::body::BanReason;
 use exhibit_pki::Certificate;
+use exhibit_program::logging::SECURITY;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -201,14 +202,14 @@ impl Connection {
         let shaken = match shaken {
             Ok(Ok(shaken)) => shaken,
             Ok(Err(error)) => {
-                tracing::info!(%address, error = ?error.to_string(), "a handshake was refused");
+                tracing::info!(target: SECURITY, %address, error = ?error.to_string(), "a handshake was refused");
                 if is_attempt(&error) {
                     Guard::attempted(&self.appliance, &Banned::Network(self.visit.network()), BanReason::Unauthorised);
                 }
                 return;
             }
             Err(_) => {
-                tracing::info!(%address, "a handshake took too long");
+                tracing::info!(target: SECURITY, %address, "a handshake took too long");
                 return;
             }
         };
@@ -254,7 +255,7 @@ impl Connection {
                 let (appliance, gate, listener, who) = &*asked;
                 let answer = answered(appliance, gate, listener, who, request).await;
                 answering.answers();
-                Ok::<_, Infallible>(answer)
+                Ok::<_, Infallible>(answer::for_browsers(answer))
             })
         });
         let mut connection = http1::Builder::new()
@@ -312,6 +313,7 @@ async fn answered(appliance: &Arc<Appliance>, gate: &Gate, listener: &Listener, 
         let left = Duration::from_millis(until.unix_ms().saturating_sub(now.unix_ms()));
         return answer::refusal(&refusal.for_now(left), has_body);
     }
+    let path = request.uri().path().to_owned();
     let answer = match gate.ask(&who.subject(), Instant::now().into_std()) {
         Ok(wait) => {
             sleep(wait).await;
@@ -322,7 +324,8 @@ async fn answered(appliance: &Arc<Appliance>, gate: &Gate, listener: &Listener, 
             answer::refusal(&refusal.for_now(wait), has_body)
         }
     };
-    if let Some(reason) = answer.extensions().get::<Kind>().and_then(|kind| kind.attempt()) {
+    if let Some((kind, reason)) = answer.extensions().get::<Kind>().and_then(|kind| Some((kind, kind.attempt()?))) {
+        tracing::info!(target: SECURITY, by = ?who.subject(), ?kind, ?path, "a wrong attempt");
         sleep(Guard::attempted(appliance, who, reason)).await;
     }
     answer

@@ -36,6 +36,9 @@ pub enum BackupError {
     /// Not a place to back up to.
     #[error("{0} exists already: each backup is a new folder")]
     Exists(String),
+    /// The appliance that was asked.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// Copies the appliance in `folder`, whose open ledger is `ledger`, into the new folder `to`.
@@ -61,6 +64,40 @@ pub fn back_up(folder: &Folder, ledger: &Ledger, to: &Path) -> Result<Backup, Ba
     fs::rename(&partial, to).map_err(at(to))?;
     sync_folder(to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     Ok(Backup { size, objects })
+}
+
+/// Takes a backup where it belongs, on the same file system or another.
+pub fn hand_over(made: &Path, to: &Path) -> Result<(), BackupError> {
+    let partial = beside(to, ".partial");
+    remove_if_there(&partial)?;
+    match fs::rename(made, &partial) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            copy_all(made, &partial)?;
+            remove_if_there(made)?;
+        }
+        renamed => renamed.map_err(at(&partial))?,
+    }
+    fs::rename(&partial, to).map_err(at(to))?;
+    sync_folder(to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    Ok(())
+}
+
+/// A folder with all that is in it, synced.
+fn copy_all(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::create_dir(to).map_err(at(to))?;
+    for file in fs::read_dir(from).map_err(at(from))? {
+        let file = file.map_err(at(from))?;
+        let (source, target) = (file.path(), to.join(file.file_name()));
+        let kind = file.file_type().map_err(at(&source))?;
+        if kind.is_dir() {
+            copy_all(&source, &target)?;
+        } else if kind.is_symlink() {
+            fs::read_link(&source).and_then(|named| symlink(named, &target)).map_err(at(&target))?;
+        } else {
+            copy(&source, &target)?;
+        }
+    }
+    sync_folder(to)
 }
 
 /// Every object that `to` does not have yet; hard links where that is on the same file system. Objects are never changed, only replaced.

@@ -2,7 +2,9 @@
 //!
 //! Whoever can open it can read the state anyway: its folder is the appliance's own. One JSON line is asked, one answered.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
@@ -15,7 +17,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::backup::{Backup, back_up};
+use super::backup::{Backup, BackupError, back_up, hand_over};
+use super::remove_if_there;
 use crate::appliance::Appliance;
 use crate::bans::Ban;
 use crate::guard::Guard;
@@ -25,7 +28,7 @@ use crate::setup::Folder;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Request {
-    /// Back up into this new folder: an absolute path.
+    /// Back up into this new folder in the state: an absolute path.
     Backup(PathBuf),
     /// Who is banned.
     Bans,
@@ -44,11 +47,22 @@ enum Reply {
     Failed(String),
 }
 
-/// Asks the appliance that runs in `folder`; `None` if none runs. Blocks until it is done.
-pub fn ask_for_backup(folder: &Folder, to: &Path) -> std::io::Result<Option<Result<Backup, String>>> {
-    Ok(ask(folder, &Request::Backup(to.to_owned()))?.map(|reply| match reply {
-        Reply::Done(backup) => Ok(backup),
-        reply => Err(reply.failure()),
+/// Asks the appliance that runs in `folder`; `None` if none runs. Blocks until it is done. It can write nowhere but in its state: there it makes the
+/// backup, and whoever asked takes it where it belongs.
+pub fn ask_for_backup(folder: &Folder, to: &Path) -> std::io::Result<Option<Result<Backup, BackupError>>> {
+    if to.exists() {
+        return Ok(Some(Err(BackupError::Exists(to.display().to_string()))));
+    }
+    let (lock, made) = (folder.path().join(BACKUP_LOCK), folder.path().join(BACKUP));
+    // Two at a time would take each other's away; freed with the process.
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock)?;
+    lock.lock()?;
+    if let Err(error) = remove_if_there(&made) {
+        return Ok(Some(Err(error.into())));
+    }
+    Ok(ask(folder, &Request::Backup(made.clone()))?.map(|reply| match reply {
+        Reply::Done(backup) => hand_over(&made, to).map(|()| backup),
+        reply => Err(BackupError::Refused(reply.failure())),
     }))
 }
 
@@ -158,6 +172,9 @@ fn socket(folder: &Folder) -> PathBuf {
 }
 
 const SOCKET: &str = "control.sock";
+/// Where a backup is until it is taken away.
+const BACKUP: &str = "backup-under-way";
+const BACKUP_LOCK: &str = "backup.lock";
 /// A path, and a little JSON.
 const REQUEST_BYTES_MAX: u64 = 8 * 1024;
 /// It is on the same machine.

@@ -38,7 +38,7 @@ impl Started {
             let _in_use = &in_use;
             fatal(reason);
         });
-        Self { running: Running::start(folder, config, clock, fatal).await.unwrap(), unused }
+        Self { running: Running::start(folder, config, clock, fatal, Arc::default()).await.unwrap(), unused }
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use bench::{Bench, found};
 use exhibit_appliance::config::Config;
-use exhibit_appliance::maintain::backup::back_up;
+use exhibit_appliance::maintain::backup::{BackupError, back_up};
 use exhibit_appliance::maintain::control::ask_for_backup;
 use exhibit_appliance::maintain::reseal::accept_present_head;
 use exhibit_appliance::maintain::restore::RestoreError;
@@ -35,7 +35,7 @@ async fn a_running_appliance_is_checked_and_backed_up_and_the_backup_is_whole() 
         assert!(!backup.join(secret).exists(), "{secret} is in the backup");
     }
     let again = tokio::task::spawn_blocking(move || ask_for_backup(&folder, &backup)).await.unwrap().unwrap().unwrap();
-    assert!(again.unwrap_err().contains("exists"), "a backup was written over");
+    assert!(matches!(again.unwrap_err(), BackupError::Exists(_)), "a backup was written over");
     let stopped = bench.stop().await;
     let folder = Folder::new(&stopped.path("state"));
     assert!(ask_for_backup(&folder, &stopped.path("later")).unwrap().is_none(), "nobody answers for an appliance that was stopped");

@@ -2,7 +2,7 @@
 //!
 //! Reads arguments, wires, runs; all else is in the library.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +15,6 @@ use exhibit_witness::api::Service;
 use exhibit_witness::serve::serve;
 use exhibit_witness::setup::Folder;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 
 /// A witness of transparency logs (C2SP tlog-witness): whoever does not trust a log's operator runs one, on a machine of their own.
 ///
@@ -86,9 +85,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let for_people = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(for_people).with_writer(std::io::stderr).init();
+    exhibit_program::logging::start(exhibit_program::logging::USUAL, None);
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,0 +1,221 @@
+//! The real program gives up what it does not need: what it starts, which has all that it has, can do no more than it is meant to.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::*;
+use exhibit_appliance::maintain::control::ask_for_backup;
+use exhibit_appliance::setup::Folder;
+
+/// It takes what it is told, tries what it should not be able to, and says what became of each.
+const PROBE: &str = r#"#!/bin/sh
+try() { name=$1; shift; if "$@" >/dev/null 2>&1; then echo "$name yes"; else echo "$name no"; fi >> "$STATE/tried.partial"; }
+try reads_the_systems_libraries ls /usr/lib
+try reads_its_state cat "$STATE/appliance.toml"
+try writes_its_state touch "$STATE/probe"
+try reads_anothers_files cat "$OUTSIDE/secret"
+try writes_anothers_files touch "$OUTSIDE/made"
+try makes_links_to_anothers_files ln "$OUTSIDE/secret" "$STATE/link"
+try reads_users cat /etc/passwd
+try reads_homes ls /root /home
+try makes_namespaces unshare --user true
+try mounts mount -t tmpfs none "$STATE"
+try sets_the_clock date -s @0
+try traces python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).ptrace(0, 0, 0, 0) != 0)'
+try opens_raw_packets python3 -c 'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)'
+try opens_sockets python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM)'
+try starts_more_programs /bin/true
+mv "$STATE/tried.partial" "$STATE/tried"
+"#;
+
+struct Served {
+    child: Child,
+    address: String,
+    state: PathBuf,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Served {
+    /// The real program in a state folder, with more lines in its configuration.
+    fn start(state: &Path, more: &str, outside: &Path) -> Self {
+        let config = fs::read_to_string(state.join("appliance.toml")).unwrap_or_default();
+        let config = config.split("# begins here").next().unwrap().to_owned();
+        fs::write(state.join("appliance.toml"), format!("{more}\n{config}")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_exhibit-appliance"))
+            .args(["serve", "--json", "--intake", "127.0.0.1:0", "--public", "127.0.0.1:0", "--state"])
+            .arg(state)
+            .env("STATE", state)
+            .env("OUTSIDE", outside)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let ready = BufReader::new(child.stdout.take().unwrap()).lines().next();
+        let Some(Ok(ready)) = ready else { panic!("it does not serve: {}", said(&mut child)) };
+        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+        Self { child, address: ready["intake"].as_str().unwrap().to_owned(), state: state.to_owned() }
+    }
+
+    fn status(&self) -> HashMap<String, String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let lines = status.lines().filter_map(|line| line.split_once(':'));
+        lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
+    }
+
+    /// Speaks something else than TLS, which counts.
+    fn is_attacked(&self, times: usize) {
+        for _ in 0..times {
+            let mut stream = TcpStream::connect(&self.address).unwrap();
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+            // Until it has been refused: connections of one network are counted.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        }
+    }
+
+    fn terminate(mut self) -> String {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        let said = said(&mut self.child);
+        assert!(self.child.wait().unwrap().success(), "{said}");
+        said
+    }
+}
+
+fn said(child: &mut Child) -> String {
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
+    text
+}
+
+/// A state folder, and a folder of somebody else.
+async fn stopped() -> (World, PathBuf, PathBuf) {
+    let world = World::new().await;
+    let (state, outside) = (world.folder.path().join("state"), world.folder.path().join("outside"));
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "anothers").unwrap();
+    (world, state, outside)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_starts_can_do_no_more_than_it() {
+    let (world, state, outside) = stopped().await;
+    let World { running, folder, .. } = world;
+    stop(running).await;
+    let probe = folder.path().join("probe.sh");
+    fs::write(&probe, PROBE).unwrap();
+    fs::set_permissions(&probe, fs::Permissions::from_mode(0o755)).unwrap();
+    let bans = format!("confinement = \"required\"\n[bans]\nattempts = 3\nalert = [{:?}]\n", probe.to_str().unwrap());
+    // Tables end the file: what stands before them is at its top.
+    let config = fs::read_to_string(state.join("appliance.toml")).unwrap().replace("confinement = \"possible\"\n", "");
+    let (top, tables) = bans.split_once('\n').unwrap();
+    fs::write(state.join("appliance.toml"), format!("{config}\n{tables}")).unwrap();
+    let served = Served::start(&state, top, &outside);
+
+    let status = served.status();
+    assert_eq!((&*status["NoNewPrivs"], &*status["Seccomp"]), ("1", "2"));
+    for sets in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        let is_bounded = sets != "CapBnd" || rustix_is_root();
+        assert!(!is_bounded || status[sets].chars().all(|digit| digit == '0'), "{sets} {}", status[sets]);
+    }
+    let limits = fs::read_to_string(format!("/proc/{}/limits", served.child.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "keys would be in a core dump: {core}");
+
+    served.is_attacked(3);
+    let tried = state.join("tried");
+    within(Duration::from_secs(30), || tried.exists()).await;
+    let tried: Vec<String> = fs::read_to_string(tried).unwrap().lines().map(str::to_owned).collect();
+    let can = |what: &str| tried.iter().find_map(|line| line.strip_prefix(what)).map(str::trim) == Some("yes");
+    for what in ["reads_the_systems_libraries", "reads_its_state", "writes_its_state", "opens_sockets", "starts_more_programs"] {
+        assert!(can(what), "{what}: {tried:?}");
+    }
+    for what in [
+        "reads_anothers_files",
+        "writes_anothers_files",
+        "makes_links_to_anothers_files",
+        "reads_users",
+        "reads_homes",
+        "makes_namespaces",
+        "mounts",
+        "sets_the_clock",
+        "traces",
+        "opens_raw_packets",
+    ] {
+        assert!(tried.iter().any(|line| line == &format!("{what} no")), "{what}: {tried:?}");
+    }
+
+    // It writes nowhere else, and a backup comes all the same where it is wanted.
+    let (of, to) = (Folder::new(&served.state), outside.join("backup"));
+    let backup = tokio::task::spawn_blocking(move || ask_for_backup(&of, &to)).await.unwrap().unwrap().unwrap().unwrap();
+    assert!(backup.size > 0 && outside.join("backup/anchor.json").exists());
+    let said = served.terminate();
+    assert!(said.contains("confined files=Kept"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_anything_to_start_it_starts_nothing() {
+    let (World { running, folder, .. }, state, outside) = stopped().await;
+    stop(running).await;
+    let served = Served::start(&state, "", &outside);
+    // A backup, ingest and answers need no program: what a thief of the process would start first is none.
+    let filter = fs::read_to_string(format!("/proc/{}/status", served.child.id())).unwrap();
+    assert!(filter.contains("Seccomp_filters:\t2"), "{filter}");
+    let said = served.terminate();
+    assert!(!said.contains("ERROR"), "{said}");
+    drop(folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_becomes_who_is_named_or_does_not_serve() {
+    if !rustix_is_root() {
+        println!("SKIPPED: only root can become somebody else");
+        return;
+    }
+    let (World { running, folder, .. }, state, outside) = stopped().await;
+    stop(running).await;
+    let mut program = Command::new(env!("CARGO_BIN_EXE_exhibit-appliance"));
+    let config = fs::read_to_string(state.join("appliance.toml")).unwrap();
+    fs::write(state.join("appliance.toml"), format!("user = \"nobody-of-that-name\"\n{config}")).unwrap();
+    let refused = program.args(["serve", "--state"]).arg(&state).output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && told.contains("there is no user nobody-of-that-name"), "{told}");
+
+    fs::write(state.join("appliance.toml"), config).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(Command::new("chown").args(["-R", "nobody"]).arg(&state).status().unwrap().success());
+    let served = Served::start(&state, "user = \"nobody\"", &outside);
+    let status = served.status();
+    assert!(status["Uid"].split_whitespace().all(|uid| uid != "0"), "{}", status["Uid"]);
+    assert!(status["Gid"].split_whitespace().all(|gid| gid != "0") && !status["Groups"].split_whitespace().any(|gid| gid == "0"));
+    let said = served.terminate();
+    assert!(said.contains("is_root=false") && !said.contains("it serves as root"), "{said}");
+}
+
+fn rustix_is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Until something that another process does is done.
+async fn within(most: Duration, mut holds: impl FnMut() -> bool) {
+    let looked = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(most, looked).await.expect("it is not done in time");
+}
