@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::thread;
 
 use exhibit_evidence::Anchor;
 use exhibit_evidence::verify::verify;
@@ -42,8 +43,17 @@ fn webassembly_aws_lc_and_pure_rust_give_the_same_verdicts() {
     say(&format!("WebAssembly: the same verdict as natively on {} bundles", theirs.len()));
 }
 
-/// The exit code and the JSON for every bundle: one process judges all.
+/// The exit code and the JSON for every bundle: as many processes as there are processors share them.
 fn judge_in_node(module: &Path, trials: &[Trial]) -> Vec<(u8, String)> {
+    let processes = thread::available_parallelism().map_or(1, usize::from);
+    let shares = trials.chunks(trials.len().div_ceil(processes));
+    thread::scope(|scope| {
+        let judging: Vec<_> = shares.map(|share| scope.spawn(|| judge_in_one_node(module, share))).collect();
+        judging.into_iter().flat_map(|judged| judged.join().unwrap()).collect()
+    })
+}
+
+fn judge_in_one_node(module: &Path, trials: &[Trial]) -> Vec<(u8, String)> {
     let folder = tempfile::tempdir().unwrap();
     let asked = folder.path().join("bundles");
     let lines: String = trials.iter().map(|trial| format!("{0}/anchor.json\t{0}/bundle\n", trial.place.to_str().unwrap())).collect();
