@@ -151,7 +151,7 @@ impl Archive {
     /// Opens a state. After a disaster it may be older than the end that the successor names; then what it has is read, and the rest is lost.
     pub fn open(folder: &Folder, anchor: &Anchor, end: &Head) -> Result<Self, SetupError> {
         let config = folder.config()?;
-        let ledger = folder.ended_ledger(&anchor.verifier.origin, &config)?;
+        let ledger = folder.ended_ledger(&anchor.verifier)?;
         if ledger.root_at(end.size)?.is_some_and(|root| root != end.root) {
             return Err(SetupError::OtherLog("it has another tree than the last head that its successor names"));
         }

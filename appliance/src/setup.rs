@@ -421,9 +421,9 @@ impl Folder {
         self.path.join(WITNESSED)
     }
 
-    /// The ledger of a log that has ended. Nothing is stated to it any more, and its last head is known from elsewhere: no seal is asked.
-    pub fn ended_ledger(&self, origin: &str, config: &Config) -> Result<Ledger, SetupError> {
-        Ok(Ledger::open(&self.ledger_path(), Options { seals: Vec::new(), ..self.options(origin, config)? })?)
+    /// The ledger of a log that has ended, to be read. Its last head is known from elsewhere: no seal is asked, and no key is needed.
+    pub fn ended_ledger(&self, log: &LogVerifier) -> Result<Ledger, SetupError> {
+        Ok(Ledger::open_to_read(&self.ledger_path(), log)?)
     }
 
     /// What the ledger is opened with.

@@ -2,6 +2,8 @@
 //!
 //! It does not know what the rows mean.
 
+use std::sync::OnceLock;
+
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompactionStyle, DBCompressionType, DBRecoveryMode, LogLevel, Options,
     UniversalCompactOptions, WriteOptions,
@@ -27,6 +29,10 @@ pub(crate) const FAMILIES: [&str; 7] = [ENTRIES, PLACES, HEADS, LEAVES, TILES, A
 
 /// Shared by all families, index and filter blocks included, so that memory stays flat while the ledger grows.
 const BLOCK_CACHE_BYTES: usize = 96 * MIB;
+/// Of all logs that have ended together: what they have is asked for now and then.
+const READ_CACHE_BYTES: usize = 32 * MIB;
+/// Of each of them.
+pub(crate) const READ_FILES_MAX: i32 = 64;
 /// Entries come at a megabyte per thousand: one flush every 32 MiB keeps files large and the log to replay short.
 const ENTRIES_WRITE_BUFFER_BYTES: usize = 32 * MIB;
 /// Places and leaves: a row per entry whose key lies anywhere among the earlier ones, so that each table that is flushed has to be merged with
@@ -99,8 +105,17 @@ pub(crate) fn database_options(log_tail: LogTail) -> Options {
 
 /// The column families with their settings.
 pub(crate) fn families() -> Vec<ColumnFamilyDescriptor> {
-    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-    FAMILIES.iter().map(|name| ColumnFamilyDescriptor::new(*name, family_options(name, &cache))).collect()
+    families_with(&Cache::new_lru_cache(BLOCK_CACHE_BYTES))
+}
+
+/// The same with the one cache that all ledgers share which are only read.
+pub(crate) fn families_to_read() -> Vec<ColumnFamilyDescriptor> {
+    static CACHE: OnceLock<Cache> = OnceLock::new();
+    families_with(CACHE.get_or_init(|| Cache::new_lru_cache(READ_CACHE_BYTES)))
+}
+
+fn families_with(cache: &Cache) -> Vec<ColumnFamilyDescriptor> {
+    FAMILIES.iter().map(|name| ColumnFamilyDescriptor::new(*name, family_options(name, cache))).collect()
 }
 
 fn family_options(name: &str, cache: &Cache) -> Options {

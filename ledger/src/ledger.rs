@@ -9,16 +9,19 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use exhibit_tlog::tile::{BundleId, TILE_WIDTH, TileId, encode_bundle, encode_tile};
-use exhibit_tlog::{Checkpoint, Hash, LogProof, NoteSigner, Subtree, prove_consistency, prove_inclusion, prove_subtree, root_at};
+use exhibit_tlog::{
+    Checkpoint, Hash, LogProof, LogVerifier, NoteSigner, Subtree, prove_consistency, prove_inclusion, prove_subtree, root_at,
+};
 
 use crate::checkpoint::Signing;
 use crate::edge::{TreeEdge, tile_width};
 use crate::head_file::HeadFile;
 use crate::plan::HashedCandidate;
-use crate::recover::recover;
+use crate::recover::{prove_edge, recover};
 use crate::sealing::Sealing;
 use crate::sequencer::{Answer, Done, QUEUE_CANDIDATES_MAX, Shared, Shown, Waiting, Writer};
-use crate::store::{HeadRow, NewestTiles, TileReader, damaged};
+use crate::source::{newest, noted_checkpoints};
+use crate::store::{HeadRow, NewestTiles, Store, TileReader, damaged};
 use crate::{Annotation, Candidate, Disk, EntryPlace, HeadSeal, LocalDisk, Refusal, SealError, StreamHead};
 
 /// How a ledger is opened.
@@ -89,7 +92,8 @@ pub enum LedgerError {
 #[derive(Clone)]
 pub struct Ledger {
     shared: Arc<Shared>,
-    queue: Arc<Queue>,
+    /// `None` where it is only read.
+    queue: Option<Arc<Queue>>,
 }
 
 impl Ledger {
@@ -115,7 +119,17 @@ impl Ledger {
         let shared = Arc::new(Shared::new(store, shown));
         let writer = Writer::new(shared.clone(), signing, edge.tree, head_file, sealing, batch_entries_max);
         let queue = Queue::start(writer)?;
-        Ok(Self { shared, queue: Arc::new(queue) })
+        Ok(Self { shared, queue: Some(Arc::new(queue)) })
+    }
+
+    /// Opens what there is of a log that goes on no more, to be read: proven as at a start against the newest head that its keys have signed, of which
+    /// the public halves suffice. Nothing is written, nothing is taken, and what no checkpoint covers is not there.
+    pub fn open_to_read(folder: &Path, log: &LogVerifier) -> Result<Self, LedgerError> {
+        let noted = newest(noted_checkpoints(folder));
+        let store = Store::open_to_read(&folder.join(DATABASE_FOLDER))?;
+        let edge = prove_edge(&store, log, noted)?;
+        let shown = edge.published.map(|published| Shown { published: Arc::new(published), edge: Arc::new(edge.tree) });
+        Ok(Self { shared: Arc::new(Shared::new(store, shown)), queue: None })
     }
 
     /// Appends one candidate and waits until it is durable and covered by a signed checkpoint. Blocks: call it from a blocking thread, and
@@ -133,7 +147,8 @@ impl Ledger {
         if let Err(error) = self.shared.check_running() {
             return answer.give(Err(error));
         }
-        match self.queue.sender().try_send(Waiting { candidate: HashedCandidate::new(candidate), answer }) {
+        let Some(queue) = &self.queue else { return answer.give(Err(Refusal::Ended.into())) };
+        match queue.sender().try_send(Waiting { candidate: HashedCandidate::new(candidate), answer }) {
             Ok(()) => {}
             Err(TrySendError::Full(waiting)) => waiting.answer.give(Err(LedgerError::Overloaded)),
             Err(TrySendError::Disconnected(waiting)) => {

@@ -46,7 +46,7 @@ pub(crate) fn recover(
     if is_new {
         store.create(&signing.log.origin, &keys_text(&signing.log))?;
     }
-    let mut edge = prove_edge(&store, signing, noted)?;
+    let mut edge = prove_edge(&store, &signing.log, noted)?;
     let size = edge.tree.frontier().size();
     if let Some(published) = &edge.published {
         signing.know(published);
@@ -85,7 +85,7 @@ fn open_store(
         return Ok(store);
     }
     let rest = Store::open_read_only(folder)?;
-    let edge = prove_edge(&rest, signing, noted.map(str::to_owned))?;
+    let edge = prove_edge(&rest, &signing.log, noted.map(str::to_owned))?;
     for seal in seals {
         check_seal(&rest, &**seal, false)?;
     }
@@ -98,7 +98,7 @@ fn open_store(
 
 /// The head that a start would go on from: the newest checkpoint, or a new one where the tree has grown beyond it. Changes nothing.
 pub(crate) fn starting_head(store: &Store, signing: &Signing, noted: Option<String>) -> Result<Option<Published>, LedgerError> {
-    let edge = prove_edge(store, signing, noted)?;
+    let edge = prove_edge(store, &signing.log, noted)?;
     let tree = edge.tree.frontier();
     if let Some(published) = &edge.published {
         signing.know(published);
@@ -108,8 +108,8 @@ pub(crate) fn starting_head(store: &Store, signing: &Signing, noted: Option<Stri
 }
 
 /// All checks, without writing.
-fn prove_edge(store: &Store, signing: &Signing, noted: Option<String>) -> Result<Edge, LedgerError> {
-    check_stored_log(store, &signing.log)?;
+pub(crate) fn prove_edge(store: &Store, log: &LogVerifier, noted: Option<String>) -> Result<Edge, LedgerError> {
+    check_stored_log(store, log)?;
     let tree = store.tree()?;
     check_last_entry(store, &tree)?;
     if let Some(last) = store.last()?.filter(|last| last.saturating_add(1) != tree.size()) {
@@ -119,8 +119,8 @@ fn prove_edge(store: &Store, signing: &Signing, noted: Option<String>) -> Result
         return Err(damaged(format_args!("the tiles do not lead to the root that is stored for {} entries", tree.size())));
     }
     let edge = read_edge(store, &tree)?;
-    let stored = check_checkpoint(store, signing, &tree, store.meta(META_CHECKPOINT)?)?;
-    let noted = check_checkpoint(store, signing, &tree, noted)?;
+    let stored = check_checkpoint(store, log, &tree, store.meta(META_CHECKPOINT)?)?;
+    let noted = check_checkpoint(store, log, &tree, noted)?;
     let published = [stored, noted].into_iter().flatten().max_by_key(|published| published.head.size);
     check_tail(store, &tree, published.as_ref().map_or(0, |published| published.head.size))?;
     Ok(Edge { tree: edge, published })
@@ -220,14 +220,14 @@ fn read_edge(store: &Store, tree: &MerkleFrontier) -> Result<TreeEdge, LedgerErr
 /// A checkpoint must verify under this log's keys, and the tree must still be the one that it signs or have grown from it.
 fn check_checkpoint(
     store: &Store,
-    signing: &Signing,
+    log: &LogVerifier,
     tree: &MerkleFrontier,
     note: Option<String>,
 ) -> Result<Option<Published>, LedgerError> {
     let Some(note) = note else {
         return Ok(None);
     };
-    let head = signing.log.verify(&note).map_err(|error| damaged(format_args!("the stored checkpoint does not verify: {error}")))?;
+    let head = log.verify(&note).map_err(|error| damaged(format_args!("the stored checkpoint does not verify: {error}")))?;
     if head.size > tree.size() {
         return Err(damaged(format_args!(
             "a checkpoint of {} entries was signed and only {} are there: the end of the ledger is lost",

@@ -148,7 +148,19 @@ impl Writer {
             // After those who wait were answered.
             self.seal();
         }
+        self.flush_at_the_end();
         self.sealing.finish(newest(&self.shared));
+    }
+
+    /// Whoever reads an ended log would otherwise have the end of its write-ahead log in memory, for as long as it is read.
+    fn flush_at_the_end(&self) {
+        let flushed = match self.shared.store.last() {
+            Ok(Some(_)) => self.shared.store.flush(),
+            other => other.map(drop),
+        };
+        if let Err(error) = flushed {
+            tracing::warn!(%error, "an ended log could not be tidied up: reading it takes more memory");
+        }
     }
 
     /// Waits for one candidate; not for longer than the head may stay unsealed.

@@ -173,7 +173,7 @@ impl Source for LedgerFolder {
 }
 
 /// The one that says to have the most entries; the last of equal ones.
-fn newest(notes: impl IntoIterator<Item = String>) -> Option<String> {
+pub(crate) fn newest(notes: impl IntoIterator<Item = String>) -> Option<String> {
     notes.into_iter().max_by_key(|note| Checkpoint::parse_unverified(note).map_or(0, |head| head.size))
 }
 

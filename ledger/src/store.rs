@@ -104,6 +104,26 @@ impl Store {
         Err(storage(failure.expect("it was tried")))
     }
 
+    /// A database that nobody writes to any more. A write-ahead log that was torn when the last one ended is read as far as it goes.
+    pub fn open_to_read(folder: &Path) -> Result<Self, LedgerError> {
+        let open = |log_tail| {
+            let mut options = database::database_options(log_tail);
+            options.create_if_missing(false);
+            options.set_max_open_files(database::READ_FILES_MAX);
+            DB::open_cf_descriptors_read_only(&options, folder, database::families_to_read(), false)
+        };
+        let db = open(LogTail::MustBeWhole).or_else(|_| open(LogTail::MayBeTorn));
+        Ok(Self { db: db.map_err(storage)?, disk: Arc::new(LocalDisk) })
+    }
+
+    /// Puts what is in memory and in the write-ahead log into tables: whoever opens it then has nothing to read again.
+    pub fn flush(&self) -> Result<(), LedgerError> {
+        for name in database::FAMILIES {
+            self.db.flush_cf(self.family(name)).map_err(storage)?;
+        }
+        Ok(())
+    }
+
     /// Whether the ledger has no entry.
     pub fn is_without_entries(&self) -> Result<bool, LedgerError> {
         Ok(self.last_index()?.is_none() && self.tree()?.size() == 0)

@@ -134,14 +134,11 @@ impl Installation {
         run(Command::new("/usr/bin/python3").arg(script).arg("--anchor").arg(&of_log).arg(&bundle)).expect(2);
     }
 
-    /// The disk is lost; what is left is a backup, the keys that were in a safe, and a checkpoint. Another log goes on.
+    /// The disk is lost; what is left is a backup without any key, and a checkpoint. Another log goes on.
     fn lose_and_begin_anew(&mut self, backup: &PathBuf, checkpoint: &PathBuf) {
         let (state, lost) = (self.world.state(), self.world.folder().join("lost"));
         self.world.kill_appliance();
         fs::rename(&state, &lost).unwrap();
-        for name in ["note-ed25519.key", "note-ml-dsa-44.key", "appliance.key"] {
-            fs::copy(lost.join(name), backup.join(name)).unwrap();
-        }
         let new = self.world.initialise("appliance");
         let mut create = Command::new(program("exhibit-appliance"));
         create.arg("create-log").arg("--state").arg(&new).args(["--origin", "city.example/log/2"]);
