@@ -9,6 +9,7 @@ use exhibit_evidence::Anchor;
 use exhibit_tlog::VerifierKey;
 use exhibit_witness::api::{Service, handle};
 use exhibit_witness::setup::Folder;
+use exhibit_witness::uploads::{NETWORK_UPLOADS_MAX, Uploads};
 use exhibit_witness::witness::origin_hash;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -61,7 +62,8 @@ impl Mirror {
         let mirror = Some(Arc::new(folder.mirror(&config, &witness).unwrap()));
         let clock = Arc::new(|| exhibit_appliance::setup::now().unix_s());
         let fatal = Arc::new(|reason: &str| panic!("the mirror would end: {reason}"));
-        let service = Service { witness, mirror, uploads: Arc::default(), name: config.name, clock, fatal };
+        let uploads = Arc::new(Uploads::new(NETWORK_UPLOADS_MAX));
+        let service = Service { witness, mirror, uploads, name: config.name, clock, fatal };
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);

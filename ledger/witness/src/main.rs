@@ -7,13 +7,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser, Subcommand};
-use exhibit_program::{Documentation, EXIT_CANNOT, version};
+use exhibit_program::{Documentation, EXIT_CANNOT, EXIT_NO, EXIT_OK, version};
 use exhibit_witness::api::Service;
+use exhibit_witness::mirror::Watch;
 use exhibit_witness::serve::serve;
 use exhibit_witness::setup::Folder;
+use exhibit_witness::uploads::{NETWORK_UPLOADS_MAX, UPLOADS_MAX, Uploads};
 use serde_json::json;
 
 /// A witness of transparency logs (C2SP tlog-witness): whoever does not trust a log's operator runs one, on a machine of their own.
@@ -28,7 +30,7 @@ use serde_json::json;
 ///
 /// With --mirror it keeps a copy of each log too (C2SP tlog-mirror), which logs upload to it, and serves it below /mirror/.
 ///
-/// Exit codes: 0 as asked, 2 it could not be done, 64 wrong use. RUST_LOG sets what is logged to standard error (default: info).
+/// Exit codes: 0 as asked, 1 a check says no, 2 it could not be done, 64 wrong use. RUST_LOG sets what is logged to standard error (default: info).
 #[derive(Parser)]
 #[command(name = "exhibit-witness", version = version(), verbatim_doc_comment)]
 struct Arguments {
@@ -74,9 +76,27 @@ enum Command {
         #[arg(long)]
         mirror: bool,
     },
+    /// Re-hash all of the copies that the mirror keeps, also while it serves. Names what is damaged: tiles are made again, and from the first entry that
+    /// is damaged on the log fills the copy again, once the mirror was started again. Ended half-way, it goes on where it was.
+    Check {
+        /// The folder that holds the witness's state.
+        #[arg(long)]
+        state: PathBuf,
+        /// Only the copy of this log.
+        #[arg(long)]
+        origin: Option<String>,
+        /// Read at most so many MiB a second.
+        #[arg(long, default_value_t = CHECK_MIB_PER_S, value_parser = clap::value_parser!(u64).range(1..=CHECK_MIB_PER_S_MAX))]
+        mib_per_s: u64,
+    },
     #[command(flatten)]
     Documentation(Documentation),
 }
+
+/// A disk does several times that, so that whoever is served beside it does not wait.
+const CHECK_MIB_PER_S: u64 = 32;
+/// More than any disk does.
+const CHECK_MIB_PER_S_MAX: u64 = 1 << 20;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -87,7 +107,7 @@ fn main() -> ExitCode {
     };
     exhibit_program::logging::start(exhibit_program::logging::USUAL, None);
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("exhibit-witness: {error}");
             ExitCode::from(EXIT_CANNOT)
@@ -95,12 +115,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(Arguments { json, command }: Arguments) -> Result<(), Failure> {
+fn run(Arguments { json, command }: Arguments) -> Result<u8, Failure> {
     match command {
+        Command::Check { state, origin, mib_per_s } => return check(&Folder::new(&state), origin.as_deref(), mib_per_s, json),
         Command::Init { state, name } => {
             Folder::new(&state).init(&name)?;
             let next = format!("Keys and a configuration are made.\nNext: name the logs in {}", state.join("witness.toml").display());
-            print(json, &json!({ "event": "initialised", "name": name }), &next)
+            print(json, &json!({ "event": "initialised", "name": name }), &next)?;
         }
         Command::Keys { state, url, mirror } => {
             let folder = Folder::new(&state);
@@ -111,7 +132,7 @@ fn run(Arguments { json, command }: Arguments) -> Result<(), Failure> {
                 json,
                 &json!({ "name": name, "keys": keys, "url": url }),
                 &policy_lines(if mirror { "m1" } else { "w1" }, &keys, url.as_deref()),
-            )
+            )?;
         }
         Command::Serve { state, listen, mirror } => {
             let folder = Folder::new(&state);
@@ -136,17 +157,79 @@ fn run(Arguments { json, command }: Arguments) -> Result<(), Failure> {
                 }
             }
             let mirror = if mirror { Some(Arc::new(folder.mirror(&config, &witness)?)) } else { None };
-            let service =
-                Service { witness, mirror, uploads: Arc::default(), name: config.name.clone(), clock: Arc::new(self::now_unix_s), fatal };
-            Ok(serve(service, &config, folder.path(), |address| {
+            // Without TLS a proxy stands in front, whose address is everybody's: then it has to see that nobody takes all.
+            let uploads = Arc::new(Uploads::new(if config.tls.is_some() { NETWORK_UPLOADS_MAX } else { UPLOADS_MAX }));
+            let service = Service { witness, mirror, uploads, name: config.name.clone(), clock: Arc::new(self::now_unix_s), fatal };
+            serve(service, &config, folder.path(), |address| {
                 if let Err(error) = print(json, &json!({ "event": "ready", "listen": address }), &format!("ready listen={address}")) {
                     tracing::warn!(%error, "nobody reads standard output");
                 }
-            })?)
+            })?;
         }
-        Command::Documentation(documentation) => Ok(documentation.print(Arguments::command())?),
+        Command::Documentation(documentation) => documentation.print(Arguments::command())?,
+    }
+    Ok(EXIT_OK)
+}
+
+/// Checks the copies, and says of each what it came to.
+fn check(folder: &Folder, only: Option<&str>, mib_per_s: u64, json: bool) -> Result<u8, Failure> {
+    let config = folder.config()?;
+    let origins = config.logs.iter().map(|log| log.origin.as_str()).filter(|origin| only.is_none_or(|only| only == *origin));
+    let origins: Vec<&str> = origins.collect();
+    if origins.is_empty() {
+        return Err("no such log is named in witness.toml".into());
+    }
+    let mut code = EXIT_OK;
+    for origin in origins {
+        let mut pace = Pace { began: Instant::now(), bytes: 0, bytes_per_s: mib_per_s << 20, told: Instant::now() };
+        let Some(checked) = folder.check(&config, origin, &mut pace)? else {
+            print(
+                json,
+                &json!({ "origin": origin, "checked": false }),
+                &format!("{origin}: no copy, or one that the log has to fill again"),
+            )?;
+            continue;
+        };
+        let damaged: Vec<String> = checked.damaged.iter().map(|path| path.display().to_string()).collect();
+        let mut lines: Vec<String> =
+            damaged.iter().map(|path| format!("{path} is damaged or missing")).chain(checked.unread.clone()).collect();
+        lines.push(format!("{origin}: {} entries are what the checkpoint says, {} tiles were made again", checked.entries, checked.remade));
+        lines.extend(checked.refill_from.map(|from| format!("start the mirror again: the log then fills the copy from entry {from} on")));
+        let report = json!({ "origin": origin, "checked": true, "entries": checked.entries, "damaged": damaged, "unread": checked.unread,
+            "remade": checked.remade, "refill_from": checked.refill_from });
+        print(json, &report, &lines.join("\n"))?;
+        if !checked.is_whole() {
+            code = EXIT_NO;
+        }
+    }
+    Ok(code)
+}
+
+/// How fast a check reads, and what it says meanwhile.
+struct Pace {
+    began: Instant,
+    bytes: u64,
+    bytes_per_s: u64,
+    told: Instant,
+}
+
+impl Watch for Pace {
+    fn read(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        let due = Duration::from_secs_f64(self.bytes as f64 / self.bytes_per_s as f64);
+        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
+    }
+
+    fn came_to(&mut self, bundles: u64, of: u64) {
+        if self.told.elapsed() >= TOLD_EVERY {
+            self.told = Instant::now();
+            tracing::info!(bundles, of, "checked so far");
+        }
     }
 }
+
+/// Often enough to see that it goes on.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// One of its two keys suffices: whoever wants a particular one demanded names that alone.
 fn policy_lines(group: &str, keys: &[String], url: Option<&str>) -> String {

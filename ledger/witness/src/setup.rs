@@ -8,14 +8,14 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use exhibit_tlog::{Ed25519Cosigner, MlDsa44NoteSigner, NoteError, NoteSigner};
+use exhibit_tlog::{Ed25519Cosigner, MlDsa44NoteSigner, NoteError, NoteSigner, VerifierKey};
 use zeroize::Zeroizing;
 
 use crate::config::{Config, ConfigError, sample};
-use crate::disk::LocalDisk;
-use crate::mirror::Mirror;
+use crate::disk::{Disk, LocalDisk};
+use crate::mirror::{Checked, CopyError, Mirror, Watch, check};
 use crate::store::{Store, StoreError};
-use crate::witness::{Witness, WitnessError};
+use crate::witness::{Witness, WitnessError, origin_hash, own};
 
 const CONFIG: &str = "witness.toml";
 /// Seeds of the keys, hex.
@@ -61,6 +61,9 @@ pub enum SetupError {
     /// What it keeps.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What the mirror keeps.
+    #[error(transparent)]
+    Copy(CopyError),
     /// What it keeps, or its logs.
     #[error(transparent)]
     Witness(#[from] WitnessError),
@@ -122,6 +125,20 @@ impl Folder {
     /// The mirror of a witness's logs, with its copies.
     pub fn mirror(&self, config: &Config, witness: &Witness) -> Result<Mirror, SetupError> {
         Ok(Mirror::open(self.mirror_signers(&config.name)?, witness, &self.path.join(MIRROR), Arc::new(LocalDisk))?)
+    }
+
+    /// The copy of a log that the mirror keeps, re-hashed below the newest checkpoint that it has cosigned. `None` if it has none yet, or is filling it.
+    pub fn check(&self, config: &Config, origin: &str, watch: &mut dyn Watch) -> Result<Option<Checked>, SetupError> {
+        let (folder, hash) = (self.path.join(MIRROR), origin_hash(origin));
+        let keys: Vec<VerifierKey> = self.mirror_signers(&config.name)?.iter().map(|signer| signer.verifier_key().clone()).collect();
+        // The mirror may be running: what it puts in place of this meanwhile is another tree's, and this one's is not changed.
+        let note = match fs::read_to_string(folder.join(&hash)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            note => note.map_err(|source| SetupError::File { path: folder.join(&hash), source })?,
+        };
+        let head = own(&keys, origin, note)?.checkpoint;
+        let disk: Arc<dyn Disk> = Arc::new(LocalDisk);
+        check(&folder, &hash, &head, &disk, watch).map_err(SetupError::Copy)
     }
 
     /// The witness, with what it has cosigned. One process at a time.

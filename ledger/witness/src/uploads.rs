@@ -12,8 +12,9 @@ pub const UPLOADS_MAX: usize = 8;
 pub const NETWORK_UPLOADS_MAX: usize = 2;
 
 /// The places, and who has them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Uploads {
+    network_max: usize,
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -25,12 +26,17 @@ pub struct Place {
 }
 
 impl Uploads {
+    /// At most so many places for one network.
+    pub fn new(network_max: usize) -> Self {
+        Self { network_max, taken: Mutex::default() }
+    }
+
     /// A place for an upload from `address`, if there is one.
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let network = network(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let own = taken.get(&network).copied().unwrap_or(0);
-        if own >= NETWORK_UPLOADS_MAX || taken.values().sum::<usize>() >= UPLOADS_MAX {
+        if own >= self.network_max || taken.values().sum::<usize>() >= UPLOADS_MAX {
             return None;
         }
         taken.insert(network, own + 1);
@@ -65,7 +71,7 @@ mod tests {
 
     #[test]
     fn nobody_takes_all_places_and_what_is_left_is_had_again() {
-        let uploads = Arc::new(Uploads::default());
+        let uploads = Arc::new(Uploads::new(NETWORK_UPLOADS_MAX));
         let enter = |address: &str| uploads.enter(address.parse().unwrap());
         let first = [enter("192.0.2.1").unwrap(), enter("192.0.2.1").unwrap()];
         assert!(enter("192.0.2.1").is_none());

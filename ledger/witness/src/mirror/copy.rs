@@ -16,11 +16,11 @@ use exhibit_tlog::{Checkpoint, Hash, HashReader, ProofError, Subtree, leaf_hash,
 use crate::disk::Disk;
 
 /// Entries of a full bundle, and hashes of a full tile.
-const WIDTH: u64 = TILE_WIDTH as u64;
+pub(super) const WIDTH: u64 = TILE_WIDTH as u64;
 /// A full tile.
-const TILE_BYTES: u64 = WIDTH * 32;
+pub(super) const TILE_BYTES: u64 = WIDTH * 32;
 /// A bundle of the longest entries.
-const BUNDLE_BYTES_MAX: u64 = WIDTH * (ENTRY_SIZE_BYTES_MAX as u64 + 2);
+pub(super) const BUNDLE_BYTES_MAX: u64 = WIDTH * (ENTRY_SIZE_BYTES_MAX as u64 + 2);
 
 /// The copy.
 pub struct Copy {
@@ -84,37 +84,60 @@ pub enum CopyError {
 impl Copy {
     /// Opens what there is below the checkpoint of `size` entries with `root`, which the caller has verified. What is beyond is asked for again.
     pub fn open(folder: &Path, size: u64, root: &Hash, disk: Arc<dyn Disk>) -> Result<Self, CopyError> {
-        let folder = folder.to_owned();
-        let mut copy =
-            Self { folder, disk, next: size, rows: Vec::new(), bundle: Vec::new(), committed: size, partial: Vec::new(), floor: None };
+        let mut copy = Self::view(folder, size, disk);
         if size > 0 {
-            let width = (size % WIDTH) as u16;
-            let mut row = Vec::new();
-            if width > 0 {
-                let bundle = BundleId { index: size / WIDTH, width };
-                let bytes = copy.bundle(bundle)?.ok_or_else(|| CopyError::Damaged(copy.bundle_path(bundle)))?;
-                let entries = decode_bundle(&bytes, width).map_err(|_| CopyError::Damaged(copy.bundle_path(bundle)))?;
-                copy.bundle = entries.into_iter().map(<[u8]>::to_vec).collect();
-                row = copy.bundle.iter().map(|entry| leaf_hash(entry)).collect();
-            }
-            let mut level = 0;
-            loop {
-                copy.rows.push(row);
-                let above = size.checked_shr(u32::from(level + 1) * u32::from(TILE_HEIGHT)).unwrap_or(0);
-                if above == 0 {
-                    break;
-                }
-                let full = |index| copy.full_tile(TileId { level, index, width: TILE_WIDTH });
-                row = (above - above % WIDTH..above).map(|index| full(index).map(|hashes| tile_root(&hashes))).collect::<Result<_, _>>()?;
-                level += 1;
-            }
+            copy.bundle = copy.last_bundle()?;
+            copy.rows = copy.rows_below(copy.bundle.iter().map(|entry| leaf_hash(entry)).collect())?;
             if copy.root() != *root {
                 return Err(CopyError::Damaged(copy.folder.join("tile")));
             }
             copy.check_files()?;
-            copy.partial = copy.edge().iter().flat_map(|full| parts_of(full)).collect();
+            copy.partial = copy.partial_files()?;
         }
         Ok(copy)
+    }
+
+    /// What is there below the checkpoint of `size` entries, for whoever verifies what is read.
+    pub(super) fn view(folder: &Path, size: u64, disk: Arc<dyn Disk>) -> Self {
+        let (folder, none) = (folder.to_owned(), Vec::new());
+        Self { folder, disk, next: size, rows: Vec::new(), bundle: Vec::new(), committed: size, partial: none, floor: None }
+    }
+
+    /// The first `next` entries, all in full bundles, of a copy that is damaged behind them, and of which a tree of `size` entries with `root` was
+    /// cosigned.
+    pub fn beginning(folder: &Path, next: u64, size: u64, root: Hash, disk: Arc<dyn Disk>) -> Result<Self, CopyError> {
+        let partial = Self::view(folder, size, disk.clone()).partial_files()?;
+        let mut copy = Self { partial, floor: Some((size, root)), ..Self::view(folder, next - next % WIDTH, disk) };
+        copy.rows = copy.rows_below(Vec::new())?;
+        copy.check_files()?;
+        Ok(copy)
+    }
+
+    /// The entries of the bundle that is not full.
+    pub(super) fn last_bundle(&self) -> Result<Vec<Vec<u8>>, CopyError> {
+        let id = BundleId { index: self.next / WIDTH, width: (self.next % WIDTH) as u16 };
+        if id.width == 0 {
+            return Ok(Vec::new());
+        }
+        let damaged = || CopyError::Damaged(self.bundle_path(id));
+        let bytes = self.bundle(id)?.ok_or_else(damaged)?;
+        let entries = decode_bundle(&bytes, id.width).map_err(|_| damaged())?;
+        Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
+    }
+
+    /// Of each level the hashes of the tile that is not full, made of the full ones below it; `leaves` is that of level 0.
+    pub(super) fn rows_below(&self, leaves: Vec<Hash>) -> Result<Vec<Vec<Hash>>, CopyError> {
+        let mut rows = vec![leaves];
+        for level in 0.. {
+            let above = at_level(self.next, level + 1);
+            if above == 0 {
+                break;
+            }
+            let full = |index| self.full_tile(TileId { level, index, width: TILE_WIDTH });
+            let row = (above - above % WIDTH..above).map(|index| full(index).map(|hashes| tile_root(&hashes)));
+            rows.push(row.collect::<Result<_, _>>()?);
+        }
+        Ok(rows)
     }
 
     /// An empty copy in place of one that was lost, of which a tree of `size` entries with `root` was cosigned.
@@ -202,7 +225,7 @@ impl Copy {
         }
         for (level, row) in (0..).zip(&self.rows) {
             if !row.is_empty() {
-                let index = self.next.checked_shr(u32::from(level) * u32::from(TILE_HEIGHT)).unwrap_or(0) / WIDTH;
+                let index = at_level(self.next, level) / WIDTH;
                 let path = self.tile_path(TileId { level, index, width: row.len() as u16 });
                 self.keep(&path, &encode_tile(row))?;
                 settled.push(path);
@@ -224,11 +247,16 @@ impl Copy {
         self.partial = settled;
     }
 
-    /// The whole files that the tiles and the bundle at the edge will be.
-    fn edge(&self) -> Vec<PathBuf> {
-        let index = |level: u8| self.next.checked_shr(u32::from(level) * u32::from(TILE_HEIGHT)).unwrap_or(0) / WIDTH;
-        let tiles = (0..self.rows.len() as u8).map(|level| self.tile_path(TileId { level, index: index(level), width: TILE_WIDTH }));
-        tiles.chain([self.bundle_path(BundleId { index: index(0), width: TILE_WIDTH })]).collect()
+    /// The files of the tiles and the bundle at the edge, which are not full.
+    fn partial_files(&self) -> Result<Vec<PathBuf>, CopyError> {
+        let levels = (0..).take_while(|level| at_level(self.next, *level) > 0);
+        let tile = |level| self.tile_path(TileId { level, index: at_level(self.next, level) / WIDTH, width: TILE_WIDTH });
+        let bundle = self.bundle_path(BundleId { index: self.next / WIDTH, width: TILE_WIDTH });
+        let mut files = Vec::new();
+        for full in levels.map(tile).chain([bundle]) {
+            files.extend(parts_of(&full)?);
+        }
+        Ok(files)
     }
 
     /// A tile of the tree that is served; `None` if that has none such.
@@ -298,10 +326,7 @@ impl Copy {
     }
 
     fn root(&self) -> Hash {
-        match root_at(&Rows { rows: &self.rows, size: self.next }, self.next) {
-            Ok(root) => root,
-            Err(never) => match never {},
-        }
+        root_of_rows(&self.rows, self.next)
     }
 
     fn full_tile(&self, id: TileId) -> Result<Vec<Hash>, CopyError> {
@@ -315,28 +340,25 @@ impl Copy {
         if let Some(bytes) = read(full, BUNDLE_BYTES_MAX)? {
             return Ok((bytes, TILE_WIDTH));
         }
-        let parts = PathBuf::from(format!("{}.p", full.display()));
-        let entries = match fs::read_dir(&parts) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(CopyError::Damaged(full.to_owned())),
-            entries => entries.map_err(|source| CopyError::Read { path: parts.clone(), source })?,
-        };
-        let names = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u16>().ok());
+        let files = parts_of(full)?;
+        let names = files.iter().filter_map(|file| file.file_name()?.to_str()?.parse::<u16>().ok());
         let wide = names.filter(|found| (width..TILE_WIDTH).contains(found)).min();
         let wide = wide.ok_or_else(|| CopyError::Damaged(full.to_owned()))?;
-        let bytes = read(&parts.join(wide.to_string()), BUNDLE_BYTES_MAX)?.ok_or_else(|| CopyError::Damaged(full.to_owned()))?;
+        let bytes = read(&PathBuf::from(format!("{}.p/{wide}", full.display())), BUNDLE_BYTES_MAX)?
+            .ok_or_else(|| CopyError::Damaged(full.to_owned()))?;
         Ok((bytes, wide))
     }
 
-    fn tile_path(&self, id: TileId) -> PathBuf {
+    pub(super) fn tile_path(&self, id: TileId) -> PathBuf {
         self.folder.join("tile").join(id.path())
     }
 
-    fn bundle_path(&self, id: BundleId) -> PathBuf {
+    pub(super) fn bundle_path(&self, id: BundleId) -> PathBuf {
         self.folder.join("tile/entries").join(id.path())
     }
 
     /// Writes a file durably, with the folders that it needs.
-    fn keep(&self, path: &Path, bytes: &[u8]) -> Result<(), CopyError> {
+    pub(super) fn keep(&self, path: &Path, bytes: &[u8]) -> Result<(), CopyError> {
         let folder = path.parent().expect("a tile lies in a folder");
         self.make_folder(folder)?;
         let aside = PathBuf::from(format!("{}.part", path.display()));
@@ -379,18 +401,35 @@ impl HashReader for Rows<'_> {
     }
 }
 
-/// The files of a tile or bundle that is not full.
-fn parts_of(full: &Path) -> Vec<PathBuf> {
-    let folder = PathBuf::from(format!("{}.p", full.display()));
-    fs::read_dir(folder).map(|files| files.flatten().map(|file| file.path()).collect()).unwrap_or_default()
+pub(super) fn root_of_rows(rows: &[Vec<Hash>], size: u64) -> Hash {
+    match root_at(&Rows { rows, size }, size) {
+        Ok(root) => root,
+        Err(never) => match never {},
+    }
 }
 
-fn tile_root(hashes: &[Hash]) -> Hash {
+/// How many hashes a tree of `size` entries has at a level of tiles.
+pub(super) fn at_level(size: u64, level: u8) -> u64 {
+    size.checked_shr(u32::from(level) * u32::from(TILE_HEIGHT)).unwrap_or(0)
+}
+
+/// The files of a tile or bundle that is not full. What can not be listed may be whole.
+fn parts_of(full: &Path) -> Result<Vec<PathBuf>, CopyError> {
+    let folder = PathBuf::from(format!("{}.p", full.display()));
+    let unread = |source| CopyError::Read { path: folder.clone(), source };
+    let files = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        files => files.map_err(unread)?,
+    };
+    files.map(|file| file.map(|file| file.path()).map_err(unread)).collect()
+}
+
+pub(super) fn tile_root(hashes: &[Hash]) -> Hash {
     full_tile_root(hashes).expect("the tile is full")
 }
 
 /// `None` if there is no such file.
-fn read(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, CopyError> {
+pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, CopyError> {
     let unread = |source| CopyError::Read { path: path.to_owned(), source };
     let file = match fs::File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -2,6 +2,7 @@
 //!
 //! It is a cosigner apart from the witness, with a name and keys of its own. Pending checkpoints are those that the witness has accepted.
 
+mod check;
 mod copy;
 mod upload;
 
@@ -16,6 +17,8 @@ use exhibit_tlog::tile::{BundleId, TileId};
 use exhibit_tlog::witness::{add_cosignatures, cosign_text};
 use exhibit_tlog::{Checkpoint, EMPTY_ROOT, Note, NoteSigner, VerifierKey};
 
+use check::{Beside, number_in};
+pub use check::{Checked, Watch, check};
 use copy::Copy;
 pub use copy::CopyError;
 use upload::Upload;
@@ -166,11 +169,26 @@ impl Mirror {
             (Err(error), None) => return Err(error),
         };
         let floor = if is_lost { of_witness.as_ref() } else { latest.as_ref() }.map(|cosigned| cosigned.checkpoint.clone());
-        let (path, marker) = (folder.join(format!("{hash}.log")), folder.join(format!("{hash}.filling")));
+        let (path, beside) = (folder.join(format!("{hash}.log")), Beside::of(folder, hash));
+        let (marker, refill) = (beside.filling(), beside.refill());
         let (size, root) = floor.as_ref().map_or((0, EMPTY_ROOT), |head| (head.size, head.root));
-        let opened = if is_lost { Err(CopyError::Damaged(path.clone())) } else { Copy::open(&path, size, &root, disk.clone()) };
         let foreign = |error: &dyn ToString| WitnessError::Foreign { origin: origin.to_owned(), reason: error.to_string() };
+        // A check may have found what is damaged.
+        let refill_from = number_in(&refill).map_err(|error| foreign(&error))?.filter(|from| *from > 0 && *from < size);
+        let opened = match refill_from {
+            _ if is_lost || (refill_from.is_none() && refill.exists()) => Err(CopyError::Damaged(path.clone())),
+            Some(from) => Copy::beginning(&path, from, size, root, disk.clone()),
+            None => Copy::open(&path, size, &root, disk.clone()),
+        };
         let (copy, filling) = match (opened, floor) {
+            (Ok(copy), Some(floor)) if refill_from.is_some() => {
+                tracing::error!(
+                    ?origin,
+                    from = copy.next(),
+                    "the copy of this log is damaged, and is filled again from there by whoever uploads it"
+                );
+                (copy, Some(Filling { floor, marker: refill }))
+            }
             (Ok(copy), _) => {
                 // It may be left from before a crash. It only says how the next damage is treated.
                 let _ = fs::remove_file(&marker);
@@ -179,6 +197,7 @@ impl Mirror {
             (Err(error @ CopyError::Damaged(_)), Some(floor)) => {
                 tracing::error!(?origin, %error, "the copy of this log is filled again by whoever uploads it");
                 let aside = set_aside(&path, &marker, &**disk).map_err(|error| foreign(&error))?;
+                let _ = fs::remove_file(&refill);
                 tracing::info!(?origin, aside = ?aside.map(|aside| aside.display().to_string()), "what was there of the copy is set aside");
                 (Copy::empty(&path, floor.size, floor.root, disk.clone()), Some(Filling { floor, marker }))
             }

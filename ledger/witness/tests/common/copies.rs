@@ -15,6 +15,7 @@ use exhibit_witness::disk::{Disk, LocalDisk};
 use exhibit_witness::mirror::{Mirror, UploadError, Uploaded};
 use exhibit_witness::serve::serve;
 use exhibit_witness::store::Store;
+use exhibit_witness::uploads::{NETWORK_UPLOADS_MAX, Uploads};
 use exhibit_witness::witness::{Witness, WitnessError, origin_hash};
 use zeroize::Zeroizing;
 
@@ -98,7 +99,7 @@ pub fn serve_on(folder: &Path, log: &Log, disk: Arc<dyn Disk>) -> (SocketAddr, R
     let service = Service {
         witness,
         mirror,
-        uploads: Arc::default(),
+        uploads: Arc::new(Uploads::new(NETWORK_UPLOADS_MAX)),
         name: NAME.to_owned(),
         clock: Arc::new(NOW),
         fatal: Arc::new(move |reason: &str| ended.lock().unwrap().send(reason.to_owned()).unwrap()),
