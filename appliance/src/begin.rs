@@ -50,11 +50,23 @@ impl LockedFolder {
     pub fn create_successor(&self, new: &NewLog<'_>, before: EndedLog) -> Result<Anchor, SetupError> {
         match self.anchor() {
             Ok(anchor) if self.predecessor_anchor().is_ok_and(|named| named.log == before.named.log) => {
+                self.refuse_other_end(&anchor, &before)?;
                 // What is carried over is read through the link, which a copy of the folder may lack.
                 self.write_predecessor(&before)?;
                 Ok(anchor)
             }
             _ => self.create_log(&NewLog { predecessor: Some(before), ..*new }),
+        }
+    }
+
+    /// A genesis names one last head for ever: the files of another one beside it would keep its log from being served.
+    fn refuse_other_end(&self, anchor: &Anchor, before: &EndedLog) -> Result<(), SetupError> {
+        let ledger = Ledger::open(&self.ledger_path(), self.options(&anchor.verifier.origin, &self.config()?)?)?;
+        let entry = ledger.entry(0)?;
+        let genesis = entry.and_then(|entry| SignedStatement::parse(&entry).ok());
+        match genesis.as_ref().map(|genesis| &genesis.statement().body) {
+            Some(Body::Genesis(genesis)) if genesis.predecessor.as_ref() == Some(&before.named) => Ok(()),
+            _ => Err(SetupError::OtherLog("its genesis names another last head of the log before")),
         }
     }
 

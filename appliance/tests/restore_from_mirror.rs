@@ -327,6 +327,11 @@ async fn a_restore_without_backfill_opens_the_successor() {
     assert!(is_behind && refused.to_string().contains("--successor"), "the witness was not asked: {refused}");
 
     let new = lost.successor("successor");
+    // What is left can not be restored just now: a genesis without it could never be made again.
+    fs::write(lost.path("state/vault"), b"no folder").unwrap();
+    let refused = lost.run(&[lost.backup()], Some(("successor", "city.example/log/2"))).await.unwrap_err();
+    assert!(matches!(refused, RestoreError::Setup(_)) && new.anchor().is_err(), "nobody was carried on, for good: {refused}");
+    lost.remove(&["state/vault"]);
     let outcome = lost.run(&[lost.backup()], Some(("successor", "city.example/log/2"))).await.unwrap();
     let Outcome::Succeeded(done) = outcome else { panic!("the log went on behind what a witness has seen") };
     let Succeeded { anchor, last, reason, left } = *done;

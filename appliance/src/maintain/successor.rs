@@ -85,8 +85,15 @@ pub fn restore_or_succeed(
         (Err(reason), Some(last)) if is_for_a_successor(&reason) => (reason, Head { size: last.size, root: last.root }),
         (restored, _) => return restored.map(Outcome::Restored),
     };
-    let restored = what_is_left(folder, from, Gathered::of(folder, from, known)?, progress);
-    let restored = restored.inspect_err(|error| tracing::warn!(%error, "nothing of the old log can be read, and nothing goes on")).ok();
+    let restored = match what_is_left(folder, from, Gathered::of(folder, from, known)?, progress) {
+        Ok(restored) => Some(restored),
+        Err(error) if is_for_a_successor(&error) || matches!(error, RestoreError::NoCheckpoint) => {
+            tracing::warn!(%error, "nothing of the old log can be read, and nothing goes on");
+            None
+        }
+        // The next attempt may succeed. A genesis that was made without what is left could never be made again.
+        Err(error) => return Err(error),
+    };
     let (anchor, left) = begin(folder, successor, last, note, restored)?;
     Ok(Outcome::Succeeded(Box::new(Succeeded { anchor, last, reason, left })))
 }
