@@ -8,7 +8,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::channel;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use exhibit_ledger::{HeadSeal, SealError, SealedHead};
@@ -37,14 +37,16 @@ fn program() -> PathBuf {
 pub struct TpmSeal {
     config: TpmSealConfig,
     log: Hash,
-    /// While it is there, nobody else on this machine goes on with what this index keeps.
+    /// While it is there, nobody else in this network namespace goes on with what this index keeps.
     claimed: Mutex<Option<UnixListener>>,
+    /// What this process has read there, or written, last: whoever has changed it since has the same TPM and the same log, wherever it runs.
+    seen: Mutex<Option<SealedHead>>,
 }
 
 impl TpmSeal {
     /// For the heads of one log: what another one has written is refused.
     pub fn new(config: &TpmSealConfig, log: &LogVerifier) -> Self {
-        Self { config: config.clone(), log: name_of(log), claimed: Mutex::default() }
+        Self { config: config.clone(), log: name_of(log), claimed: Mutex::default(), seen: Mutex::default() }
     }
 
     fn failed(&self, defect: impl ToString) -> SealError {
@@ -90,8 +92,8 @@ impl TpmSeal {
     }
 }
 
-impl HeadSeal for TpmSeal {
-    fn read(&self) -> Result<Option<SealedHead>, SealError> {
+impl TpmSeal {
+    fn kept(&self) -> Result<Option<SealedHead>, SealError> {
         let output = self.run("read", None)?;
         match output.status.code() {
             Some(0) => {
@@ -104,9 +106,30 @@ impl HeadSeal for TpmSeal {
         }
     }
 
+    fn seen(&self) -> MutexGuard<'_, Option<SealedHead>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HeadSeal for TpmSeal {
+    fn read(&self) -> Result<Option<SealedHead>, SealError> {
+        let kept = self.kept()?;
+        *self.seen() = kept;
+        Ok(kept)
+    }
+
+    /// Written over is only what this process knows: a copy of the log that goes on elsewhere is found here, and stays to be found at the next start.
     fn write(&self, head: &Checkpoint, _: &str) -> Result<(), SealError> {
+        let mut seen = self.seen();
+        if self.kept()? != *seen {
+            return Err(self.failed(TAKEN));
+        }
         let output = self.run("write", Some(&hex::encode(self.encode(head))))?;
-        if output.status.success() { Ok(()) } else { Err(self.told(&output)) }
+        if !output.status.success() {
+            return Err(self.told(&output));
+        }
+        *seen = Some(SealedHead { size: head.size, root: head.root });
+        Ok(())
     }
 
     fn interval_s(&self) -> u64 {
@@ -166,7 +189,7 @@ fn name_of(log: &LogVerifier) -> Hash {
     Hash(Sha256::digest(format!("{}\n{}", log.origin, keys.join("\n"))).into())
 }
 
-const TAKEN: &str = "another process on this machine goes on with this log, from this folder or from a copy of it. Two would fork the log: stop one \
+const TAKEN: &str = "another process goes on with this log, from this folder or from a copy of it. Two would fork the log: stop one \
     of them, and keep the folder whose process ran first";
 
 /// Whoever has just let go of it may have been starting a program, which has our files until it is itself: half a second is waited for that.
@@ -218,6 +241,29 @@ mod tests {
         seal("another/log").claim().unwrap();
         drop(first);
         seal(&origin).claim().unwrap();
+    }
+
+    /// Where a container has a network of its own, its claim is nobody else's. The TPM is everybody's.
+    #[test]
+    fn a_copy_that_goes_on_elsewhere_is_found_when_the_head_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, kept) = (folder.path().join("tpm"), folder.path().join("kept"));
+        // Whatever is just being started has no file of this test open for writing.
+        let script = format!("[ $1 = read ] && {{ [ -e {0} ] || exit 1; exec cat {0}; }}; shift 5; echo $1 > {0}", kept.display());
+        let mut made = Command::new("/bin/sh");
+        made.arg("-c").arg("printf '#!/bin/sh\n%s\n' \"$0\" > \"$1\" && chmod 755 \"$1\"").arg(script).arg(&program);
+        assert!(made.status().unwrap().success());
+        let here = || TpmSeal { config: TpmSealConfig { program: program.clone(), ..seal("log").config }, ..seal("log") };
+        let head = |size| Checkpoint { origin: "log".into(), size, root: Hash([2; 32]) };
+        let (ours, copy) = (here(), here());
+        assert_eq!(ours.read().unwrap(), None);
+        ours.write(&head(1), "").unwrap();
+        ours.write(&head(2), "").unwrap();
+        assert_eq!(copy.read().unwrap().unwrap().size, 2);
+        copy.write(&head(3), "").unwrap();
+        let refused = ours.write(&head(4), "").unwrap_err();
+        assert!(refused.defect.contains("would fork the log"), "{refused}");
+        assert_eq!(here().read().unwrap().unwrap().size, 3, "what the other has sealed is not there any more");
     }
 
     #[test]
