@@ -1,8 +1,9 @@
-//! A camera as a log sees one: a chain of statements in each log, spooled until they are acknowledged.
+//! A camera as a log sees one: a chain of statements in each log, spooled until they are acknowledged. Where a log ends, what it did not get of a chain
+//! goes to the next one, behind the chain's first statement.
 //!
 //! It does not know video.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use exhibit_ledger::{Admission, Candidate};
 use exhibit_tlog::{Hash, leaf_hash};
@@ -10,8 +11,9 @@ use exhibit_tlog::{Hash, leaf_hash};
 /// One camera.
 pub struct Camera {
     number: usize,
-    /// Of the chain, which is named after the log that it is for.
+    /// What takes its statements. A chain is named after the log that it was begun for.
     log: usize,
+    /// Of the chain that was begun for this log.
     seq: u64,
     prev: Hash,
     recorded: u64,
@@ -41,6 +43,12 @@ pub struct Acknowledged {
     pub receipt: Option<String>,
 }
 
+impl Acknowledged {
+    fn statement(&self) -> Statement {
+        Statement { recording: self.recording, candidate: self.candidate.clone() }
+    }
+}
+
 impl Camera {
     /// A new camera, that sends to the first log.
     pub fn new(number: usize) -> Self {
@@ -54,7 +62,7 @@ impl Camera {
     }
 
     fn state(&mut self, recording: u64) {
-        let candidate = candidate(&format!("camera/{}/{}", self.number, self.log), self.seq, self.prev, &recording.to_string());
+        let candidate = candidate(&format!("camera/{}/{}", self.number, self.log), self.seq, self.prev, &recording.to_string(), self.log);
         self.prev = leaf_hash(&candidate.entry);
         self.seq += 1;
         self.spool.push_back(Statement { recording, candidate });
@@ -72,11 +80,30 @@ impl Camera {
         self.acknowledged.push(Acknowledged { log: self.log, recording, candidate, admission, receipt });
     }
 
-    /// Begins a chain in the next log with what was not acknowledged, and before that with `again`: recordings whose statements are lost.
+    /// Goes on in the next log: with what was not acknowledged, and with recordings whose statements are lost (`again`), the same statements, each chain
+    /// behind its first one. What is recorded from now on begins a new chain.
     pub fn go_on_in(&mut self, log: usize, again: &[u64]) {
-        let waiting: Vec<u64> = self.spool.drain(..).map(|statement| statement.recording).collect();
+        let is_lost = |acknowledged: &&Acknowledged| acknowledged.log == self.log && again.contains(&acknowledged.recording);
+        let lost = self.acknowledged.iter().filter(is_lost).map(Acknowledged::statement);
+        let mut chains: Vec<(String, BTreeMap<u64, Statement>)> = Vec::new();
+        for statement in lost.chain(self.spool.iter().cloned()) {
+            let stream = statement.candidate.stream.clone();
+            let position = chains.iter().position(|(name, _)| *name == stream).unwrap_or_else(|| {
+                chains.push((stream, BTreeMap::new()));
+                chains.len() - 1
+            });
+            chains[position].1.insert(statement.candidate.seq, statement);
+        }
+        let begins = |stream: &str| {
+            let first = self.acknowledged.iter().find(|first| first.candidate.stream == stream && first.candidate.seq == 0);
+            first.expect("a chain whose first statement does not wait was acknowledged").statement()
+        };
+        for (stream, chain) in &mut chains {
+            chain.entry(0).or_insert_with(|| begins(stream));
+        }
         (self.log, self.seq, self.prev) = (log, 0, Hash::default());
-        again.iter().chain(&waiting).for_each(|recording| self.state(*recording));
+        let statements = chains.into_iter().flat_map(|(_, chain)| chain.into_values());
+        self.spool = statements.map(|statement| Statement { candidate: of_log(statement.candidate, log), ..statement }).collect();
     }
 
     /// How many things it has recorded.
@@ -87,21 +114,27 @@ impl Camera {
     /// What somebody with its key could sign for a place that is taken.
     pub fn contradiction(&self) -> Option<Candidate> {
         let first = &self.acknowledged.iter().find(|acknowledged| acknowledged.log == self.log)?.candidate;
-        Some(candidate(&first.stream, first.seq, first.prev, "another story"))
+        Some(candidate(&first.stream, first.seq, first.prev, "another story", self.log))
     }
 }
 
-/// A statement: the entry says all that its owner has to know.
-pub fn candidate(stream: &str, seq: u64, prev: Hash, content: &str) -> Candidate {
-    read(format!("{stream} {seq} {prev} {content}").as_bytes()).expect("it has the form that is read")
+/// A statement, sent to the log of that number: the entry says all that its owner has to know.
+pub fn candidate(stream: &str, seq: u64, prev: Hash, content: &str, log: usize) -> Candidate {
+    read(format!("{stream} {seq} {prev} {content}").as_bytes(), log).expect("it has the form that is read")
 }
 
-/// The candidate that an entry is.
-pub fn read(entry: &[u8]) -> Option<Candidate> {
+/// The same statement, sent to another log: the chain of a camera that was begun for one before may leap over what that has.
+fn of_log(candidate: Candidate, log: usize) -> Candidate {
+    let begun_for = candidate.stream.strip_prefix("camera/").and_then(|rest| rest.split_once('/')?.1.parse::<usize>().ok());
+    Candidate { may_leap: candidate.seq > 1 && begun_for.is_some_and(|begun_for| begun_for < log), ..candidate }
+}
+
+/// The candidate that an entry on the log of that number is.
+pub fn read(entry: &[u8], log: usize) -> Option<Candidate> {
     let mut words = str::from_utf8(entry).ok()?.splitn(4, ' ');
     let (stream, seq, prev) = (words.next()?.to_owned(), words.next()?.parse().ok()?, Hash::from_hex(words.next()?)?);
     let content = words.next()?;
-    Some(Candidate {
+    let candidate = Candidate {
         annotations: vec![(stream.as_bytes().to_vec(), u64::to_be_bytes(seq).to_vec())],
         stream,
         seq,
@@ -110,7 +143,8 @@ pub fn read(entry: &[u8]) -> Option<Candidate> {
         entry: entry.to_vec(),
         is_last: content.starts_with(SUCCESSION),
         may_leap: false,
-    })
+    };
+    Some(of_log(candidate, log))
 }
 
 /// How the content of a log's last entry begins.
@@ -118,5 +152,5 @@ pub const SUCCESSION: &str = "succession ";
 
 /// Statements that nobody else makes, so many of them, each of a chain of its own.
 pub fn other_story(count: usize) -> Vec<Candidate> {
-    (0..count).map(|number| candidate(&format!("forger/{number}"), 0, Hash::default(), "another story")).collect()
+    (0..count).map(|number| candidate(&format!("forger/{number}"), 0, Hash::default(), "another story", 0)).collect()
 }

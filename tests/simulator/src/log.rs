@@ -146,7 +146,7 @@ impl Log {
         } else {
             fs::create_dir(self.folder()).expect("a folder can be made");
         }
-        match rebuild(&self.folder(), self.options(), note, mirrors, &mut Reader) {
+        match rebuild(&self.folder(), self.options(), note, mirrors, &mut Reader(self.number)) {
             Ok(ledger) => {
                 // What was signed beyond was in the lost folder alone.
                 let size = ledger.size();
@@ -170,8 +170,15 @@ impl Log {
     /// Everything re-hashed.
     pub fn fsck(&self) {
         let stop = AtomicBool::new(false);
-        let fsck =
-            Fsck { log: self.verifier(), owner: &Reader, threads: 2, bytes_per_s: None, state_file: None, progress: &|_| {}, stop: &stop };
+        let fsck = Fsck {
+            log: self.verifier(),
+            owner: &Reader(self.number),
+            threads: 2,
+            bytes_per_s: None,
+            state_file: None,
+            progress: &|_| {},
+            stop: &stop,
+        };
         let report = fsck.run(&self.folder()).unwrap_or_else(|error| panic!("fsck can not check: {error}"));
         assert!(report.is_complete && report.damages.is_empty(), "damaged: {:?}", report.damages);
     }
@@ -230,12 +237,12 @@ impl Log {
     }
 }
 
-/// Reads the entries of cameras and operators.
-struct Reader;
+/// Reads the entries of cameras and operators on the log of that number.
+struct Reader(usize);
 
 impl Owner for Reader {
     fn claim(&self, entry: &[u8]) -> Result<Claim, String> {
-        let candidate = read(entry).ok_or("nobody here has made it")?;
+        let candidate = read(entry, self.0).ok_or("nobody here has made it")?;
         let Candidate { stream, seq, prev, identity, is_last, may_leap, .. } = candidate;
         Ok(Claim { stream, seq, prev, identity, is_last, may_leap })
     }
@@ -245,7 +252,7 @@ impl Owner for Reader {
 
 impl Describe for Reader {
     fn describe(&mut self, _: &Ledger, _: u64, entries: &[Vec<u8>]) -> Result<Vec<Candidate>, String> {
-        entries.iter().map(|entry| read(entry)).collect::<Option<_>>().ok_or_else(|| "nobody here has made it".to_owned())
+        entries.iter().map(|entry| read(entry, self.0)).collect::<Option<_>>().ok_or_else(|| "nobody here has made it".to_owned())
     }
 
     fn progress(&mut self, _: u64, _: u64) {}

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use exhibit_ledger::{LedgerError, Refusal};
+use exhibit_ledger::{Candidate, LedgerError, Refusal};
 use exhibit_tlog::{Hash, LogProof, leaf_hash, root_of, verify_consistency};
 
 use crate::Operation;
-use crate::camera::{Acknowledged, candidate, read};
+use crate::camera::{Acknowledged, Camera, candidate, read};
 use crate::log::{Log, leaves_of};
 use crate::succession::Ended;
 use crate::world::{CLIENTS, PARTIES, Summary, World};
@@ -37,6 +37,8 @@ impl World {
             self.judge_ended(position);
         }
         self.judge_recordings();
+        self.summary.leapt =
+            self.cameras.iter().map(|camera| camera.acknowledged.iter().filter(|one| is_behind_a_hole(camera, one)).count()).sum();
         self.summary.acknowledged = self.cameras.iter().map(|camera| camera.acknowledged.len()).sum();
         self.summary
     }
@@ -47,7 +49,7 @@ impl World {
         let leaves = leaves_of(&entries);
         let mut places = BTreeSet::new();
         for entry in &entries {
-            let candidate = read(entry).expect("an entry is on the ledger that nobody has made");
+            let candidate = read(entry, log.number).expect("an entry is on the ledger that nobody has made");
             assert!(places.insert((candidate.stream, candidate.seq)), "one place has two entries");
         }
         self.judge_leaves(log, &leaves);
@@ -91,7 +93,7 @@ impl World {
         let number = self.ended[position].log.number;
         let genesis =
             format!("after {} {} {}", self.ended[position].named.origin, self.ended[position].named.size, self.ended[position].named.root);
-        let genesis = leaf_hash(&candidate(&format!("genesis/{}", number + 1), 0, Hash::default(), &genesis).entry);
+        let genesis = leaf_hash(&candidate(&format!("genesis/{}", number + 1), 0, Hash::default(), &genesis, number + 1).entry);
         let successor = self
             .ended
             .get(position + 1)
@@ -113,7 +115,7 @@ impl World {
             let path = ledger.consistency(seen.size, named.size).expect("it runs").expect("both were signed");
             verify_consistency(seen.size, &seen.root, named.size, &named.root, &path).expect("a client can not follow to the named head");
         }
-        let late = candidate("late/0", 0, Hash::default(), "0");
+        let late = candidate("late/0", 0, Hash::default(), "0", number);
         assert!(matches!(ledger.append(late), Err(LedgerError::Refused(Refusal::Ended))), "an ended log takes entries");
         if let Some(first) = self.acknowledged_in(log).next() {
             let again = ledger.append(first.candidate.clone()).expect("what is there is answered");
@@ -142,4 +144,11 @@ impl World {
         let number = log.number;
         self.cameras.iter().flat_map(|camera| &camera.acknowledged).filter(move |acknowledged| acknowledged.log == number)
     }
+}
+
+/// What is before it in its chain is on a log before the one that it is on.
+fn is_behind_a_hole(camera: &Camera, one: &Acknowledged) -> bool {
+    let Candidate { stream, seq, .. } = &one.candidate;
+    let follows = |other: &Acknowledged| other.log == one.log && other.candidate.stream == *stream && other.candidate.seq + 1 == *seq;
+    *seq > 0 && !camera.acknowledged.iter().any(follows)
 }

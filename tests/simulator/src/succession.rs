@@ -29,7 +29,7 @@ impl World {
     /// The log ends with an entry that names its successor, while cameras send. A disk that breaks on the way costs a start: the same is done again.
     pub(crate) fn succeed(&mut self) {
         let number = self.log.number;
-        let last = candidate(&format!("succession/{number}"), 0, Hash::default(), &format!("{SUCCESSION}log/{}", number + 1));
+        let last = candidate(&format!("succession/{number}"), 0, Hash::default(), &format!("{SUCCESSION}log/{}", number + 1), number);
         // Cameras send before and behind it: the same batch may have it in its middle.
         let (before, behind) =
             (0..CAMERAS).flat_map(|camera| self.waiting(camera)).partition::<Vec<_>, _>(|(camera, _)| *camera < Some(CAMERAS / 2));
@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    /// Cameras record again what was not final: nobody but them and the lost log has ever had it.
+    /// Cameras send again what was not final: nobody but them and the lost log has ever had it.
     fn begin_successor_of_lost(&mut self, head: Checkpoint, leaves: Vec<Hash>, final_size: u64) {
         let number = self.log.number;
         let again = self.cameras.iter().map(|camera| {
@@ -102,7 +102,7 @@ impl World {
         let content = format!("after {} {} {}", named.origin, named.size, named.root);
         self.ended.push(Ended { log, named, leaves, seen, is_lost });
         let number = self.log.number;
-        let genesis = candidate(&format!("genesis/{number}"), 0, Hash::default(), &content);
+        let genesis = candidate(&format!("genesis/{number}"), 0, Hash::default(), &content, number);
         let admission = self.append_until_done(&genesis);
         assert_eq!(admission.place.index, 0, "something came before genesis");
         for (camera, again) in self.cameras.iter_mut().zip(again) {

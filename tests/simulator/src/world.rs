@@ -60,6 +60,8 @@ pub struct Summary {
     pub planned: usize,
     /// Logs that were lost and succeeded.
     pub lost: usize,
+    /// Statements that went on in a chain behind what only a log before has.
+    pub leapt: usize,
 }
 
 impl AddAssign for Summary {
@@ -74,6 +76,7 @@ impl AddAssign for Summary {
         self.forks += other.forks;
         self.planned += other.planned;
         self.lost += other.lost;
+        self.leapt += other.leapt;
     }
 }
 

@@ -36,8 +36,8 @@ fn no_seed_ever_loses_or_forks_anything() {
     }
     eprintln!("{} seeds: {all:?}", seeds.len());
     if seeds.len() as u64 >= SEEDS {
-        let Summary { acknowledged, broken, refused, restored, witnessed, mirrored, failed, forks, planned, lost } = all;
-        let often = [broken, witnessed, mirrored, failed, planned + lost].into_iter().min();
+        let Summary { acknowledged, broken, refused, restored, witnessed, mirrored, failed, forks, planned, lost, leapt } = all;
+        let often = [broken, witnessed, mirrored, failed, planned + lost, leapt].into_iter().min();
         assert!(acknowledged > 500 && often > Some(0), "little happened: {all:?}");
         // What happens seldom, the tests below make happen.
         let seldom = [refused, restored, forks, planned, lost].into_iter().min();
@@ -100,6 +100,7 @@ fn nothing_acknowledged_is_lost_over_a_succession() {
         operations.extend(grow);
         let summary = run(&operations).unwrap_or_else(|(operations, failure)| panic!("{failure}\n{operations:#?}"));
         assert_eq!((summary.planned, summary.lost, summary.restored, summary.refused), (1, 1, 1, 1));
+        assert!(summary.leapt > 0, "no chain went on behind what only a log before has");
     }
 }
 
