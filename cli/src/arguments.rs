@@ -34,6 +34,8 @@ pub enum Command {
     /// As a custodian, stand behind what another has stated, or behind a log that goes on for one that was lost.
     #[command(subcommand)]
     Approve(commands::approve::Command),
+    /// After a disaster, put what you stated to the log that was lost on the one that goes on.
+    Restate(commands::restate::Command),
     /// Grant an investigator a range of time, back-dated if need be.
     Share(commands::share::Command),
     /// List the streams that the appliance has.

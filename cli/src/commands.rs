@@ -8,6 +8,7 @@ pub mod identity;
 pub mod log;
 pub mod pin;
 pub mod recipients;
+pub mod restate;
 pub mod share;
 pub mod streams;
 pub mod time_evidence;

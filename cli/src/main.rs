@@ -40,6 +40,7 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Pin(command) => commands::pin::run(&command, json),
         Command::Recipients(command) => commands::recipients::run(command, json).await,
         Command::Approve(command) => commands::approve::run(command, json).await,
+        Command::Restate(command) => commands::restate::run(command, json).await,
         Command::Share(command) => commands::share::run(command, json).await,
         Command::Streams(command) => commands::streams::run(command, json).await,
         Command::Fetch(command) => commands::fetch::run(command, json).await,

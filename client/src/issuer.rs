@@ -12,6 +12,7 @@ use exhibit_pki::{SignerError, Timestamp};
 use exhibit_tlog::{EMPTY_ROOT, Hash};
 use serde::{Deserialize, Serialize};
 
+use crate::stated::stated_path;
 use crate::{Appliance, ClientError, ClientIdentity, Receipt};
 
 /// The state file's name in the folder. Each log's chain has its own, so that nothing of one log is ever taken for another's.
@@ -53,6 +54,14 @@ pub enum IssuerError {
     /// The state is not ours.
     #[error("{path} is damaged ({reason}): move it away, and a new chain begins")]
     State {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What was kept of what was stated is not ours.
+    #[error("{path} is damaged ({reason}): what comes behind it can not be stated again")]
+    Kept {
         /// Which file.
         path: PathBuf,
         /// What is wrong.
@@ -163,17 +172,10 @@ impl Issuer {
         let signed = SignedStatement::parse(entry).map_err(|error| damaged(&error.to_string()))?;
         if signed.statement().seq < self.state.next_seq {
             // Answered before, and only the clean-up was cut off.
-            self.remove_pending()?;
+            self.keep_stated(&signed)?;
             return Ok(false);
         }
-        let mut attachments = Vec::new();
-        let mut rest = rest;
-        for named in signed.statement().body.attachments() {
-            let length = usize::try_from(named.length).map_err(|_| damaged("an attachment is too long"))?;
-            let (attachment, after) = rest.split_at_checked(length).ok_or_else(|| damaged("an attachment is cut short"))?;
-            attachments.push(attachment);
-            rest = after;
-        }
+        let attachments = attachments_of(&signed, rest).ok_or_else(|| damaged("an attachment is cut short"))?;
         self.deliver(appliance, &signed, &attachments).await?;
         Ok(true)
     }
@@ -201,8 +203,21 @@ impl Issuer {
         }
         let json = serde_json::to_vec_pretty(&self.state).expect("the state is plain data");
         write_synced(&self.folder, &state_file(&self.log), &json)?;
-        self.remove_pending()?;
+        self.keep_stated(signed)?;
         Ok(receipt)
+    }
+
+    /// What was answered is not pending any more, and is kept: the log may be lost.
+    fn keep_stated(&self, signed: &SignedStatement) -> Result<(), IssuerError> {
+        let (pending, stated) = (self.folder.join(pending_file(&self.log)), stated_path(&self.folder, signed.statement()));
+        let folder = stated.parent().expect("it lies in a folder of its log");
+        let moved = || -> std::io::Result<()> {
+            fs::create_dir_all(folder)?;
+            fs::rename(&pending, &stated)?;
+            File::open(folder)?.sync_all()?;
+            File::open(&self.folder)?.sync_all()
+        };
+        moved().map_err(in_folder(&stated))
     }
 
     fn stream(&self) -> Result<StreamName, IssuerError> {
@@ -224,6 +239,17 @@ impl Issuer {
             _ => Ok(()),
         }
     }
+}
+
+/// The attachments behind the entry in an intake prefix; `None` if they are not all there.
+pub(crate) fn attachments_of<'a>(signed: &SignedStatement, mut rest: &'a [u8]) -> Option<Vec<&'a [u8]>> {
+    let mut attachments = Vec::new();
+    for named in signed.statement().body.attachments() {
+        let (attachment, after) = rest.split_at_checked(usize::try_from(named.length).ok()?)?;
+        attachments.push(attachment);
+        rest = after;
+    }
+    Some(attachments)
 }
 
 fn read_state(folder: &Path, log: &Hash) -> Result<Option<State>, IssuerError> {
@@ -254,6 +280,6 @@ fn write_synced(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), IssuerErr
     written().map_err(in_folder(&path))
 }
 
-fn in_folder(path: &Path) -> impl Fn(std::io::Error) -> IssuerError + '_ {
+pub(crate) fn in_folder(path: &Path) -> impl Fn(std::io::Error) -> IssuerError + '_ {
     |source| IssuerError::Folder { path: path.to_owned(), source }
 }

@@ -8,6 +8,7 @@ mod body;
 mod connection;
 pub mod issuer;
 pub mod receipts;
+pub mod stated;
 mod tiles;
 pub mod tls;
 pub mod web;

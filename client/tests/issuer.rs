@@ -5,6 +5,7 @@ mod support;
 
 use std::path::Path;
 
+use exhibit_client::stated::{Restated, restate};
 use exhibit_client::{Appliance, Issuer, IssuerError};
 use exhibit_evidence::{
     Body,
@@ -73,4 +74,77 @@ async fn state_that_names_no_log_or_another_is_not_taken() {
         assert!(matches!(open(folder.path(), &second), Err(IssuerError::State { .. })));
         Issuer::observed_of(folder.path(), &second.anchor().log).unwrap_err();
     }
+}
+
+#[tokio::test]
+async fn what_one_log_has_not_answered_is_told_where_another_is_stated_to() {
+    let (folder, [first, second]) = (tempfile::tempdir().unwrap(), two().await);
+    assert_eq!(open(folder.path(), &second).unwrap().undelivered().unwrap(), []);
+    first.misbehave(Mischief::TakeAndHangUp);
+    issue(folder.path(), &first).await.unwrap_err();
+    let of_first = first.anchor().log;
+    assert_eq!(open(folder.path(), &second).unwrap().undelivered().unwrap(), [(of_first, "gap/v1".to_owned())]);
+    assert_eq!(open(folder.path(), &first).unwrap().undelivered().unwrap(), [], "what is sent next is called lost");
+    std::fs::write(folder.path().join(format!("pending.{of_first}.statement")), b"rotten").unwrap();
+    assert_eq!(open(folder.path(), &second).unwrap().undelivered().unwrap(), [(of_first, "damaged".to_owned())]);
+    first.misbehave(Mischief::None);
+    std::fs::remove_file(folder.path().join(format!("pending.{of_first}.statement"))).unwrap();
+    issue(folder.path(), &first).await.unwrap();
+    assert_eq!(open(folder.path(), &second).unwrap().undelivered().unwrap(), [], "what was answered is called lost");
+}
+
+async fn again(folder: &Path, [lost, next]: [&FakeAppliance; 2]) -> Result<Restated, IssuerError> {
+    let identity = lost.pki.identity(&lost.pki.camera());
+    restate(folder, &next.address, &identity, [&lost.anchor(), &next.anchor()]).await
+}
+
+/// After a disaster that left nothing of a log, who stated something to it has it still: the same bytes, in their order.
+#[tokio::test]
+async fn what_was_stated_to_a_log_that_was_lost_is_stated_to_the_one_that_goes_on() {
+    let (folder, [lost, next]) = (tempfile::tempdir().unwrap(), two().await);
+    assert_eq!(again(folder.path(), [&lost, &next]).await.unwrap().there, 0);
+    for _ in 0..3 {
+        issue(folder.path(), &lost).await.unwrap();
+    }
+    issue(folder.path(), &next).await.unwrap();
+    next.misbehave(Mischief::Forbid);
+    let refused = again(folder.path(), [&lost, &next]).await.unwrap();
+    let (place, problem) = refused.refused.unwrap();
+    assert_eq!((refused.there, place, problem.status), (0, "camera/102/main/20261120T120000Z/0".to_owned(), 403));
+    next.misbehave(Mischief::Unavailable);
+    assert!(matches!(again(folder.path(), [&lost, &next]).await, Err(IssuerError::Client(_))));
+    next.misbehave(Mischief::None);
+    // A name has one meaning, and this one's chain on the new log has it: a test's clock stands still.
+    next.world().positions.clear();
+    let before = next.world().log.entries.len();
+    for _ in 0..2 {
+        let restated = again(folder.path(), [&lost, &next]).await.unwrap();
+        assert_eq!((restated.there, restated.refused.is_none()), (3, true));
+    }
+    let (stated, restated) = (lost.world().log.entries[1..].to_vec(), next.world().log.entries[before..].to_vec());
+    assert_eq!((stated.len(), &stated), (3, &restated), "other bytes than were stated before");
+}
+
+/// Where the program was ended between the answer and what it does then, what was answered is kept all the same.
+#[tokio::test]
+async fn what_was_answered_before_a_crash_is_kept_too() {
+    let (folder, [lost, next]) = (tempfile::tempdir().unwrap(), two().await);
+    issue(folder.path(), &lost).await.unwrap();
+    let kept = folder.path().join(format!("stated.{}", lost.anchor().log)).join("20261120T120000Z.0000000000000000.statement");
+    let pending = folder.path().join(format!("pending.{}.statement", lost.anchor().log));
+    std::fs::rename(&kept, &pending).unwrap();
+    assert_eq!(issue(folder.path(), &lost).await.unwrap(), 1);
+    assert_eq!(again(folder.path(), [&lost, &next]).await.unwrap().there, 2);
+    for damaged in [b"rotten".to_vec(), std::fs::read(&kept).unwrap()[..100].to_vec()] {
+        std::fs::write(&kept, damaged).unwrap();
+        assert!(matches!(again(folder.path(), [&lost, &next]).await, Err(IssuerError::Kept { .. })));
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_is_not_kept() {
+    let (folder, [lost, _]) = (tempfile::tempdir().unwrap(), two().await);
+    lost.misbehave(Mischief::Forbid);
+    issue(folder.path(), &lost).await.unwrap_err();
+    assert!(!folder.path().join(format!("stated.{}", lost.anchor().log)).exists());
 }

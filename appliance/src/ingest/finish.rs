@@ -34,7 +34,9 @@ impl Complete {
     /// Makes it durable and gives it its place. Blocks.
     pub fn finish(self, appliance: &Appliance) -> Result<Answered, Refusal> {
         let statement = self.verified.statement();
-        let contents = contents::read(statement, &self.read, &appliance.registry, appliance.now())?;
+        // What was made for a log before is judged at its time: see `judge`.
+        let at = if statement.log == appliance.anchor.log { appliance.now() } else { statement.issued };
+        let contents = contents::read(statement, &self.read, &appliance.registry, at)?;
         // Before the ledger knows of it, all of it is on disk.
         for (staged, object) in self.attachments.into_iter().chain(self.payload) {
             staged.commit(object).map_err(refuse_vault(appliance))?;

@@ -243,7 +243,10 @@ pub fn judge(signed: SignedStatement, arrival: &Arrival<'_>, logs: &Logs<'_>) ->
         Some(_) if arrival.knows != Some(logs.log) => return Err(JudgeError::Ended(statement.log)),
         position => &logs.before[..position.map_or(0, |position| position + 1)],
     };
-    let signer = signer(&signed, arrival, view)?;
+    // What was made for a log before has waited since: its certificates are judged at the time when it says to have been made. It comes by the
+    // connection of one that is valid now.
+    let at = if before.is_empty() { arrival.now } else { statement.issued };
+    let signer = signer(&signed, arrival, view, at)?;
     // Trust domain and all: under two roots there may be two cameras 102.
     if signer.identity() != Some(peer) {
         return Err(JudgeError::OtherSubject { signer: name_of(&signer), peer: name_of(arrival.peer) });
@@ -263,9 +266,10 @@ pub fn judge(signed: SignedStatement, arrival: &Arrival<'_>, logs: &Logs<'_>) ->
         }
     }
     check_chain(statement, view, before)?;
-    // What is known to be lost may have had the set that an epoch obeys.
-    if let (Body::Epoch(epoch), Some(Before { view: Some(archive), is_whole: true, .. })) = (&statement.body, before.last()) {
-        rules::check_epoch(statement, epoch, *archive)?;
+    match (&statement.body, before.last()) {
+        (Body::Epoch(epoch), Some(Before { view: Some(archive), is_whole: true, .. })) => rules::check_epoch(statement, epoch, *archive)?,
+        (Body::Epoch(epoch), Some(_)) => rules::check_epoch_of_lost(statement, epoch, view, &logs.log)?,
+        _ => {}
     }
     let row = view.stream(&statement.stream)?;
     if row.as_ref().is_some_and(|row| statement.observed.size < row.observed_size) {
@@ -334,11 +338,11 @@ fn check_chain(statement: &Statement, view: &dyn LedgerView, before: &[Before<'_
     }
 }
 
-/// The signer's certificate, known to the ledger and valid now.
-fn signer(signed: &SignedStatement, arrival: &Arrival<'_>, view: &dyn LedgerView) -> Result<Certificate, JudgeError> {
-    if let Some(known) = view.certificate(signed.signer(), arrival.now)? {
+/// The signer's certificate, known to the ledger and valid at that time.
+fn signer(signed: &SignedStatement, arrival: &Arrival<'_>, view: &dyn LedgerView, at: Timestamp) -> Result<Certificate, JudgeError> {
+    if let Some(known) = view.certificate(signed.signer(), at)? {
         let known = known?;
-        if !known.is_valid_at(arrival.now) {
+        if !known.is_valid_at(at) {
             return Err(JudgeError::NotValidNow);
         }
         // What was signed before waited in a spool, and comes by the connection of a certificate that counts: what it is worth, the verdict says.

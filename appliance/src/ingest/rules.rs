@@ -32,6 +32,11 @@ pub enum RuleError {
     /// The rule, and what to do.
     #[error("{0}")]
     Broken(String),
+    /// It obeys a set that was lost, and that whoever stated it may still state again.
+    #[error(
+        "the recipients that the epoch obeys were lost with their log: the custodians state them again (`exhibit restate`), or others in their place"
+    )]
+    RecipientsLost,
     /// Longer than its kind may be.
     #[error("attachment {0} is longer than {1} bytes")]
     TooLarge(String, u64),
@@ -44,6 +49,7 @@ impl From<RuleError> for Refusal {
     fn from(error: RuleError) -> Self {
         match error {
             RuleError::Broken(detail) => Self::new(Kind::Rule, detail),
+            RuleError::RecipientsLost => Self::new(Kind::RecipientsLost, error.to_string()),
             RuleError::TooLarge(..) => Self::new(Kind::TooLarge, error.to_string()),
             RuleError::Registry(error) => error.into(),
         }
@@ -77,12 +83,14 @@ pub fn check(
         // It obeys a set of that log: see `judge`.
         Body::Epoch(_) if statement.log != *log => Ok(()),
         Body::Epoch(body) => check_epoch(statement, body, view),
+        // What it approves may be lost, or others may have come behind it since.
+        Body::Approve(body) if statement.log != *log => check_approves_its_statement(body, view).map(drop),
         Body::Approve(body) => check_approve(body, view),
         // What a camera says of itself is judged by whoever reads it.
         Body::Segment(_) | Body::Gap(_) | Body::Close(_) | Body::Heartbeat(_) | Body::Config(_) | Body::Event(_) | Body::Attestation(_) => {
             Ok(())
         }
-        Body::Recipients(body) => check_recipients(verified, body, view, now),
+        Body::Recipients(body) => check_recipients(verified, body, view, log, now),
         // Its terms are an attachment: see `contents`.
         Body::Grant(_) => Ok(()),
         Body::Fetch(body) => check_fetch(body, view),
@@ -152,14 +160,23 @@ pub fn check_epoch(statement: &Statement, epoch: &Epoch, view: &dyn LedgerView) 
     }
 }
 
+/// An epoch of a log that was lost waits for the set that it obeys: a verdict asks for that below it, and nobody could ever put it there afterwards.
+/// Once custodians have stated a set of this camera to this log, named `log`, without it, they have given it up, and it is admitted as it is.
+pub fn check_epoch_of_lost(statement: &Statement, epoch: &Epoch, view: &dyn LedgerView, log: &Hash) -> Result<(), RuleError> {
+    match check_epoch(statement, epoch, view) {
+        Err(RuleError::Broken(_)) => {}
+        checked => return checked,
+    }
+    let Some(newest) = view.newest_recipients(statement.stream.owner())? else { return Err(RuleError::RecipientsLost) };
+    let is_given_up = view.statement(&newest.leaf)?.is_some_and(|signed| signed.statement().log == *log);
+    if is_given_up { Ok(()) } else { Err(RuleError::RecipientsLost) }
+}
+
 /// What is approved is on the ledger, and the custodian has read it: a leaf hash says nothing to whoever signs it. Whether they may decide on it,
 /// and how many have to, is judged by whoever heeds it. A set of recipients is approved while it is the newest of its scope: cameras ask for the
 /// newest, and would not see an older one come in force.
 fn check_approve(body: &Approve, view: &dyn LedgerView) -> Result<(), RuleError> {
-    let Some(approved) = view.statement(&body.entry)? else { return broken("what it approves is not on the ledger") };
-    if approved.statement_hash() != body.statement {
-        return broken("the statement that it approves is not the one of the entry that it names");
-    }
+    let Some(approved) = check_approves_its_statement(body, view)? else { return broken("what it approves is not on the ledger") };
     let Body::Recipients(set) = &approved.statement().body else { return Ok(()) };
     match view.newest_recipients(&set.scope)? {
         Some(newest) if newest.leaf != body.entry => broken(format!(
@@ -167,6 +184,16 @@ fn check_approve(body: &Approve, view: &dyn LedgerView) -> Result<(), RuleError>
             newest.body.number, newest.leaf
         )),
         _ => Ok(()),
+    }
+}
+
+/// What is approved, if it is on the ledger.
+fn check_approves_its_statement(body: &Approve, view: &dyn LedgerView) -> Result<Option<SignedStatement>, RuleError> {
+    match view.statement(&body.entry)? {
+        Some(approved) if approved.statement_hash() != body.statement => {
+            broken("the statement that it approves is not the one of the entry that it names")
+        }
+        approved => Ok(approved),
     }
 }
 
@@ -178,9 +205,21 @@ fn check_enrolment(body: &Enrolment, view: &dyn LedgerView, now: Timestamp) -> R
     Ok(())
 }
 
-fn check_recipients(verified: &VerifiedStatement, body: &Recipients, view: &dyn LedgerView, now: Timestamp) -> Result<(), RuleError> {
+fn check_recipients(
+    verified: &VerifiedStatement,
+    body: &Recipients,
+    view: &dyn LedgerView,
+    log: &Hash,
+    now: Timestamp,
+) -> Result<(), RuleError> {
+    let statement = verified.statement();
+    // A set that is stated again after a disaster is judged at its time, and what it replaced may be nobody's to state.
+    let is_again = statement.log != *log;
+    let at = if is_again { statement.issued } else { now };
     match view.newest_recipients(&body.scope)? {
-        None if body.replaces.is_some() => return broken("it replaces a set that is not there: this is the first of its scope"),
+        None if body.replaces.is_some() && !is_again => {
+            return broken("it replaces a set that is not there: this is the first of its scope");
+        }
         None => {}
         Some(newest) => {
             let in_force = in_force(&newest, view)?;
@@ -196,11 +235,11 @@ fn check_recipients(verified: &VerifiedStatement, body: &Recipients, view: &dyn 
     }
     // Without the certificates on the ledger, no camera could obey the set.
     for fingerprint in &body.recipients {
-        demand(fingerprint, view, now, "a recipient", |certificate| certificate.purpose() == KeyPurpose::Wrapping)?;
+        demand(fingerprint, view, at, "a recipient", |certificate| certificate.purpose() == KeyPurpose::Wrapping)?;
     }
     let mut people = HashSet::new();
     for fingerprint in &body.custodians {
-        let custodian = demand(fingerprint, view, now, "a custodian", |certificate| {
+        let custodian = demand(fingerprint, view, at, "a custodian", |certificate| {
             certificate.purpose() == KeyPurpose::Signing && certificate.has_role(Role::Custodian)
         })?;
         people.extend(custodian.identity().map(ToString::to_string));

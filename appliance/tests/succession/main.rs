@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod disaster;
+mod lost;
 mod several;
 
 use std::fs;

@@ -170,7 +170,7 @@ async fn work(
     let Some(recipients) = first_recipients(&shared, &mut appliance, &mut inputs).await? else {
         return Ok(AgentSummary { unsent: shared.spool().unsent().count() as u64, ..AgentSummary::default() });
     };
-    let reason = if has_moved(&shared) { EpochReason::Succession } else { reason };
+    let reason = if has_moved(&shared, &recipients.on) { EpochReason::Succession } else { reason };
     let (orders, to_recorder) = watch::channel(Orders { recipients: Arc::new(recipients), renewals: 0, reason: EpochReason::Rotation });
     let (to_courier, spooled) = mpsc::unbounded_channel();
     let courier = Courier::new(Arc::clone(&shared), appliance, orders, spooled);

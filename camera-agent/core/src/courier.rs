@@ -221,7 +221,8 @@ impl Courier {
         let current = self.shared.logs().current().log;
         let left = left_over(&self.shared.spool(), &current, self.plan.live_stream());
         self.plan.send_again(&left);
-        self.renew(EpochReason::Succession);
+        // An epoch is stated to the log that has the set which it obeys: the next one to this log as soon as that has one.
+        self.recipients_due_ms = 0;
         Ok(Moved::GoneOn)
     }
 
@@ -330,8 +331,13 @@ impl Courier {
             Ok(None) => {}
             Err(RecipientsFailure::Obtain(ObtainError::Client(ClientError::Unreachable { .. }))) => {}
             Err(RecipientsFailure::Obtain(error)) if error.may_be_of_successor() => match self.go_on().await? {
-                Moved::GoneOn if error.is_contradiction() => self.find(None, format!("before the camera went on in another log: {error}")),
-                Moved::GoneOn => {}
+                // Asked again at once: the log that goes on may have the set already.
+                Moved::GoneOn => {
+                    if error.is_contradiction() {
+                        self.find(None, format!("before the camera went on in another log: {error}"));
+                    }
+                    return Ok(());
+                }
                 Moved::Waits(_) if error.is_excused_by_successor() => {}
                 Moved::Waits(_) | Moved::Stays if error.is_untrustworthy() => {
                     self.find(None, error.to_string());
@@ -389,7 +395,7 @@ pub(crate) async fn newest_recipients(
 ) -> Result<Option<Obeyed>, RecipientsFailure> {
     let anchors = shared.logs().anchors();
     let obtain = obtain(shared, &anchors);
-    let newest = obtain.newest(appliance, in_force.map(|obeyed| &obeyed.accepted), &recipients_path(shared)).await;
+    let newest = obtain.newest(appliance, in_force, &recipients_path(shared)).await;
     let obeyed = newest.map_err(RecipientsFailure::Obtain)?;
     if let Some(obeyed) = &obeyed {
         let number = obeyed.accepted.number;

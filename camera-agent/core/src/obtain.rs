@@ -99,15 +99,16 @@ impl Obtain<'_> {
         Trust { camera: self.camera, roots: &self.pin.anchor.roots, intermediates: self.intermediates, verifier: self.verifier }
     }
 
-    /// Asks for the newest recipients; `None` if they are those in force. What was accepted is synced to `keep` when this returns. Sets that too
+    /// Asks for the newest recipients; `None` if they are those in force, on the same log. What was accepted is synced to `keep` when this returns. Sets that too
     /// few custodians stand behind so far bar none that was decided before them.
-    pub async fn newest(&self, appliance: &mut Appliance, in_force: Option<&Accepted>, keep: &Path) -> Result<Option<Obeyed>, ObtainError> {
+    pub async fn newest(&self, appliance: &mut Appliance, obeyed: Option<&Obeyed>, keep: &Path) -> Result<Option<Obeyed>, ObtainError> {
+        let in_force = obeyed.map(|obeyed| &obeyed.accepted);
         let (mut record, mut newest) = match self.record(appliance, &format!("/v1/recipients/{}", self.camera)).await {
             Err(ObtainError::Client(ClientError::Refused(problem))) if problem.status == 404 => return Err(ObtainError::None),
             other => other?,
         };
-        if in_force.is_some_and(|accepted| accepted.leaf == newest.signed.leaf_hash()) {
-            return Ok(None);
+        if let Some(obeyed) = obeyed.filter(|obeyed| obeyed.accepted.leaf == newest.signed.leaf_hash()) {
+            return self.moved(obeyed, &record, newest.receipt.log, keep);
         }
         let mut undecided = 0;
         let (accepted, signer) = loop {
@@ -127,21 +128,28 @@ impl Obtain<'_> {
         for fingerprint in &recipients_of(&newest.signed)?.recipients {
             certificates.push(self.certificate(appliance, fingerprint, newest.receipt.index).await?);
         }
-        let obeyed = judge_certificates(&self.trust(), accepted, &newest.signed, certificates)?;
-        write_kept(keep, &record, &signer, &obeyed)?;
+        let obeyed = judge_certificates(&self.trust(), accepted, &newest.signed, certificates, newest.receipt.log)?;
+        write_kept(keep, &record, &signer.to_pem(), &obeyed)?;
         Ok(Some(obeyed))
+    }
+
+    /// The set in force, where another log has it now than before.
+    fn moved(&self, obeyed: &Obeyed, record: &EntryRecord, on: Hash, keep: &Path) -> Result<Option<Obeyed>, ObtainError> {
+        if obeyed.on == on {
+            return Ok(None);
+        }
+        let moved = Obeyed { on, ..obeyed.clone() };
+        if let Some(kept) = read_kept(keep)? {
+            write_kept(keep, record, &kept.signer, &moved)?;
+        }
+        Ok(Some(moved))
     }
 
     /// What was kept, judged again; `None` if nothing was. `number_min` is what the state remembers: an older file was put in its place.
     pub fn kept(&self, keep: &Path, number_min: u64) -> Result<Option<Obeyed>, ObtainError> {
-        let storage = |source| ObtainError::Storage { path: keep.to_owned(), source };
-        let Some(bytes) = storage::read_bounded(keep, KEPT_BYTES_MAX).map_err(storage)? else { return Ok(None) };
+        let Some(kept) = read_kept(keep)? else { return Ok(None) };
         let damaged = || ObtainError::Kept(keep.to_owned());
-        let kept: Kept = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
-        if kept.type_name != TYPE {
-            return Err(damaged());
-        }
-        let (signed, _) = open_record(self.anchors, &kept.record)?;
+        let (signed, receipt) = open_record(self.anchors, &kept.record)?;
         let signer = Certificate::from_pem(&kept.signer).map_err(|_| damaged())?;
         let certificates = kept.certificates.iter().map(|pem| Certificate::from_pem(pem)).collect::<Result<Vec<_>, _>>();
         // Its signer was judged by the custodians in force at the time, which are not kept; form, signature and paths are judged again.
@@ -150,7 +158,7 @@ impl Obtain<'_> {
         if accepted.number < number_min {
             return Err(damaged());
         }
-        Ok(Some(judge_certificates(&self.trust(), accepted, &signed, certificates.map_err(|_| damaged())?)?))
+        Ok(Some(judge_certificates(&self.trust(), accepted, &signed, certificates.map_err(|_| damaged())?, receipt.log)?))
     }
 
     /// From the set in force (or one that a pinned custodian signed) to the newest, each judged by the custodians that the one before named.
@@ -232,11 +240,19 @@ impl Obtain<'_> {
     }
 }
 
-fn write_kept(path: &Path, record: &EntryRecord, signer: &Certificate, obeyed: &Obeyed) -> Result<(), ObtainError> {
+/// `None` if nothing was kept.
+fn read_kept(path: &Path) -> Result<Option<Kept>, ObtainError> {
+    let storage = |source| ObtainError::Storage { path: path.to_owned(), source };
+    let Some(bytes) = storage::read_bounded(path, KEPT_BYTES_MAX).map_err(storage)? else { return Ok(None) };
+    let kept = serde_json::from_slice::<Kept>(&bytes).ok().filter(|kept| kept.type_name == TYPE);
+    kept.map(Some).ok_or_else(|| ObtainError::Kept(path.to_owned()))
+}
+
+fn write_kept(path: &Path, record: &EntryRecord, signer_pem: &str, obeyed: &Obeyed) -> Result<(), ObtainError> {
     let kept = Kept {
         type_name: TYPE.to_owned(),
         record: record.clone(),
-        signer: signer.to_pem(),
+        signer: signer_pem.to_owned(),
         certificates: obeyed.certificates.iter().map(Certificate::to_pem).collect(),
     };
     let json = serde_json::to_vec_pretty(&kept).expect("records are plain data");

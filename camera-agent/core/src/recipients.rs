@@ -48,6 +48,9 @@ pub struct Obeyed {
     pub accepted: Accepted,
     /// Their wrapping certificates, in the order named.
     pub certificates: Vec<Certificate>,
+    /// A log that has the set: epochs that obey it are stated to that. Of a log that was lost it is on the one that goes on once a custodian has put
+    /// it there.
+    pub on: Hash,
 }
 
 /// What certificates are judged against.
@@ -185,12 +188,13 @@ fn people_behind(trust: &Trust<'_>, custodians: &Custodians, set: &SignedStateme
 }
 
 /// Judges the wrapping certificates of a set that was accepted. They are judged at the time when the custodian chose them: this camera's clock
-/// may be wrong, and what was chosen stays chosen until a custodian says otherwise.
+/// may be wrong, and what was chosen stays chosen until a custodian says otherwise. `on` is the log whose receipt shows the set.
 pub fn judge_certificates(
     trust: &Trust<'_>,
     accepted: Accepted,
     signed: &SignedStatement,
     certificates: Vec<Certificate>,
+    on: Hash,
 ) -> Result<Obeyed, RecipientsError> {
     let set = recipients_of(signed)?;
     let given: Vec<Fingerprint> = certificates.iter().map(|certificate| *certificate.fingerprint()).collect();
@@ -203,7 +207,7 @@ pub fn judge_certificates(
         }
         check_path(trust, certificate, signed.statement().issued)?;
     }
-    Ok(Obeyed { accepted, certificates })
+    Ok(Obeyed { accepted, certificates, on })
 }
 
 /// The set in a statement.

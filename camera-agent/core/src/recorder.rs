@@ -273,6 +273,8 @@ impl Recorder {
         let old = age_ms >= self.shared.config.limits.epoch_ms_max || self.epoch.keys.first_held() >= SLOTS - SLOTS_RESERVE;
         let reason = if orders.renewals > self.renewals {
             orders.reason
+        } else if orders.recipients.on != *self.epoch.chain.log() {
+            EpochReason::Succession
         } else if old || self.epoch.is_closed || orders.recipients.accepted.number > self.epoch.recipients_number {
             EpochReason::Rotation
         } else {
@@ -335,7 +337,7 @@ fn begin_epoch(
     recipients: &Obeyed,
     reason: EpochReason,
 ) -> Result<RunningEpoch, AgentError> {
-    let log = shared.logs().current().log;
+    let log = recipients.on;
     let started = shared.clock.now();
     let began_ms = shared.clock.monotonic_ms();
     let stream = name_epoch(shared, started)?;
@@ -474,7 +476,7 @@ mod tests {
             next: Custodians { fingerprints: vec![], threshold: 1 },
             expires: support::time("2050-01-01T00:00:00.000Z"),
         };
-        let recipients = Arc::new(Obeyed { accepted, certificates: vec![pki.custodian_wrapping().certificate] });
+        let recipients = Arc::new(Obeyed { accepted, certificates: vec![pki.custodian_wrapping().certificate], on: anchor_log });
         let (orders, ordered) = watch::channel(Orders { recipients, renewals: 0, reason: EpochReason::Rotation });
         let clock = Arc::new(SetClock(AtomicU64::new(1_000_000)));
         let spool = Spool::open(&folder.path().join("spool"), 1 << 30, 100).unwrap();
@@ -553,6 +555,25 @@ mod tests {
             let last = epoch.continues.previous.unwrap();
             assert!(matches!(spool.entry(&before, last.seq).unwrap().statement().body, Body::Close(_)), "the epoch was not closed");
         }
+    }
+
+    /// Where the log that was stated to is lost, and the one that goes on has no recipients yet, epochs go on being stated to the log before.
+    #[test]
+    fn an_epoch_is_stated_to_the_log_that_has_the_set_which_it_obeys() {
+        let mut bench = bench();
+        let before = *bench.recorder.epoch.chain.log();
+        bench.orders.send_modify(|orders| orders.renewals += 1);
+        let segment = |bench: &mut Bench, start_ms| (0..4_u64).for_each(|part| bench.fragment(start_ms + part * 500, part == 0));
+        segment(&mut bench, 3_000);
+        assert_eq!(*bench.recorder.epoch.chain.log(), before);
+        let next = Hash([9; 32]);
+        bench.orders.send_modify(|orders| orders.recipients = Arc::new(Obeyed { on: next, ..(*orders.recipients).clone() }));
+        segment(&mut bench, 5_000);
+        assert_eq!(*bench.recorder.epoch.chain.log(), next);
+        let spool = bench.recorder.shared.spool();
+        let stated = spool.entry(bench.recorder.epoch.chain.stream(), 0).unwrap();
+        let Body::Epoch(epoch) = &stated.statement().body else { panic!("{stated:?}") };
+        assert_eq!((stated.statement().log, epoch.continues.reason), (next, EpochReason::Succession));
     }
 
     #[test]

@@ -200,12 +200,11 @@ pub(crate) fn left_over(spool: &Spool, current: &Hash, live: Option<&StreamName>
     left
 }
 
-/// Whether the newest epoch was stated to another log than the present one.
-pub(crate) fn has_moved(shared: &Shared) -> bool {
-    let current = shared.logs().current().log;
+/// Whether the newest epoch was stated to another log than the one that the next is stated to.
+pub(crate) fn has_moved(shared: &Shared, next: &Hash) -> bool {
     let spool = shared.spool();
     let newest = spool.newest_position().and_then(|position| spool.entry(&position.stream, position.seq).ok());
-    newest.is_some_and(|signed| signed.statement().log != current)
+    newest.is_some_and(|signed| signed.statement().log != *next)
 }
 
 #[cfg(test)]

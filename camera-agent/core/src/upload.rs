@@ -284,6 +284,8 @@ pub fn outcome_of_refusal(kind: &str, status: u16, expected_seq: Option<u64>, re
     let kind = kind.rsplit(':').next().unwrap_or_default();
     match (status, kind) {
         (410, "ended") => Outcome::Ended(reason),
+        // Custodians state them again, or others: until then it is kept.
+        (409, "recipients-lost") => Outcome::Later(reason),
         (409, "chain") => Outcome::Chain { expected_seq, reason },
         (408 | 425 | 429, _) | (500.., _) => Outcome::Later(reason),
         _ => Outcome::Refused { status, reason },
@@ -454,6 +456,7 @@ mod tests {
         let outcome = |status, kind: &str| outcome_of_refusal(&format!("tag:exhibit,2026:{kind}"), status, Some(3), String::new());
         assert!(matches!(outcome(409, "chain"), Outcome::Chain { expected_seq: Some(3), .. }));
         assert!(matches!(outcome(409, "contradiction"), Outcome::Refused { status: 409, .. }));
+        assert!(matches!(outcome(409, "recipients-lost"), Outcome::Later(_)), "what only waits for custodians is given up");
         for status in [422, 403, 400, 413, 404] {
             assert!(matches!(outcome(status, "x"), Outcome::Refused { .. }), "{status}");
         }

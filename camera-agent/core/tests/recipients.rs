@@ -15,7 +15,9 @@ use exhibit_evidence::{
 };
 use exhibit_pki::{Certificate, KeyPurpose, PublicKey, Role, RustCrypto, Signer, SignerError, SoftwareSigner, Subject};
 use exhibit_tlog::{EMPTY_ROOT, Hash};
-use support::{FakeAppliance, Party, Pki, signed, time};
+use support::{FakeAppliance, Log, NEXT_ORIGIN, Party, Pki, signed, time};
+
+const LOG: Hash = Hash([1; 32]);
 
 struct Bench {
     pki: Pki,
@@ -78,7 +80,7 @@ fn what_the_pinned_custodian_signed_is_obeyed() {
     let stated = state(&bench.pki.custodian(), bench.set());
     let accepted = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &bench.pki.custodian().certificate, &[]).unwrap();
     assert_eq!((accepted.number, accepted.leaf, &accepted.next), (1, stated.leaf_hash(), &bench.pinned()));
-    let obeyed = judge_certificates(&bench.trust(), accepted, &stated, vec![bench.pki.custodian_wrapping().certificate]).unwrap();
+    let obeyed = judge_certificates(&bench.trust(), accepted, &stated, vec![bench.pki.custodian_wrapping().certificate], LOG).unwrap();
     assert_eq!(obeyed.certificates.len(), 1);
 }
 
@@ -266,7 +268,7 @@ fn wrapping_certificates_that_are_not_those_named_not_for_wrapping_or_of_another
         let recipients = named.iter().map(|certificate| *certificate.fingerprint()).collect();
         let stated = state(&bench.pki.custodian(), Recipients { recipients, ..bench.set() });
         let accepted = judge_succession(&bench.trust(), &bench.pinned(), None, &stated, &bench.pki.custodian().certificate, &[])?;
-        judge_certificates(&bench.trust(), accepted, &stated, given.iter().map(|certificate| (*certificate).clone()).collect())
+        judge_certificates(&bench.trust(), accepted, &stated, given.iter().map(|certificate| (*certificate).clone()).collect(), LOG)
     };
     let ours = bench.pki.custodian_wrapping().certificate;
     let intruder = bench.pki.party("user/x1", Role::Custodian, KeyPurpose::Wrapping, 70).certificate;
@@ -285,7 +287,7 @@ fn certificates_of_another_set() {
     let bench = Bench::new();
     let stated = state(&bench.pki.custodian(), bench.set());
     let accepted = Accepted { leaf: Hash([9; 32]), ..bench.in_force() };
-    let judged = judge_certificates(&bench.trust(), accepted, &stated, vec![bench.pki.custodian_wrapping().certificate]);
+    let judged = judge_certificates(&bench.trust(), accepted, &stated, vec![bench.pki.custodian_wrapping().certificate], LOG);
     assert_eq!(judged, Err(RecipientsError::Certificates));
 }
 
@@ -316,7 +318,7 @@ impl Asking {
         }
     }
 
-    async fn newest(&self, in_force: Option<&Accepted>) -> Result<Option<Obeyed>, ObtainError> {
+    async fn newest(&self, in_force: Option<&Obeyed>) -> Result<Option<Obeyed>, ObtainError> {
         let identity = self.fake.pki.identity(&self.fake.pki.camera());
         let mut appliance = Appliance::new(&self.fake.address, &identity, &self.pin.anchor).unwrap();
         self.obtain().newest(&mut appliance, in_force, &self.folder.path().join("recipients.json")).await
@@ -333,7 +335,7 @@ async fn sets_that_were_missed_are_followed_from_custodian_to_custodian() {
     let (first, second) = (asking.fake.pki.custodian(), asking.fake.pki.party("user/c2", Role::Custodian, KeyPurpose::Signing, 71));
     asking.fake.introduce(&second.certificate, 1);
     let one = asking.fake.recipients(&first, |_| {});
-    let in_force = asking.newest(None).await.unwrap().unwrap().accepted;
+    let in_force = asking.newest(None).await.unwrap().unwrap();
     assert_eq!(asking.newest(Some(&in_force)).await.unwrap(), None);
     let two = asking.fake.recipients(&first, |set| {
         (set.number, set.replaces) = (2, Some(one));
@@ -351,13 +353,40 @@ async fn sets_that_were_missed_are_followed_from_custodian_to_custodian() {
     assert!(matches!(asking.kept(4), Err(ObtainError::Kept(_))), "older recipients were put back");
 }
 
+/// Once the log that goes on has the set too, epochs that obey it are stated there, and a restart knows it.
+#[tokio::test]
+async fn a_set_that_the_log_which_goes_on_has_too_is_obeyed_there() {
+    let asking = Asking::new().await;
+    asking.fake.recipients(&asking.fake.pki.custodian(), |_| {});
+    let obeyed = asking.newest(None).await.unwrap().unwrap();
+    assert_eq!(obeyed.on, asking.pin.anchor.log);
+    {
+        let mut world = asking.fake.world();
+        let mut next = Log::named(NEXT_ORIGIN, 80);
+        next.entries.clone_from(&world.log.entries);
+        next.entries[0] = b"another genesis".to_vec();
+        world.log = next;
+    }
+    let next = asking.fake.anchor();
+    let anchors = [next.clone(), asking.pin.anchor.clone()];
+    let obtain = Obtain { anchors: &anchors, ..asking.obtain() };
+    let mut appliance =
+        Appliance::new(&asking.fake.address, &asking.fake.pki.identity(&asking.fake.pki.camera()), &asking.pin.anchor).unwrap();
+    appliance.go_on(&next);
+    let keep = asking.folder.path().join("recipients.json");
+    let moved = obtain.newest(&mut appliance, Some(&obeyed), &keep).await.unwrap().unwrap();
+    assert_eq!(moved, Obeyed { on: next.log, ..obeyed });
+    assert_eq!(obtain.newest(&mut appliance, Some(&moved), &keep).await.unwrap(), None);
+    assert_eq!(obtain.kept(&keep, 1).unwrap(), Some(moved), "a restart takes the log before");
+}
+
 #[tokio::test]
 async fn a_custodian_who_was_removed_in_a_set_that_was_missed_has_no_say() {
     let asking = Asking::new().await;
     let (first, second) = (asking.fake.pki.custodian(), asking.fake.pki.party("user/c2", Role::Custodian, KeyPurpose::Signing, 71));
     asking.fake.introduce(&second.certificate, 1);
     let one = asking.fake.recipients(&first, |_| {});
-    let in_force = asking.newest(None).await.unwrap().unwrap().accepted;
+    let in_force = asking.newest(None).await.unwrap().unwrap();
     let two = asking.fake.recipients(&first, |set| {
         (set.number, set.replaces) = (2, Some(one));
         set.custodians = vec![*second.certificate.fingerprint()];
@@ -365,7 +394,7 @@ async fn a_custodian_who_was_removed_in_a_set_that_was_missed_has_no_say() {
     asking.fake.recipients(&first, |set| (set.number, set.replaces) = (3, Some(two)));
     let refused = asking.newest(Some(&in_force)).await;
     assert!(matches!(refused, Err(ObtainError::Judged(RecipientsError::NotACustodian(_)))), "{refused:?}");
-    assert_eq!(asking.kept(1).unwrap().unwrap().accepted, in_force, "what was refused was kept");
+    assert_eq!(asking.kept(1).unwrap().unwrap(), in_force, "what was refused was kept");
 }
 
 #[tokio::test]
@@ -383,9 +412,9 @@ async fn a_set_that_waits_for_custodians_bars_none_that_was_decided() {
     let one = asking.fake.recipients(&first, |set| (set.threshold, set.custodians) = (2, both.clone()));
     assert_eq!(waits(asking.newest(None).await), 1);
     asking.fake.approve(&second, &one, |_| {});
-    let in_force = asking.newest(None).await.unwrap().unwrap().accepted;
-    assert_eq!((in_force.number, in_force.next.threshold), (1, 2));
-    assert_eq!(asking.kept(1).unwrap().unwrap().accepted, in_force);
+    let in_force = asking.newest(None).await.unwrap().unwrap();
+    assert_eq!((in_force.accepted.number, in_force.accepted.next.threshold), (1, 2));
+    assert_eq!(asking.kept(1).unwrap().unwrap(), in_force);
     let two = asking.fake.recipients(&second, |set| {
         (set.number, set.replaces, set.threshold, set.custodians) = (2, Some(one), 2, both.clone());
     });

@@ -161,12 +161,13 @@ async fn find_grant(session: &mut Session, leaf: Option<&str>) -> Result<Found, 
         };
         return Ok(Found { signed, receipt });
     }
-    let mut grants = session.pages("/v1/grants").await?;
-    if session.is_of_ended() {
-        // The same grants, carried over, and those that were made since.
-        grants.extend(session.pages_of_next("/v1/grants").await?);
-    }
-    let newest = grants.into_iter().max_by_key(|found| (found.signed.statement().issued, found.receipt.index));
+    // By its place, whatever its issuer's clock said. The log that goes on has the grants that were carried over, and those that were made since.
+    let newest = |grants: Vec<Found>| grants.into_iter().max_by_key(|found| found.receipt.index);
+    let stated_since = if session.is_of_ended() { newest(session.pages_of_next("/v1/grants").await?) } else { None };
+    let newest = match stated_since {
+        None => newest(session.pages("/v1/grants").await?),
+        found => found,
+    };
     newest.ok_or_else(|| Failure::Cannot("nothing has been granted to this identity".to_owned()))
 }
 
@@ -348,7 +349,16 @@ async fn keep_recipients(
         if sets.len() == RECIPIENT_SETS_MAX {
             return Err(Failure::Untrustworthy("the recipients of a camera replace each other without end".to_owned()));
         }
-        let (signed, receipt) = session.appliance.entry(&leaf).await?;
+        let (signed, receipt) = match session.appliance.entry(&leaf).await {
+            Err(ClientError::Refused(problem)) if problem.status == 404 => {
+                // It was lost with the log before, and nobody has stated it again. What that means is for whoever judges the bundle.
+                tell(format!(
+                    "the recipients {leaf} are not on this log: who could open this evidence, or who decided on it, will not be shown"
+                ));
+                break;
+            }
+            entry => entry?,
+        };
         next = None;
         if let Body::Recipients(set) = &signed.statement().body {
             custodians.extend(&set.custodians);

@@ -150,6 +150,8 @@ async fn put(world: &Mutex<World>, path: &str, request: Request<Incoming>, misch
         Mischief::Forbid => return Ok(problem(403, "certificate", None)),
         _ => {}
     }
+    // Of a statement for the log before, whoever sends it says that it knows this one: nothing is proven between the two.
+    let is_of_log_before = request.uri().query().is_some_and(|query| query.starts_with("log="));
     let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
     let length = |at: usize| u32::from_be_bytes(body[at..at + 4].try_into().unwrap()) as usize;
     let entry = body[4..4 + length(0)].to_vec();
@@ -166,6 +168,10 @@ async fn put(world: &Mutex<World>, path: &str, request: Request<Incoming>, misch
         Mischief::ClaimsToBeAhead => return Ok(problem(409, "chain", Some(statement.seq + 1))),
         _ => {}
     }
+    let goes_on = world.log.verifier().origin == NEXT_ORIGIN;
+    if goes_on && !is_of_log_before && statement.log != leaf_hash(&world.log.entries[0]) {
+        return Ok(problem(410, "ended", None));
+    }
     let known = world.positions.get(&place).copied();
     if let Some(index) = known
         && world.log.entries[usize::try_from(index).unwrap()] != entry
@@ -179,7 +185,9 @@ async fn put(world: &Mutex<World>, path: &str, request: Request<Incoming>, misch
         }
     }
     if known.is_none() {
-        let before = statement.seq.checked_sub(1).map(|before| (place.0.clone(), before));
+        // The chain of a log before may leap, from its first statement.
+        let before = if is_of_log_before { (statement.seq > 0).then_some(0) } else { statement.seq.checked_sub(1) };
+        let before = before.map(|before| (place.0.clone(), before));
         if before.is_some_and(|before| !world.positions.contains_key(&before)) {
             return Ok(problem(409, "chain", Some(0)));
         }
@@ -196,7 +204,10 @@ async fn put(world: &Mutex<World>, path: &str, request: Request<Incoming>, misch
     if mischief == Mischief::TakeAndHangUp {
         return Err(std::io::Error::other("hanging up"));
     }
-    let admitted = admitted(&mut world, &signed, index, mischief);
+    let mut admitted = admitted(&mut world, &signed, index, mischief);
+    if is_of_log_before {
+        admitted.consistency.clear();
+    }
     let status = if known.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     Ok(Response::builder().status(status).body(whole(serde_json::to_vec(&admitted).unwrap())).unwrap())
 }

@@ -26,8 +26,28 @@ pub enum Command {
     Init(Init),
     /// Certify the key of a request, and put the certificate on the ledger.
     Sign(Box<Sign>),
+    /// After a disaster, put the certificates that were on a log that was lost on the one that goes on.
+    Restate(Restate),
     #[command(flatten)]
     Documentation(Documentation),
+}
+
+/// Puts all that this authority stated to a log that was lost on the log that goes on for it: the same statements, from what is kept in its folder.
+/// Where one is refused it stops and says why; the same command goes on.
+#[derive(Args)]
+pub struct Restate {
+    /// The authority's folder.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// The appliance that serves the log that goes on, as host:port.
+    #[arg(long)]
+    pub appliance: String,
+    /// The anchor file of that log.
+    #[arg(long)]
+    pub anchor: PathBuf,
+    /// The anchor file of the log that was lost.
+    #[arg(long)]
+    pub of_log: PathBuf,
 }
 
 /// Makes in the folder: root.pem root.key (take the key offline), issuing.pem issuing.key, authority.pem authority.key, and chain.pem, which

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use exhibit_client::ClientIdentity;
 use exhibit_pki::{
     Certificate, EndEntity, Identity, Issuance, KeyPurpose, Role, Signer, SoftwareSigner, Subject, Timestamp, TrustDomain,
     issue_end_entity, issue_issuing_ca, issue_root,
@@ -127,6 +128,12 @@ impl Authority {
         let (root, issuing, authority) = (certificate(ROOT)?, certificate(ISSUING)?, certificate(AUTHORITY)?);
         let (issuing_key, authority_key) = (key(ISSUING, &issuing)?, Arc::new(key(AUTHORITY, &authority)?));
         Ok(Self { folder: folder.to_owned(), root, issuing, authority, authority_key, issuing_key })
+    }
+
+    /// As whom it speaks to an appliance.
+    pub fn identity(&self) -> ClientIdentity {
+        let (certificate, chain) = (self.authority.clone(), vec![self.issuing.clone()]);
+        ClientIdentity { certificate, chain, signer: self.authority_key.clone() }
     }
 
     /// Issues a certificate, and keeps a copy of it, synced, before anybody else sees it: there is none that the authority does not know.

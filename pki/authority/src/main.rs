@@ -8,6 +8,7 @@ mod failure;
 mod files;
 mod judgement;
 mod publish;
+mod restate;
 mod sign;
 
 use std::process::ExitCode;
@@ -51,6 +52,7 @@ async fn run(arguments: Arguments) -> Result<Option<Report>, Failure> {
     match arguments.command {
         Command::Init(init) => ca::init(&init, now).map(Some),
         Command::Sign(sign) => sign::run(&sign, now).await.map(Some),
+        Command::Restate(restate) => restate::run(&restate).await.map(Some),
         Command::Documentation(documentation) => {
             documentation.print(Arguments::command()).map_err(|error| Failure::Cannot(format!("cannot print: {error}")))?;
             Ok(None)

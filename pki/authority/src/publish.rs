@@ -3,7 +3,7 @@
 //! It does not issue. A statement is signed once and synced before it is sent; what was cut short is sent again, the same bytes
 //! (exhibit-client's `Issuer` keeps that promise, in the authority's folder).
 
-use exhibit_client::{Appliance, ClientError, ClientIdentity, Issuer};
+use exhibit_client::{Appliance, ClientError, Issuer};
 use exhibit_evidence::{Anchor, AttachmentRef, Body, body::CertificateBody, exchange};
 use exhibit_pki::{Certificate, Fingerprint, Timestamp};
 
@@ -31,11 +31,7 @@ impl Ledger {
         if !anchor.roots.iter().any(|root| root.fingerprint() == authority.root.fingerprint()) {
             return Err(Failure::Cannot("the log of this anchor does not trust this authority's root: take its own anchor".to_owned()));
         }
-        let identity = ClientIdentity {
-            certificate: authority.authority.clone(),
-            chain: vec![authority.issuing.clone()],
-            signer: authority.authority_key.clone(),
-        };
+        let identity = authority.identity();
         let series = authority.authority.identity().map(|identity| identity.subject.to_string());
         let series = series.ok_or_else(|| Failure::Cannot("authority.pem has no identity: it is not the one that init made".to_owned()))?;
         let mut appliance = Appliance::new(address, &identity, anchor)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use exhibit_client::Appliance;
+use exhibit_client::{Appliance, ClientIdentity};
 use exhibit_e2e::agent::{AgentCamera, END_MAX, EVENT_MAX, event, wait_acknowledged};
 use exhibit_e2e::process::{program, run};
 use exhibit_e2e::world::{Person, World, now, past};
@@ -268,25 +268,34 @@ async fn a_log_that_has_reached_its_size_ends_by_itself() {
 
 /// The least that can be configured.
 const ENTRIES_MAX: u64 = 1_000;
+/// Half of the connections that one certificate may have.
+const ISSUERS: u64 = 8;
 
 impl Installation {
     /// States so much that the log has that many entries. A log that ends meanwhile takes the last of them no more.
     async fn fill(&self, entries: u64) {
-        let identity = self.custodian.identity();
-        let mut appliance = self.custodian.connect(&self.world);
-        let stream = StreamName::parse(&format!("{}/{}", self.custodian.subject, now().compact())).unwrap();
-        let (mut prev, nothing) = (Hash([0; 32]), Head { size: 0, root: EMPTY_ROOT });
-        for seq in 0..entries {
-            let ranges = vec![SeqRange { stream: StreamName::parse("camera/102/main/1").unwrap(), first: 0, last: 0 }];
-            let body = Body::Fetch(Fetch { grant: None, ranges, attachments: Vec::new() });
-            let (log, issued) = (self.world.anchor().log, now());
-            let statement = Statement { log, stream: stream.clone(), seq, prev, issued, observed: nothing, body };
-            let signed = exhibit_evidence::sign(&statement, &identity.certificate, identity.signer.as_ref()).unwrap();
-            prev = signed.leaf_hash();
-            match appliance.put(&signed, &[], None).await {
-                Ok(receipt) if receipt.index < entries => {}
-                _ => return,
-            }
+        // Each statement waits for a sync, which all share that wait at that moment.
+        let mut issuing = tokio::task::JoinSet::new();
+        for number in 0..ISSUERS {
+            let (identity, appliance) = (self.custodian.identity(), self.custodian.connect(&self.world));
+            let stream = StreamName::parse(&format!("{}/{}", self.custodian.subject, past(number * 1000).compact())).unwrap();
+            issuing.spawn(fill_one(identity, appliance, stream, self.world.anchor().log, entries));
+        }
+        issuing.join_all().await;
+    }
+}
+
+async fn fill_one(identity: ClientIdentity, mut appliance: Appliance, stream: StreamName, log: Hash, entries: u64) {
+    let (mut prev, nothing) = (Hash([0; 32]), Head { size: 0, root: EMPTY_ROOT });
+    for seq in 0..entries {
+        let ranges = vec![SeqRange { stream: StreamName::parse("camera/102/main/1").unwrap(), first: 0, last: 0 }];
+        let body = Body::Fetch(Fetch { grant: None, ranges, attachments: Vec::new() });
+        let statement = Statement { log, stream: stream.clone(), seq, prev, issued: now(), observed: nothing, body };
+        let signed = exhibit_evidence::sign(&statement, &identity.certificate, identity.signer.as_ref()).unwrap();
+        prev = signed.leaf_hash();
+        match appliance.put(&signed, &[], None).await {
+            Ok(receipt) if receipt.index < entries => {}
+            _ => return,
         }
     }
 }

@@ -12,9 +12,23 @@ use exhibit_e2e::{
 const PROGRAMS: [(&str, &[&str]); 4] = [
     (
         "exhibit",
-        &["identity", "pin", "recipients", "approve", "share", "streams", "fetch", "export", "verify", "audit", "completions", "manual"],
+        &[
+            "identity",
+            "pin",
+            "recipients",
+            "approve",
+            "restate",
+            "share",
+            "streams",
+            "fetch",
+            "export",
+            "verify",
+            "audit",
+            "completions",
+            "manual",
+        ],
     ),
-    ("exhibit-authority", &["init", "sign"]),
+    ("exhibit-authority", &["init", "sign", "restate"]),
     ("exhibit-appliance", &["init", "create-log", "anchor", "serve", "fsck", "backup", "repair", "restore", "bans", "seal"]),
     ("exhibit-camera-agent", &["enrol", "install", "run"]),
 ];

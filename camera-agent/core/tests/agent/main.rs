@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod camera;
+mod lost;
 #[path = "../../../../client/tests/support/mod.rs"]
 mod support;
 
