@@ -280,6 +280,15 @@ impl Bans {
             .collect()
     }
 
+    /// Those that were lifted hold again.
+    pub fn hold<'a>(&mut self, who: impl Iterator<Item = &'a Banned>) {
+        for who in who {
+            if let Some(ban) = self.bans.get_mut(who) {
+                ban.lifted = false;
+            }
+        }
+    }
+
     /// One that is in force.
     pub fn get(&self, who: &Banned, now: Timestamp) -> Option<Ban> {
         self.bans.get(who).filter(|ban| ban.holds(now.unix_ms())).map(|ban| told(who, ban))

@@ -159,8 +159,7 @@ impl Chronicle {
     /// not stated again. What the lines say can be erased, and each be shown without the others.
     pub fn log_lines(&self, first: u64, lines: &[Line]) -> Result<u64, ChronicleError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let row = self.row(rows::LOG_KEY)?.map(|value| rows::from_json(&value)).transpose()?;
-        let LogRow { number, line: next } = row.unwrap_or_default();
+        let LogRow { number, line: next } = self.log_row()?;
         let stated = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX);
         // Where the file is ahead of the ledger, what lies between is missing, and the numbers show it.
         let (Some([oldest, ..]), first) = (lines.get(stated..), first.max(next)) else { return Ok(next) };
@@ -181,6 +180,15 @@ impl Chronicle {
         let next = LogRow { number: number + 1, line: first + count };
         self.issue(Body::Log(body), vec![(rows::LOG_KEY.to_vec(), rows::to_json(&next))])?;
         Ok(next.line)
+    }
+
+    /// The number of the first log line that is not on the ledger.
+    pub fn next_log_line(&self) -> Result<u64, ChronicleError> {
+        Ok(self.log_row()?.line)
+    }
+
+    fn log_row(&self) -> Result<LogRow, ChronicleError> {
+        Ok(self.row(rows::LOG_KEY)?.map(|value| rows::from_json(&value)).transpose()?.unwrap_or_default())
     }
 
     fn row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ChronicleError> {

@@ -119,7 +119,7 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wish {
-    /// It does not serve where the kernel can not keep it from others' files.
+    /// It does not serve as root, nor where the kernel can not keep it from others' files.
     Required,
     /// As far as the kernel can; it says how far.
     #[default]
@@ -371,7 +371,7 @@ head_seal = \"head.seal\"
 # user = \"exhibit\"
 
 # `serve` gives up what it does not need: privileges, core dumps, system calls, and files other than the state, the places that are named here, and
-# the system's libraries and programs. `possible`: as far as the kernel can. `required`: it does not serve where the kernel has no Landlock.
+# the system's libraries and programs. `possible`: as far as the kernel can. `required`: it does not serve as root, nor where the kernel has no Landlock.
 confinement = \"possible\"
 
 # So long at most a line about the appliance's own security waits until it is on the ledger, in seconds (exhibit log dump).

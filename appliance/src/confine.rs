@@ -17,6 +17,12 @@ pub enum NotConfined {
     /// Nothing keeps it from others' files.
     #[error("confinement is required, and this kernel has no Landlock: start one that has (Linux 5.13), or set confinement = \"possible\"")]
     NoLandlock,
+    /// It would serve as root.
+    #[error(
+        "confinement is required, and it would serve as root, whom the machine's other services believe: name a user in appliance.toml, start it as \
+         one, or set confinement = \"possible\""
+    )]
+    Root,
 }
 
 /// Gives up what serving does not need. Before the first thread: the others inherit it.
@@ -24,6 +30,9 @@ pub fn confine(folder: &Folder, config: &Config) -> Result<(), NotConfined> {
     let Confined { files, is_root } = confinement(folder, config).enter()?;
     if files == Files::Not && config.confinement == Wish::Required {
         return Err(NotConfined::NoLandlock);
+    }
+    if is_root && config.confinement == Wish::Required {
+        return Err(NotConfined::Root);
     }
     tracing::info!(target: SECURITY, ?files, is_root, "confined");
     if is_root {

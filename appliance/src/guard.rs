@@ -129,11 +129,13 @@ impl Guard {
     /// Lifts a ban, and states that: false if there is none. Blocks.
     pub fn lift(appliance: &Appliance, subject: &str) -> Result<bool, ChronicleError> {
         let lifted = appliance.guard.lock().lift(subject, appliance.now());
-        for (who, leaves) in &lifted {
-            tracing::info!(target: SECURITY, subject = ?who.subject(), "a ban was lifted");
+        for (position, (who, leaves)) in lifted.iter().enumerate() {
             for leaf in leaves {
-                appliance.chronicle.lift(who.kind(), *leaf)?;
+                let stated = appliance.chronicle.lift(who.kind(), *leaf);
+                // The next start would bring it back: it holds until its end is on the ledger.
+                stated.inspect_err(|_| appliance.guard.lock().hold(lifted[position..].iter().map(|(who, _)| who)))?;
             }
+            tracing::info!(target: SECURITY, subject = ?who.subject(), "a ban was lifted");
         }
         Ok(!lifted.is_empty())
     }

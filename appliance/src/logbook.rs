@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 use crate::appliance::Appliance;
@@ -50,7 +50,10 @@ struct Waiting {
     bytes: usize,
     /// Lines that were not kept since the last one that was.
     lost: u64,
+    /// The time of the last line that was kept.
+    newest: Option<Timestamp>,
     pace: Pace,
+    strangers: Pace,
 }
 
 struct Spool {
@@ -60,6 +63,10 @@ struct Spool {
 
 /// Lines a second, over time: who is refused without end must not fill the disk. What is beyond is counted.
 const LINES_PER_S_MAX: f64 = 50.0;
+/// So much of it for lines about those who have shown no certificate.
+const STRANGERS_SHARE: f64 = 0.2;
+/// Two threads do not write lines further apart in another order than that of their times.
+const EXCHANGED_MS_MAX: u64 = 1_000;
 /// So many at once.
 const LINES_AT_ONCE_MAX: f64 = 2_000.0;
 /// So many are kept while none can be stated: a disk that is full, or a log that has ended.
@@ -77,30 +84,28 @@ const LOOK: Duration = Duration::from_secs(1);
 /// In the state folder.
 const FILE: &str = "log-lines";
 
+/// A share of the lines that are kept.
+#[derive(Default)]
 struct Pace {
-    left: f64,
-    since: Instant,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { left: LINES_AT_ONCE_MAX, since: Instant::now() }
-    }
+    used: f64,
+    since: Option<Instant>,
 }
 
 impl Pace {
-    fn takes(&mut self, now: Instant) -> bool {
-        let gained = now.saturating_duration_since(self.since).as_secs_f64() * LINES_PER_S_MAX;
-        (self.left, self.since) = ((self.left + gained).min(LINES_AT_ONCE_MAX), now);
-        let takes = self.left >= 1.0;
-        self.left -= if takes { 1.0 } else { 0.0 };
+    fn takes(&mut self, now: Instant, share: f64) -> bool {
+        let passed = self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        (self.used, self.since) = ((self.used - passed.as_secs_f64() * LINES_PER_S_MAX * share).max(0.0), Some(now));
+        let takes = self.used + 1.0 <= LINES_AT_ONCE_MAX * share;
+        self.used += if takes { 1.0 } else { 0.0 };
         takes
     }
 }
 
 impl Logbook {
-    /// From now on lines are kept in this folder, those of an earlier process before those that wait here.
-    pub fn keep_in(&self, folder: &Folder) -> io::Result<()> {
+    /// From now on lines are kept in this folder, those of an earlier process before those that wait here. The ledger has those before `next`: what the
+    /// file has of them is left out, and if it has less than the ledger, new lines go on where the ledger ends. What is left of the logs before, which have
+    /// ended, goes on here.
+    pub fn keep_in(&self, folder: &Folder, next: u64) -> io::Result<()> {
         let path = folder.path().join(FILE);
         let mut waiting = self.lock();
         if waiting.file.as_ref().is_some_and(|spool| spool.path == path) {
@@ -108,25 +113,44 @@ impl Logbook {
         }
         let (first, mut lines) = match fs::read(&path) {
             Ok(bytes) => parse(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (0, Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (next, Vec::new()),
             Err(error) => return Err(error),
         };
-        let elsewhere = waiting.file.take();
+        let stated = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX).min(lines.len());
+        lines.drain(..stated);
+        let first = first.max(next);
+        let mut elsewhere: Vec<PathBuf> = waiting.file.take().map(|spool| spool.path).into_iter().collect();
         lines.append(&mut waiting.lines);
+        if let Some(before) = folder.predecessor().map(|before| before.path().join(FILE)).filter(|file| !elsewhere.contains(file)) {
+            // Without rights there, or without a file, nothing is taken.
+            if let Ok(bytes) = fs::read(&before) {
+                lines.splice(..0, parse(&bytes).1);
+                elsewhere.push(before);
+            }
+        }
         (waiting.first, waiting.bytes, waiting.lines) = (first, lines.iter().map(|line| line.text.len()).sum(), lines);
         waiting.file = Some(Spool::write(path, first, &waiting.lines)?);
-        // What lay in the folder of a log that has ended is here now.
-        elsewhere.map_or(Ok(()), |spool| fs::remove_file(spool.path))
+        // What lay in the folder of a log that has ended is here now. Where it can not be removed, it is here twice after the next start.
+        elsewhere.iter().for_each(|file| drop(fs::remove_file(file)));
+        Ok(())
     }
 
-    /// Keeps a line.
-    pub fn add(&self, line: Line) {
+    /// Keeps a line. Those about strangers, who need no certificate to cause them, have a share of their own: no number of them keeps another out.
+    pub fn add(&self, mut line: Line, is_of_stranger: bool) {
         let mut waiting = self.lock();
         let has_room = waiting.lines.len() < WAITING_LINES_MAX && waiting.bytes < WAITING_BYTES_MAX;
-        if !waiting.pace.takes(Instant::now()) || !has_room {
+        let takes = match is_of_stranger {
+            true => waiting.strangers.takes(Instant::now(), STRANGERS_SHARE),
+            false => waiting.pace.takes(Instant::now(), 1.0),
+        };
+        if !takes || !has_room {
             waiting.lost += 1;
             return;
         }
+        // Of two threads the later may have looked at the clock first. Only a clock that was set back makes times fall.
+        let newest = waiting.newest.filter(|newest| newest.unix_ms().saturating_sub(line.at.unix_ms()) < EXCHANGED_MS_MAX);
+        line.at = newest.map_or(line.at, |newest| line.at.max(newest));
+        waiting.newest = Some(line.at);
         let lost = std::mem::take(&mut waiting.lost);
         if lost > 0 {
             let text =
@@ -141,7 +165,8 @@ impl Logbook {
     /// oldest is younger than `age`.
     fn due(&self, now: Timestamp, age: Duration) -> Option<(u64, Vec<Line>)> {
         let waiting = self.lock();
-        let since_ms = now.unix_ms().saturating_sub(waiting.lines.first()?.at.unix_ms());
+        // A line of a time that is still to come was written by a clock that was set back since: it waits for no other.
+        let since_ms = now.unix_ms().checked_sub(waiting.lines.first()?.at.unix_ms()).unwrap_or(u64::MAX);
         let mut bytes = 0;
         let fits = |line: &&Line| {
             bytes += line.text.len();
@@ -228,8 +253,10 @@ impl<S: Subscriber> Layer<S> for Kept {
         values.0.insert("level".into(), metadata.level().as_str().into());
         values.0.insert("target".into(), metadata.target().into());
         event.record(&mut values);
+        // Who has shown none is known by an address only.
+        let is_of_stranger = *metadata.level() > Level::WARN && values.0.contains_key("address");
         let text = Value::Object(values.0).to_string();
-        self.0.add(Line { at, text: cut(&text, LINE_BYTES_MAX).to_owned() });
+        self.0.add(Line { at, text: cut(&text, LINE_BYTES_MAX).to_owned() }, is_of_stranger);
     }
 }
 
@@ -316,14 +343,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = Folder::new(folder.path());
         let before = Logbook::default();
-        before.add(line(1000, "before there was a folder"));
-        before.keep_in(&state).unwrap();
-        before.add(line(2000, "second"));
+        before.add(line(1000, "before there was a folder"), false);
+        before.keep_in(&state, 0).unwrap();
+        before.add(line(2000, "second"), false);
         drop(before);
 
         let after = Logbook::default();
-        after.add(line(3000, "third"));
-        after.keep_in(&state).unwrap();
+        after.add(line(3000, "third"), false);
+        after.keep_in(&state, 0).unwrap();
         let (first, lines) = after.due(at(61_000), Duration::from_secs(60)).unwrap();
         assert_eq!((first, lines.len()), (0, 3));
         assert_eq!(lines[1], line(2000, "second"));
@@ -331,7 +358,7 @@ mod tests {
         drop(after);
 
         let last = Logbook::default();
-        last.keep_in(&state).unwrap();
+        last.keep_in(&state, 2).unwrap();
         assert_eq!(last.due(at(61_000), Duration::ZERO).unwrap(), (2, vec![line(3000, "third")]), "stated twice, or lost");
     }
 
@@ -340,21 +367,44 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(FILE), "7\n1000 whole\n2000 {\"message\":\"cut").unwrap();
         let logbook = Logbook::default();
-        logbook.keep_in(&Folder::new(folder.path())).unwrap();
-        logbook.add(line(3000, "after"));
+        logbook.keep_in(&Folder::new(folder.path()), 7).unwrap();
+        logbook.add(line(3000, "after"), false);
         let (first, lines) = logbook.due(at(3000), Duration::ZERO).unwrap();
         assert_eq!((first, lines), (7, vec![line(1000, "whole"), line(2000, "{\"message\":\"cut"), line(3000, "after")]));
+    }
+
+    #[test]
+    fn what_the_ledger_has_is_left_out_and_its_numbers_are_not_taken_again() {
+        for (file, next, first, kept) in [
+            ("3\n1000 a\n1000 b\n1000 c\n", 5, 5, vec!["c"]),
+            ("3\n1000 a\n1000 b\n", 3, 3, vec!["a", "b"]),
+            // It was there before the ledger was put back to an older copy.
+            ("8\n1000 a\n", 5, 8, vec!["a"]),
+            ("0\n1000 a\n", 5, 5, vec![]),
+            ("no number\n1000 a\n", 5, 5, vec![]),
+            ("", 5, 5, vec![]),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            if !file.is_empty() {
+                fs::write(folder.path().join(FILE), file).unwrap();
+            }
+            let logbook = Logbook::default();
+            logbook.keep_in(&Folder::new(folder.path()), next).unwrap();
+            logbook.add(line(1000, "new"), false);
+            let expected: Vec<Line> = kept.into_iter().chain(["new"]).map(|text| line(1000, text)).collect();
+            assert_eq!(logbook.due(at(1000), Duration::ZERO).unwrap(), (first, expected), "{file:?}");
+        }
     }
 
     #[test]
     fn lines_go_on_with_the_log_that_goes_on() {
         let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let logbook = Logbook::default();
-        logbook.keep_in(&Folder::new(old.path())).unwrap();
-        logbook.add(line(1000, "a"));
+        logbook.keep_in(&Folder::new(old.path()), 0).unwrap();
+        logbook.add(line(1000, "a"), false);
         logbook.stated(1).unwrap();
-        logbook.add(line(2000, "after the end"));
-        logbook.keep_in(&Folder::new(new.path())).unwrap();
+        logbook.add(line(2000, "after the end"), false);
+        logbook.keep_in(&Folder::new(new.path()), 0).unwrap();
         assert_eq!(logbook.due(at(2000), Duration::ZERO).unwrap(), (0, vec![line(2000, "after the end")]));
         assert!(!old.path().join(FILE).exists(), "it would be stated again");
     }
@@ -362,11 +412,11 @@ mod tests {
     #[test]
     fn a_batch_is_due_when_it_is_old_or_full_and_no_larger_than_it_may_be() {
         let logbook = Logbook::default();
-        logbook.add(line(1000, "a"));
+        logbook.add(line(1000, "a"), false);
         assert_eq!(logbook.due(at(1999), Duration::from_secs(1)), None, "each line is a statement");
         assert!(logbook.due(at(2000), Duration::from_secs(1)).is_some());
         for _ in 0..40 {
-            logbook.add(line(1000, &"x".repeat(LINE_BYTES_MAX)));
+            logbook.add(line(1000, &"x".repeat(LINE_BYTES_MAX)), false);
         }
         let (_, lines) = logbook.due(at(1000), Duration::from_secs(1)).expect("it is full");
         assert!(lines.iter().map(|line| line.text.len()).sum::<usize>() <= BATCH_BYTES_MAX);
@@ -376,17 +426,52 @@ mod tests {
     fn a_flood_is_cut_and_counted() {
         let logbook = Logbook::default();
         for _ in 0..10_000 {
-            logbook.add(line(1000, "again"));
+            logbook.add(line(1000, "again"), false);
         }
         let kept = logbook.lock().lines.len();
         assert!((2_000..3_000).contains(&kept), "{kept} lines of a flood are kept");
         logbook.lock().pace = Pace::default();
-        logbook.add(line(2000, "later"));
+        logbook.add(line(2000, "later"), false);
         let waiting = logbook.lock();
         let [.., told, later] = waiting.lines.as_slice() else { unreachable!("there are many") };
         assert_eq!(*later, line(2000, "later"));
         let told: Value = serde_json::from_str(&told.text).unwrap();
         assert_eq!(told["lines"], 10_000 - kept, "what was not kept is not told");
+    }
+
+    #[test]
+    fn strangers_keep_nobody_elses_lines_out() {
+        let logbook = Logbook::default();
+        for _ in 0..10_000 {
+            logbook.add(line(1000, "a handshake was refused"), true);
+        }
+        let strangers = logbook.lock().lines.len();
+        assert!((400..600).contains(&strangers), "{strangers} lines of strangers");
+        logbook.add(line(1000, "banned"), false);
+        assert_eq!(logbook.lock().lines.last(), Some(&line(1000, "banned")));
+    }
+
+    #[test]
+    fn times_fall_only_with_the_clock() {
+        let logbook = Logbook::default();
+        for (at_ms, kept_ms) in [(5_000, 5_000), (4_999, 5_000), (5_001, 5_001), (4_100, 5_001), (1_000, 1_000)] {
+            logbook.add(line(at_ms, "a"), false);
+            assert_eq!(logbook.lock().lines.last(), Some(&line(kept_ms, "a")), "{at_ms}");
+        }
+        // The clock was set back: what was written before does not wait until it is that time again.
+        assert!(logbook.due(at(1_000), Duration::from_secs(60)).is_some());
+    }
+
+    #[test]
+    fn what_a_log_that_ended_has_left_is_stated_in_the_next() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(old.path().join(FILE), "9\n1000 at the end\n").unwrap();
+        std::os::unix::fs::symlink(old.path(), new.path().join("predecessor")).unwrap();
+        let logbook = Logbook::default();
+        logbook.keep_in(&Folder::new(new.path()), 0).unwrap();
+        logbook.add(line(2000, "new"), false);
+        assert_eq!(logbook.due(at(2000), Duration::ZERO).unwrap(), (0, vec![line(1000, "at the end"), line(2000, "new")]));
+        assert!(!old.path().join(FILE).exists(), "it would be stated again");
     }
 
     #[test]

@@ -86,9 +86,7 @@ impl Running {
                         started => drop(started?),
                     }
                 }
-                if !is_ended {
-                    logbook.keep_in(&opened_folder).map_err(ServeError::Logbook)?;
-                }
+                logbook.keep_in(&opened_folder, appliance.chronicle.next_log_line()?).map_err(ServeError::Logbook)?;
                 Ok((Arc::new(appliance), TlsConfigs::new(&credentials)?, is_ended))
             }
         });

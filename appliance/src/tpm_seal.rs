@@ -33,6 +33,15 @@ fn program() -> PathBuf {
     PathBuf::from("/usr/bin/exhibit-tpm-seal")
 }
 
+/// What this process knows to be in the TPM.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// As it was read, or written.
+    seen: Option<SealedHead>,
+    /// What was written last, whatever was told of it.
+    tried: Option<SealedHead>,
+}
+
 /// A head in a TPM.
 pub struct TpmSeal {
     config: TpmSealConfig,
@@ -40,13 +49,13 @@ pub struct TpmSeal {
     /// While it is there, nobody else in this network namespace goes on with what this index keeps.
     claimed: Mutex<Option<UnixListener>>,
     /// What this process has read there, or written, last: whoever has changed it since has the same TPM and the same log, wherever it runs.
-    seen: Mutex<Option<SealedHead>>,
+    known: Mutex<Known>,
 }
 
 impl TpmSeal {
     /// For the heads of one log: what another one has written is refused.
     pub fn new(config: &TpmSealConfig, log: &LogVerifier) -> Self {
-        Self { config: config.clone(), log: name_of(log), claimed: Mutex::default(), seen: Mutex::default() }
+        Self { config: config.clone(), log: name_of(log), claimed: Mutex::default(), known: Mutex::default() }
     }
 
     fn failed(&self, defect: impl ToString) -> SealError {
@@ -106,29 +115,33 @@ impl TpmSeal {
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Option<SealedHead>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl HeadSeal for TpmSeal {
     fn read(&self) -> Result<Option<SealedHead>, SealError> {
         let kept = self.kept()?;
-        *self.seen() = kept;
+        self.known().seen = kept;
         Ok(kept)
     }
 
     /// Written over is only what this process knows: a copy of the log that goes on elsewhere is found here, and stays to be found at the next start.
     fn write(&self, head: &Checkpoint, _: &str) -> Result<(), SealError> {
-        let mut seen = self.seen();
-        if self.kept()? != *seen {
+        let mut known = self.known();
+        let kept = self.kept()?;
+        // A write of ours that was not told to have succeeded may have.
+        if kept != known.seen && (kept.is_none() || kept != known.tried) {
             return Err(self.failed(TAKEN));
         }
+        let head_to_keep = SealedHead { size: head.size, root: head.root };
+        *known = Known { seen: kept, tried: Some(head_to_keep) };
         let output = self.run("write", Some(&hex::encode(self.encode(head))))?;
         if !output.status.success() {
             return Err(self.told(&output));
         }
-        *seen = Some(SealedHead { size: head.size, root: head.root });
+        known.seen = Some(head_to_keep);
         Ok(())
     }
 
@@ -249,7 +262,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (program, kept) = (folder.path().join("tpm"), folder.path().join("kept"));
         // Whatever is just being started has no file of this test open for writing.
-        let script = format!("[ $1 = read ] && {{ [ -e {0} ] || exit 1; exec cat {0}; }}; shift 5; echo $1 > {0}", kept.display());
+        let script = format!(
+            "[ $1 = read ] && {{ [ -e {0} ] || exit 1; exec cat {0}; }}; shift 5; echo $1 > {0}; [ ! -e {0}.broken ]",
+            kept.display()
+        );
         let mut made = Command::new("/bin/sh");
         made.arg("-c").arg("printf '#!/bin/sh\n%s\n' \"$0\" > \"$1\" && chmod 755 \"$1\"").arg(script).arg(&program);
         assert!(made.status().unwrap().success());
@@ -258,6 +274,11 @@ mod tests {
         let (ours, copy) = (here(), here());
         assert_eq!(ours.read().unwrap(), None);
         ours.write(&head(1), "").unwrap();
+        // It took effect, and nobody was told: the next one is no other's.
+        let broken = folder.path().join("kept.broken");
+        std::fs::write(&broken, "").unwrap();
+        assert!(!ours.write(&head(2), "").unwrap_err().defect.contains("would fork the log"));
+        std::fs::remove_file(broken).unwrap();
         ours.write(&head(2), "").unwrap();
         assert_eq!(copy.read().unwrap().unwrap().size, 2);
         copy.write(&head(3), "").unwrap();

@@ -4,10 +4,12 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::*;
 use exhibit_appliance::appliance::Appliance;
-use exhibit_appliance::logbook::Line;
+use exhibit_appliance::logbook::{Line, Logbook, state_due};
+use exhibit_appliance::setup::Folder;
 use exhibit_appliance::vault::Object;
 use exhibit_evidence::body::LogBatch;
 use exhibit_evidence::{Body, log_lines};
@@ -63,4 +65,19 @@ async fn lines_are_stated_once_and_those_that_are_lost_leave_a_gap() {
     assert_eq!(state(&world.running.appliance, 9..10).await, 10);
     let (batch, texts) = newest(&world);
     assert_eq!((batch.number, batch.first, texts), (2, 9, vec!["line 9".to_owned()]));
+}
+
+/// A file that was removed, or that a full disk cut short, does not make new lines pass for old ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_behind_the_ledger_swallows_nothing() {
+    let world = World::new().await;
+    let appliance = world.running.appliance.clone();
+    assert_eq!(state(&appliance, 0..3).await, 3);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let logbook = Logbook::default();
+    logbook.keep_in(&Folder::new(elsewhere.path()), appliance.chronicle.next_log_line().unwrap()).unwrap();
+    lines(50..52).into_iter().for_each(|line| logbook.add(line, false));
+    tokio::task::spawn_blocking(move || state_due(&appliance, &logbook, Duration::ZERO)).await.unwrap();
+    let (batch, texts) = newest(&world);
+    assert_eq!((batch.first, texts), (3, vec!["line 50".to_owned(), "line 51".to_owned()]));
 }

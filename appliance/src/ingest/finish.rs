@@ -9,7 +9,7 @@ use exhibit_ledger::{Admission, Candidate, EntryPlace, LedgerError, Refusal as L
 use exhibit_tlog::{Checkpoint, Hash, LogProof};
 
 use super::contents::{self, Contents};
-use super::{Answered, contradict, refuse_vault, rules};
+use super::{Answered, contradict, logs, refuse_vault, rules};
 use crate::api::problem::{Kind, Refusal};
 use crate::appliance::Appliance;
 use crate::maintain::carry::may_leap;
@@ -34,9 +34,9 @@ impl Complete {
     /// Makes it durable and gives it its place. Blocks.
     pub fn finish(self, appliance: &Appliance) -> Result<Answered, Refusal> {
         let statement = self.verified.statement();
-        // What was made for a log before is judged at its time: see `judge`.
-        let at = if statement.log == appliance.anchor.log { appliance.now() } else { statement.issued };
-        let contents = contents::read(statement, &self.read, &appliance.registry, at)?;
+        let now = appliance.now();
+        let again = logs(appliance).again(statement, now);
+        let contents = contents::read(statement, &self.read, &appliance.registry, again.unwrap_or(now))?;
         // Before the ledger knows of it, all of it is on disk.
         for (staged, object) in self.attachments.into_iter().chain(self.payload) {
             staged.commit(object).map_err(refuse_vault(appliance))?;
@@ -47,7 +47,7 @@ impl Complete {
         let _turn = looks_beyond.then(|| appliance.turn.lock().unwrap_or_else(PoisonError::into_inner));
         if looks_beyond {
             let before = appliance.registry.stream(&statement.stream)?;
-            rules::check(&self.verified, before.as_ref(), &appliance.registry, &appliance.anchor.log, appliance.now())?;
+            rules::check(&self.verified, before.as_ref(), &appliance.registry, &appliance.anchor.log, again, appliance.now())?;
         }
         let candidate = candidate(&appliance.registry, self.verified.signed(), &contents, &appliance.anchor.log)?;
         let admission = appliance.ledger.append(candidate).map_err(|error| refuse(appliance, &self.verified, error))?;

@@ -120,6 +120,20 @@ pub struct Logs<'a> {
     pub before: Vec<Before<'a>>,
 }
 
+impl Logs<'_> {
+    /// When the certificates of a statement are judged that is made again, since the log that it was made for, or one after that, was lost: when it says
+    /// to have been made, but at no time to come. Whoever signed it may have another certificate since, and sends it by a connection that is valid now;
+    /// a verdict asks for more than its word. `None` if nothing was lost: then they are judged now.
+    pub fn again(&self, statement: &Statement, now: Timestamp) -> Option<Timestamp> {
+        again(&self.before, &statement.log, statement.issued, now)
+    }
+}
+
+fn again(before: &[Before<'_>], log: &Hash, issued: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let position = before.iter().position(|before| before.log == *log)?;
+    before[..=position].iter().any(|before| !before.is_whole).then(|| issued.min(now))
+}
+
 /// A log that has ended.
 #[derive(Clone, Copy)]
 pub struct Before<'a> {
@@ -243,10 +257,8 @@ pub fn judge(signed: SignedStatement, arrival: &Arrival<'_>, logs: &Logs<'_>) ->
         Some(_) if arrival.knows != Some(logs.log) => return Err(JudgeError::Ended(statement.log)),
         position => &logs.before[..position.map_or(0, |position| position + 1)],
     };
-    // What was made for a log before has waited since: its certificates are judged at the time when it says to have been made. It comes by the
-    // connection of one that is valid now.
-    let at = if before.is_empty() { arrival.now } else { statement.issued };
-    let signer = signer(&signed, arrival, view, at)?;
+    let again = logs.again(statement, arrival.now);
+    let signer = signer(&signed, arrival, view, again.unwrap_or(arrival.now))?;
     // Trust domain and all: under two roots there may be two cameras 102.
     if signer.identity() != Some(peer) {
         return Err(JudgeError::OtherSubject { signer: name_of(&signer), peer: name_of(arrival.peer) });
@@ -275,7 +287,7 @@ pub fn judge(signed: SignedStatement, arrival: &Arrival<'_>, logs: &Logs<'_>) ->
     if row.as_ref().is_some_and(|row| statement.observed.size < row.observed_size) {
         return Err(JudgeError::ObservedFell(statement.observed.size));
     }
-    rules::check(&verified, row.as_ref(), view, &logs.log, arrival.now)?;
+    rules::check(&verified, row.as_ref(), view, &logs.log, again, arrival.now)?;
     Ok(Judgement::Admit(Box::new(verified)))
 }
 
@@ -388,5 +400,30 @@ impl From<JudgeError> for Refusal {
             JudgeError::Registry(error) => return error.into(),
         };
         Self::new(kind, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_judged_at_a_statements_time_only_after_a_loss() {
+        let log =
+            |number: u8, is_whole| Before { log: Hash([number; 32]), end: Head { size: 1, root: Hash([0; 32]) }, view: None, is_whole };
+        let at = |ms| Timestamp::from_unix_ms(ms).expect("a small number is a time");
+        let (issued, now) = (at(1_000), at(9_000));
+        // Newest first.
+        let before = [log(3, true), log(2, false), log(1, true)];
+        let judged = |number: u8, issued| again(&before, &Hash([number; 32]), issued, now);
+        assert_eq!(
+            judged(3, issued),
+            None,
+            "all that was ever stated to it is there: whoever has an expired certificate has waited too long"
+        );
+        assert_eq!(judged(2, issued), Some(issued));
+        assert_eq!(judged(1, issued), Some(issued), "what had carried it was lost");
+        assert_eq!(judged(2, at(10_000)), Some(now), "a time to come makes nothing valid");
+        assert_eq!(judged(9, issued), None, "our own log, or nobody's");
     }
 }

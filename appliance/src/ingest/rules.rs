@@ -66,12 +66,14 @@ pub fn introduces_itself(signed: &SignedStatement) -> bool {
     matches!(&statement.body, Body::Certificate(body) if statement.seq == 0 && body.fingerprint == *signed.signer())
 }
 
-/// Checks the rules of the statement's type on the log named `log`. `before` is what is known of its stream.
+/// Checks the rules of the statement's type on the log named `log`. `before` is what is known of its stream; `again` is the time of a statement that is
+/// made again after a loss ([`Logs::again`](super::judge::Logs::again)).
 pub fn check(
     verified: &VerifiedStatement,
     before: Option<&StreamRow>,
     view: &dyn LedgerView,
     log: &Hash,
+    again: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<(), RuleError> {
     let statement = verified.statement();
@@ -84,13 +86,13 @@ pub fn check(
         Body::Epoch(_) if statement.log != *log => Ok(()),
         Body::Epoch(body) => check_epoch(statement, body, view),
         // What it approves may be lost, or others may have come behind it since.
-        Body::Approve(body) if statement.log != *log => check_approves_its_statement(body, view).map(drop),
+        Body::Approve(body) if again.is_some() => check_approves_its_statement(body, view).map(drop),
         Body::Approve(body) => check_approve(body, view),
         // What a camera says of itself is judged by whoever reads it.
         Body::Segment(_) | Body::Gap(_) | Body::Close(_) | Body::Heartbeat(_) | Body::Config(_) | Body::Event(_) | Body::Attestation(_) => {
             Ok(())
         }
-        Body::Recipients(body) => check_recipients(verified, body, view, log, now),
+        Body::Recipients(body) => check_recipients(verified, body, view, again, now),
         // Its terms are an attachment: see `contents`.
         Body::Grant(_) => Ok(()),
         Body::Fetch(body) => check_fetch(body, view),
@@ -209,15 +211,13 @@ fn check_recipients(
     verified: &VerifiedStatement,
     body: &Recipients,
     view: &dyn LedgerView,
-    log: &Hash,
+    again: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<(), RuleError> {
-    let statement = verified.statement();
     // A set that is stated again after a disaster is judged at its time, and what it replaced may be nobody's to state.
-    let is_again = statement.log != *log;
-    let at = if is_again { statement.issued } else { now };
+    let at = again.unwrap_or(now);
     match view.newest_recipients(&body.scope)? {
-        None if body.replaces.is_some() && !is_again => {
+        None if body.replaces.is_some() && again.is_none() => {
             return broken("it replaces a set that is not there: this is the first of its scope");
         }
         None => {}

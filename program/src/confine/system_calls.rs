@@ -262,6 +262,9 @@ const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS;
 
+/// What types into the terminal that it was started from: whoever sits there would run it (TIOCSTI, TIOCLINUX).
+const TERMINAL_INPUT: [u64; 2] = [0x5412, 0x541c];
+
 /// Gives up all others.
 pub fn give_up(starts_programs: bool) -> Result<(), ConfineError> {
     for filter in filters(starts_programs).map_err(|error| ConfineError::Calls(error.to_string()))? {
@@ -286,7 +289,12 @@ fn filters(starts_programs: bool) -> Result<[BpfProgram; 2], BackendError> {
     let refused = |errno: i32| SeccompAction::Errno(errno.unsigned_abs());
     let list = SeccompFilter::new(allowed, refused(libc::EPERM), SeccompAction::Allow, architecture)?;
     // Its flags lie in memory, where no filter looks: told that there is no such call, the C library takes the older one.
-    let unseen = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let terminal = TERMINAL_INPUT.into_iter().map(|request| {
+        let condition = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request)?;
+        SeccompRule::new(vec![condition])
+    });
+    let terminal = terminal.collect::<Result<_, _>>()?;
+    let unseen = BTreeMap::from([(libc::SYS_clone3, Vec::new()), (libc::SYS_ioctl, terminal)]);
     let unseen = SeccompFilter::new(unseen, SeccompAction::Allow, refused(libc::ENOSYS), architecture)?;
     Ok([list.try_into()?, unseen.try_into()?])
 }

@@ -171,7 +171,11 @@ impl Check<'_> {
         if (index + 1).saturating_mul(below) <= self.first {
             return Ok(());
         }
-        let Some(hashes) = self.hashes(level, index, expected)? else { return self.refill(index * below * WIDTH) };
+        let unread = self.done.unread.len();
+        let Some(hashes) = self.hashes(level, index, expected)? else {
+            // What can not be read is told, and not taken for lost.
+            return if self.done.unread.len() > unread { Ok(()) } else { self.refill(index * below * WIDTH) };
+        };
         if level == 0 {
             return self.full_bundle(index, &hashes);
         }
@@ -220,7 +224,8 @@ impl Check<'_> {
         }
         let bundles = index + 1;
         self.watch.came_to(bundles, self.copy.next() / WIDTH);
-        if bundles.is_multiple_of(KEPT_BUNDLES) {
+        // A check that goes on from here would not tell again what this one could not read.
+        if bundles.is_multiple_of(KEPT_BUNDLES) && self.done.unread.is_empty() {
             self.copy.keep(&self.beside.checked(), bundles.to_string().as_bytes())?;
         }
         Ok(())
