@@ -220,11 +220,11 @@ impl Certificates {
     pub fn others(&mut self, of: &Certificate, index: u64) -> Vec<Arc<Certificate>> {
         let all = self.of_identity.get(&key(of)).cloned().unwrap_or_default();
         let others = all.iter().filter(|other| *other != of.fingerprint());
-        let below: Vec<Fingerprint> = others
-            .filter(|other| self.introduced.get(&hex::encode(other)).is_some_and(|introduced| introduced.index < index))
-            .copied()
-            .collect();
-        below.iter().filter_map(|other| self.get(other)).collect()
+        let introduced = |other: &Fingerprint| Some((self.introduced.get(&hex::encode(other))?.index, *other));
+        let mut below: Vec<(u64, Fingerprint)> = others.filter_map(introduced).filter(|(place, _)| *place < index).collect();
+        // What was read from a state comes in the order of its names.
+        below.sort_unstable();
+        below.iter().filter_map(|(_, other)| self.get(other)).collect()
     }
 }
 
