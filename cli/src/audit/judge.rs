@@ -92,6 +92,12 @@ pub struct Candidate<'a> {
     pub attached: Option<Attached>,
 }
 
+/// What an entry attaches, if it is one that attaches certificates; inside, `None` where that is not there.
+fn attached_of(parsed: &Parsed, stored: &HashMap<Hash, Vec<u8>>) -> Option<Option<Result<Attached, String>>> {
+    let body = parsed.as_ref().ok().map(|signed| &signed.statement().body);
+    body.filter(|body| attaches_certificates(body)).map(|body| attached(body, stored))
+}
+
 impl Judge {
     /// At the beginning, or from what was kept.
     pub fn new(anchor: Anchor, memory: Memory, judges_stamps: bool) -> Self {
@@ -104,15 +110,11 @@ impl Judge {
     pub fn judge(&mut self, first: u64, parsed: &[Parsed], stored: &HashMap<Hash, Vec<u8>>) -> (Vec<Finding>, Vec<Observation>) {
         let mut findings = Vec::new();
         let mut candidates = Vec::new();
-        let (mut attachments, mut lacking) = (Vec::new(), Vec::new());
-        for parsed in parsed {
-            let body = parsed.as_ref().ok().map(|signed| &signed.statement().body).filter(|body| attaches_certificates(body));
-            let attached = body.map(|body| attached(body, stored));
-            // Authorities first: the log's founder leads to one that comes after it. A path is proven, wherever its parts come from.
-            if let Some(Some(Ok(attached))) = &attached {
-                self.memory.certificates.know_issuers(&attached.issuers);
-            }
-            attachments.push(attached);
+        let mut lacking = Vec::new();
+        let attachments: Vec<_> = parsed.iter().map(|parsed| attached_of(parsed, stored)).collect();
+        // Authorities first: the log's founder leads to one that comes after it. A path is proven, wherever its parts come from.
+        for attached in attachments.iter().flatten().flatten().flatten() {
+            self.memory.certificates.know_issuers(&attached.issuers);
         }
         for (index, (parsed, attached)) in (first..).zip(parsed.iter().zip(attachments)) {
             if let Err(Defect::Withheld) = parsed {
