@@ -231,9 +231,9 @@ pub fn own_candidate(
     let statement = signed.statement();
     let leaf = signed.leaf_hash();
     let signer = signed.signer();
-    let (revoked, approved_before) = (None, false);
-    let indexed =
-        Indexed { statement, signer, leaf, stream: before, block: None, certificate, issuers: &[], terms: None, revoked, approved_before };
+    let (revoked, takes_force, approved_before) = (None, false, false);
+    let (stream, block, issuers, terms) = (before, None, &[], None);
+    let indexed = Indexed { statement, signer, leaf, stream, block, certificate, issuers, terms, revoked, takes_force, approved_before };
     let mut annotations = indexed.rows();
     annotations.extend(markers);
     Candidate {

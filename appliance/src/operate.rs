@@ -15,6 +15,7 @@ use exhibit_appliance::bans::Ban;
 use exhibit_appliance::chronicle::Clock;
 use exhibit_appliance::guard::Guard;
 use exhibit_appliance::maintain::backup::{Backup, back_up};
+use exhibit_appliance::maintain::by_itself;
 use exhibit_appliance::maintain::control;
 use exhibit_appliance::maintain::fsck::{ATTACHMENT, CheckOptions, PAYLOAD, check};
 use exhibit_appliance::maintain::place::Place;
@@ -120,6 +121,13 @@ pub enum Operate {
         #[arg(long)]
         days: Option<u64>,
     },
+    /// Print the name and the keys that the log's successor will have when it ends without a hand, as `witness.toml` wants them: the operators of its
+    /// witnesses and mirrors have to follow both logs by that day. The keys are made if there are none yet. Run it as the user who serves.
+    SuccessorKeys {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+    },
     /// Who is banned after too many wrong attempts.
     #[command(subcommand)]
     Bans(Bans),
@@ -194,6 +202,17 @@ pub fn operate(command: Operate, json: bool) -> Result<ExitCode, Failure> {
                 Some(anchor) => print(json, &serde_json::from_str(&anchor.to_json())?, anchor.to_json().trim_end())?,
                 None => print(json, &json!({ "event": "not-due" }), "the log is not due for a successor")?,
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        Operate::SuccessorKeys { state } => {
+            let folder = Folder::new(&state).newest();
+            if by_itself::when(&folder.config()?).is_none() {
+                return Err("appliance.toml has neither succession_entries nor succession_days: the log ends by hand, by the keys of the state that `init` made".into());
+            }
+            let next = by_itself::foretell(&folder)?;
+            let line = json!({ "event": "successor-keys", "origin": next.origin, "keys": next.keys });
+            // As witness.toml wants it.
+            print(json, &line, &format!("[[log]]\norigin = {:?}\nkeys = {:?}", next.origin, next.keys))?;
             Ok(ExitCode::SUCCESS)
         }
         Operate::Bans(Bans::List { state }) => list_bans(&Folder::new(&state).newest(), json),

@@ -141,6 +141,8 @@ pub struct Indexed<'a> {
     pub terms: Option<&'a Terms>,
     /// Since when the certificate is revoked that it revokes, as far as known before.
     pub revoked: Option<Timestamp>,
+    /// True if it is the newest set of its scope from then on.
+    pub takes_force: bool,
     /// True if its signer has approved before what it approves.
     pub approved_before: bool,
 }
@@ -160,7 +162,7 @@ impl Indexed<'_> {
             rows.push((issuer_key(issuer.fingerprint()), issuer.der().to_vec()));
         }
         match &statement.body {
-            Body::Recipients(body) => {
+            Body::Recipients(body) if self.takes_force => {
                 let row = RecipientsRow { number: body.number, leaf: leaf.to_string() };
                 rows.push((recipients_key(&body.scope), to_json(&row)));
             }
@@ -390,6 +392,7 @@ mod tests {
             issuers: &[],
             terms: None,
             revoked: None,
+            takes_force: false,
             approved_before: false,
         }
         .rows()

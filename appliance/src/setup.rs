@@ -36,8 +36,6 @@ pub(crate) const CHAIN: &str = "chain.pem";
 pub(crate) const ROOT: &str = "root.pem";
 /// What everybody else trusts.
 pub(crate) const ANCHOR: &str = "anchor.json";
-/// Seeds of the note keys, hex.
-const NOTE_KEYS: [&str; 2] = ["note-ed25519.key", "note-ml-dsa-44.key"];
 /// The ledger's folder.
 pub const LEDGER: &str = "ledger";
 /// The vault's.
@@ -236,7 +234,7 @@ impl Folder {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
         made.map_err(|source| SetupError::File { path: self.path.clone(), source })?;
         let mut wanted = vec![KEY, REQUEST];
-        wanted.extend(NOTE_KEYS);
+        wanted.extend(Self::NOTE_KEYS);
         let _lock = self.lock()?;
         self.refuse_existing(&wanted)?;
         let signer = new_key()?;
@@ -258,9 +256,12 @@ impl Folder {
     /// What an appliance is known by in every log that it serves.
     pub const OWN_FILES: [&str; 5] = [KEY, REQUEST, CERTIFICATE, CHAIN, ROOT];
 
+    /// The keys of a log's notes: seeds, hex.
+    pub const NOTE_KEYS: [&str; 2] = ["note-ed25519.key", "note-ml-dsa-44.key"];
+
     /// Makes the keys of a log's notes.
     pub fn make_note_keys(&self) -> Result<(), SetupError> {
-        for name in NOTE_KEYS {
+        for name in Self::NOTE_KEYS {
             let seed = random::<32>()?;
             self.write_new(name, Zeroizing::new(format!("{}\n", &*Zeroizing::new(hex::encode(*seed)))).as_bytes())?;
         }
@@ -452,7 +453,7 @@ impl Folder {
     }
 
     pub(crate) fn note_signers(&self, origin: &str) -> Result<Vec<Arc<dyn NoteSigner>>, SetupError> {
-        let [ed25519, ml_dsa] = NOTE_KEYS.map(|name| self.seed(name));
+        let [ed25519, ml_dsa] = Self::NOTE_KEYS.map(|name| self.seed(name));
         Ok(vec![Arc::new(Ed25519NoteSigner::new(origin, &ed25519?)?), Arc::new(AwsLcMlDsa44NoteSigner::new(origin, &ml_dsa?)?)])
     }
 

@@ -10,18 +10,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use common::http::serve_http;
-use common::watched::TIMESTAMPS_HOURLY;
-use common::{World, segment};
+use common::watched::{LIMIT, TIMESTAMPS_HOURLY};
+use common::{Started, World, segment, stop};
+use exhibit_appliance::chronicle::Clock;
+use exhibit_appliance::config::Config;
+use exhibit_appliance::maintain::by_itself;
+use exhibit_appliance::setup::{Folder, now};
 use exhibit_appliance::witnessing::WitnessState;
 use exhibit_evidence::exchange::EntryRecord;
 use exhibit_evidence::{Anchor, Body, SignedStatement};
 use exhibit_pki::DigestAlgorithm;
 use exhibit_pki::foreign::ChainCertificate;
 use exhibit_pki::timestamp_token::{Imprint, TimestampToken, TimestampTrust};
-use exhibit_tlog::{AddCheckpoint, Ed25519Cosigner, LogProof, MlDsa44NoteSigner, NoteSigner, Policy, Refusal, VerifierKey};
+use exhibit_tlog::{AddCheckpoint, Ed25519Cosigner, LogProof, LogVerifier, MlDsa44NoteSigner, NoteSigner, Policy, Refusal, VerifierKey};
 use exhibit_witness::disk::LocalDisk;
 use exhibit_witness::store::Store;
-use exhibit_witness::witness::{AddError, Witness, origin_hash};
+use exhibit_witness::witness::{AddError, Witness};
 use zeroize::Zeroizing;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,18 +55,22 @@ fn signers(name: &str, seed: u8) -> Vec<Arc<dyn NoteSigner>> {
 
 impl TestWitness {
     fn start(folder: &Path, number: u8, anchor: &Anchor, mood: Mood) -> Self {
+        Self::of_logs(folder, number, vec![anchor.verifier.clone()], mood)
+    }
+
+    fn of_logs(folder: &Path, number: u8, logs: Vec<LogVerifier>, mood: Mood) -> Self {
         let name = format!("witness.example/w{number}");
         let signers = signers(&name, number);
         let keys = signers.iter().map(|signer| signer.verifier_key().clone()).collect();
         let store = Store::open(&folder.join(format!("witness-{number}")), Arc::new(LocalDisk)).unwrap();
-        let witness = Witness::open(signers, vec![anchor.verifier.clone()], store).unwrap();
+        let witness = Witness::open(signers, logs, store).unwrap();
         let mood = Arc::new((Mutex::new(mood), Condvar::new()));
         let told = mood.clone();
         let shows = Arc::new(AtomicBool::new(false));
-        let (is_shown, hash) = (shows.clone(), origin_hash(&anchor.verifier.origin));
+        let is_shown = shows.clone();
         let url = serve_http(Arc::new(move |path, body| {
-            if path.ends_with("/checkpoint") {
-                let latest = witness.latest(&hash).filter(|_| is_shown.load(Ordering::SeqCst));
+            if let Some(hash) = path.strip_suffix("/checkpoint").map(|path| path.trim_start_matches('/')) {
+                let latest = witness.latest(hash).filter(|_| is_shown.load(Ordering::SeqCst));
                 return Some(
                     latest.map_or((404, "text/plain", Vec::new()), |latest| (200, "text/plain", latest.note.clone().into_bytes())),
                 );
@@ -295,6 +303,38 @@ async fn what_others_say_goes_back_on_the_ledger() {
 }
 
 /// `openssl ts` behind HTTP, and its certificate.
+/// docs/operations.md, "By its size or age": the operators of witnesses are told the successor's keys before the log ends by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn witnesses_that_were_told_its_keys_cosign_the_successor_of_a_log_that_ends_by_itself() {
+    let world = World::new().await;
+    let state = Folder::new(&world.folder.path().join("state"));
+    let told = by_itself::foretell(&state).unwrap();
+    assert_eq!(by_itself::foretell(&state).unwrap(), told, "other keys than the witnesses were told");
+    let keys = told.keys.iter().map(|key| VerifierKey::parse(key).unwrap()).collect();
+    let next = LogVerifier { origin: told.origin.clone(), keys };
+    let folder = tempfile::tempdir().unwrap();
+    let witness = TestWitness::of_logs(folder.path(), 1, vec![world.anchor.verifier.clone(), next.clone()], Mood::Good);
+    let world = world.watched(&policy(&[&witness], 1), "succession_days = 2\n").await;
+    stop(world.running).await;
+    let mut config = std::fs::read_to_string(state.path().join("appliance.toml")).unwrap();
+    config.push_str("witness_policy = \"witness.policy\"\nsuccession_days = 2\n");
+    std::fs::write(state.path().join("appliance.toml"), config).unwrap();
+    let later = Arc::new(|| now().checked_add_ms(2 * 86_400_000).unwrap()) as Clock;
+    by_itself::end(&state, &later).unwrap();
+    let successor = state.newest();
+    assert_eq!(successor.anchor().unwrap().verifier, next);
+    assert_eq!(by_itself::foretell(&state).unwrap(), told);
+    assert!(!state.path().join("successor-keys").exists(), "keys of a log that is served lie in two places");
+    let config =
+        Config::parse(&format!("{}\nintake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n", "witness_policy = \"witness.policy\"")).unwrap();
+    std::fs::copy(state.path().join("witness.policy"), successor.path().join("witness.policy")).unwrap();
+    let running = Started::new(successor, config, Arc::new(now), |reason| panic!("{reason}")).await;
+    let mut final_size = running.appliance.witnessing.final_size();
+    let size = running.appliance.ledger.size();
+    tokio::time::timeout(LIMIT, final_size.wait_for(|known| *known >= size)).await.expect("nothing becomes final").unwrap();
+    stop(running).await;
+}
+
 fn timestamp_authority(folder: &Path) -> (String, String) {
     let config = "[tsa]\ndefault_tsa = t\n[t]\nserial = serial\nsigner_digest = sha256\ndefault_policy = 1.2.3.4.1\ndigests = sha256\naccuracy = secs:1\ness_cert_id_chain = no\ness_cert_id_alg = sha256\n[req]\ndistinguished_name = dn\nx509_extensions = ext\n[dn]\n[ext]\nextendedKeyUsage = critical,timeStamping\nkeyUsage = critical,digitalSignature\nbasicConstraints = critical,CA:FALSE\nsubjectKeyIdentifier = hash\n";
     std::fs::write(folder.join("ts.cnf"), config).unwrap();

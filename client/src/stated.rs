@@ -7,11 +7,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use exhibit_evidence::{Anchor, SignedStatement, Statement, exchange};
+use exhibit_evidence::{Anchor, Body, SignedStatement, Statement, exchange};
 use exhibit_tlog::Hash;
 
 use crate::issuer::{attachments_of, in_folder};
-use crate::{Appliance, ClientIdentity, IssuerError};
+use crate::{Appliance, ClientError, ClientIdentity, IssuerError};
 
 /// `stated.<log>/<generation>.<seq>.statement`, in the order of their names: the chain of one generation, then that of the next.
 pub(crate) fn stated_path(folder: &Path, statement: &Statement) -> PathBuf {
@@ -32,15 +32,18 @@ pub struct Restated {
     pub there: u64,
     /// The first that is not, and why: what comes behind it in its chain can not be there before it.
     pub refused: Option<(String, exchange::Problem)>,
+    /// The first that was not sent, and the leaf hash of what it approves, which is not there: below that it would approve nothing, for ever.
+    pub waits: Option<(String, Hash)>,
 }
 
 /// Sends what is kept in `folder` of what was stated to the lost log of `ended` to the log of `next`, which goes on for it. It stops where one is
-/// refused; the same call goes on from there.
+/// refused, or approves what is not there and nobody has said to be `lost`; the same call goes on from there.
 pub async fn restate(
     folder: &Path,
     address: &str,
     identity: &ClientIdentity,
     [ended, next]: [&Anchor; 2],
+    lost: &[Hash],
 ) -> Result<Restated, IssuerError> {
     let mut appliance = Appliance::new(address, identity, ended)?;
     appliance.go_on(next);
@@ -54,10 +57,18 @@ pub async fn restate(
             return Err(damaged("it is of another log"));
         }
         let attachments = attachments_of(&signed, rest).ok_or_else(|| damaged("an attachment is cut short"))?;
+        let place = format!("{}/{}", signed.statement().stream, signed.statement().seq);
+        if let Body::Approve(approve) = &signed.statement().body
+            && !lost.contains(&approve.entry)
+            && !is_there(&mut appliance, &approve.entry).await?
+            && !is_there(&mut appliance, &signed.leaf_hash()).await?
+        {
+            restated.waits = Some((place, approve.entry));
+            break;
+        }
         match appliance.put(&signed, &attachments, None).await {
             Ok(_) => restated.there += 1,
-            Err(crate::ClientError::Refused(problem)) if problem.status < 500 => {
-                let place = format!("{}/{}", signed.statement().stream, signed.statement().seq);
+            Err(ClientError::Refused(problem)) if problem.status < 500 => {
                 restated.refused = Some((place, *problem));
                 break;
             }
@@ -65,6 +76,14 @@ pub async fn restate(
         }
     }
     Ok(restated)
+}
+
+async fn is_there(appliance: &mut Appliance, leaf: &Hash) -> Result<bool, ClientError> {
+    match appliance.entry(leaf).await {
+        Ok(_) => Ok(true),
+        Err(ClientError::Refused(problem)) if problem.status == 404 => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// In the order in which they were stated.

@@ -9,9 +9,10 @@ use exhibit_client::stated::{Restated, restate};
 use exhibit_client::{Appliance, Issuer, IssuerError};
 use exhibit_evidence::{
     Body,
-    body::{Gap, GapCause},
+    body::{Approve, Gap, GapCause},
 };
-use support::{FakeAppliance, Mischief, time};
+use exhibit_tlog::{Hash, leaf_hash};
+use support::{FakeAppliance, Mischief, Party, time};
 
 fn gap() -> Body {
     let moment = time("2026-11-20T12:00:00.000Z");
@@ -93,9 +94,12 @@ async fn what_one_log_has_not_answered_is_told_where_another_is_stated_to() {
     assert_eq!(open(folder.path(), &second).unwrap().undelivered().unwrap(), [], "what was answered is called lost");
 }
 
-async fn again(folder: &Path, [lost, next]: [&FakeAppliance; 2]) -> Result<Restated, IssuerError> {
-    let identity = lost.pki.identity(&lost.pki.camera());
-    restate(folder, &next.address, &identity, [&lost.anchor(), &next.anchor()]).await
+async fn again(folder: &Path, logs: [&FakeAppliance; 2]) -> Result<Restated, IssuerError> {
+    again_as(&logs[0].pki.camera(), folder, logs, &[]).await
+}
+
+async fn again_as(party: &Party, folder: &Path, [ended, next]: [&FakeAppliance; 2], lost: &[Hash]) -> Result<Restated, IssuerError> {
+    restate(folder, &next.address, &ended.pki.identity(party), [&ended.anchor(), &next.anchor()], lost).await
 }
 
 /// After a disaster that left nothing of a log, who stated something to it has it still: the same bytes, in their order.
@@ -123,6 +127,41 @@ async fn what_was_stated_to_a_log_that_was_lost_is_stated_to_the_one_that_goes_o
     }
     let (stated, restated) = (lost.world().log.entries[1..].to_vec(), next.world().log.entries[before..].to_vec());
     assert_eq!((stated.len(), &stated), (3, &restated), "other bytes than were stated before");
+}
+
+/// An approval below what it approves is none, for ever. Others may have to state that first.
+#[tokio::test]
+async fn an_approval_waits_for_what_it_approves_until_that_is_said_to_be_lost() {
+    for is_lost in [false, true] {
+        let (folder, [ended, next]) = (tempfile::tempdir().unwrap(), two().await);
+        let k = ended.pki.custodian();
+        let entries = [1, 2].map(|number| {
+            let leaf = ended.recipients(&k, |set| set.number = number);
+            (leaf, ended.world().log.entries.iter().find(|entry| leaf_hash(entry) == leaf).unwrap().clone())
+        });
+        next.world().log.entries.push(entries[0].1.clone());
+        let identity = ended.pki.identity(&k);
+        let mut appliance = Appliance::new(&ended.address, &identity, &ended.anchor()).unwrap();
+        let mut issuer = Issuer::open(folder.path(), "user/k", identity, ended.anchor().log, time("2026-11-20T12:00:00.000Z")).unwrap();
+        for approved in [&entries[0], &entries[1], &entries[0]] {
+            let body = Approve { entry: approved.0, statement: Hash([1; 32]), attachments: vec![] };
+            issuer.issue(&mut appliance, Body::Approve(body), &[], time("2026-11-20T12:00:01.000Z")).await.unwrap();
+        }
+        let again = async |lost: &[Hash]| again_as(&k, folder.path(), [&ended, &next], lost).await.unwrap();
+        for something_else in [vec![], vec![Hash([7; 32])]] {
+            let waits = again(&something_else).await;
+            assert_eq!((waits.there, waits.waits), (1, Some(("user/k/20261120T120000Z/1".to_owned(), entries[1].0))));
+        }
+        let done = if is_lost {
+            again(&[entries[1].0]).await
+        } else {
+            next.world().log.entries.push(entries[1].1.clone());
+            again(&[]).await
+        };
+        assert_eq!((done.there, done.waits), (3, None));
+        let twice = again(&[]).await;
+        assert_eq!((twice.there, twice.waits), (3, None), "what is there already waits");
+    }
 }
 
 /// Where the program was ended between the answer and what it does then, what was answered is kept all the same.

@@ -57,7 +57,7 @@ pub enum Kind {
     Observed,
     /// What the type demands does not hold.
     Rule,
-    /// What an epoch obeys was lost, and may be stated again.
+    /// What an epoch obeys, or a set replaces, was lost, and may be stated again.
     RecipientsLost,
     /// Ours.
     Internal,
@@ -96,7 +96,7 @@ impl Kind {
             Self::Attachment => ("attachment", 422, "An attachment is not what was signed"),
             Self::Observed => ("observed", 422, "The observed head is not one of this log"),
             Self::Rule => ("rule", 422, "The statement breaks a rule of its type"),
-            Self::RecipientsLost => ("recipients-lost", 409, "The recipients that the epoch obeys are not here yet"),
+            Self::RecipientsLost => ("recipients-lost", 409, "Recipients that this needs are not here yet"),
             Self::Rate => ("rate", 429, "Too many requests"),
             Self::Banned => ("banned", 429, "You are banned"),
             Self::Internal => ("internal", 500, "The appliance failed"),

@@ -9,7 +9,7 @@ use exhibit_ledger::{Admission, Candidate, EntryPlace, LedgerError, Refusal as L
 use exhibit_tlog::{Checkpoint, Hash, LogProof};
 
 use super::contents::{self, Contents};
-use super::{Answered, contradict, logs, refuse_vault, rules};
+use super::{Answered, contradict, logs, recipients, refuse_vault, rules};
 use crate::api::problem::{Kind, Refusal};
 use crate::appliance::Appliance;
 use crate::maintain::carry::may_leap;
@@ -78,8 +78,13 @@ pub fn candidate(registry: &Registry, signed: &SignedStatement, contents: &Conte
         Body::Approve(body) => registry.approval(&body.entry, signed.signer())?.is_some(),
         _ => false,
     };
+    let takes_force = match &statement.body {
+        Body::Recipients(body) => recipients::takes_force(statement, body, registry, log)?,
+        _ => false,
+    };
     let indexed = Indexed {
         statement,
+        takes_force,
         signer: signed.signer(),
         revoked,
         approved_before,

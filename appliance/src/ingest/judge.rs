@@ -9,6 +9,7 @@ use exhibit_ledger::{EntryPlace, StreamHead};
 use exhibit_pki::{AwsLc, Certificate, Fingerprint, PathError, Timestamp, ValidatedPath};
 use exhibit_tlog::Hash;
 
+use super::recipients;
 use super::rules::{self, RuleError};
 use crate::api::problem::{Kind, Refusal};
 use crate::registry::{KnownCertificate, NewestRecipients, Registry, RegistryError};
@@ -279,8 +280,10 @@ pub fn judge(signed: SignedStatement, arrival: &Arrival<'_>, logs: &Logs<'_>) ->
     }
     check_chain(statement, view, before)?;
     match (&statement.body, before.last()) {
-        (Body::Epoch(epoch), Some(Before { view: Some(archive), is_whole: true, .. })) => rules::check_epoch(statement, epoch, *archive)?,
-        (Body::Epoch(epoch), Some(_)) => rules::check_epoch_of_lost(statement, epoch, view, &logs.log)?,
+        (Body::Epoch(epoch), Some(Before { view: Some(archive), is_whole: true, .. })) => {
+            recipients::check_epoch(statement, epoch, *archive)?
+        }
+        (Body::Epoch(epoch), Some(_)) => recipients::check_epoch_of_lost(statement, epoch, view, &logs.log)?,
         _ => {}
     }
     let row = view.stream(&statement.stream)?;

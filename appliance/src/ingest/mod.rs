@@ -7,6 +7,7 @@ pub mod contents;
 pub mod finish;
 pub mod judge;
 mod receive;
+pub mod recipients;
 pub mod resume;
 pub mod rules;
 mod staging;

@@ -2,18 +2,17 @@
 //!
 //! It reads no attachment (see `contents`) and no chain position, which were judged before.
 
-use std::collections::HashSet;
-
 use exhibit_evidence::{
     Body, SignedStatement, Statement, VerifiedStatement,
-    body::{Approve, CertificateBody, CertificateRevocation, Enrolment, Epoch, Export, Fetch, Recipients},
+    body::{Approve, CertificateBody, CertificateRevocation, Enrolment, Export, Fetch},
 };
 use exhibit_pki::{Certificate, Fingerprint, KeyPurpose, Role, Timestamp};
 use exhibit_tlog::Hash;
 
 use super::judge::LedgerView;
+use super::recipients;
 use crate::api::problem::{Kind, Refusal};
-use crate::registry::{NewestRecipients, RegistryError};
+use crate::registry::RegistryError;
 use crate::rows::StreamRow;
 
 /// All attachments of a statement together: what a stranger may make us stage beside a payload.
@@ -23,20 +22,15 @@ pub const CERTIFICATE_BYTES_MAX: u64 = 16 * 1024;
 /// Terms name a handful of streams; they are held in memory.
 pub const TERMS_BYTES_MAX: u64 = 256 * 1024;
 
-/// Sets in a row that too few custodians stand behind: who states more of them is to be talked to.
-const UNDECIDED_MAX: usize = 64;
-
 /// Why a statement breaks a rule.
 #[derive(Debug, thiserror::Error)]
 pub enum RuleError {
     /// The rule, and what to do.
     #[error("{0}")]
     Broken(String),
-    /// It obeys a set that was lost, and that whoever stated it may still state again.
-    #[error(
-        "the recipients that the epoch obeys were lost with their log: the custodians state them again (`exhibit restate`), or others in their place"
-    )]
-    RecipientsLost,
+    /// It needs a set that was lost, or what custodians said of it, and whoever stated that may still state it again.
+    #[error("{0}")]
+    RecipientsLost(String),
     /// Longer than its kind may be.
     #[error("attachment {0} is longer than {1} bytes")]
     TooLarge(String, u64),
@@ -49,14 +43,14 @@ impl From<RuleError> for Refusal {
     fn from(error: RuleError) -> Self {
         match error {
             RuleError::Broken(detail) => Self::new(Kind::Rule, detail),
-            RuleError::RecipientsLost => Self::new(Kind::RecipientsLost, error.to_string()),
+            RuleError::RecipientsLost(detail) => Self::new(Kind::RecipientsLost, detail),
             RuleError::TooLarge(..) => Self::new(Kind::TooLarge, error.to_string()),
             RuleError::Registry(error) => error.into(),
         }
     }
 }
 
-fn broken<T>(rule: impl Into<String>) -> Result<T, RuleError> {
+pub(super) fn broken<T>(rule: impl Into<String>) -> Result<T, RuleError> {
     Err(RuleError::Broken(rule.into()))
 }
 
@@ -84,7 +78,7 @@ pub fn check(
     match &statement.body {
         // It obeys a set of that log: see `judge`.
         Body::Epoch(_) if statement.log != *log => Ok(()),
-        Body::Epoch(body) => check_epoch(statement, body, view),
+        Body::Epoch(body) => recipients::check_epoch(statement, body, view),
         // What it approves may be lost, or others may have come behind it since.
         Body::Approve(body) if again.is_some() => check_approves_its_statement(body, view).map(drop),
         Body::Approve(body) => check_approve(body, view),
@@ -92,7 +86,7 @@ pub fn check(
         Body::Segment(_) | Body::Gap(_) | Body::Close(_) | Body::Heartbeat(_) | Body::Config(_) | Body::Event(_) | Body::Attestation(_) => {
             Ok(())
         }
-        Body::Recipients(body) => check_recipients(verified, body, view, again, now),
+        Body::Recipients(body) => recipients::check_recipients(verified, body, view, log, again, now),
         // Its terms are an attachment: see `contents`.
         Body::Grant(_) => Ok(()),
         Body::Fetch(body) => check_fetch(body, view),
@@ -154,26 +148,6 @@ fn check_camera_stream(statement: &Statement, before: Option<&StreamRow>) -> Res
     Ok(())
 }
 
-/// The set that an epoch obeys is on the log that it is stated to, and of this camera.
-pub fn check_epoch(statement: &Statement, epoch: &Epoch, view: &dyn LedgerView) -> Result<(), RuleError> {
-    match view.statement(&epoch.recipients)?.as_ref().map(|signed| &signed.statement().body) {
-        Some(Body::Recipients(recipients)) if recipients.scope == statement.stream.owner() => Ok(()),
-        _ => broken("the epoch obeys a `recipients` that is not on the ledger, or is of another camera"),
-    }
-}
-
-/// An epoch of a log that was lost waits for the set that it obeys: a verdict asks for that below it, and nobody could ever put it there afterwards.
-/// Once custodians have stated a set of this camera to this log, named `log`, without it, they have given it up, and it is admitted as it is.
-pub fn check_epoch_of_lost(statement: &Statement, epoch: &Epoch, view: &dyn LedgerView, log: &Hash) -> Result<(), RuleError> {
-    match check_epoch(statement, epoch, view) {
-        Err(RuleError::Broken(_)) => {}
-        checked => return checked,
-    }
-    let Some(newest) = view.newest_recipients(statement.stream.owner())? else { return Err(RuleError::RecipientsLost) };
-    let is_given_up = view.statement(&newest.leaf)?.is_some_and(|signed| signed.statement().log == *log);
-    if is_given_up { Ok(()) } else { Err(RuleError::RecipientsLost) }
-}
-
 /// What is approved is on the ledger, and the custodian has read it: a leaf hash says nothing to whoever signs it. Whether they may decide on it,
 /// and how many have to, is judged by whoever heeds it. A set of recipients is approved while it is the newest of its scope: cameras ask for the
 /// newest, and would not see an older one come in force.
@@ -205,88 +179,6 @@ fn check_enrolment(body: &Enrolment, view: &dyn LedgerView, now: Timestamp) -> R
         certificate.purpose() == KeyPurpose::Signing && certificate.has_role(Role::Camera)
     })?;
     Ok(())
-}
-
-fn check_recipients(
-    verified: &VerifiedStatement,
-    body: &Recipients,
-    view: &dyn LedgerView,
-    again: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<(), RuleError> {
-    // A set that is stated again after a disaster is judged at its time, and what it replaced may be nobody's to state.
-    let at = again.unwrap_or(now);
-    match view.newest_recipients(&body.scope)? {
-        None if body.replaces.is_some() && again.is_none() => {
-            return broken("it replaces a set that is not there: this is the first of its scope");
-        }
-        None => {}
-        Some(newest) => {
-            let in_force = in_force(&newest, view)?;
-            // Not above that of a set that waits, whose custodian would have the last number for ever.
-            if body.replaces != Some(in_force.leaf) || body.number <= in_force.body.number {
-                let NewestRecipients { leaf, body } = in_force;
-                return broken(format!("number {} of this scope is in force, {leaf}: replace that, with a number above it", body.number));
-            }
-            if !in_force.body.custodians.contains(verified.signed().signer()) {
-                return broken("its signer is not one of the custodians that the set in force names");
-            }
-        }
-    }
-    // Without the certificates on the ledger, no camera could obey the set.
-    for fingerprint in &body.recipients {
-        demand(fingerprint, view, at, "a recipient", |certificate| certificate.purpose() == KeyPurpose::Wrapping)?;
-    }
-    let mut people = HashSet::new();
-    for fingerprint in &body.custodians {
-        let custodian = demand(fingerprint, view, at, "a custodian", |certificate| {
-            certificate.purpose() == KeyPurpose::Signing && certificate.has_role(Role::Custodian)
-        })?;
-        people.extend(custodian.identity().map(ToString::to_string));
-    }
-    if body.threshold > people.len() as u64 {
-        return broken(format!(
-            "its custodians are {} people, of whom {} could never decide on the next set",
-            people.len(),
-            body.threshold
-        ));
-    }
-    Ok(())
-}
-
-/// The newest set that its custodians decided: one that too few of them stand behind replaces nothing, and must not bar the others. The first
-/// of all counts as decided, since whom cameras pinned is not known here. Cameras judge it anew.
-fn in_force(newest: &NewestRecipients, view: &dyn LedgerView) -> Result<NewestRecipients, RuleError> {
-    let mut candidate = newest.clone();
-    for _ in 0..UNDECIDED_MAX {
-        let Some(replaced) = candidate.body.replaces else { break };
-        let before = view.statement(&replaced)?;
-        let Some(Body::Recipients(before)) = before.map(|signed| signed.statement().body.clone()) else { break };
-        if people_behind(&candidate.leaf, &before.custodians, view)? >= before.threshold {
-            break;
-        }
-        candidate = NewestRecipients { leaf: replaced, body: before };
-    }
-    Ok(candidate)
-}
-
-/// How many of these custodians have signed a statement or an approval of it. A person counts once, with however many certificates; a certificate
-/// counts that was good when it signed, whatever has become of it since.
-fn people_behind(leaf: &Hash, custodians: &[Fingerprint], view: &dyn LedgerView) -> Result<u64, RuleError> {
-    let mut stated: Vec<Hash> = vec![*leaf];
-    for custodian in custodians {
-        stated.extend(view.approval(leaf, custodian)?);
-    }
-    let mut people = HashSet::new();
-    for stated in stated {
-        let Some(signed) = view.statement(&stated)? else { continue };
-        if custodians.contains(signed.signer())
-            && let Some(Ok(known)) = view.certificate(signed.signer(), signed.statement().issued)?
-        {
-            people.extend(known.certificate().identity().map(ToString::to_string));
-        }
-    }
-    Ok(people.len() as u64)
 }
 
 /// Whoever may certify may take that back, also ahead of a certificate's introduction: the earliest word counts. But for what the log stands on,

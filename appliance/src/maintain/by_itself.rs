@@ -1,8 +1,11 @@
 //! A succession without a hand: when the log is due by the configuration, the appliance stops, makes the successor's state inside its own, ends the log
 //! there and serves the successor. Each step is found done or is done again, so a crash between any two goes on at the next start.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use exhibit_evidence::body::Successor;
 
 use super::backup::copy;
 use super::succeed::{SucceedError, When, is_due, succeed};
@@ -14,6 +17,8 @@ use crate::setup::Folder;
 
 /// The successor's state, in that of the log that ends.
 const STATE: &str = "successor-state";
+/// Its note keys until it has a state: witnesses are told them before they are used.
+const KEYS: &str = "successor-keys";
 
 /// When the configuration wants the log to end. `None` if it does not say.
 pub fn when(config: &Config) -> Option<When> {
@@ -52,6 +57,24 @@ pub fn end(folder: &Folder, clock: &Clock) -> Result<(), SucceedError> {
     Ok(())
 }
 
+/// Name and keys that the successor of the log in `folder` will have, where it ends without a hand. They are made when they are first asked for, and stay: whoever
+/// follows logs by name and keys, a witness or a mirror, can be told long before.
+pub fn foretell(folder: &Folder) -> Result<Successor, SucceedError> {
+    let origin = next_origin(&folder.anchor()?.verifier.origin);
+    let (state, keys) = (folder.path().join(STATE), folder.path().join(KEYS));
+    if !state.exists() && !keys.exists() {
+        let partial = super::beside(&keys, ".partial");
+        remove_if_there(&partial)?;
+        DirBuilder::new().mode(0o700).create(&partial).map_err(at(&partial))?;
+        Folder::new(&partial).make_note_keys()?;
+        sync_folder(&partial)?;
+        fs::rename(&partial, &keys).map_err(at(&keys))?;
+        sync_folder(folder.path())?;
+    }
+    let verifier = Folder::new(if state.exists() { &state } else { &keys }).verifier(&origin)?;
+    Ok(Successor { origin, keys: verifier.keys.iter().map(ToString::to_string).collect() })
+}
+
 /// The same appliance, certificate and configuration, with note keys of its own.
 fn prepare(old: &Folder, config: &Config, new: &Path) -> Result<(), SucceedError> {
     let partial = super::beside(new, ".partial");
@@ -61,11 +84,19 @@ fn prepare(old: &Folder, config: &Config, new: &Path) -> Result<(), SucceedError
     for name in Folder::OWN_FILES {
         copy(&old.path().join(name), &partial.join(name))?;
     }
-    made.make_note_keys()?;
+    let keys = old.path().join(KEYS);
+    if keys.exists() {
+        for name in Folder::NOTE_KEYS {
+            copy(&keys.join(name), &partial.join(name))?;
+        }
+    } else {
+        made.make_note_keys()?;
+    }
     made.write_config(&successors_config(old, config)?)?;
     sync_folder(&partial)?;
     fs::rename(&partial, new).map_err(at(new))?;
-    Ok(sync_folder(old.path())?)
+    sync_folder(old.path())?;
+    Ok(remove_if_there(&keys)?)
 }
 
 /// What the file of the old log says, with places of its own: paths stay what they are, a seal elsewhere gets the next name, a TPM's index the next number.

@@ -66,8 +66,10 @@ impl Describe for Replay<'_> {
             let signed = SignedStatement::parse(entry).map_err(|error| error.to_string())?;
             let statement = signed.statement();
             // The rows of these hang on rows of others: on those of their own stream, of certificates that came before, and of earlier words on them.
-            let looks_beyond =
-                matches!(statement.body, Body::Certificate(_) | Body::CertificateRevocation(_) | Body::Approve(_) | Body::Genesis(_));
+            let looks_beyond = matches!(
+                statement.body,
+                Body::Certificate(_) | Body::CertificateRevocation(_) | Body::Recipients(_) | Body::Approve(_) | Body::Genesis(_)
+            );
             if !candidates.is_empty() && (looks_beyond || streams.contains(&statement.stream)) {
                 break;
             }

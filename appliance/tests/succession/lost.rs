@@ -1,9 +1,10 @@
 //! A log of which nothing can be read any more: who stated something to it states it again, and evidence waits for that.
 
 use std::fs;
+use std::path::Path;
 
 use exhibit_appliance::ended::EndedLog;
-use exhibit_appliance::setup::{NewLog, SetupError, now};
+use exhibit_appliance::setup::{Folder, NewLog, SetupError, now};
 use exhibit_appliance::vault::Object;
 use exhibit_evidence::body::{Approve, CertificateBody, Recipients};
 use exhibit_evidence::{Anchor, AttachmentRef, Body, SignedStatement, Statement, sign};
@@ -14,10 +15,10 @@ use crate::common::*;
 use crate::{certified, put_knowing, receipt_of, refusal, run, whole};
 
 /// A statement as it was sent.
-type Stated = (SignedStatement, Vec<Vec<u8>>);
+pub type Stated = (SignedStatement, Vec<Vec<u8>>);
 
 /// What people and authorities keep of what they stated: everything but what the appliance and cameras did.
-fn kept(world: &World, owner: &str) -> Vec<Stated> {
+pub fn kept(world: &World, owner: &str) -> Vec<Stated> {
     let appliance = &world.running.appliance;
     let all = (0..world.size()).map(|index| appliance.registry.statement_at(index).unwrap());
     let own = all.filter(|signed| signed.statement().stream.owner() == owner);
@@ -25,24 +26,39 @@ fn kept(world: &World, owner: &str) -> Vec<Stated> {
     own.map(|signed| (signed.clone(), signed.statement().body.attachments().iter().map(stored).collect())).collect()
 }
 
-struct Lost {
-    running: Started,
-    pki: Pki,
-    next: Anchor,
+pub struct Lost {
+    pub running: Started,
+    pub pki: Pki,
+    pub next: Anchor,
+    pub state: Folder,
 }
 
 impl Lost {
-    async fn connect(&self, party: &Party) -> Connection {
+    /// Another log begins below `root`, with nothing of the one that ran but the note of its last head.
+    pub async fn begin(root: &Path, running: Started, pki: Pki, ended: &Anchor) -> Self {
+        let note = running.appliance.ledger.checkpoint().unwrap().0;
+        stop(running).await;
+        fs::remove_dir_all(root.join("state")).unwrap();
+        let state = certified(root, "new", &pki);
+        let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
+        let before = exhibit_appliance::ended::predecessor(ended, &note).unwrap();
+        let log =
+            NewLog { origin: "city.example/log/2", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(before), now: now() };
+        let next = state.lock().unwrap().create_log(&log).unwrap();
+        Self { running: run(&state).await, pki, next, state }
+    }
+
+    pub async fn connect(&self, party: &Party) -> Connection {
         Connection::new(self.running.addresses.intake.port(), &self.pki.root, Some(party)).await.unwrap()
     }
 
-    async fn put(&self, party: &Party, (signed, stored): &Stated) -> Answer {
+    pub async fn put(&self, party: &Party, (signed, stored): &Stated) -> Answer {
         let stored: Vec<&[u8]> = stored.iter().map(Vec::as_slice).collect();
         put_knowing(&mut self.connect(party).await, &self.next.log, signed, &stored, &[]).await
     }
 
     #[track_caller]
-    fn taken(&self, answer: &Answer, stated: &Stated) {
+    pub fn taken(&self, answer: &Answer, stated: &Stated) {
         receipt_of(answer, 201, &self.next, &stated.0);
     }
 }
@@ -59,16 +75,7 @@ async fn an_epoch_waits_for_the_recipients_that_were_lost_with_its_log() {
     world.connect(&world.custodian).await.put(&second, &[], &[]).await.admitted(201, &world.anchor, &mut custodian, &second);
     let (of_authority, of_custodian) = (kept(&world, "authority/1"), kept(&world, "user/k"));
     assert_eq!((of_authority.len(), of_custodian.len()), (7, 2));
-    let note = world.running.appliance.ledger.checkpoint().unwrap().0;
-    let root = world.folder.path().to_owned();
-    stop(world.running).await;
-    fs::remove_dir_all(root.join("state")).unwrap();
-    let new = certified(&root, "new", &world.pki);
-    let (chain_pem, root_pem) = (world.pki.issuing.to_pem(), world.pki.root.to_pem());
-    let before = exhibit_appliance::ended::predecessor(&world.anchor, &note).unwrap();
-    let log = NewLog { origin: "city.example/log/2", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(before), now: now() };
-    let next = new.lock().unwrap().create_log(&log).unwrap();
-    let lost = Lost { running: run(&new).await, pki: world.pki, next };
+    let lost = Lost::begin(world.folder.path(), world.running, world.pki, &world.anchor).await;
 
     // An epoch that the lost log never had, under a set that it had.
     let mut camera = Writer::new(world.camera.clone(), "camera/102/main/20261120T115958Z", &world.anchor);
@@ -113,7 +120,7 @@ async fn an_epoch_waits_for_the_recipients_that_were_lost_with_its_log() {
     (world.authority.seq, world.authority.prev) = (7, of_authority[6].0.leaf_hash());
     what_has_expired_since(&lost, &world.authority, &world.custodian, &world.custodian_wrapping, &world.anchor).await;
     stop(lost.running).await;
-    whole(&new);
+    whole(&lost.state);
 }
 
 /// Files of another last head beside a genesis would keep its log from being served, for good.
@@ -168,9 +175,8 @@ async fn what_has_expired_since(lost: &Lost, authority: &Writer, custodian: &Par
     let now_introduced = (dated(&own, then, introduces(&expired)), der());
     assert_eq!(refusal(&lost.put(&authority.party, &now_introduced).await), (422, "attachment".into()));
 
-    // It replaces a set of somebody who can not state it again.
     let mut writer = Writer::new(expired.clone(), "user/k/20251120T115958Z", ended);
-    let set = Recipients { scope: "camera/103".to_owned(), ..world_recipients(wrapping, &expired, 4, Some(Hash([8; 32]))) };
+    let set = Recipients { scope: "camera/103".to_owned(), ..world_recipients(wrapping, &expired, 4, None) };
     let old = (dated(&writer, then, Body::Recipients(set.clone())), vec![]);
     let late = (dated(&writer, now(), Body::Recipients(set.clone())), vec![]);
     assert_eq!(refusal(&lost.put(custodian, &late).await), (403, "certificate".into()), "signed after the certificate's end");

@@ -5,6 +5,7 @@
 mod common;
 mod disaster;
 mod lost;
+mod restated;
 mod several;
 
 use std::fs;

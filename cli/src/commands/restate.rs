@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use exhibit_client::stated::restate;
 use exhibit_program::EXIT_OK;
+use exhibit_tlog::Hash;
 
 use crate::arguments::Connection;
 use crate::failure::Failure;
@@ -20,6 +21,9 @@ pub struct Command {
     /// The anchor of the log that was lost.
     #[arg(long)]
     of_log: PathBuf,
+    /// Leaf hash of an entry that you have approved, and that nobody can state again: the approval is stated all the same, and approves nothing.
+    #[arg(long, value_name = "LEAF")]
+    lost: Vec<String>,
 }
 
 /// Runs it.
@@ -29,7 +33,15 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     if next.log == ended.log {
         return Err(Failure::Usage("--of-log names the log of --anchor: nothing is to be stated again".to_owned()));
     }
-    let restated = restate(folder, appliance, &read_identity(folder)?, [&ended, &next]).await?;
+    let lost = command.lost.iter().map(|leaf| Hash::from_hex(leaf)).collect::<Option<Vec<_>>>();
+    let lost = lost.ok_or_else(|| Failure::Usage("--lost takes a leaf hash, 64 hex digits".to_owned()))?;
+    let restated = restate(folder, appliance, &read_identity(folder)?, [&ended, &next], &lost).await?;
+    if let Some((place, leaf)) = restated.waits {
+        return Err(Failure::Cannot(format!(
+            "{} statements are there, and {place} approves {leaf}, which is not: whoever stated that restates it first. If nobody can, say so: --lost {leaf}",
+            restated.there
+        )));
+    }
     if let Some((place, problem)) = restated.refused {
         return Err(Failure::Cannot(format!(
             "{} statements are there, and {place} is refused ({}): {}. Where it needs what others stated, have them restate theirs first",

@@ -18,7 +18,7 @@ pub async fn run(restate: &Restate) -> Result<Report, Failure> {
     if next.log == ended.log {
         return Err(Failure::Cannot("--of-log names the log of --anchor: nothing is to be stated again".to_owned()));
     }
-    let restated = stated::restate(&authority.folder, &restate.appliance, &authority.identity(), [&ended, &next]).await;
+    let restated = stated::restate(&authority.folder, &restate.appliance, &authority.identity(), [&ended, &next], &[]).await;
     let restated = restated.map_err(|error| Failure::Cannot(error.to_string()))?;
     let there = restated.there;
     if let Some((place, problem)) = restated.refused {
