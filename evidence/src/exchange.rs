@@ -4,7 +4,7 @@
 pub mod route;
 pub mod terms;
 
-pub use route::{Route, RouteError, by_query};
+pub use route::{OPERATIONS, Operation, Route, RouteError, Target, by_query};
 pub use terms::{SlotRange, Terms, TermsError};
 
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use exhibit_evidence::StreamName;
-use exhibit_evidence::exchange::route::{Route, RouteError};
+use exhibit_evidence::exchange::route::{OPERATIONS, Open, Route, RouteError, Target, allowed};
 use exhibit_pki::{Subject, Timestamp};
 use exhibit_tlog::Hash;
 
@@ -44,24 +44,29 @@ fn routes() -> Vec<(String, Route, Rights)> {
         (format!("/v1/certificates/{digits}"), Route::Certificate([0x0a; 32]), NONE),
         (format!("/v1/attachments/{digits}"), Route::Attachment(hash), (false, true, false)),
         ("/v1/recipients/camera/102".to_owned(), Route::Recipients { scope: Subject::parse("camera/102").unwrap() }, NONE),
-        (format!("/v1/logs/{digits}/log/checkpoint"), Route::Before { log: hash, route: Box::new(Route::Checkpoint) }, NONE),
+        (
+            format!("/v1/logs/{digits}/log/checkpoint"),
+            Route::Before { log: hash, route: Box::new(Route::Checkpoint) },
+            (false, false, true),
+        ),
         (format!("/v1/logs/{digits}/v1/attachments/{digits}"), Route::Before { log: hash, route: Box::new(Route::Attachment(hash)) }, NONE),
         (format!("/v1/payloads/{place}?fetch={digits}"), Route::Payload { stream: stream(), seq: 7, fetch: hash }, NONE),
     ]
 }
 
-fn parse(method: &str, target: &str) -> Result<Route, RouteError> {
+fn parse(method: &str, target: &str) -> Result<Target, RouteError> {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    Route::parse(method, path, query)
+    Target::parse(method, path, query)
 }
 
 #[test]
 fn each_path_asks_for_what_it_says() {
     for (target, route, (public, of_entries, of_log)) in routes() {
-        assert_eq!(parse("GET", &target), Ok(route.clone()), "{target}");
-        assert_eq!((route.is_public(), route.is_of_entries()), (public, of_entries), "{target}");
-        let head = if of_log { Ok(route) } else { Err(RouteError::NotFound) };
-        assert_eq!(parse("HEAD", &target), head, "{target}");
+        let asked = parse("GET", &target).unwrap();
+        assert_eq!(asked.route, route, "{target}");
+        assert_eq!((asked.open() == Open::Everyone, asked.open() == Open::Entries), (public, of_entries), "{target}");
+        let head = if of_log { Ok(route) } else { Err(RouteError::Method) };
+        assert_eq!(parse("HEAD", &target).map(|target| target.route), head, "{target}");
     }
 }
 
@@ -69,10 +74,55 @@ fn each_path_asks_for_what_it_says() {
 #[test]
 fn tiles_are_public_and_bundles_of_entries_are_not() {
     let tile = parse("GET", "/log/tile/0/000").unwrap();
-    assert!(matches!(tile, Route::Tile(_)) && tile.is_public() && !tile.is_of_entries());
+    assert!(matches!(tile.route, Route::Tile(_)) && tile.operation.open == Open::Everyone);
     let bundle = parse("GET", "/log/tile/entries/000").unwrap();
-    assert!(matches!(bundle, Route::Bundle(_)) && !bundle.is_public() && bundle.is_of_entries());
+    assert!(matches!(bundle.route, Route::Bundle(_)) && bundle.operation.open == Open::Entries);
     for target in ["/log/tile/0/000", "/log/tile/entries/000"] {
-        assert_eq!(parse("HEAD", target), parse("GET", target));
+        assert_eq!(parse("HEAD", target).unwrap().route, parse("GET", target).unwrap().route);
+    }
+}
+
+#[test]
+fn allow_names_the_methods_of_a_path() {
+    let digits = "0a".repeat(32);
+    let cases = [
+        ("/v1/streams/camera/102/main/1a/7".to_owned(), "GET OPTIONS PUT"),
+        ("/v1/streams/camera/102/main/1a".to_owned(), "GET OPTIONS"),
+        (format!("/v1/uploads/{digits}"), "DELETE GET HEAD OPTIONS PATCH"),
+        ("/log/checkpoint".to_owned(), "GET HEAD OPTIONS"),
+        (format!("/v1/logs/{digits}/v1/streams/camera/102/main/1a/7"), "GET OPTIONS"),
+        (format!("/v1/logs/{digits}/v1/version"), ""),
+        ("/v1/nothing".to_owned(), ""),
+    ];
+    for (path, methods) in cases {
+        assert_eq!(allowed(&path, |_| true).join(" "), methods, "{path}");
+        let expected = if methods.is_empty() { RouteError::NotFound } else { RouteError::Method };
+        assert_eq!(parse("BREW", &path).unwrap_err(), expected, "{path}");
+    }
+    assert_eq!(allowed("/v1/version", |open| open == Open::Everyone), Vec::<&str>::new());
+}
+
+/// Whoever fills a template writes the slashes of a name as `%2F`: nothing else is decoded.
+#[test]
+fn slashes_of_a_name_may_be_encoded() {
+    let plain = parse("GET", "/v1/streams/camera/102/main/1a/7").unwrap().route;
+    assert_eq!(parse("GET", "/v1/streams/camera%2F102%2fmain%2F1a/7").unwrap().route, plain);
+    let digits = parse("GET", "/v1/streams/camera%2F102%2Fmain%2F7").unwrap().route;
+    assert_eq!(digits, Route::Stream { stream: StreamName::parse("camera/102/main/7").unwrap() }, "an encoded slash ends no component");
+    for hostile in
+        ["/v1/streams/camera%2F102%2F%2E%2E%2F1a", "/v1%2Fversion", "/v1/streams/camera%252F102%252Fmain%252F1a", "/v1/entries%2F00"]
+    {
+        assert_eq!(parse("GET", hostile).unwrap_err(), RouteError::NotFound, "{hostile}");
+    }
+}
+
+#[test]
+fn the_table_has_each_name_and_each_method_of_a_path_once() {
+    for (index, operation) in OPERATIONS.iter().enumerate() {
+        assert!(!operation.summary.is_empty() && operation.summary.ends_with('.'), "{operation:?}");
+        for other in &OPERATIONS[..index] {
+            assert_ne!(other.id, operation.id);
+            assert!(other.path != operation.path || other.method != operation.method, "{operation:?} is never reached");
+        }
     }
 }

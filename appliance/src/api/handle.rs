@@ -4,34 +4,31 @@
 
 use std::sync::Arc;
 
-use exhibit_evidence::exchange::{EntryRecord, Route, Terms};
-use exhibit_evidence::{Body, StreamName};
+use exhibit_evidence::exchange::route::{Open, allowed};
+use exhibit_evidence::exchange::{EntryRecord, Route, RouteError, Target};
 use exhibit_ledger::LedgerError;
-use exhibit_pki::{Certificate, Timestamp};
 use exhibit_program::log_resource;
 use exhibit_tlog::Hash;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
-use hyper::{Request, Response, StatusCode};
+use hyper::header::{ALLOW, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use super::answer::{self, Answer, AnswerBody};
 use super::authorise::{Caller, authorise, is_open_attachment, may_read_attachment};
+use super::payload::{Wanted, payload};
 use super::problem::{Kind, Refusal};
-use super::range::{Range, single_range};
 use super::server::{Listener, Peer};
 use super::upload;
 use crate::appliance::Appliance;
 use crate::bans::Banned;
-use crate::chronicle::ChronicleError;
-use crate::ingest::{self, Received, payload_object, refuse_vault, rules};
+use crate::ingest::{self, Received};
 use crate::places::Places;
 use crate::predecessor::{self, Archive};
 use crate::query::Query;
 use crate::registry::RegistryError;
 use crate::rows::AttachmentRow;
-use crate::share::{self, Basis, Denial};
 use crate::vault::{Object, Vault};
 
 /// Answers one request of somebody.
@@ -39,17 +36,18 @@ pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, who: &Banned
     let has_body = !request.body().is_end_stream();
     let is_upload = upload::is_upload(request.headers());
     let party: Arc<str> = who.party().into();
-    let route = Route::parse(request.method().as_str(), request.uri().path(), request.uri().query());
-    let appended = if let Ok(Route::UploadAppend(hash)) = &route { Some(*hash) } else { None };
-    let answered = match (route, listener) {
+    let target = Target::parse(request.method().as_str(), request.uri().path(), request.uri().query());
+    let appended = if let Ok(Target { route: Route::UploadAppend(hash), .. }) = &target { Some(*hash) } else { None };
+    let answered = match (target, listener) {
+        (Err(RouteError::Method), _) => return other_methods(&appliance, listener, &request),
         (Err(error), _) => Err(error.into()),
-        (Ok(route), Listener::Public) if route.is_public() || (appliance.public_entries && route.is_of_entries()) => {
-            read(appliance.clone(), None, party, route, request.headers().clone()).await
+        (Ok(target), Listener::Public) if is_shown(&appliance, listener, target.open()) => {
+            read(appliance.clone(), None, party, target.route, request.headers().clone()).await
         }
         (Ok(_), Listener::Public) => Err(Refusal::not_found()),
-        (Ok(route), Listener::Intake(Ok(peer))) => match permit(&appliance, peer, &route) {
+        (Ok(target), Listener::Intake(Ok(peer))) => match permit(&appliance, peer, &target) {
             Err(refusal) => Err(refusal),
-            Ok(()) => serve(appliance.clone(), peer.clone(), party, route, request).await,
+            Ok(()) => serve(appliance.clone(), peer.clone(), party, target.route, request).await,
         },
         (Ok(_), Listener::Intake(Err(reason))) => Err(Refusal::new(Kind::Certificate, reason.clone())),
     };
@@ -69,7 +67,36 @@ pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, who: &Banned
     })
 }
 
-fn permit(appliance: &Appliance, peer: &Peer, route: &Route) -> Result<(), Refusal> {
+/// Whether a listener serves what is this open.
+fn is_shown(appliance: &Appliance, listener: &Listener, open: Open) -> bool {
+    match (listener, open) {
+        (Listener::Intake(_), _) | (Listener::Public, Open::Everyone) => true,
+        (Listener::Public, Open::Entries) => appliance.public_entries,
+        (Listener::Public, Open::Closed) => false,
+    }
+}
+
+/// A path that is known, asked with another method than its own; OPTIONS asks which these are.
+fn other_methods(appliance: &Appliance, listener: &Listener, request: &Request<Incoming>) -> Answer {
+    let has_body = !request.body().is_end_stream();
+    let methods = allowed(request.uri().path(), |open| is_shown(appliance, listener, open));
+    if methods.is_empty() {
+        return answer::refusal(&Refusal::not_found(), has_body);
+    }
+    let mut answer = if request.method() == Method::OPTIONS && !has_body {
+        upload::empty()
+    } else {
+        answer::refusal(&Refusal::from(RouteError::Method), has_body)
+    };
+    answer.headers_mut().insert(ALLOW, allow(&methods));
+    answer
+}
+
+fn allow(methods: &[&str]) -> HeaderValue {
+    HeaderValue::from_str(&methods.join(", ")).expect("methods are a header's value")
+}
+
+fn permit(appliance: &Appliance, peer: &Peer, target: &Target) -> Result<(), Refusal> {
     let certificate = &peer.certificate;
     let identity = certificate.identity().ok_or_else(|| Refusal::new(Kind::Certificate, "the certificate names nobody"))?;
     let path = match appliance.registry.certificate(certificate.fingerprint(), appliance.now())? {
@@ -83,7 +110,7 @@ fn permit(appliance: &Appliance, peer: &Peer, route: &Route) -> Result<(), Refus
         on_ledger: appliance.registry.is_known(certificate.fingerprint())?,
         is_valid: certificate.is_valid_at(appliance.now()),
     };
-    authorise(&caller, route)
+    authorise(&caller, target)
 }
 
 async fn serve(
@@ -116,7 +143,11 @@ async fn serve(
                 Err(Refusal::not_found())
             }
         }
-        Route::UploadLimits { .. } => Ok(upload::limits(&appliance.staging)),
+        Route::UploadLimits { .. } => {
+            let mut answer = upload::limits(&appliance.staging);
+            answer.headers_mut().insert(ALLOW, allow(&allowed(request.uri().path(), |_| true)));
+            Ok(answer)
+        }
         route => read(appliance, Some(peer), party, route, request.headers().clone()).await,
     }
 }
@@ -151,20 +182,20 @@ async fn read(
 
 /// What is asked: this log, or one before it.
 #[derive(Clone, Copy)]
-struct Asked<'a> {
-    query: Query<'a>,
-    vault: &'a dyn Vault,
+pub(super) struct Asked<'a> {
+    pub query: Query<'a>,
+    pub vault: &'a dyn Vault,
     /// How many entry bundles are read at once, of whichever log.
     bundles: &'a Arc<Places>,
 }
 
 impl<'a> Asked<'a> {
-    fn of(appliance: &'a Appliance) -> Self {
+    pub fn of(appliance: &'a Appliance) -> Self {
         let query = Query { ledger: &appliance.ledger, registry: &appliance.registry, witnessing: &appliance.witnessing };
         Self { query, vault: appliance.vault.as_ref(), bundles: &appliance.bundles }
     }
 
-    fn of_before(appliance: &'a Appliance, archive: &'a Archive) -> Self {
+    pub fn of_before(appliance: &'a Appliance, archive: &'a Archive) -> Self {
         let query = Query { ledger: &archive.ledger, registry: &archive.registry, witnessing: &archive.witnessing };
         Self { query, vault: archive.vault.as_ref(), bundles: &appliance.bundles }
     }
@@ -302,124 +333,4 @@ fn attachment(asked: Asked<'_>, peer: Option<&Peer>, sha256: &Hash) -> Result<An
         }
     }
     if is_named { Err(Refusal::new(Kind::Forbidden, "this attachment is for others")) } else { Err(Refusal::not_found()) }
-}
-
-async fn payload(
-    appliance: Arc<Appliance>,
-    (peer, party): (Arc<Peer>, &str),
-    wanted: Wanted,
-    fetch: Hash,
-    headers: &HeaderMap,
-) -> Result<Answer, Refusal> {
-    let place = appliance.downloads.take(party).map_err(|full| Refusal::overloaded("downloads", full))?;
-    let opened = spawn_blocking(move || open_payload(&appliance, &peer, &wanted, &fetch)).await;
-    let object = opened.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))??;
-    let length = object.length();
-    let range = headers.get(RANGE).map(|range| range.to_str().unwrap_or_default());
-    let (status, first, count) = match range.map(|range| single_range(range, length)) {
-        None | Some(Range::Ignored) => (StatusCode::OK, 0, length),
-        Some(Range::Part { first, last }) => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
-        Some(Range::Outside) => return Err(Refusal::new(Kind::Range, format!("the payload has {length} bytes"))),
-    };
-    let mut answer = answer::bytes(status, "application/octet-stream", Vec::new());
-    *answer.body_mut() = AnswerBody::of_object(object.into(), first, count, place);
-    let headers = answer.headers_mut();
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if status == StatusCode::PARTIAL_CONTENT {
-        let range = format!("bytes {first}-{}/{length}", first + count - 1);
-        headers.insert(CONTENT_RANGE, HeaderValue::from_str(&range).expect("digits are a header's value"));
-    }
-    Ok(answer)
-}
-
-/// A segment's place.
-struct Wanted {
-    /// The log before that has it; ours if there is none.
-    log: Option<Hash>,
-    stream: StreamName,
-    seq: u64,
-}
-
-/// Decides, puts on the ledger what was decided, and only then opens the ciphertext. Blocks.
-fn open_payload(
-    appliance: &Appliance,
-    peer: &Peer,
-    wanted: &Wanted,
-    fetch_leaf: &Hash,
-) -> Result<Box<dyn crate::vault::StoredObject>, Refusal> {
-    let Wanted { log, stream, seq } = wanted;
-    let ours = Asked::of(appliance);
-    let asked = match log {
-        None => ours,
-        Some(log) => {
-            let archive = predecessor::archives(appliance).find(|archive| archive.log == *log);
-            Asked::of_before(appliance, archive.ok_or_else(Refusal::not_found)?)
-        }
-    };
-    // Who fetches now says so on our log, whichever has the evidence.
-    let (registry, evidence) = (ours.query.registry, asked.query.registry);
-    let caller = &peer.certificate.identity().ok_or_else(Refusal::not_found)?.subject;
-    let not_yours = || Refusal::new(Kind::Forbidden, Denial::NotYourFetch.to_string());
-    let fetch = registry.statement(fetch_leaf)?.ok_or_else(not_yours)?;
-    let place = evidence.place(stream, *seq)?.ok_or_else(Refusal::not_found)?;
-    let segment = evidence.statement_at(place.index)?;
-    if !matches!(segment.statement().body, Body::Segment(_)) {
-        return Err(Refusal::new(Kind::NotFound, "this entry has no payload"));
-    }
-    let Body::Fetch(fetch_body) = &fetch.statement().body else { return Err(not_yours()) };
-    let grant = fetch_body.grant.map(|leaf| registry.statement(&leaf)?.ok_or(RegistryError::Entry)).transpose()?;
-    let terms = match &grant {
-        Some(grant) => terms_of(ours, grant.statement())?,
-        None => None,
-    };
-    let recipients = if grant.is_none() { recipients_of(asked, stream, appliance.now())? } else { Vec::new() };
-    let basis = match &grant {
-        Some(grant) => Basis::Grant { grant: grant.statement(), terms: terms.as_ref() },
-        None => Basis::Recipients(&recipients),
-    };
-    let request = share::Request { caller, segment: segment.statement(), fetch: fetch.statement(), basis, now: appliance.now() };
-    let decided = share::decide(&request);
-    if decided != Err(Denial::NotYourFetch) {
-        // On the ledger before the first byte, or there is none.
-        appliance.chronicle.access(fetch_leaf, decided.is_ok()).map_err(|error| {
-            appliance.heed_chronicle(&error);
-            tracing::error!(%error, "an access could not be put on the ledger");
-            if matches!(error, ChronicleError::NoRoom(_)) {
-                return Refusal::new(
-                    Kind::Storage,
-                    "there is no room to log this access, so nothing is served: the operator has to make some",
-                );
-            }
-            Refusal::new(Kind::Internal, "the appliance could not log this access, so it serves nothing")
-        })?;
-    }
-    decided.map_err(|denial| Refusal::new(Kind::Forbidden, denial.to_string()))?;
-    let object = asked.vault.open(payload_object(&segment.statement_hash())).map_err(refuse_vault(appliance))?;
-    object.ok_or_else(|| Refusal::new(Kind::NotFound, "the ciphertext is not there any more"))
-}
-
-/// The terms of a grant, as they were checked when it was admitted; `None` if they are gone or damaged.
-fn terms_of(asked: Asked<'_>, grant: &exhibit_evidence::Statement) -> Result<Option<Terms>, Refusal> {
-    let Body::Grant(body) = &grant.body else { return Ok(None) };
-    let Some(attachment) = body.attachments.iter().find(|attachment| attachment.name == "terms") else { return Ok(None) };
-    let stored = asked.vault.read(Object::Attachment(attachment.sha256), rules::TERMS_BYTES_MAX)?;
-    let content = stored.as_deref().and_then(|stored| attachment.open(stored));
-    Ok(content.and_then(|content| Terms::parse(content, &body.scope).ok()))
-}
-
-/// The wrapping certificates to which the epoch of a stream was wrapped, as far as they are valid now.
-fn recipients_of(asked: Asked<'_>, stream: &StreamName, now: Timestamp) -> Result<Vec<Certificate>, Refusal> {
-    let registry = asked.query.registry;
-    let place = registry.place(stream, 0)?.ok_or_else(Refusal::not_found)?;
-    let began = registry.statement_at(place.index)?;
-    let Body::Epoch(epoch) = &began.statement().body else { return Ok(Vec::new()) };
-    let Some(recipients) = registry.statement(&epoch.recipients)? else { return Ok(Vec::new()) };
-    let Body::Recipients(body) = &recipients.statement().body else { return Ok(Vec::new()) };
-    let mut certificates = Vec::new();
-    for fingerprint in &body.recipients {
-        if let Some(Ok(known)) = registry.certificate(fingerprint, now)? {
-            certificates.push(known.certificate().clone());
-        }
-    }
-    Ok(certificates)
 }

@@ -8,6 +8,7 @@ pub mod gate;
 pub mod handle;
 mod handshakes;
 mod pace;
+mod payload;
 pub mod problem;
 mod range;
 pub mod server;

@@ -27,6 +27,8 @@ pub enum Kind {
     Forbidden,
     /// There is no such thing.
     NotFound,
+    /// The path has other methods.
+    Method,
     /// The request took too long.
     TimedOut,
     /// The statement does not follow its chain.
@@ -81,6 +83,7 @@ impl Kind {
             Self::Role => ("role", 403, "The certificate has no role for this"),
             Self::Forbidden => ("forbidden", 403, "This may not be had"),
             Self::NotFound => ("not-found", 404, "There is no such thing"),
+            Self::Method => ("method", 405, "The path has no such method"),
             Self::TimedOut => ("timed-out", 408, "The request took too long"),
             Self::Chain => ("chain", 409, "The statement does not follow its chain"),
             Self::Contradiction => ("contradiction", 409, "Another statement has this place already"),
@@ -200,7 +203,7 @@ impl From<RouteError> for Refusal {
     fn from(error: RouteError) -> Self {
         match error {
             RouteError::NotFound => Self::not_found(),
-            RouteError::Method => Self::new(Kind::NotFound, error.to_string()),
+            RouteError::Method => Self::new(Kind::Method, error.to_string()),
             RouteError::Malformed(detail) => Self::new(Kind::Malformed, detail),
         }
     }

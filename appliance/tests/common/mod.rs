@@ -409,6 +409,12 @@ impl Answer {
         problem.kind.strip_prefix("tag:exhibit,2026:").unwrap().to_owned()
     }
 
+    /// The kind of a refusal; nothing if it is none of ours.
+    pub fn problem_kind(&self) -> String {
+        let problem: Option<Problem> = serde_json::from_slice(&self.body).ok();
+        problem.and_then(|problem| Some(problem.kind.strip_prefix("tag:exhibit,2026:")?.to_owned())).unwrap_or_default()
+    }
+
     pub fn closes(&self) -> bool {
         self.headers.get("connection").is_some_and(|value| value == "close")
     }
@@ -530,6 +536,12 @@ impl Connection {
     pub async fn get_with(&mut self, path: &str, headers: &str) -> Answer {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes()).await.unwrap();
         self.answer().await.unwrap()
+    }
+
+    /// The answer to a request without a body.
+    pub async fn ask(&mut self, method: &str, path: &str) -> Answer {
+        self.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+        if method == "HEAD" { self.answer_head().await.unwrap() } else { self.answer().await.unwrap() }
     }
 
     /// The answer to HEAD, which has no body whatever its Content-Length says.

@@ -177,7 +177,7 @@ fn every_parser_of_the_pure_crates_has_a_target() {
     // The scanner sees what it is there to see.
     for known in [
         "Statement::parse",
-        "Route::parse",
+        "Target::parse",
         "Terms::parse",
         "SignedStatement::parse",
         "Certificate::from_der",
