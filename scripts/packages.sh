@@ -4,7 +4,7 @@ set -euo pipefail
 
 build=(build-essential clang cmake libclang-dev libgstreamer-plugins-base1.0-dev libgstreamer1.0-dev libssl-dev libtss2-dev mold pkg-config python3)
 media=(gstreamer1.0-libav gstreamer1.0-plugins-bad gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly)
-tools=(curl ffmpeg gir1.2-gst-rtsp-server-1.0 git gstreamer1.0-tools nodejs opencv-doc openssl procps python3-cryptography python3-gi python3-venv swtpm swtpm-tools systemd
+tools=(curl ffmpeg gir1.2-gst-rtsp-server-1.0 git gstreamer1.0-tools nodejs opencv-doc openssl procps python3-cryptography python3-gi python3-prometheus-client python3-venv swtpm swtpm-tools systemd
   tpm2-tools xxd)
 missing=()
 for package in "${build[@]}" "${media[@]}" "${tools[@]}"; do

@@ -2,7 +2,7 @@
 //!
 //! It knows no socket and no HTTP.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use exhibit_evidence::anchor::WitnessPolicy;
 use exhibit_evidence::{Anchor, Body, body};
@@ -13,8 +13,10 @@ use exhibit_tlog::VerifierKey;
 use crate::chronicle::{Chronicle, ChronicleError, Clock};
 use crate::config::{Config, UnwitnessedStart};
 use crate::guard::Guard;
+use crate::health::Vitals;
 use crate::ingest::resume::{Staging, StagingLimits};
 use crate::limits::BodyPace;
+use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::predecessor::Predecessor;
 use crate::registry::Registry;
@@ -43,6 +45,10 @@ pub struct Appliance {
     pub registry: Registry,
     /// The appliance's own stream.
     pub chronicle: Chronicle,
+    /// What has happened since the start, in numbers.
+    pub metrics: Metrics,
+    /// How it has been.
+    pub vitals: Vitals,
     /// Who is banned, and who may be soon.
     pub guard: Guard,
     /// Who has seen the log.
@@ -62,7 +68,7 @@ pub struct Appliance {
     /// Uploads that were cut off, or come in parts.
     pub staging: Arc<Staging>,
     /// How long their bodies may take.
-    pub body_pace: BodyPace,
+    body_pace: RwLock<BodyPace>,
     /// Downloads that may go on at a time.
     pub downloads: Arc<Places>,
     /// Entry bundles that may be in memory at a time, on their way to whoever reads them.
@@ -101,8 +107,7 @@ impl Appliance {
         if !known.map_err(|_| SetupError::OtherLog("its rows can not be read"))? {
             return Err(SetupError::OtherLog("the appliance's certificate is not on it: its authority has to put it there first"));
         }
-        let reserve_bytes = config.disk_reserve_mib.saturating_mul(1024 * 1024);
-        let room = Arc::new(Room::new(vec![folder.vault_path(), folder.ledger_path()], reserve_bytes));
+        let room = Arc::new(Room::new(vec![folder.vault_path(), folder.ledger_path()], reserve_of(config)));
         let chronicle = Chronicle::new(
             genesis.statement().stream.clone(),
             anchor.log,
@@ -125,6 +130,8 @@ impl Appliance {
             room,
             registry,
             chronicle,
+            metrics: Metrics::default(),
+            vitals: Vitals::default(),
             guard,
             witnessing,
             before,
@@ -134,7 +141,7 @@ impl Appliance {
             clock,
             uploads: Arc::new(Places::new(config.uploads_max, config.limits.identity_uploads)),
             staging: Arc::new(Staging::new(StagingLimits::of(config))),
-            body_pace: config.limits.body_pace(),
+            body_pace: RwLock::new(config.limits.body_pace()),
             downloads: Arc::new(Places::new(config.downloads_max, config.limits.identity_downloads)),
             bundles: Arc::new(Places::new(BUNDLES_MAX, config.limits.identity_downloads)),
             public_entries: config.public_entries,
@@ -145,9 +152,29 @@ impl Appliance {
         Ok((appliance, credentials))
     }
 
+    /// How long the body of an upload may take.
+    pub fn body_pace(&self) -> BodyPace {
+        *self.body_pace.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes by another configuration from now on, as far as that can be while it serves (`Config::fixed`).
+    pub fn change(&self, config: &Config) {
+        *self.body_pace.write().unwrap_or_else(PoisonError::into_inner) = config.limits.body_pace();
+        self.uploads.change(config.uploads_max, config.limits.identity_uploads);
+        self.downloads.change(config.downloads_max, config.limits.identity_downloads);
+        self.bundles.change(BUNDLES_MAX, config.limits.identity_downloads);
+        self.room.keep(reserve_of(config));
+        self.guard.change(&config.bans);
+    }
+
     /// Now.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// When its certificate ends.
+    pub fn certificate_ends(&self) -> Timestamp {
+        self.chronicle.certificate_ends()
     }
 
     /// Ends the process if the ledger's failure is one after which nothing can be promised any more.
@@ -161,8 +188,10 @@ impl Appliance {
 
     /// The same for the vault: a failed write is the sender's to repeat, a failed sync the end.
     pub fn heed_vault(&self, error: &VaultError) {
-        if matches!(error, VaultError::Sync(_)) {
-            (self.fatal)(&error.to_string());
+        match error {
+            VaultError::Sync(_) => (self.fatal)(&error.to_string()),
+            VaultError::Write(_) => self.vitals.storage_failed(self.now().unix_s()),
+            VaultError::Read(_) => {}
         }
     }
 
@@ -178,6 +207,10 @@ impl Appliance {
             | ChronicleError::Randomness(_) => {}
         }
     }
+}
+
+fn reserve_of(config: &Config) -> u64 {
+    config.disk_reserve_mib.saturating_mul(1024 * 1024)
 }
 
 /// Of up to 16 MiB each, with the longest entries: a gigabyte, and 60 MiB with usual ones. An auditor reads one at a time.

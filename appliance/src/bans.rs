@@ -177,6 +177,11 @@ impl Bans {
         Self { config, attempts: HashMap::new(), bans: HashMap::new() }
     }
 
+    /// From now on these rules hold; bans that are in force end when they were to.
+    pub fn change(&mut self, config: BanConfig) {
+        self.config = config;
+    }
+
     /// Until when somebody is banned, or the site that they are of.
     pub fn until(&self, who: &Banned, now: Timestamp) -> Option<Timestamp> {
         let of = |who: &Banned| self.bans.get(who).filter(|ban| ban.holds(now.unix_ms())).map(|ban| ban.until_ms);

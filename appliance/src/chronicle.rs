@@ -2,13 +2,13 @@
 //!
 //! It does not know why something is stated. Calls block: make them from a blocking thread, where nobody cancels them half-way.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use exhibit_evidence::body::{BanKind, BanReason, ERASABLE_SALT_BYTES};
 use exhibit_evidence::log_lines::{self, LINE_SALT_BYTES, LogLine, LogLinesError};
 use exhibit_evidence::{AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body};
 use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError};
-use exhibit_pki::{Certificate, Signer, SignerError, Timestamp};
+use exhibit_pki::{Certificate, Signer, SignerError, Subject, Timestamp};
 use exhibit_tlog::{EMPTY_ROOT, Hash};
 
 use crate::logbook::Line;
@@ -23,14 +23,19 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Chronicle {
     stream: StreamName,
     log: Hash,
-    certificate: Certificate,
-    signer: Box<dyn Signer>,
+    signing: RwLock<Arc<Signing>>,
     ledger: Ledger,
     vault: Arc<dyn Vault>,
     clock: Clock,
     room: Arc<Room>,
     /// One statement after the other: two with the same seq would convict the appliance itself.
     turn: Mutex<()>,
+}
+
+/// What it signs with.
+struct Signing {
+    certificate: Certificate,
+    signer: Box<dyn Signer>,
 }
 
 /// Why nothing was stated.
@@ -71,13 +76,35 @@ impl Chronicle {
         clock: Clock,
     ) -> Self {
         let room = Arc::new(Room::new(Vec::new(), 0));
-        Self { stream, log, certificate, signer, ledger, vault, clock, room, turn: Mutex::new(()) }
+        let signing = RwLock::new(Arc::new(Signing { certificate, signer }));
+        Self { stream, log, signing, ledger, vault, clock, room, turn: Mutex::new(()) }
     }
 
     /// On disks that keep room for other things.
     #[must_use]
     pub fn within(self, room: Arc<Room>) -> Self {
         Self { room, ..self }
+    }
+
+    /// When the certificate ends that it signs with.
+    pub fn certificate_ends(&self) -> Timestamp {
+        self.signing().certificate.not_after()
+    }
+
+    /// Who it is.
+    pub fn subject(&self) -> Option<Subject> {
+        self.signing().certificate.identity().map(|identity| identity.subject.clone())
+    }
+
+    /// Signs with these from now on: a certificate that was renewed.
+    pub fn sign_with(&self, certificate: Certificate, signer: Box<dyn Signer>) {
+        // Not in the middle of a statement.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.signing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Signing { certificate, signer });
+    }
+
+    fn signing(&self) -> Arc<Signing> {
+        self.signing.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// States that the appliance has started.
@@ -208,7 +235,8 @@ impl Chronicle {
         let observed =
             self.ledger.checkpoint().map_or(Head { size: 0, root: EMPTY_ROOT }, |(_, head)| Head { size: head.size, root: head.root });
         let statement = Statement { log: self.log, stream: self.stream.clone(), seq, prev, issued: (self.clock)(), observed, body };
-        let signed = exhibit_evidence::sign(&statement, &self.certificate, self.signer.as_ref())?;
+        let signing = self.signing();
+        let signed = exhibit_evidence::sign(&statement, &signing.certificate, signing.signer.as_ref())?;
         let before = self.row(&rows::stream_key(&self.stream))?;
         let before: Option<StreamRow> = before.map(|value| rows::from_json(&value)).transpose()?;
         let candidate = own_candidate(&signed, before, None, markers);

@@ -26,6 +26,9 @@ pub struct Config {
     /// tell who asked for what of which camera, and when.
     #[serde(default)]
     pub public_entries: bool,
+    /// Where monitoring asks for metrics (/metrics) and health (/healthz): plain HTTP, for this machine. Without it nobody is answered.
+    #[serde(default)]
+    pub monitoring: Option<SocketAddr>,
     /// Connections open at a time, for each of the two. One more waits until another closes.
     #[serde(default = "connections_max")]
     pub connections_max: usize,
@@ -303,6 +306,22 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The members in which another configuration differs that are fixed while the appliance serves: they count from its next start on.
+    pub fn fixed(&self, other: &Self) -> Vec<&'static str> {
+        macro_rules! differing {
+            ($($member:ident)*) => { [$((stringify!($member), self.$member == other.$member)),*] };
+        }
+        let compared = differing!(
+            intake public monitoring public_entries connections_max staging_mib staging_sender_mib staging_uploads_max staging_s
+            batch_entries_max head_seal tpm_seal tpm_note user confinement log_interval_s witness_policy witness_monitoring unwitnessed_start
+            mirrors server_roots timestamp_interval_s timestamp_authorities
+        );
+        let alert = ("bans.alert", self.bans.alert == other.bans.alert);
+        compared.into_iter().chain([alert]).filter(|(_, is_same)| !is_same).map(|(name, _)| name).collect()
+    }
+}
+
 /// Each log is audited, witnessed and kept by itself, and its people's statements are carried on: one of a few hundred entries would be all overhead.
 const SUCCESSION_ENTRIES_MIN: u64 = 1_000;
 /// A camera's epoch may be a day old, and should not have to end twice before it does.
@@ -329,6 +348,9 @@ public = \"0.0.0.0:7444\"
 # Whether anyone may read entries there too, and the certificates of those who signed them: for logs that the public shall audit. They
 # tell who asked for what of which camera, and when.
 public_entries = false
+
+# Where monitoring asks for metrics (/metrics) and health (/healthz): plain HTTP, for this machine. Without it nobody is answered.
+# monitoring = \"127.0.0.1:7445\"
 
 # Connections open at a time, for each of the two. One more waits until another closes.
 connections_max = 1024

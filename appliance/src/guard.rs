@@ -66,6 +66,11 @@ impl Guard {
         self.lock().until(who, now)
     }
 
+    /// From now on these rules hold. The alert program stays: the process can start no other.
+    pub fn change(&self, config: &BanConfig) {
+        self.lock().change(config.clone());
+    }
+
     /// Those in force.
     pub fn list(&self, now: Timestamp) -> Vec<Ban> {
         self.lock().list(now)
@@ -78,6 +83,7 @@ impl Guard {
             Attempted::Slowed(delay) => delay,
             Attempted::Banned { who, until, forgotten } => {
                 tracing::warn!(target: SECURITY, subject = ?who.subject(), reason = reason.as_str(), %until, "banned");
+                appliance.metrics.banned(reason);
                 if let Some(forgotten) = forgotten {
                     tracing::warn!(target: SECURITY, subject = ?forgotten.subject(), "there are too many bans: this one is forgotten");
                 }

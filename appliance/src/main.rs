@@ -194,9 +194,10 @@ pub(crate) fn read(path: &Path) -> Result<String, Failure> {
 }
 
 /// Scripts wait for this line.
-fn ready(as_json: bool, Addresses { intake, public }: Addresses) {
-    let line = json!({ "event": "ready", "intake": intake, "public": public });
-    if let Err(error) = print(as_json, &line, &format!("ready intake={intake} public={public}")) {
+fn ready(as_json: bool, Addresses { intake, public, monitoring }: Addresses) {
+    let line = json!({ "event": "ready", "intake": intake, "public": public, "monitoring": monitoring });
+    let monitored = monitoring.map(|address| format!(" monitoring={address}")).unwrap_or_default();
+    if let Err(error) = print(as_json, &line, &format!("ready intake={intake} public={public}{monitored}")) {
         tracing::warn!(%error, "nobody reads standard output");
     }
 }

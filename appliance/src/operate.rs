@@ -1,4 +1,4 @@
-//! The commands of an operator: fsck, backup, repair, restore, seal.
+//! The commands of an operator: fsck, backup, repair, restore, seal, status, doctor.
 //!
 //! It reads arguments and prints; the work is in the library's `maintain`.
 
@@ -13,7 +13,9 @@ use clap::Subcommand;
 use exhibit_appliance::appliance::Appliance;
 use exhibit_appliance::bans::Ban;
 use exhibit_appliance::chronicle::Clock;
+use exhibit_appliance::doctor::{Finding, examine};
 use exhibit_appliance::guard::Guard;
+use exhibit_appliance::health::Status as Level;
 use exhibit_appliance::maintain::backup::{Backup, back_up};
 use exhibit_appliance::maintain::by_itself;
 use exhibit_appliance::maintain::control;
@@ -128,6 +130,21 @@ pub enum Operate {
         #[arg(long)]
         state: PathBuf,
     },
+    /// Print how the running appliance is: log, disks, witnesses, what is wrong and what to do about it.
+    /// Exit codes: 0 it serves (warnings are printed), 1 it does not run or is failing, 2 it could not be asked.
+    Status {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+    },
+    /// Look whether everything is as it should be for `serve`: files and their permissions, keys and certificates, disks, the kernel, whom it is to
+    /// reach. Changes nothing; the appliance may be running.
+    /// Exit codes: 0 nothing is wrong (warnings are printed), 1 something is, 2 it could not be looked at.
+    Doctor {
+        /// The folder that holds the appliance's state.
+        #[arg(long)]
+        state: PathBuf,
+    },
     /// Who is banned after too many wrong attempts.
     #[command(subcommand)]
     Bans(Bans),
@@ -215,6 +232,8 @@ pub fn operate(command: Operate, json: bool) -> Result<ExitCode, Failure> {
             print(json, &line, &format!("[[log]]\norigin = {:?}\nkeys = {:?}", next.origin, next.keys))?;
             Ok(ExitCode::SUCCESS)
         }
+        Operate::Status { state } => status(&Folder::new(&state).newest(), json),
+        Operate::Doctor { state } => doctor(&Folder::new(&state).newest(), json),
         Operate::Bans(Bans::List { state }) => list_bans(&Folder::new(&state).newest(), json),
         Operate::Bans(Bans::Lift { state, subject }) => lift_ban(&Folder::new(&state).newest(), &subject, json),
         Operate::Seal { state, accept_present_head } => seal(&Folder::new(&state), accept_present_head, json),
@@ -224,6 +243,26 @@ pub fn operate(command: Operate, json: bool) -> Result<ExitCode, Failure> {
 /// An appliance that does not run is opened for this.
 fn opened(folder: &Folder) -> Result<Appliance, Failure> {
     Ok(Appliance::open(&folder.lock()?, &folder.config()?, Arc::new(now), Arc::new(|_: &str| {}))?.0)
+}
+
+fn status(folder: &Folder, json: bool) -> Result<ExitCode, Failure> {
+    let Some(status) = control::ask_for_status(folder)? else {
+        let text = format!("no appliance runs in {}: `exhibit-appliance doctor` tells what is in its way", folder.path().display());
+        print(json, &json!({ "event": "status", "running": false }), &text)?;
+        return Ok(ExitCode::from(EXIT_NO));
+    };
+    let status = status?;
+    print(json, &json!({ "event": "status", "running": true, "status": status }), status.text().trim_end())?;
+    Ok(if status.health.status == Level::Failing { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })
+}
+
+fn doctor(folder: &Folder, json: bool) -> Result<ExitCode, Failure> {
+    let findings = examine(folder, now());
+    let line = json!({ "event": "examined", "findings": findings });
+    let told: Vec<_> = findings.iter().map(Finding::text).collect();
+    print(json, &line, &told.join("\n"))?;
+    let is_bad = findings.iter().any(|finding| finding.status == Level::Failing);
+    Ok(if is_bad { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })
 }
 
 fn list_bans(folder: &Folder, json: bool) -> Result<ExitCode, Failure> {

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Places for something that costs memory, threads or a disk's time.
 pub struct Places {
-    total: usize,
-    each: usize,
     taken: Mutex<Taken>,
 }
 
 #[derive(Default)]
 struct Taken {
+    /// How many there are.
+    total: usize,
+    /// How many one party may have.
+    each: usize,
     all: usize,
     by: HashMap<String, usize>,
 }
@@ -30,22 +32,39 @@ pub enum Full {
 impl Places {
     /// `total` of them, of which one party may have `each`.
     pub fn new(total: usize, each: usize) -> Self {
-        Self { total, each, taken: Mutex::default() }
+        Self { taken: Mutex::new(Taken { total, each, ..Taken::default() }) }
+    }
+
+    /// From now on there are so many. Whoever has one keeps it.
+    pub fn change(&self, total: usize, each: usize) {
+        let mut taken = self.lock();
+        (taken.total, taken.each) = (total, each);
     }
 
     /// One more for a party, until it is dropped.
     pub fn take(self: &Arc<Self>, who: &str) -> Result<Place, Full> {
         let mut taken = self.lock();
-        if taken.by.get(who).is_some_and(|own| *own >= self.each) {
+        if taken.by.get(who).is_some_and(|own| *own >= taken.each) {
             return Err(Full::Own);
         }
-        if taken.all >= self.total {
+        if taken.all >= taken.total {
             return Err(Full::All);
         }
         taken.all += 1;
         *taken.by.entry(who.to_owned()).or_default() += 1;
         drop(taken);
         Ok(Place { places: self.clone(), who: who.to_owned() })
+    }
+
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.lock().all
+    }
+
+    /// None is left.
+    pub fn are_taken(&self) -> bool {
+        let taken = self.lock();
+        taken.all >= taken.total
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {

@@ -36,10 +36,23 @@ pub struct NoRoom {
     kept_mib: u64,
 }
 
+/// A disk, by the folder that lies on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The folder's name: `vault` or `ledger`.
+    pub name: String,
+    /// What it has left for the appliance, without what is kept for the administrator. `None` where it can not be asked.
+    pub free_bytes: Option<u64>,
+    /// All of it.
+    pub total_bytes: u64,
+    /// Nothing can be written to it: mounted so, or by the kernel after an error.
+    pub is_read_only: bool,
+}
+
 /// The room on the disks of some folders, of which a part is kept.
 pub struct Room {
     folders: Vec<PathBuf>,
-    reserve_bytes: u64,
+    reserve_bytes: AtomicU64,
     /// What uploads that have begun may still write.
     promised_bytes: AtomicU64,
     /// So that the log tells it once.
@@ -49,20 +62,21 @@ pub struct Room {
 impl Room {
     /// Of these folders, each with so much kept. A reserve of 0 refuses nobody.
     pub fn new(folders: Vec<PathBuf>, reserve_bytes: u64) -> Self {
-        Self { folders, reserve_bytes, promised_bytes: AtomicU64::new(0), is_short: AtomicBool::new(false) }
+        Self { folders, reserve_bytes: AtomicU64::new(reserve_bytes), promised_bytes: AtomicU64::new(0), is_short: AtomicBool::new(false) }
     }
 
     /// Promises so many bytes, until the promise is dropped.
     pub fn promise(&self, length: u64, by: Use) -> Result<Promise<'_>, NoRoom> {
-        let kept = self.reserve_bytes / 8 * by.eighths();
+        let reserve_bytes = self.reserve_bytes();
+        let kept = reserve_bytes / 8 * by.eighths();
         let promised = self.promised_bytes.fetch_add(length, Ordering::Relaxed).saturating_add(length);
         let promise = Promise { room: self, length };
         let short = self.free().into_iter().find(|free| free.saturating_sub(promised) < kept);
-        if self.reserve_bytes > 0
+        if reserve_bytes > 0
             && let Some(free) = short
         {
             if !self.is_short.swap(true, Ordering::Relaxed) {
-                let (free_mib, reserve_mib) = (free / MIB, self.reserve_bytes / MIB);
+                let (free_mib, reserve_mib) = (free / MIB, reserve_bytes / MIB);
                 tracing::error!(free_mib, reserve_mib, "the disk is full up to its reserve: cameras keep what they send. Make room on it");
             }
             return Err(NoRoom { free_mib: free / MIB, kept_mib: kept / MIB });
@@ -71,6 +85,33 @@ impl Room {
             self.is_short.store(false, Ordering::Relaxed);
         }
         Ok(promise)
+    }
+
+    /// The disks as they are.
+    pub fn disks(&self) -> Vec<Disk> {
+        let disk = |folder: &PathBuf| {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            match rustix::fs::statvfs(folder) {
+                Ok(disk) => Disk {
+                    name,
+                    free_bytes: Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
+                    total_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
+                    is_read_only: disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+                },
+                Err(_) => Disk { name, free_bytes: None, total_bytes: 0, is_read_only: false },
+            }
+        };
+        self.folders.iter().map(disk).collect()
+    }
+
+    /// So much is kept of each.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.reserve_bytes.load(Ordering::Relaxed)
+    }
+
+    /// From now on so much is.
+    pub fn keep(&self, reserve_bytes: u64) {
+        self.reserve_bytes.store(reserve_bytes, Ordering::Relaxed);
     }
 
     /// Bytes that are free for the appliance, on each disk. One that can not be asked fails when it is written to.

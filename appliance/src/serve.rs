@@ -7,21 +7,25 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use exhibit_program::logging::SECURITY;
+use exhibit_program::service_manager;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::api::server::Bound;
+use crate::api::server::{Bound, Rules};
 use crate::appliance::{Appliance, Fatal};
 use crate::chronicle::{ChronicleError, Clock};
 use crate::config::Config;
+use crate::health;
 use crate::ingest::resume;
 use crate::logbook::{self, Logbook};
 use crate::maintain::by_itself;
 use crate::maintain::control;
 use crate::maintain::succeed::SucceedError;
+use crate::monitoring;
 use crate::predecessor::archives;
+use crate::reload::reload;
 use crate::setup::{Folder, SetupError};
 use crate::tls::{TlsConfigs, TlsError};
 use crate::witnessing::collect::{self, Witnessed};
@@ -57,6 +61,16 @@ pub struct Addresses {
     pub intake: SocketAddr,
     /// Without.
     pub public: SocketAddr,
+    /// For monitoring.
+    pub monitoring: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// Each, by what it is for.
+    pub fn named(&self) -> Vec<(String, SocketAddr)> {
+        let monitoring = self.monitoring.map(|address| ("monitoring".to_owned(), address));
+        [("intake".to_owned(), self.intake), ("public".to_owned(), self.public)].into_iter().chain(monitoring).collect()
+    }
 }
 
 /// An appliance that listens.
@@ -65,6 +79,8 @@ pub struct Running {
     pub addresses: Addresses,
     /// What it works with.
     pub appliance: Arc<Appliance>,
+    /// What the listeners go by.
+    rules: [Arc<Rules>; 2],
     drain: watch::Sender<bool>,
     listeners: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -100,10 +116,23 @@ impl Running {
         };
         let (intake, intake_address) = bind(config.intake, tls.intake, true).await?;
         let (public, public_address) = bind(config.public, tls.public, false).await?;
+        let monitored = match config.monitoring {
+            Some(address) => {
+                let failed = |error| ServeError::Listen(address, error);
+                let listener = monitoring::bind(address).await.map_err(failed)?;
+                Some((listener.local_addr().map_err(failed)?, listener))
+            }
+            None => None,
+        };
+        let rules = [intake.rules(), public.rules()];
         let (drain, draining) = watch::channel(false);
         let (roots, sources) = (folder.server_roots(&config), folder.timestamp_sources(&config)?);
+        let (monitoring, monitored) = monitored.unzip();
+        let addresses = Addresses { intake: intake_address, public: public_address, monitoring };
         let listeners = [intake, public].into_iter().map(|bound| tokio::spawn(bound.serve(appliance.clone(), draining.clone())));
-        let listeners = listeners.chain(control::serve(folder.clone(), appliance.clone(), draining.clone()));
+        let listeners = listeners.chain(monitored.map(|bound| monitoring::serve(bound, appliance.clone(), draining.clone())));
+        let listeners = listeners.chain([tokio::spawn(look_after(appliance.clone(), draining.clone()))]);
+        let listeners = listeners.chain(control::serve(folder.clone(), appliance.clone(), addresses, draining.clone()));
         let own = (appliance.anchor.verifier.origin.clone(), appliance.ledger.clone(), appliance.witnessing.clone());
         // Of a log that has ended, its witnesses have to see the end.
         let ended = archives(&appliance).map(|archive| (archive.origin.clone(), archive.ledger.clone(), archive.witnessing.clone()));
@@ -127,7 +156,24 @@ impl Running {
         let batches = (!is_ended).then(|| logbook::state_batches(appliance.clone(), logbook, log_interval, draining.clone()));
         let listeners = listeners.chain(batches.map(tokio::spawn));
         let listeners = listeners.chain(stamp::start(&appliance, sources, &roots, interval, &draining)).collect();
-        Ok(Self { addresses: Addresses { intake: intake_address, public: public_address }, appliance, drain, listeners })
+        Ok(Self { addresses, appliance, rules, drain, listeners })
+    }
+
+    /// Goes by the configuration and the certificate that the folder has now, and gives what it goes by. What is wrong with them is told, and it goes
+    /// on as it was.
+    pub async fn reload(&self, folder: &Folder, before: Config) -> Config {
+        service_manager::reloading();
+        let (folder, appliance, rules) = (folder.clone(), self.appliance.clone(), self.rules.clone());
+        let read = spawn_blocking(move || {
+            let reloaded = reload(&folder, &before, &appliance, &rules);
+            reloaded.map(|reloaded| reloaded.config).unwrap_or_else(|error| {
+                tracing::error!(%error, "the configuration is not taken: it goes on as it was");
+                before
+            })
+        });
+        let config = read.await.expect("reading a configuration does not panic");
+        service_manager::ready("serving");
+        config
     }
 
     /// Takes nothing new, and waits for what has begun.
@@ -162,26 +208,37 @@ pub fn serve(
     // Each upload and download takes one blocking thread at a time, at most.
     let blocking_threads = config.uploads_max + config.downloads_max + BLOCKING_THREADS_SPARE;
     let runtime = Builder::new_multi_thread().enable_all().max_blocking_threads(blocking_threads).build().map_err(ServeError::System)?;
-    let drain_max = Duration::from_secs(config.drain_s);
     let served = runtime.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::System)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::System)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::System)?;
         let (mut folder, mut config) = (folder.newest(), config);
         let mut succession = try_step(by_itself::resume, &folder, &clock).await;
         loop {
             folder = folder.newest();
-            config = Config { intake: config.intake, public: config.public, ..folder.config()? };
+            // Where it listens may have been said otherwise than in the file.
+            let mut written = folder.config()?;
+            config = Config { intake: config.intake, public: config.public, monitoring: config.monitoring, ..written.clone() };
             let running = Running::start(folder.clone(), config.clone(), clock.clone(), fatal.clone(), logbook.clone()).await?;
             ready(running.addresses);
-            let ends = tokio::select! {
-                _ = terminate.recv() => true,
-                _ = interrupt.recv() => true,
-                () = until_due(&running.appliance, &folder, &config, &succession) => false,
+            service_manager::ready("serving");
+            let ends = loop {
+                tokio::select! {
+                    _ = terminate.recv() => break true,
+                    _ = interrupt.recv() => break true,
+                    _ = hangup.recv() => written = running.reload(&folder, written).await,
+                    () = until_due(&running.appliance, &folder, &written, &succession) => break false,
+                }
             };
+            let drain_max = Duration::from_secs(written.drain_s);
             tracing::info!(target: SECURITY, ends, "ending");
+            if ends {
+                service_manager::stopping();
+            }
             // Whoever has begun is answered, and finds the successor where this log was.
-            (config.intake, config.public) = (running.addresses.intake, running.addresses.public);
+            let Addresses { intake, public, monitoring } = running.addresses;
+            (config.intake, config.public, config.monitoring) = (intake, public, monitoring);
             let held = Arc::downgrade(&running.appliance);
             running.stop(drain_max).await;
             if ends {
@@ -198,6 +255,33 @@ pub fn serve(
     // What is being written is finished or dropped; nothing acknowledged hangs on it.
     runtime.shutdown_timeout(SHUTDOWN_MAX);
     served
+}
+
+/// Looks how the appliance is, so that what changes over time is known, and tells the service manager: also that it is alive, as long as threads and
+/// the disk answer.
+async fn look_after(appliance: Arc<Appliance>, mut draining: watch::Receiver<bool>) {
+    let most = service_manager::alive_interval().unwrap_or(LOOK_AFTER);
+    let mut looks = interval(LOOK_AFTER.min(most));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = None;
+    loop {
+        tokio::select! {
+            _ = draining.wait_for(|draining| *draining) => return,
+            _ = looks.tick() => {}
+        }
+        let looked_at = appliance.clone();
+        let Ok(health) = spawn_blocking(move || health::of(&looked_at)).await else { continue };
+        service_manager::alive();
+        let now: Vec<_> = health.reasons.iter().map(|reason| reason.code).collect();
+        if told.as_ref() != Some(&now) {
+            for reason in &health.reasons {
+                tracing::warn!(code = reason.code.as_str(), status = reason.status.as_str(), detail = ?reason.detail, "health");
+            }
+            let worst = health.reasons.first().map_or(String::new(), |worst| format!(": {}", worst.detail));
+            service_manager::status(&format!("{}{worst}", health.status.as_str()));
+            told = Some(now);
+        }
+    }
 }
 
 /// A step of a succession without a hand. What it lacks is the operator's to mend, and no reason to serve nothing meanwhile.
@@ -238,6 +322,8 @@ async fn until_unused(held: Weak<Appliance>, said_each: Duration) {
     }
 }
 
+/// Witnesses take seconds, disks minutes.
+const LOOK_AFTER: Duration = Duration::from_secs(10);
 /// Each try takes the log away from cameras for as long as requests last; what a succession lacks is mended by hand.
 const SUCCESSION_RETRY: Duration = Duration::from_secs(60 * 60);
 /// A request's work ends within milliseconds of the request.

@@ -259,6 +259,11 @@ impl Folder {
     /// The keys of a log's notes: seeds, hex.
     pub const NOTE_KEYS: [&str; 2] = ["note-ed25519.key", "note-ml-dsa-44.key"];
 
+    /// The files that nobody else may read.
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        std::iter::once(KEY).chain(Self::NOTE_KEYS).map(|name| self.path.join(name)).collect()
+    }
+
     /// Makes the keys of a log's notes.
     pub fn make_note_keys(&self) -> Result<(), SetupError> {
         for name in Self::NOTE_KEYS {

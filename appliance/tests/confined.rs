@@ -3,15 +3,13 @@
 
 mod common;
 
-use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
+use common::served::Served;
 use common::*;
 use exhibit_appliance::maintain::control::ask_for_backup;
 use exhibit_appliance::setup::Folder;
@@ -40,71 +38,6 @@ cat "$STATE/tried.partial" > "$STATE/tried"
 /// Fifteen small programs, on a busy machine.
 const PROBED_MAX: Duration = Duration::from_secs(30);
 
-struct Served {
-    child: Child,
-    address: String,
-    state: PathBuf,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Served {
-    /// The real program in a state folder, with more lines in its configuration.
-    fn start(state: &Path, more: &str, outside: &Path) -> Self {
-        let config = fs::read_to_string(state.join("appliance.toml")).unwrap_or_default();
-        let config = config.split("# begins here").next().unwrap().to_owned();
-        fs::write(state.join("appliance.toml"), format!("{more}\n{config}")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_exhibit-appliance"))
-            .args(["serve", "--json", "--intake", "127.0.0.1:0", "--public", "127.0.0.1:0", "--state"])
-            .arg(state)
-            .env("STATE", state)
-            .env("OUTSIDE", outside)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let ready = BufReader::new(child.stdout.take().unwrap()).lines().next();
-        let Some(Ok(ready)) = ready else { panic!("it does not serve: {}", said(&mut child)) };
-        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
-        Self { child, address: ready["intake"].as_str().unwrap().to_owned(), state: state.to_owned() }
-    }
-
-    fn status(&self) -> HashMap<String, String> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let lines = status.lines().filter_map(|line| line.split_once(':'));
-        lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
-    }
-
-    /// Speaks something else than TLS, which counts.
-    fn is_attacked(&self, times: usize) {
-        for _ in 0..times {
-            let mut stream = TcpStream::connect(&self.address).unwrap();
-            stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-            // Until it has been refused: connections of one network are counted.
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
-        }
-    }
-
-    fn terminate(mut self) -> String {
-        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
-        let said = said(&mut self.child);
-        assert!(self.child.wait().unwrap().success(), "{said}");
-        said
-    }
-}
-
-fn said(child: &mut Child) -> String {
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
-    text
-}
-
 /// A state folder, and a folder of somebody else.
 async fn stopped() -> (World, PathBuf, PathBuf) {
     let world = World::new().await;
@@ -129,7 +62,7 @@ async fn what_it_starts_can_do_no_more_than_it() {
     let config = fs::read_to_string(state.join("appliance.toml")).unwrap().replace("confinement = \"possible\"\n", "");
     let (top, tables) = bans.split_once('\n').unwrap();
     fs::write(state.join("appliance.toml"), format!("{config}\n{tables}")).unwrap();
-    let served = Served::start(&state, top, &outside);
+    let served = Served::start(&state, top, &[("OUTSIDE", &outside)]);
 
     let status = served.status();
     assert_eq!((&*status["NoNewPrivs"], &*status["Seccomp"]), ("1", "2"));
@@ -177,9 +110,9 @@ async fn what_it_starts_can_do_no_more_than_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_anything_to_start_it_starts_nothing() {
-    let (World { running, folder, .. }, state, outside) = stopped().await;
+    let (World { running, folder, .. }, state, _) = stopped().await;
     stop(running).await;
-    let served = Served::start(&state, "", &outside);
+    let served = Served::start(&state, "", &[]);
     // A backup, ingest and answers need no program: what a thief of the process would start first is none.
     let filter = fs::read_to_string(format!("/proc/{}/status", served.child.id())).unwrap();
     assert!(filter.contains("Seccomp_filters:\t2"), "{filter}");
@@ -194,7 +127,7 @@ async fn root_becomes_who_is_named_or_does_not_serve() {
         println!("SKIPPED: only root can become somebody else");
         return;
     }
-    let (World { running, folder, .. }, state, outside) = stopped().await;
+    let (World { running, folder, .. }, state, _) = stopped().await;
     stop(running).await;
     let mut program = Command::new(env!("CARGO_BIN_EXE_exhibit-appliance"));
     let config = fs::read_to_string(state.join("appliance.toml")).unwrap();
@@ -211,7 +144,7 @@ async fn root_becomes_who_is_named_or_does_not_serve() {
 
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     assert!(Command::new("chown").args(["-R", "nobody"]).arg(&state).status().unwrap().success());
-    let served = Served::start(&state, "user = \"nobody\"", &outside);
+    let served = Served::start(&state, "user = \"nobody\"", &[]);
     let status = served.status();
     assert!(status["Uid"].split_whitespace().all(|uid| uid != "0"), "{}", status["Uid"]);
     assert!(status["Gid"].split_whitespace().all(|gid| gid != "0") && !status["Groups"].split_whitespace().any(|gid| gid == "0"));

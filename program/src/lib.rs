@@ -1,7 +1,7 @@
 //! What every program of the project has: version with commit, exit codes that machines rely on, completions, a manual page.
 //!
 //! It does not know what any program does. With the feature `log-resource` it has the form in which programs serve a log,
-//! with `tls` what they speak, with `logging` how servers log, with `confine` what they give up before they serve.
+//! with `tls` what they speak, with `logging` how servers log, with `confine` what they give up before they serve, with `service-manager` what they tell who started them.
 
 #[cfg(feature = "confine")]
 pub mod confine;
@@ -9,6 +9,8 @@ pub mod confine;
 pub mod log_resource;
 #[cfg(feature = "logging")]
 pub mod logging;
+#[cfg(feature = "service-manager")]
+pub mod service_manager;
 #[cfg(feature = "tls")]
 pub mod tls;
 

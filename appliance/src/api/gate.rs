@@ -3,7 +3,7 @@
 //! Decisions over numbers: it knows no socket. Time is an argument.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -15,7 +15,7 @@ use crate::network::Network;
 
 /// The gate of one listener.
 pub struct Gate {
-    limits: Limits,
+    limits: RwLock<Arc<Limits>>,
     state: Mutex<State>,
 }
 
@@ -40,7 +40,17 @@ const REQUEST_WAIT_MAX: Duration = Duration::from_secs(1);
 impl Gate {
     /// Nobody is there.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: Mutex::default() }
+        Self { limits: RwLock::new(Arc::new(limits)), state: Mutex::default() }
+    }
+
+    /// From now on these hold, for those who are here too.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
+    }
+
+    /// Those that hold.
+    pub fn limits(&self) -> Arc<Limits> {
+        self.limits.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A connection that begins. Where there are too many the oldest makes room; `None` if all of them have only just begun.
@@ -68,7 +78,7 @@ impl Gate {
 
     /// Counts a request, and says how long it waits for its turn; the wait before another may be sent, if too many wait already.
     pub fn ask(&self, who: &str, now: Instant) -> Result<Duration, Duration> {
-        let rate = f64::from(self.limits.requests_per_s);
+        let rate = f64::from(self.limits().requests_per_s);
         let mut state = self.lock();
         let wait = state.requests.wait(&who.to_owned(), rate, now);
         if wait > REQUEST_WAIT_MAX {
@@ -116,7 +126,8 @@ impl Visit {
     pub fn identify(&mut self, certificate: &str) {
         let mut state = self.gate.lock();
         let connections = state.certificates.entry(certificate.to_owned()).or_default();
-        if connections.len() >= self.gate.limits.identity_connections {
+        // More than one where the limit has become lower.
+        while connections.len() >= self.gate.limits().identity_connections {
             connections.remove(0).notify_one();
         }
         connections.push(self.end.clone());
@@ -130,7 +141,7 @@ impl Visit {
         if let Some(handshake) = self.handshake.take() {
             state.handshakes.leave(handshake);
         }
-        let most = self.gate.limits.network_connections;
+        let most = self.gate.limits().network_connections;
         let is_full = |(network, most): (Network, usize)| state.connections.get(&network).is_some_and(|count| *count >= most);
         if [(self.network, most), (self.network.site(), most.saturating_mul(SITE_FACTOR))].into_iter().any(is_full) {
             return false;

@@ -23,6 +23,7 @@ use super::server::{Listener, Peer};
 use super::upload;
 use crate::appliance::Appliance;
 use crate::bans::Banned;
+use crate::health;
 use crate::ingest::{self, Received};
 use crate::places::Places;
 use crate::predecessor::{self, Archive};
@@ -222,7 +223,11 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, party: &str, route:
             &json!({ "name": "exhibit-appliance", "version": exhibit_program::version(), "origin": appliance.anchor.verifier.origin,
                 "log": appliance.anchor.log.to_string() }),
         )),
-        Route::Health => Ok(answer::json(StatusCode::OK, &json!({ "status": "ok", "size": appliance.ledger.size() }))),
+        Route::Health => {
+            let health = health::of(appliance);
+            let status = if health.status == health::Status::Failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+            Ok(answer::json(status, &health))
+        }
         route => read_log(Asked::of(appliance), peer, party, route, headers),
     }
 }

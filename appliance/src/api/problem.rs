@@ -108,6 +108,11 @@ impl Kind {
         }
     }
 
+    /// The last part of its type.
+    pub fn name(self) -> &'static str {
+        self.words().0.rsplit(['#', '/']).next().unwrap_or_default()
+    }
+
     /// HTTP status.
     pub fn status(self) -> u16 {
         self.words().1

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use exhibit_evidence::body::BanReason;
@@ -36,6 +36,7 @@ use crate::appliance::Appliance;
 use crate::bans::Banned;
 use crate::guard::Guard;
 use crate::limits::Limits;
+use crate::metrics::Handshake;
 use crate::network::Network;
 
 /// After a refusal with unread bytes under way, closing at once would make the kernel reset the connection and with it lose the answer.
@@ -79,14 +80,41 @@ pub enum Listener {
     Public,
 }
 
+/// What a listener goes by, and can be changed while it serves: for connections that come, and the requests of those that are here.
+pub struct Rules {
+    acceptor: RwLock<TlsAcceptor>,
+    gate: Arc<Gate>,
+    is_intake: bool,
+}
+
+impl Rules {
+    fn new(tls: Arc<rustls::ServerConfig>, is_intake: bool, limits: &Limits) -> Self {
+        let gate = Arc::new(Gate::new(limits_of(is_intake, limits)));
+        Self { acceptor: RwLock::new(TlsAcceptor::from(tls)), gate, is_intake }
+    }
+
+    /// From now on these hold.
+    pub fn change(&self, tls: Arc<rustls::ServerConfig>, limits: &Limits) {
+        *self.acceptor.write().unwrap_or_else(PoisonError::into_inner) = TlsAcceptor::from(tls);
+        self.gate.set_limits(limits_of(self.is_intake, limits));
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// On the intake a connection is an identity's once it has shaken hands, and the cameras of a site share an address.
+fn limits_of(is_intake: bool, limits: &Limits) -> Limits {
+    let network_connections = if is_intake { usize::MAX } else { limits.network_connections };
+    Limits { network_connections, ..limits.clone() }
+}
+
 /// A listener that is bound.
 pub struct Bound {
     listener: TcpListener,
-    acceptor: TlsAcceptor,
-    is_intake: bool,
+    rules: Arc<Rules>,
     connections: Arc<Semaphore>,
-    limits: Limits,
-    gate: Arc<Gate>,
 }
 
 impl Bound {
@@ -100,11 +128,12 @@ impl Bound {
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let connections = Arc::new(Semaphore::new(connections_max));
-        // On the intake a connection is an identity's once it has shaken hands, and the cameras of a site share an address.
-        let network_connections = if is_intake { usize::MAX } else { limits.network_connections };
-        let limits = Limits { network_connections, ..limits.clone() };
-        let gate = Arc::new(Gate::new(limits.clone()));
-        Ok(Self { listener, acceptor: TlsAcceptor::from(tls), is_intake, connections, limits, gate })
+        Ok(Self { listener, rules: Arc::new(Rules::new(tls, is_intake, limits)), connections })
+    }
+
+    /// What it goes by.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.clone()
     }
 
     /// Where it listens.
@@ -115,8 +144,8 @@ impl Bound {
     /// How many connections of a network may be in their handshake, and be begun in a second. Of one that is banned a few on the intake, for those in it
     /// who have a certificate: a stranger must not shut out the cameras behind the same address. `None` where nobody is let in.
     fn terms_of(&self, network: Network, appliance: &Appliance) -> Option<Terms> {
-        let terms = Terms::of(&self.limits);
-        match (appliance.guard.until(&Banned::Network(network), appliance.now()), self.is_intake) {
+        let terms = Terms::of(&self.rules.gate.limits());
+        match (appliance.guard.until(&Banned::Network(network), appliance.now()), self.rules.is_intake) {
             (None, _) => Some(terms),
             (Some(_), true) => {
                 Some(Terms { network: BANNED_HANDSHAKES.min(terms.network), per_s: BANNED_HANDSHAKES_PER_S.min(terms.per_s), ..terms })
@@ -140,23 +169,24 @@ impl Bound {
             };
             let network = Network::of(address.ip());
             let terms = self.terms_of(network, &appliance);
-            let entered = terms.and_then(|terms| Some((self.gate.enter(network, &terms, Instant::now().into_std())?, terms)));
+            let entered = terms.and_then(|terms| Some((self.rules.gate.enter(network, &terms, Instant::now().into_std())?, terms)));
             // One more than there may be is told nothing: that would cost what its limit saves.
             let Some((visit, terms)) = entered else {
                 tracing::debug!(%network, "too many handshakes have just begun, or the network is banned");
+                appliance.metrics.shaken(self.rules.is_intake, Handshake::NotLetIn);
                 continue;
             };
             let connection = Connection {
                 appliance: appliance.clone(),
-                gate: self.gate.clone(),
-                limits: self.limits.clone(),
+                gate: self.rules.gate.clone(),
+                limits: self.rules.gate.limits(),
                 connections: self.connections.clone(),
                 address,
-                is_intake: self.is_intake,
+                is_intake: self.rules.is_intake,
                 terms,
                 visit,
             };
-            running.spawn(connection.serve(self.acceptor.clone(), stream, drain.clone()));
+            running.spawn(connection.serve(self.rules.acceptor(), stream, drain.clone()));
         }
         drop(self.listener);
         while running.join_next().await.is_some() {}
@@ -167,7 +197,7 @@ impl Bound {
 struct Connection {
     appliance: Arc<Appliance>,
     gate: Arc<Gate>,
-    limits: Limits,
+    limits: Arc<Limits>,
     connections: Arc<Semaphore>,
     address: SocketAddr,
     is_intake: bool,
@@ -196,12 +226,14 @@ impl Connection {
             shaken = timeout(handshake_max, self.shake_hands(acceptor, stream)) => shaken,
             () = end.notified() => {
                 tracing::debug!(%address, "a handshake makes room for a newer one");
+                self.appliance.metrics.shaken(self.is_intake, Handshake::GivenUp);
                 return;
             }
         };
         let shaken = match shaken {
             Ok(Ok(shaken)) => shaken,
             Ok(Err(error)) => {
+                self.appliance.metrics.shaken(self.is_intake, Handshake::Refused);
                 tracing::info!(target: SECURITY, %address, error = ?error.to_string(), "a handshake was refused");
                 if is_attempt(&error) {
                     Guard::attempted(&self.appliance, &Banned::Network(self.visit.network()), BanReason::Unauthorised);
@@ -210,14 +242,18 @@ impl Connection {
             }
             Err(_) => {
                 tracing::info!(target: SECURITY, %address, "a handshake took too long");
+                self.appliance.metrics.shaken(self.is_intake, Handshake::GivenUp);
                 return;
             }
         };
         if !self.visit.shaken() {
             tracing::debug!(%address, "too many connections of this network");
+            self.appliance.metrics.shaken(self.is_intake, Handshake::NotLetIn);
             return;
         }
         tracing::debug!(%address, who = ?shaken.who.subject(), "connected");
+        self.appliance.metrics.shaken(self.is_intake, Handshake::Done);
+        let _open = self.appliance.metrics.opened(self.is_intake);
         self.requests(shaken, &end, drain).await;
     }
 
@@ -253,7 +289,11 @@ impl Connection {
             // Boxed, since hyper gives a connection back only if its service can be moved.
             Box::pin(async move {
                 let (appliance, gate, listener, who) = &*asked;
+                let began = Instant::now();
                 let answer = answered(appliance, gate, listener, who, request).await;
+                let refusal = answer.extensions().get::<Kind>().copied();
+                let is_intake = matches!(listener, Listener::Intake(_));
+                appliance.metrics.answered(is_intake, answer.status().as_u16(), refusal, began.elapsed());
                 answering.answers();
                 Ok::<_, Infallible>(answer::for_browsers(answer))
             })

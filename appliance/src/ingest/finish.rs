@@ -3,6 +3,7 @@
 //! It runs on one blocking thread from end to end, so that a sender who goes away leaves nothing half-done.
 
 use std::sync::PoisonError;
+use std::time::Instant;
 
 use exhibit_evidence::{Body, SignedStatement, Statement, VerifiedStatement, exchange::Admitted};
 use exhibit_ledger::{Admission, Candidate, EntryPlace, LedgerError, Refusal as LedgerRefusal};
@@ -37,10 +38,12 @@ impl Complete {
         let now = appliance.now();
         let again = logs(appliance).again(statement, now);
         let contents = contents::read(statement, &self.read, &appliance.registry, again.unwrap_or(now))?;
+        let began = Instant::now();
         // Before the ledger knows of it, all of it is on disk.
         for (staged, object) in self.attachments.into_iter().chain(self.payload) {
             staged.commit(object).map_err(refuse_vault(appliance))?;
         }
+        let objects = began.elapsed();
         // What these demand may have changed since they were judged, in another stream.
         let looks_beyond =
             matches!(statement.body, Body::Recipients(_) | Body::Approve(_) | Body::Certificate(_) | Body::CertificateRevocation(_));
@@ -50,10 +53,14 @@ impl Complete {
             rules::check(&self.verified, before.as_ref(), &appliance.registry, &appliance.anchor.log, again, appliance.now())?;
         }
         let candidate = candidate(&appliance.registry, self.verified.signed(), &contents, &appliance.anchor.log)?;
+        let began = Instant::now();
         let admission = appliance.ledger.append(candidate).map_err(|error| refuse(appliance, &self.verified, error))?;
         let Admission { place, new, .. } = admission;
         if matches!(statement.body, Body::CertificateRevocation(_)) {
             appliance.registry.read_revocations_again();
+        }
+        if new {
+            appliance.metrics.admitted(&statement.body, objects, began.elapsed());
         }
         tracing::info!(index = place.index, stream = %statement.stream, seq = statement.seq, kind = statement.type_name(), new, "admitted");
         let (admitted, is_final) = admitted(appliance, &place, statement)?;

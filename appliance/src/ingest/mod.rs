@@ -88,7 +88,7 @@ pub async fn put(appliance: Arc<Appliance>, sending: Sending, place: (StreamName
             format!("no statement has more than {REPRESENTATION_BYTES_MAX} bytes with all that belongs to it"),
         ));
     }
-    let mut body = BodyReader::new(body, length, appliance.body_pace);
+    let mut body = BodyReader::new(body, length, appliance.body_pace());
     let entry_length = body.length().await? as usize;
     if entry_length > ENTRY_BYTES_MAX {
         return Err(Refusal::new(Kind::TooLarge, format!("a signed statement is at most {ENTRY_BYTES_MAX} bytes long")));
@@ -161,7 +161,7 @@ pub async fn append(appliance: Arc<Appliance>, sending: Sending, hash: Hash, off
         let detail = format!("the upload has {total} bytes, of which {offset} are here and {length} were announced");
         return Err(Refusal::new(Kind::UploadLength, detail));
     }
-    let mut body = BodyReader::new(body, length, appliance.body_pace);
+    let mut body = BodyReader::new(body, length, appliance.body_pace());
     body.goes_on();
     let (place, knows) = (progress.creation.place.clone(), progress.creation.knows);
     let signed = SignedStatement::parse(&progress.creation.entry).map_err(JudgeError::from)?;

@@ -157,6 +157,12 @@ impl Staging {
         Self { limits, known: Mutex::default(), changed: Notify::new() }
     }
 
+    /// How many uploads are kept that were cut off, and how many bytes of them have come.
+    pub fn kept(&self) -> (usize, u64) {
+        let known = self.lock();
+        (known.kept_uploads, known.kept_bytes)
+    }
+
     /// How long an upload is kept.
     pub fn age_max(&self) -> Duration {
         self.limits.age_max

@@ -1,4 +1,4 @@
-//! The socket in the state folder by which an operator on the machine asks a running appliance for a backup, and for whom it has banned.
+//! The socket in the state folder by which an operator on the machine asks a running appliance for a backup, for whom it has banned, and how it is.
 //!
 //! Whoever can open it can read the state anyway: its folder is the appliance's own. One JSON line is asked, one answered.
 
@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -22,7 +22,9 @@ use super::remove_if_there;
 use crate::appliance::Appliance;
 use crate::bans::Ban;
 use crate::guard::Guard;
+use crate::serve::Addresses;
 use crate::setup::Folder;
+use crate::status::{self, Status};
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,6 +36,8 @@ enum Request {
     Bans,
     /// Lift the ban of this identity or network.
     Lift(String),
+    /// How it is.
+    Status,
 }
 
 /// What is answered.
@@ -44,6 +48,7 @@ enum Reply {
     Bans(Vec<Ban>),
     /// False if there was none.
     Lifted(bool),
+    Status(Box<Status>),
     Failed(String),
 }
 
@@ -82,6 +87,14 @@ pub fn ask_to_lift(folder: &Folder, subject: &str) -> std::io::Result<Option<Res
     }))
 }
 
+/// How the appliance is that runs in `folder`; `None` if none runs.
+pub fn ask_for_status(folder: &Folder) -> std::io::Result<Option<Result<Status, String>>> {
+    Ok(ask(folder, &Request::Status)?.map(|reply| match reply {
+        Reply::Status(status) => Ok(*status),
+        reply => Err(reply.failure()),
+    }))
+}
+
 fn ask(folder: &Folder, request: &Request) -> std::io::Result<Option<Reply>> {
     let Ok(mut stream) = BlockingStream::connect(socket(folder)) else { return Ok(None) };
     let mut line = serde_json::to_string(request)?;
@@ -96,13 +109,21 @@ impl Reply {
     fn failure(self) -> String {
         match self {
             Self::Failed(reason) => reason,
-            Self::Done(_) | Self::Bans(_) | Self::Lifted(_) => "the appliance answered something else than it was asked".to_owned(),
+            Self::Done(_) | Self::Bans(_) | Self::Lifted(_) | Self::Status(_) => {
+                "the appliance answered something else than it was asked".to_owned()
+            }
         }
     }
 }
 
 /// Answers until `draining` says so. An appliance whose socket can not be made serves all the same.
-pub fn serve(folder: Folder, appliance: Arc<Appliance>, mut draining: watch::Receiver<bool>) -> Option<tokio::task::JoinHandle<()>> {
+pub fn serve(
+    folder: Folder,
+    appliance: Arc<Appliance>,
+    addresses: Addresses,
+    mut draining: watch::Receiver<bool>,
+) -> Option<tokio::task::JoinHandle<()>> {
+    let since = Instant::now();
     let path = socket(&folder);
     // The ledger's lock is ours: a socket that is there is an earlier process's.
     let _ = std::fs::remove_file(&path);
@@ -122,7 +143,7 @@ pub fn serve(folder: Folder, appliance: Arc<Appliance>, mut draining: watch::Rec
             tokio::select! {
                 accepted = listener.accept() => {
                     if let Ok((stream, _)) = accepted
-                        && let Err(error) = answer(stream, &folder, &appliance).await
+                        && let Err(error) = answer(stream, &folder, &appliance, (addresses, since)).await
                     {
                         tracing::warn!(%error, "an operator's request was not answered");
                     }
@@ -135,7 +156,12 @@ pub fn serve(folder: Folder, appliance: Arc<Appliance>, mut draining: watch::Rec
 }
 
 /// One at a time: two backups at once would only slow each other.
-async fn answer(stream: UnixStream, folder: &Folder, appliance: &Arc<Appliance>) -> std::io::Result<()> {
+async fn answer(
+    stream: UnixStream,
+    folder: &Folder,
+    appliance: &Arc<Appliance>,
+    (addresses, since): (Addresses, Instant),
+) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(reader.take(REQUEST_BYTES_MAX));
@@ -143,6 +169,13 @@ async fn answer(stream: UnixStream, folder: &Folder, appliance: &Arc<Appliance>)
     let reply = match serde_json::from_str::<Request>(&line) {
         Err(error) => Reply::Failed(format!("not a request: {error}")),
         Ok(Request::Bans) => Reply::Bans(appliance.guard.list(appliance.now())),
+        Ok(Request::Status) => {
+            let appliance = appliance.clone();
+            let status = spawn_blocking(move || status::of(&appliance, addresses.named(), since.elapsed().as_secs()));
+            status
+                .await
+                .map_or_else(|_| Reply::Failed("it ended otherwise than it should".to_owned()), |status| Reply::Status(Box::new(status)))
+        }
         Ok(Request::Lift(subject)) => {
             let appliance = appliance.clone();
             match spawn_blocking(move || Guard::lift(&appliance, &subject)).await {

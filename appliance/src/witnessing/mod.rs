@@ -19,7 +19,7 @@ use exhibit_ledger::{Ledger, LedgerError};
 use exhibit_tlog::note::NOTE_SIZE_BYTES_MAX;
 use exhibit_tlog::witness::add_cosignatures;
 use exhibit_tlog::{Checkpoint, LogProof, LogVerifier, NoteError, Policy, VerifierKey};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use mirror::Mirror;
@@ -60,7 +60,7 @@ struct State {
 }
 
 /// How it stands with one witness or mirror.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// What the policy calls a witness: a name for each of its keys. Of a mirror, the name in its keys.
     pub names: Vec<String>,
@@ -77,7 +77,7 @@ pub struct Standing {
 }
 
 /// What a witness or mirror has said last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WitnessState {
     /// Nothing yet.
@@ -94,8 +94,22 @@ pub enum WitnessState {
     Contradicts,
 }
 
+impl WitnessState {
+    /// In a word or two, for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unasked => "not asked yet",
+            Self::Cosigned => "cosigns",
+            Self::Filling => "is being filled",
+            Self::Unreachable => "can not be reached",
+            Self::Refuses => "refuses",
+            Self::Contradicts => "CONTRADICTS this log",
+        }
+    }
+}
+
 /// The whole of it, for operators.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// True where receipts wait for witnesses.
     pub is_gated: bool,

@@ -6,6 +6,7 @@ pub mod http;
 pub mod mirror;
 pub mod python;
 mod running;
+pub mod served;
 pub mod watched;
 
 use std::collections::HashMap;
@@ -451,6 +452,11 @@ impl Connection {
     /// The same from another address of loopback: 127.0.0.<last>.
     pub async fn from_address(last: u8, port: u16, root: &Certificate, party: Option<&Party>) -> std::io::Result<Self> {
         Self::over(stream_from(last, port).await?, root, party, b"").await
+    }
+
+    /// What the appliance shows, DER.
+    pub fn server_certificate(&self) -> Vec<u8> {
+        self.tls.get_ref().1.peer_certificates().unwrap()[0].to_vec()
     }
 
     /// Over a connection that is there.
