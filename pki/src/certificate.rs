@@ -11,8 +11,9 @@ use x509_cert::certificate::Version;
 
 use crate::{
     Identity, PublicKey, Role, Subject, Suite, Timestamp, TrustDomain,
+    distinguished::is_der,
     extensions::{Extensions, Holder},
-    name, oid, pem,
+    name, pem,
 };
 
 /// SHA-256 of a certificate's DER: its ESSCertIDv2 hash, and how statements name it.
@@ -89,7 +90,7 @@ impl Certificate {
         if der.len() > CERTIFICATE_BYTES_MAX {
             return Err(Malformed);
         }
-        let certificate = x509_cert::Certificate::from_der(der).ok().filter(|_| oid::are_whole(der)).ok_or(Malformed)?;
+        let certificate = x509_cert::Certificate::from_der(der).ok().filter(|_| is_der(der)).ok_or(Malformed)?;
         let tbs = certificate.tbs_certificate();
         let tbs_range = canonical_tbs(&certificate, der).ok_or(Malformed)?;
         if tbs.version() != Version::V3 || tbs.issuer_unique_id().is_some() || tbs.subject_unique_id().is_some() {

@@ -27,8 +27,9 @@ use x509_cert::{
 use crate::{
     BadSignature, Certificate, Signer, SignerError, Timestamp, Verifier,
     certificate::{is_serial, signed_part},
+    distinguished::is_der,
     issue::ecdsa_with_sha384,
-    oid,
+    name,
     path::{IssuedCertificate, Issuer},
 };
 
@@ -154,7 +155,7 @@ impl RevocationList {
             return Err(Malformed);
         }
         let list = CertificateList::from_der(der).map_err(|_| Malformed)?;
-        if list.to_der().map_err(|_| Malformed)? != der || !oid::are_whole(der) {
+        if list.to_der().map_err(|_| Malformed)? != der || !is_der(der) {
             return Err(Malformed);
         }
         let tbs = &list.tbs_cert_list;
@@ -164,6 +165,9 @@ impl RevocationList {
         let algorithm = &list.signature_algorithm;
         if *algorithm != tbs.signature || algorithm.oid != ECDSA_WITH_SHA_384 || algorithm.parameters.is_some() {
             return Err(Profile("it is not signed with ECDSA and SHA-384"));
+        }
+        if !name::is_well_formed(&tbs.issuer) {
+            return Err(Profile("a part of its issuer's name is empty"));
         }
         let this_update = moment(tbs.this_update)?;
         let next_update = moment(tbs.next_update.ok_or(Profile("it does not say when the next one comes"))?)?;
@@ -450,7 +454,7 @@ fn moment(time: Time) -> Result<Timestamp, RevocationListError> {
 }
 
 fn decode<'a, T: Decode<'a>>(value: &'a [u8]) -> Result<T, RevocationListError> {
-    T::from_der(value).ok().filter(|_| oid::are_whole(value)).ok_or(Malformed)
+    T::from_der(value).ok().filter(|_| is_der(value)).ok_or(Malformed)
 }
 
 use RevocationListError::{Malformed, Profile};

@@ -19,7 +19,7 @@ use x509_cert::ext::{
     },
 };
 
-use crate::{CertificateError, Identity, KeyPurpose, Role, Subject, TrustDomain, identity::is_dns_name, oid};
+use crate::{CertificateError, Identity, KeyPurpose, Role, Subject, TrustDomain, distinguished::is_der, identity::is_dns_name};
 
 /// What the extensions of a certificate say, each in its profile.
 pub(crate) struct Extensions {
@@ -259,8 +259,8 @@ fn key_identifier(identifier: &der::asn1::OctetString) -> Result<Vec<u8>, Certif
 /// The value of an extension, which is the one DER encoding of what it says: no default is written, and no unused bit is set.
 fn decode<'a, T: Decode<'a> + Encode>(value: &'a [u8]) -> Result<T, CertificateError> {
     let decoded = T::from_der(value).map_err(|_| CertificateError::Malformed)?;
-    let is_der = oid::are_whole(value) && decoded.to_der().is_ok_and(|der| der == value);
-    if is_der { Ok(decoded) } else { Err(CertificateError::Malformed) }
+    let is_one_form = is_der(value) && decoded.to_der().is_ok_and(|der| der == value);
+    if is_one_form { Ok(decoded) } else { Err(CertificateError::Malformed) }
 }
 
 use CertificateError::Profile;

@@ -5,6 +5,7 @@
 pub mod attestation;
 pub mod certificate;
 pub mod crl;
+mod distinguished;
 mod extensions;
 pub mod foreign;
 pub mod identity;

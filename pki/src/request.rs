@@ -23,9 +23,10 @@ use x509_cert::{
 
 use crate::{
     Identity, KeyError, KeyPurpose, PublicKey, Signer, SignerError, Verifier,
+    distinguished::is_der,
     extensions::AlternativeNames,
     issue::{signature_algorithm, uri},
-    name, oid, pem,
+    name, pem,
 };
 
 /// A request whose self-signature has been verified: its sender holds the key.
@@ -65,7 +66,7 @@ impl CertificateRequest {
             return Err(RequestError::Malformed);
         }
         let request = CertReq::from_der(der).map_err(|_| RequestError::Malformed)?;
-        if request.to_der().map_err(|_| RequestError::Malformed)? != der || !oid::are_whole(der) {
+        if request.to_der().map_err(|_| RequestError::Malformed)? != der || !is_der(der) {
             return Err(RequestError::Malformed);
         }
         let key = request.info.public_key.to_der().map_err(|_| RequestError::Malformed)?;
@@ -214,7 +215,7 @@ impl Wishes {
 }
 
 fn decode<'a, T: Decode<'a>>(value: &'a [u8]) -> Result<T, RequestError> {
-    T::from_der(value).ok().filter(|_| oid::are_whole(value)).ok_or(RequestError::Malformed)
+    T::from_der(value).ok().filter(|_| is_der(value)).ok_or(RequestError::Malformed)
 }
 
 const PEM_LABEL: &str = "CERTIFICATE REQUEST";

@@ -7,7 +7,10 @@ mod authority;
 mod request;
 mod verify;
 
+use std::collections::BTreeMap;
+
 use cms::{
+    cert::IssuerAndSerialNumber,
     content_info::{CmsVersion, ContentInfo},
     signed_data::{EncapsulatedContentInfo, SignerIdentifier, SignerInfo},
 };
@@ -22,12 +25,7 @@ use der::{
     Any, Decode, Encode, Sequence,
     asn1::{OctetString, SetOfVec},
 };
-use x509_cert::{
-    attr::Attribute,
-    ext::pkix::name::{GeneralName, GeneralNames},
-    serial_number::SerialNumber,
-    spki::AlgorithmIdentifierOwned,
-};
+use x509_cert::{serial_number::SerialNumber, spki::AlgorithmIdentifierOwned};
 
 use self::asn1::{MessageImprint, TstInfo};
 pub use self::{
@@ -35,8 +33,8 @@ pub use self::{
     request::{Nonce, RequestRefusal, ResponseError, TimestampRequest, token_of_response},
     verify::{TimestampTrust, VerifiedTimestamp},
 };
-use crate::foreign::{ChainCertificate, ChainError, DigestAlgorithm, Scheme};
-use crate::oid;
+use crate::foreign::{ChainCertificate, ChainError, DigestAlgorithm, Scheme, directory_name};
+use crate::{distinguished::is_der, name};
 
 /// What a token is over: a digest and how it was made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -128,7 +126,8 @@ struct SignedData {
 /// `SigningCertificateV2` (RFC 5035 section 3). The first certificate is the signer's; others and policies are not used.
 #[derive(Sequence)]
 struct SigningCertificateV2 {
-    certificates: Vec<CertificateId>,
+    /// Of the first alone it is known whose it is.
+    certificates: Vec<Any>,
     policies: Option<Vec<Any>>,
 }
 
@@ -144,7 +143,8 @@ struct CertificateId {
 /// `IssuerSerial` (RFC 5035 section 4).
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 struct IssuerSerial {
-    issuer: GeneralNames,
+    /// GeneralNames.
+    issuer: Vec<Any>,
     serial_number: SerialNumber,
 }
 
@@ -193,16 +193,16 @@ impl TimestampToken {
             return Err(Profile("its digest algorithms are not that of its signer"));
         }
         let scheme = Scheme::of_signer(&signer.signature_algorithm, digest).ok_or(Profile("its signature is of no suite for tokens"))?;
-        let attributes = signer.signed_attrs.as_ref().ok_or(Profile("it has no signed attributes"))?;
-        let attributes: Vec<&Attribute> = attributes.iter().collect();
-        if attribute::<ObjectIdentifier>(&attributes, ID_CONTENT_TYPE)? != ID_CT_TST_INFO {
+        let values = signed_values(signer)?;
+        if signed_value::<ObjectIdentifier>(&values, ID_CONTENT_TYPE)? != ID_CT_TST_INFO {
             return Err(Profile("its signed content type is another"));
         }
-        if attribute::<OctetString>(&attributes, ID_MESSAGE_DIGEST)?.as_bytes() != digest.digest(content) {
+        if signed_value::<OctetString>(&values, ID_MESSAGE_DIGEST)?.as_bytes() != digest.digest(content) {
             return Err(Profile("its message digest is not that of its content"));
         }
-        let signing = attribute::<SigningCertificateV2>(&attributes, ID_AA_SIGNING_CERTIFICATE_V_2)?;
-        let certificate_id = signing.certificates.into_iter().next().ok_or(Profile("it names no certificate"))?;
+        let signing = signed_value::<SigningCertificateV2>(&values, ID_AA_SIGNING_CERTIFICATE_V_2)?;
+        let named = signing.certificates.first().ok_or(Profile("it names no certificate"))?;
+        let certificate_id = named.decode_as::<CertificateId>().map_err(|_| Profile("a signed attribute is malformed"))?;
         Ok(Self {
             der: der.to_vec(),
             info: Info::read(&info)?,
@@ -242,8 +242,10 @@ impl Info {
         }
         let authority = match &info.tsa {
             None => None,
-            Some(GeneralName::DirectoryName(name)) => Some(name.to_der().map_err(|_| Malformed)?),
-            Some(_) => return Err(Profile("it names its authority by something else than a distinguished name")),
+            Some(name) => {
+                let name = directory_name(name).ok_or(Profile("it names its authority by something else than a distinguished name"))?;
+                Some(name.to_vec())
+            }
         };
         let accuracy_us = match info.accuracy {
             None => None,
@@ -253,7 +255,7 @@ impl Info {
             imprint: Imprint::read(&info.message_imprint).ok_or(Profile("its imprint is not SHA-256, SHA-384 or SHA-512"))?,
             policy: info.policy,
             serial: info.serial_number.as_bytes().to_vec(),
-            moment: asn1::read_gen_time(&info.gen_time).ok_or(Profile("its time is not in the form of DER"))?,
+            moment: asn1::read_gen_time(&info.gen_time).ok_or(Profile("its time is not one to the microsecond"))?,
             accuracy_us,
             nonce: info.nonce.as_ref().map(|nonce| Nonce::read(nonce).ok_or(Profile("its nonce is too long"))).transpose()?,
             authority,
@@ -266,11 +268,11 @@ fn canonical_signed_data(der: &[u8]) -> Option<SignedData> {
     // DER has one encoding for a value, so what is not what a re-encoding gives is not DER; and another type of content is not either.
     let content = Any::encode_from(&signed_data).ok()?;
     let again = ContentInfo { content_type: ID_SIGNED_DATA, content }.to_der().ok()?;
-    (again == der && oid::are_whole(der)).then_some(signed_data)
+    (again == der && is_der(der)).then_some(signed_data)
 }
 
 fn canonical<T: for<'a> Decode<'a> + Encode>(der: &[u8]) -> Option<T> {
-    T::from_der(der).ok().filter(|value| oid::are_whole(der) && value.to_der().is_ok_and(|again| again == der))
+    T::from_der(der).ok().filter(|value| is_der(der) && value.to_der().is_ok_and(|again| again == der))
 }
 
 fn content(signed_data: &SignedData) -> Result<&[u8], TimestampTokenError> {
@@ -291,6 +293,9 @@ fn one_signer(signed_data: &SignedData) -> Result<&SignerInfo, TimestampTokenErr
         return Err(Profile("it does not have exactly one signer"));
     };
     let version = match signer.sid {
+        SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber { ref issuer, .. }) if !name::is_well_formed(issuer) => {
+            return Err(Profile("a part of its signer's name is empty"));
+        }
         SignerIdentifier::IssuerAndSerialNumber(_) => CmsVersion::V1,
         SignerIdentifier::SubjectKeyIdentifier(_) => CmsVersion::V3,
     };
@@ -303,19 +308,25 @@ fn one_signer(signed_data: &SignedData) -> Result<&SignerInfo, TimestampTokenErr
     Ok(signer)
 }
 
-/// The one value of the one attribute of a kind.
-fn attribute<T: for<'a> der::Decode<'a, Error = der::Error>>(
-    attributes: &[&Attribute],
+/// The one value of each signed attribute, each of which is there once: RFC 5652 section 11 has that of those that are read, and the others keep to it too.
+fn signed_values(signer: &SignerInfo) -> Result<BTreeMap<ObjectIdentifier, &Any>, TimestampTokenError> {
+    let attributes = signer.signed_attrs.as_ref().ok_or(Profile("it has no signed attributes"))?;
+    let mut values = BTreeMap::new();
+    for attribute in attributes.iter() {
+        let [value] = attribute.values.as_slice() else { return Err(Profile("a signed attribute does not have exactly one value")) };
+        if values.insert(attribute.oid, value).is_some() {
+            return Err(Profile("a signed attribute is repeated"));
+        }
+    }
+    Ok(values)
+}
+
+fn signed_value<T: for<'a> der::Choice<'a> + for<'a> der::DecodeValue<'a, Error = der::Error>>(
+    values: &BTreeMap<ObjectIdentifier, &Any>,
     kind: ObjectIdentifier,
 ) -> Result<T, TimestampTokenError> {
-    let mut found = attributes.iter().filter(|attribute| attribute.oid == kind);
-    let (Some(attribute), None) = (found.next(), found.next()) else {
-        return Err(Profile("a signed attribute that must be there once is missing or repeated"));
-    };
-    let [value] = attribute.values.as_slice() else {
-        return Err(Profile("a signed attribute does not have exactly one value"));
-    };
-    T::from_der(&value.to_der().map_err(|_| Malformed)?).map_err(|_| Profile("a signed attribute is malformed"))
+    let value = values.get(&kind).ok_or(Profile("a signed attribute is missing"))?;
+    value.decode_as().map_err(|_| Profile("a signed attribute is malformed"))
 }
 
 /// Those in the token that can be used; others stand there in vain, since nothing in the set is signed.

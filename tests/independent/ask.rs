@@ -88,11 +88,21 @@ pub fn assert_agrees(questions: &[Question]) {
     for (number, ((kind, with, ours), answer)) in questions.iter().zip(&answers).enumerate() {
         if Some(*ours) != Answer::read(answer) {
             disagreements += 1;
-            let shown: Vec<_> = with.iter().map(|bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(900)]).into_owned()).collect();
+            let shown: Vec<_> = with.iter().map(|bytes| shown(&bytes[..bytes.len().min(2000)])).collect();
             eprintln!("{kind} {number}: ours {ours:?}, theirs: {answer}\n  {}", shown.join("\n  "));
         }
     }
     assert_eq!(disagreements, 0, "the two verifiers disagree on {disagreements} of {} vectors", questions.len());
+}
+
+/// Text, or else hex.
+fn shown(bytes: &[u8]) -> String {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.chars().any(|character| character.is_control() && character != '\n'));
+    text.map_or_else(|| hex(bytes), str::to_owned)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One line for each question: the kind and the bytes in hex, between tabs. One line for each answer: `accepted`, `told`, or why not.
@@ -107,7 +117,7 @@ fn answers(questions: &[Question]) -> Vec<String> {
         asked.push_str(kind);
         for bytes in with {
             asked.push('\t');
-            bytes.iter().for_each(|byte| asked.push_str(&format!("{byte:02x}")));
+            asked.push_str(&hex(bytes));
         }
         asked.push('\n');
     }

@@ -1,7 +1,7 @@
 """Revocation lists, by docs/formats/crl.md."""
 
-from signed import (BIT_STRING, GENERALIZED_TIME, INTEGER, SEQUENCE, attributes_of_name, certificate_seconds, der, elements, extensions_of, oid, only,
-                    positive, read, whole_identifiers)
+from signed import (BIT_STRING, GENERALIZED_TIME, INTEGER, SEQUENCE, attributes_of_name, certificate_seconds, der, distinguished, elements, extensions_of, oid,
+                    only, positive, read)
 from statements import need
 
 LIST_LIMIT_BYTES = 8 * 1024 * 1024
@@ -20,7 +20,8 @@ def few_extensions(content, may_be_critical=()):
 def _numbered(content, numbers):
     """Those that have these numbers below 2.5.29."""
     found = few_extensions(content)
-    return {number: found.get(oid(f"2.5.29.{number}")) for number in numbers}
+    values = {number: found.get(oid(f"2.5.29.{number}")) for number in numbers}
+    return {number: value and distinguished(value) for number, value in values.items()}
 
 
 class RevocationList:
@@ -28,7 +29,7 @@ class RevocationList:
 
     def __init__(self, data):
         need(len(data) <= LIST_LIMIT_BYTES, "the list is too long")
-        parts = elements(only(whole_identifiers(data), SEQUENCE))
+        parts = elements(only(distinguished(data), SEQUENCE))
         need([tag for tag, _, _ in parts] == [SEQUENCE, SEQUENCE, BIT_STRING] and parts[1][2] == ECDSA_WITH_SHA384, "not a list")
         need(parts[2][1][:1] == b"\0", "a signature of odd bits")
         self.authority = None

@@ -226,6 +226,7 @@ KINDS = {
     "good-by-list": good_by_list,
     "good-by-ocsp": good_by_ocsp,
     "ocsp-request": OcspRequest,
+    "ocsp-response": OcspResponse,
     "ocsp-response-by": ocsp_response_by,
     "envelope": Envelope,
     "envelope-opens": envelope_opens,

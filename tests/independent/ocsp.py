@@ -4,8 +4,8 @@ import hashlib
 import re
 
 from crl import ECDSA_WITH_SHA384, REASONS, few_extensions
-from signed import (BIT_STRING, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, Certificate, certificate_seconds, der, elements, expect, oid, only,
-                    positive, whole_identifiers)
+from signed import (BIT_STRING, ENUMERATED, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, Certificate, attributes_of_name, certificate_seconds, der,
+                    distinguished, elements, expect, oid, only, positive)
 from statements import Malformed, need
 from tokens import DIGESTS, digest_of
 
@@ -13,7 +13,6 @@ REQUEST_LIMIT_BYTES, RESPONSE_LIMIT_BYTES = 8 * 1024, 64 * 1024
 NONCE = oid("1.3.6.1.5.5.7.48.1.2")
 INVALIDITY_DATE = oid("2.5.29.24")
 BASIC = oid("1.3.6.1.5.5.7.48.1.1")
-ENUMERATED = 0x0A
 CURRENT_LIMIT_S = 10 * 24 * 3600
 
 
@@ -57,7 +56,7 @@ class Request:
 
     def __init__(self, data):
         need(len(data) <= REQUEST_LIMIT_BYTES, "the request is too long")
-        fields = elements(only(only(whole_identifiers(data), SEQUENCE), SEQUENCE))
+        fields = elements(only(only(distinguished(data), SEQUENCE), SEQUENCE))
         need([tag for tag, _, _ in fields] in ([SEQUENCE], [SEQUENCE, 0xA2]), "fields that a request has not")
         self.ids = []
         requests = elements(fields[0][1])
@@ -77,17 +76,17 @@ class Response:
 
     def __init__(self, data):
         need(len(data) <= RESPONSE_LIMIT_BYTES, "the response is too long")
-        status, rest = expect(only(whole_identifiers(data), SEQUENCE), ENUMERATED)
+        status, rest = expect(only(distinguished(data), SEQUENCE), ENUMERATED)
         need(status == b"\0", "no answer")
         kind, basic = expect(only(only(rest, 0xA0), SEQUENCE), OID)
         need(der(OID, kind) == BASIC, "an answer of another kind")
-        fields = elements(only(whole_identifiers(only(basic, OCTET_STRING)), SEQUENCE))
+        fields = elements(only(distinguished(only(basic, OCTET_STRING)), SEQUENCE))
         need([tag for tag, _, _ in fields] in ([SEQUENCE, SEQUENCE, BIT_STRING], [SEQUENCE, SEQUENCE, BIT_STRING, 0xA0]), "not a basic response")
         need(fields[1][2] == ECDSA_WITH_SHA384 and fields[2][1][:1] == b"\0", "another suite")
         self.signed_bytes, self.signature = fields[0][2], fields[2][1][1:]
         self.certificates = []
         brought = elements(only(fields[3][1], SEQUENCE)) if len(fields) == 4 else []
-        need(len(brought) <= 4, "too many certificates")
+        need(bool(brought) == (len(fields) == 4) and len(brought) <= 4, "an empty list that is not absent, or too many certificates")
         for _, _, whole in brought:
             try:
                 self.certificates.append(Certificate(whole))
@@ -98,9 +97,10 @@ class Response:
     def _data(self, fields):
         need([tag for tag, _, _ in fields] in ([0xA1, GENERALIZED_TIME, SEQUENCE], [0xA1, GENERALIZED_TIME, SEQUENCE, 0xA1]), "not response data")
         self.responder, self.produced_s = fields[0][1], _seconds(fields[1][1])
+        attributes_of_name(self.responder)
         answers = elements(fields[2][1])
-        need(1 <= len(answers) <= 64, "no answers, or too many")
-        self.answers = [self._answer(elements(content)) for tag, content, _ in answers]
+        need(1 <= len(answers) <= 64 and all(tag == SEQUENCE for tag, _, _ in answers), "no answers, or too many")
+        self.answers = [self._answer(elements(content)) for _, content, _ in answers]
         self.nonce = _nonce(few_extensions(only(fields[3][1], SEQUENCE), may_be_critical=(NONCE,)) if len(fields) == 4 else {})
 
     def _answer(self, fields):

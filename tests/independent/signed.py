@@ -1,4 +1,4 @@
-"""Signed statements and certificates: DER, the CMS template, profiles and paths, by docs/formats/signed-statement.md, certificates.md, oids.md.
+"""Signed statements and certificates: DER, the CMS template, profiles and paths, by docs/formats/signed-statement.md, certificates.md, oids.md, der.md.
 
 Knows nothing of ledgers or files. The DER reader is ours; only the arithmetic of the curve is the library's.
 """
@@ -19,8 +19,9 @@ from statements import TYPES, Malformed, milliseconds, need, parse_statement
 ENTRY_LIMIT_BYTES = 65_535
 CERTIFICATE_LIMIT_BYTES = 16 * 1024
 ORDER_P384 = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
-BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, OID, UTF8, SEQUENCE, SET, PRINTABLE = 0x01, 0x02, 0x03, 0x04, 0x06, 0x0C, 0x30, 0x31, 0x13
-UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
+BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID, ENUMERATED = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0A
+UTF8, SEQUENCE, SET, PRINTABLE, UTC_TIME, GENERALIZED_TIME = 0x0C, 0x30, 0x31, 0x13, 0x17, 0x18
+DEPTH_LIMIT = 32
 ROLES = {f"2.25.1586047359.2.{number}": role for number, role in enumerate(
     ("camera", "custodian", "investigator", "auditor", "admin", "appliance", "authority"), 1)}
 ORDER_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -103,7 +104,7 @@ def unsigned(content):
 
 
 def identifier(content):
-    """The content of an OBJECT IDENTIFIER, by docs/formats/oids.md."""
+    """The content of an OBJECT IDENTIFIER, by docs/formats/der.md."""
     need(1 <= len(content) <= 39 and content[0] < 120 and content[-1] < 0x80, "not an object identifier, or too long a one")
     arc, begins = 0, False
     for septet in content:
@@ -113,21 +114,47 @@ def identifier(content):
     return content
 
 
-def whole_identifiers(data):
-    """Some DER, in which every OBJECT IDENTIFIER is one, octets and bits apart. What is made of elements is gone into."""
-    at = 0
-    while at < len(data):
-        need(len(data) - at >= 2, "DER is cut short")
-        tag, length, at = data[at], data[at + 1], at + 2
+def distinguished(data, at=0, end=None, depth=1, in_order=False, any_order=False):
+    """Some DER: elements end to end, all that they are made of too, by docs/formats/der.md. Octets and bits are not gone into."""
+    end, before = len(data) if end is None else end, b""
+    need(depth <= DEPTH_LIMIT, "elements that are too deep in others")
+    while at < end:
+        need(end - at >= 2 and data[at] & 0x1F != 0x1F, "DER is cut short, or has a tag of two bytes")
+        begins, tag, length, at = at, data[at], data[at + 1], at + 2
         if length >= 0x80:
             size = length & 0x7F
-            need(1 <= size <= 4, "a length that DER has not")
+            need(1 <= size <= 4 and at + size <= end, "a length that DER has not")
             length, at = int.from_bytes(data[at:at + size], "big"), at + size
-        need(at + length <= len(data), "DER is cut short")
-        if tag == OID:
-            identifier(data[at:at + length])
-        at += 0 if tag & 0x20 else length
+            need(length >= max(0x80, 1 << 8 * (size - 1)), "a length in too many bytes")
+        need(at + length <= end, "DER is cut short")
+        if tag & 0x20:
+            need(tag & 0xC0 or tag in (SEQUENCE, SET), "a value that is never made of elements")
+            distinguished(data, at, at + length, depth + 1, tag == SET and not any_order, any_order)
+        elif not tag & 0xC0:
+            need(tag in PRIMITIVE, "a tag that nobody knows")
+            need(PRIMITIVE[tag](data[at:at + length]), "a value that is not in its one form")
+        at += length
+        need(not in_order or before <= data[begins:at], "a set that is not in order")
+        before = data[begins:at]
     return data
+
+
+def _is_integer(content):
+    return content and (len(content) == 1 or not (content[0] == 0 and content[1] < 0x80 or content[0] == 0xFF and content[1] >= 0x80))
+
+
+def _is_bits(content):
+    return content == b"\0" or len(content) > 1 and content[0] < 8 and not content[-1] & (1 << content[0]) - 1
+
+
+# What the values of universal tags must be, as far as the tag says it.
+PRIMITIVE = {
+    BOOLEAN: lambda content: content in (b"\0", b"\xff"), INTEGER: _is_integer, ENUMERATED: _is_integer, BIT_STRING: _is_bits, OID: identifier,
+    NULL: lambda content: not content,
+    UTC_TIME: lambda content: re.fullmatch(rb"\d{12}Z", content), GENERALIZED_TIME: lambda content: re.fullmatch(rb"\d{14}(\.\d*[1-9])?Z", content),
+    # Octets and texts: any, here.
+    **{tag: lambda content: True for tag in (OCTET_STRING, UTF8, 0x12, PRINTABLE, 0x14, 0x15, 0x16, 0x1A, 0x1B, 0x1E)},
+}
 
 
 def numbers_of_ecdsa(signature, order):
@@ -204,7 +231,7 @@ class Certificate:
         need(len(data) <= CERTIFICATE_LIMIT_BYTES, "the certificate is too long")
         self.der, self.fingerprint = data, hashlib.sha256(data).hexdigest()
         algorithm = der(SEQUENCE, oid("1.2.840.10045.4.3.3"))
-        _, to_be_signed, self.signed_bytes, rest = read(only(whole_identifiers(data), SEQUENCE))
+        _, to_be_signed, self.signed_bytes, rest = read(only(distinguished(data), SEQUENCE))
         need(self.signed_bytes[0] == SEQUENCE, "no certificate")
         need(rest.startswith(algorithm), "signed with another algorithm")
         signature = only(rest[len(algorithm):], BIT_STRING)
@@ -234,7 +261,7 @@ class Certificate:
                                                (37, "extended", None), (17, "names", None), (32, "policies", False)):
             critical, value = found.pop(oid(f"2.5.29.{number}"), (must_be_critical, None))
             need(must_be_critical is None or critical == must_be_critical, f"{name} is critical where it must not be, or is not")
-            known[name] = value
+            known[name] = value and distinguished(value)
         for number in (30, 36, 33, 54):
             need(oid(f"2.5.29.{number}") not in found, "an extension that is refused either way")
         no_check = found.pop(NO_CHECK, None)
@@ -247,6 +274,7 @@ class Certificate:
         self.authority_key_identifier = None
         if known["aki"] is not None:
             self.authority_key_identifier = only(only(known["aki"], SEQUENCE), 0x80)
+            need(1 <= len(self.authority_key_identifier) <= 64, "the authority key identifier's length")
         need(self.authority_key_identifier is not None or self.issuer == self.subject, "no authority key identifier")
         self._constraints(known["basic"])
         self._purpose(known["usage"], known["extended"], found_critical)
@@ -375,14 +403,14 @@ def extension_of(element):
     return parts[0][2], critical, parts[-1][1]
 
 
-def attributes_of_name(whole):
-    """The attributes of a Name as (OID, tag, content), which is in the one encoding of DER."""
+def attributes_of_name(whole, any_order=False):
+    """The attributes of a Name as (OID, tag, content)."""
     found = []
     for tag, part, _ in elements(only(whole, SEQUENCE)):
         need(tag == SET, "not a name")
         attributes = elements(part)
         wholes = [whole for _, _, whole in attributes]
-        need(attributes and wholes == sorted(wholes), "not a set in DER")
+        need(attributes and (any_order or wholes == sorted(wholes)), "not a set in DER")
         for tag, attribute, _ in attributes:
             need(tag == SEQUENCE, "not an attribute")
             parts = elements(attribute)

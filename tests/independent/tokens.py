@@ -11,8 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from signed import (BIT_STRING, BOOLEAN, CURVES, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, UTC_TIME, attributes_of_name, der, elements, expect, extension_of, extensions_of,
-                    is_ecdsa, is_rsa, oid, only, positive, read, unsigned, whole_identifiers)
+from signed import (BIT_STRING, BOOLEAN, CURVES, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, PRIMITIVE, SEQUENCE, SET, UTC_TIME, attributes_of_name, der,
+                    distinguished, elements, expect, extension_of, extensions_of, is_ecdsa, is_rsa, oid, only, positive, read, unsigned)
 from paths import Links
 from statements import Malformed, need
 
@@ -29,6 +29,8 @@ ECDSA = {f"1.2.840.10045.4.3.{number + 1}": f"2.16.840.1.101.3.4.2.{number}" for
 RSA = {f"1.2.840.113549.1.1.{number + 10}": f"2.16.840.1.101.3.4.2.{number}" for number in (1, 2, 3)}
 RSA_ENCRYPTION, PSS, MGF1 = "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.10", "1.2.840.113549.1.1.8"
 TIME_STAMPING, ANY_PURPOSE = oid("1.3.6.1.5.5.7.3.8"), oid("2.5.29.37.0")
+# Of a tbsCertificate, the last of which may be missing.
+FIELDS = [0xA0, INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE, 0xA3]
 TST_INFO = oid("1.2.840.113549.1.9.16.1.4")
 
 
@@ -83,6 +85,7 @@ class ForeignKey:
         algorithm = der(SEQUENCE, oid(RSA_ENCRYPTION), NULL)
         need(content.startswith(algorithm), "a key of another kind")
         bits = only(content[len(algorithm):], BIT_STRING)
+        need(bits[:1] == b"\0", "a key of odd bits")
         modulus, exponent = expect(only(bits[1:], SEQUENCE), INTEGER)
         self.modulus, self.exponent = positive(modulus), positive(only(exponent, INTEGER))
         need(2048 <= self.modulus.bit_length() <= 8192 and 65537 <= self.exponent < 2**32 and self.exponent & 1, "an RSA key of another size")
@@ -122,14 +125,15 @@ class ForeignCertificate:
     def __init__(self, data, endorsement=False):
         need(len(data) <= CERTIFICATE_LIMIT_BYTES, "the certificate is too long")
         self.der = data
-        parts = elements(only(whole_identifiers(data), SEQUENCE))
+        parts = elements(only(distinguished(data), SEQUENCE))
         need([tag for tag, _, _ in parts] == [SEQUENCE, SEQUENCE, BIT_STRING], "not a certificate")
         (_, content, self.signed_bytes), (_, _, algorithm), (_, bits, _) = parts
         need(bits[:1] == b"\0", "a signature of odd bits")
         self.signature, self.suite = bits[1:], suite_of(algorithm)
         fields = elements(content)
-        need(fields[0][:2] == (0xA0, der(INTEGER, b"\2")) and fields[1][0] == INTEGER, "not version 3")
-        need(len(fields) in (7, 8) and fields[2][2] == algorithm, "fields that are not read")
+        need([tag for tag, _, _ in fields] in (FIELDS, FIELDS[:-1]), "fields that are not read")
+        need(fields[0][1] == der(INTEGER, b"\2") and fields[2][2] == algorithm, "not version 3, or two algorithms")
+        serial_number(fields[1][1])
         self.serial_der, self.issuer, self.subject = fields[1][2], fields[3][2], fields[5][2]
         attributes_of_name(self.issuer), attributes_of_name(self.subject)
         times = elements(fields[4][1])
@@ -139,14 +143,15 @@ class ForeignCertificate:
         self.key = EndorsementKey(self.spki) if endorsement else ForeignKey(self.spki)
         self.extensions = {}
         if len(fields) == 8:
-            need(fields[7][0] == 0xA3, "a field that is not read")
             self.extensions = extensions_of(only(fields[7][1], SEQUENCE))
         need(len(self.extensions) <= 32, "too many extensions")
         self._extensions(endorsement)
 
     def _extensions(self, endorsement):
         known = {name: self.extensions.get(oid(f"2.5.29.{number}"), (False, None))
-                 for number, name in ((14, "ski"), (35, "aki"), (19, "basic"), (15, "usage"), (37, "extended"), (17, "names"), (32, "policies"))}
+                 for number, name in ((14, "ski"), (35, "aki"), (19, "basic"), (15, "usage"), (37, "extended"))}
+        for _, value in known.values():
+            distinguished(value or b"")
         for number in (30, 36, 33, 54):
             need(oid(f"2.5.29.{number}") not in self.extensions, "names or policies are constrained")
         numbers = (14, 35, 19, 15, 37, 17) if endorsement else (14, 35, 19, 15, 37)
@@ -159,7 +164,7 @@ class ForeignCertificate:
         self.authority_key_identifier = next((content for tag, content, _ in aki if tag == 0x80), None)
         names = [elements(content) for tag, content, _ in aki if tag == 0xA1]
         self.named_issuers = [content for tag, content, _ in names[0] if tag == 0xA4] if names else []
-        self.named_serial = next((content for tag, content, _ in aki if tag == 0x82), None)
+        self.named_serial = next((serial_number(content) for tag, content, _ in aki if tag == 0x82), None)
         basic = elements(only(known["basic"][1], SEQUENCE)) if known["basic"][1] is not None else []
         need([tag for tag, _, _ in basic] in ([], [BOOLEAN], [INTEGER], [BOOLEAN, INTEGER]), "basic constraints of another form")
         flags = [content for tag, content, _ in basic if tag == BOOLEAN]
@@ -211,6 +216,12 @@ class ForeignCertificate:
         return Links(anchors, between, certified, lambda authority: authority.path_length).path(self, ForeignCertificate.names, may) is not None
 
 
+def serial_number(content):
+    """The content of a CertificateSerialNumber, of whatever sign."""
+    need(PRIMITIVE[INTEGER](content) and len(content) <= 21, "not a serial number, or too long a one")
+    return content
+
+
 def _usage(bits):
     """The nine named bits of a keyUsage, the first as 0x8000. What else there is up to two bytes says nothing."""
     need(bits and bits[0] < 8 and (len(bits) > 1 or bits[0] == 0) and 8 * (len(bits) - 1) - bits[0] <= 16, "not a key usage")
@@ -239,7 +250,7 @@ class Token:
 
     def __init__(self, data):
         need(len(data) <= TOKEN_LIMIT_BYTES, "the token is too long")
-        kind, rest = expect(only(whole_identifiers(data), SEQUENCE), OID)
+        kind, rest = expect(only(distinguished(data), SEQUENCE), OID)
         need(der(OID, kind) == oid("1.2.840.113549.1.7.2"), "not SignedData")
         fields = elements(only(only(rest, 0xA0), SEQUENCE))
         tags = [tag for tag, _, _ in fields]
@@ -268,11 +279,13 @@ class Token:
         if self.sid[0] == SEQUENCE:
             name, serial = expect(self.sid[1], SEQUENCE)
             attributes_of_name(der(SEQUENCE, name))
-            only(serial, INTEGER)
+            serial_number(only(serial, INTEGER))
         need(digest_algorithms == algorithm, "not the digest that the signer uses")
         self.digest = digest_of(algorithm)
-        attributes = {}
-        for tag, attribute, _ in elements(fields[3][1]):
+        attributes, signed = {}, elements(fields[3][1])
+        wholes = [whole for _, _, whole in signed]
+        need(wholes == sorted(wholes), "a set that is not in order")
+        for tag, attribute, _ in signed:
             name, values = expect(attribute if tag == SEQUENCE else b"", OID)
             values = elements(only(values, SET))
             need(name not in attributes and len(values) == 1, "an attribute stands twice, or has not one value")
@@ -283,26 +296,32 @@ class Token:
         content_type, message_digest, certificate = named.values()
         need(content_type == TST_INFO, "an attribute of another content")
         need(only(message_digest, OCTET_STRING) == DIGESTS[self.digest][0](self.info_der).digest(), "not the digest of the TSTInfo")
-        named, _ = expect(only(certificate, SEQUENCE), SEQUENCE)
-        parts = elements(expect(named, SEQUENCE)[0])
+        named = elements(only(certificate, SEQUENCE))
+        need([tag for tag, _, _ in named] in ([SEQUENCE], [SEQUENCE, SEQUENCE]), "not a SigningCertificateV2")
+        parts = elements(expect(named[0][1], SEQUENCE)[0])
         need(parts, "not an ESSCertIDv2")
         self.certificate_digest = "2.16.840.1.101.3.4.2.1"
         if parts[0][0] == SEQUENCE:
             # By another digest no certificate of ours is found.
-            named = parts.pop(0)[2]
+            _, content, named = parts.pop(0)
+            need([tag for tag, _, _ in elements(content)][:1] == [OID] and len(elements(content)) <= 2, "not an algorithm")
             self.certificate_digest = next((dotted for dotted in DIGESTS if named in _algorithms(dotted)), None)
         need(parts and parts[0][0] == OCTET_STRING and len(parts) <= 2, "not an ESSCertIDv2")
         self.certificate_hash = parts[0][1]
         self.issuer_serial = parts[1][1] if len(parts) == 2 else None
+        if len(parts) == 2:
+            issuer_serial = elements(self.issuer_serial)
+            need([parts[1][0]] + [tag for tag, _, _ in issuer_serial] == [SEQUENCE, SEQUENCE, INTEGER], "not an issuer and a serial number")
+            serial_number(issuer_serial[1][1])
         self.signed_bytes = der(SET, fields[3][1])
         self.suite, self.signature = suite_of(fields[4][2], self.digest), fields[5][1]
         need(self.suite[1] == self.digest, "the signature is over another digest")
 
     def _info(self):
-        fields = elements(only(whole_identifiers(self.info_der), SEQUENCE))
+        fields = elements(only(distinguished(self.info_der), SEQUENCE))
         need([tag for tag, _, _ in fields[:5]] == [INTEGER, OID, SEQUENCE, INTEGER, GENERALIZED_TIME] and fields[0][1] == b"\1", "not a TSTInfo")
         imprint = elements(fields[2][1])
-        need(len(imprint) == 2, "not an imprint")
+        need(len(imprint) == 2 and imprint[1][0] == OCTET_STRING, "not an imprint")
         self.imprint = digest_of(imprint[0][2]), imprint[1][1]
         need(len(self.imprint[1]) == DIGESTS[self.imprint[0]][0]().digest_size, "an imprint of another length")
         need(unsigned(fields[3][1]) < 2**160, "a serial number that is too long")

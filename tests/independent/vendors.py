@@ -2,7 +2,7 @@
 
 import re
 
-from signed import PRINTABLE, SEQUENCE, SET, UTF8, elements, expect, oid, only, read
+from signed import PRINTABLE, SEQUENCE, UTF8, attributes_of_name, distinguished, elements, oid, only, read
 from statements import Malformed, need
 from tokens import ForeignCertificate
 
@@ -21,13 +21,11 @@ def judge_profile(certificate):
     critical, names = certificate.extensions.get(oid("2.5.29.17"), (False, None))
     need(names is not None, "it does not describe a TPM")
     need(critical or only(certificate.subject, SEQUENCE), "no subject, and names that are not critical")
-    directory = [content for tag, content, _ in elements(only(names, SEQUENCE)) if tag == DIRECTORY_NAME]
+    directory = [content for tag, content, _ in elements(only(distinguished(names, any_order=True), SEQUENCE)) if tag == DIRECTORY_NAME]
     need(len(directory) == 1, "not exactly one directory name")
     said = {}
-    for tag, part, _ in elements(only(directory[0], SEQUENCE)):
-        need(tag == SET, "not a name")
-        for _, attribute, _ in elements(part):
-            said.setdefault(read(attribute)[2], []).append(read(read(attribute)[3]))
+    for kind, tag, text in attributes_of_name(directory[0], any_order=True):
+        said.setdefault(kind, []).append((tag, text))
     for dotted, form in DESCRIPTION.items():
         values = said.get(oid(dotted), [])
         need(len(values) == 1 and values[0][0] in (UTF8, PRINTABLE), "not said once")

@@ -8,6 +8,7 @@ use exhibit_evidence::verdict::Axis;
 use exhibit_pki::Timestamp;
 use serde_json::{Value, json};
 
+use crate::chance::{Random, seed_and_rounds};
 use crate::independent::{disagreements, python_can};
 use crate::synthetic::Files;
 use crate::trials::{Trials, trials};
@@ -18,37 +19,16 @@ const ROUNDS: u64 = 40;
 const CHANGES_MAX: u64 = 4;
 const SEED: u64 = 20_261_121;
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    fn one_of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len())]
-    }
-}
-
 #[test]
 fn both_verifiers_find_the_same_in_bundles_that_were_changed_at_random() {
     if !python_can() {
         return;
     }
-    let number = |name: &str, otherwise| std::env::var(name).map_or(otherwise, |text| text.parse().unwrap());
-    let (seed, rounds) = (number("EXHIBIT_SEED", SEED), number("EXHIBIT_ROUNDS", ROUNDS));
+    let (seed, rounds) = seed_and_rounds(SEED, ROUNDS);
     let bases = trials();
     let mut changed = Trials::new();
-    for round in 0..rounds {
-        let mut random = Random(seed.wrapping_mul(1_000_003).wrapping_add(round));
+    for round in rounds {
+        let mut random = Random::of(seed, round);
         let base = random.one_of(&bases.all);
         let Ok(mut anchor) = Anchor::parse(&std::fs::read(base.place.join("anchor.json")).unwrap()) else { continue };
         let (mut files, mut done) = (base.files.clone(), Vec::new());

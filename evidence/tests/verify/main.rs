@@ -5,6 +5,8 @@
 mod anchors;
 mod asked_for;
 mod authorities;
+#[path = "../../../tests/independent/chance.rs"]
+mod chance;
 #[path = "../common/mod.rs"]
 mod common;
 mod continued;

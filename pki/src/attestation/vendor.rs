@@ -3,16 +3,15 @@
 //! It has no list of vendors: which roots are believed, and which models, is for the caller to say. It knows no revocation.
 
 use const_oid::ObjectIdentifier;
-use der::{Decode, Tag, Tagged};
-use x509_cert::{
-    ext::pkix::{KeyUsages, SubjectAltName, name::GeneralName},
-    name::Name,
-};
+use der::{Any, Decode, Tag, Tagged};
+use x509_cert::{ext::pkix::KeyUsages, name::Name};
 
 use super::endorsement::{CertificateKey, EndorsementCertificate};
 use crate::{
     ChainCertificate, ChainError, Fingerprint, Timestamp,
-    foreign::{Body, check_path},
+    distinguished::is_der_but_for_order,
+    foreign::{Body, check_path, directory_name},
+    name,
 };
 
 /// Whose word about TPMs is believed.
@@ -110,14 +109,13 @@ fn check_profile(body: &Body, key: &CertificateKey) -> Result<(), EndorsementCha
 /// The one directory name in the subject alternative name that describes a TPM; names of other kinds may stand beside it.
 fn device(body: &Body) -> Result<Device, EndorsementChainError> {
     let (_, names) = body.extensions.alternative_names.as_ref().ok_or(Profile("it has no subject alternative name"))?;
-    let names = SubjectAltName::from_der(names).map_err(|_| Profile("its subject alternative name is malformed"))?;
-    let mut directory = names.0.iter().filter_map(|name| match name {
-        GeneralName::DirectoryName(name) => Some(name),
-        _ => None,
-    });
+    const MALFORMED: EndorsementChainError = Profile("its subject alternative name is malformed");
+    let names = Vec::<Any>::from_der(names).ok().filter(|_| is_der_but_for_order(names)).ok_or(MALFORMED)?;
+    let mut directory = names.iter().filter_map(directory_name);
     let (Some(name), None) = (directory.next(), directory.next()) else {
         return Err(Profile("it does not have exactly one directory name in its subject alternative name"));
     };
+    let name = &Name::from_der(name).ok().filter(name::is_well_formed).ok_or(MALFORMED)?;
     let manufacturer = attribute(name, TPM_MANUFACTURER).and_then(|text| hexadecimal(text, 8..=8));
     let model = attribute(name, TPM_MODEL).filter(|model| {
         let characters = model.chars().count();

@@ -8,23 +8,21 @@ use const_oid::{
         ANY_EXTENDED_KEY_USAGE, ID_CE_INHIBIT_ANY_POLICY, ID_CE_NAME_CONSTRAINTS, ID_CE_POLICY_CONSTRAINTS, ID_CE_POLICY_MAPPINGS,
     },
 };
-use der::{Decode, Encode};
+use der::{Any, Decode, Encode, Sequence, Tag, TagNumber, Tagged, asn1::OctetString};
 use sha2::{Digest, Sha256};
 use x509_cert::{
     certificate::{CertificateInner, Profile, Version},
     ext::{
         Extension,
-        pkix::{
-            AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier, name::GeneralName,
-        },
+        pkix::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier},
     },
-    name::Name,
+    serial_number::SerialNumber,
     spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned},
     time::Time,
 };
 
 use super::suite::Key;
-use crate::{Fingerprint, Timestamp, name, oid, pem};
+use crate::{Fingerprint, Timestamp, distinguished::is_der, name, pem};
 
 /// A certificate of an authority that others are judged by: RFC 5280 with a key of a foreign suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,13 +67,24 @@ pub(crate) struct Body {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extensions {
     pub subject_key: Option<Vec<u8>>,
-    pub authority_key: Option<AuthorityKeyIdentifier>,
+    pub authority_key: Option<AuthorityKey>,
     pub constraints: Option<BasicConstraints>,
     pub usage: Option<KeyUsage>,
     /// Critical, and what for.
     pub extended_usage: Option<(bool, ExtendedKeyUsage)>,
     /// Critical, and the DER of the names, which only endorsement certificates are asked for.
     pub alternative_names: Option<(bool, Vec<u8>)>,
+}
+
+/// `AuthorityKeyIdentifier` (RFC 5280 section 4.2.1.1). Of the issuer's names only directory names are looked at, and whoever wrote the others wrote them for others.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub(crate) struct AuthorityKey {
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
+    key_identifier: Option<OctetString>,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
+    issuer: Option<Vec<Any>>,
+    #[asn1(context_specific = "2", tag_mode = "IMPLICIT", optional = "true")]
+    serial_number: Option<SerialNumber>,
 }
 
 impl ChainCertificate {
@@ -149,10 +158,13 @@ impl Body {
         }
         let certificate = CertificateInner::<AsWritten>::from_der(der).map_err(|_| MALFORMED)?;
         let encode = |part: der::Result<Vec<u8>>| part.map_err(|_| MALFORMED);
-        if encode(certificate.to_der())? != der || !oid::are_whole(der) {
+        if encode(certificate.to_der())? != der || !is_der(der) {
             return Err(MALFORMED);
         }
         let tbs = certificate.tbs_certificate();
+        if tbs.issuer_unique_id().is_some() || tbs.subject_unique_id().is_some() {
+            return Err("it has unique identifiers");
+        }
         if tbs.version() != Version::V3 || certificate.signature_algorithm() != tbs.signature() {
             return Err("it is not version 3, or names two algorithms");
         }
@@ -187,13 +199,10 @@ impl Body {
             (Some(named), Some(own)) => named.as_bytes() == own,
             _ => true,
         };
-        let serials_agree = named.authority_cert_serial_number.as_ref().is_none_or(|serial| serial.as_bytes() == issuer.serial);
+        let serials_agree = named.serial_number.as_ref().is_none_or(|serial| serial.as_bytes() == issuer.serial);
         // Of the issuer's issuer, which may have several. Names of other kinds say nothing that could be compared.
-        let mut directory = named.authority_cert_issuer.iter().flatten().filter_map(|name| match name {
-            GeneralName::DirectoryName(name) => Some(name),
-            _ => None,
-        });
-        let is_issuers = |name: &Name| name.to_der().is_ok_and(|name| name == issuer.issuer);
+        let mut directory = named.issuer.iter().flatten().filter_map(directory_name);
+        let is_issuers = |name: &[u8]| name == issuer.issuer;
         let issuers_agree = directory.next().is_none_or(|first| is_issuers(first) || directory.any(is_issuers));
         self.issuer == issuer.subject && keys_agree && serials_agree && issuers_agree
     }
@@ -232,8 +241,14 @@ impl Extensions {
     }
 }
 
+/// The DER of the Name in a GeneralName (RFC 5280 section 4.2.1.6), if it is a directoryName.
+pub(crate) fn directory_name(name: &Any) -> Option<&[u8]> {
+    let is_directory_name = name.tag() == Tag::ContextSpecific { constructed: true, number: TagNumber(4) };
+    is_directory_name.then(|| name.value())
+}
+
 fn decode<'a, T: Decode<'a>>(value: &'a [u8]) -> Result<T, &'static str> {
-    T::from_der(value).ok().filter(|_| oid::are_whole(value)).ok_or("an extension is malformed")
+    T::from_der(value).ok().filter(|_| is_der(value)).ok_or("an extension is malformed")
 }
 
 const UNKNOWN_CRITICAL: &str = "it has an unknown critical extension";

@@ -7,7 +7,7 @@ mod certificate;
 mod path;
 mod suite;
 
-pub(crate) use certificate::Body;
+pub(crate) use certificate::{Body, directory_name};
 pub use certificate::{ChainCertificate, ChainCertificateError};
 pub use path::ChainError;
 pub(crate) use path::check_path;

@@ -20,7 +20,7 @@ pub use self::{
     responder::{CertificateStatus, MakeResponseError, OcspResponder},
     response::{OcspRefusal, OcspResponse, OcspResponseError, OcspStatus, VerifiedOcspResponse},
 };
-use crate::{Certificate, DigestAlgorithm, certificate::is_serial, oid};
+use crate::{Certificate, DigestAlgorithm, certificate::is_serial, distinguished::is_der};
 
 /// Which certificate is asked for: hashes of its issuer's name and key, and its serial number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ fn issuer_hashes(issuer: &Certificate, algorithm: DigestAlgorithm) -> Option<(Ve
 
 /// The value, if `der` is its one DER encoding.
 fn canonical<T: for<'a> Decode<'a> + Encode>(der: &[u8]) -> Option<T> {
-    T::from_der(der).ok().filter(|value| oid::are_whole(der) && value.to_der().is_ok_and(|again| again == der))
+    T::from_der(der).ok().filter(|value| is_der(der) && value.to_der().is_ok_and(|again| again == der))
 }
 
 /// RFC 9654 section 2.1.

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     BadSignature, Certificate, KeyPurpose, Timestamp, Verifier,
     crl::{Revocation, RevocationReason},
+    name,
     path::{IssuedCertificate, Issuer},
 };
 
@@ -140,6 +141,9 @@ impl OcspResponse {
         let ResponderId::ByName(responder) = &data.responder else {
             return Err(Profile("it names its responder by a SHA-1 hash"));
         };
+        if !name::is_well_formed(responder) {
+            return Err(Profile("a part of its responder's name is empty"));
+        }
         let produced = moment(&data.produced);
         Ok(Self {
             der: der.to_vec(),

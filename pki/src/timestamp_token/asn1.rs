@@ -5,10 +5,7 @@ use der::{
     Any, Sequence, Tag, Tagged,
     asn1::{BitString, OctetString, Uint},
 };
-use x509_cert::{
-    ext::{Extension, pkix::name::GeneralName},
-    spki::AlgorithmIdentifierOwned,
-};
+use x509_cert::{ext::Extension, spki::AlgorithmIdentifierOwned};
 
 use super::Precise;
 use crate::Timestamp;
@@ -62,7 +59,8 @@ pub(super) struct TstInfo {
     pub ordering: bool,
     pub nonce: Option<Uint>,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
-    pub tsa: Option<GeneralName>,
+    /// A GeneralName.
+    pub tsa: Option<Any>,
     #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
     pub extensions: Option<Vec<Extension>>,
 }

@@ -128,7 +128,7 @@ impl<'a> TimestampAuthority<'a> {
         let attribute = |oid, value: Any| Ok::<_, der::Error>(Attribute { oid, values: SetOfVec::try_from(vec![value])? });
         let hash = OctetString::new(self.certificate.fingerprint().as_slice())?;
         let certificate = CertificateId { hash_algorithm: None, hash, issuer_serial: None };
-        let signing = SigningCertificateV2 { certificates: vec![certificate], policies: None };
+        let signing = SigningCertificateV2 { certificates: vec![Any::encode_from(&certificate)?], policies: None };
         SetOfVec::try_from(vec![
             attribute(ID_CONTENT_TYPE, Any::encode_from(&ID_CT_TST_INFO)?)?,
             attribute(ID_MESSAGE_DIGEST, Any::new(Tag::OctetString, DIGEST.digest(content))?)?,

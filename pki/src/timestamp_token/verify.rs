@@ -5,12 +5,12 @@
 use cms::{cert::IssuerAndSerialNumber, signed_data::SignerIdentifier};
 use const_oid::{ObjectIdentifier, db::rfc5912::ID_KP_TIME_STAMPING};
 use der::Encode;
-use x509_cert::ext::pkix::{KeyUsages, name::GeneralName};
+use x509_cert::ext::pkix::KeyUsages;
 
 use super::{CertificateId, Imprint, Info, IssuerSerial, Nonce, TimestampToken, TimestampTokenError};
 use crate::{
     Fingerprint, Timestamp,
-    foreign::{Body, ChainCertificate, DigestAlgorithm, check_path},
+    foreign::{Body, ChainCertificate, DigestAlgorithm, check_path, directory_name},
 };
 
 /// Who is believed about time, and how far where an authority does not say.
@@ -164,7 +164,7 @@ impl CertificateId {
     /// True if it is the hash of this certificate, and its issuer and serial number if it says them.
     fn names(&self, certificate: &ChainCertificate) -> bool {
         let issuer_fits = self.issuer_serial.as_ref().is_none_or(|IssuerSerial { issuer, serial_number }| {
-            let named = |name: &GeneralName| matches!(name, GeneralName::DirectoryName(name) if name.to_der().is_ok_and(|name| name == certificate.body().issuer));
+            let named = |name| directory_name(name).is_some_and(|name| name == certificate.body().issuer);
             matches!(issuer.as_slice(), [name] if named(name)) && serial_number.as_bytes() == certificate.body().serial
         });
         let algorithm = self.hash_algorithm.as_ref().map_or(Some(DigestAlgorithm::Sha256), DigestAlgorithm::of);

@@ -108,15 +108,30 @@ impl Response {
     }
 
     pub fn der(&self) -> Vec<u8> {
-        let list = |parts: &[Vec<u8>]| tlv(0x30, &parts.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        let optional = |tag, parts: &[Vec<u8>]| if parts.is_empty() { vec![] } else { tlv(tag, &[&list(parts)]) };
+        self.der_over(&self.data())
+    }
+
+    /// ResponseData.
+    pub fn data(&self) -> Vec<u8> {
         let answer = |a: &Answer| tlv(0x30, &[&a.id, &a.status, &a.this_update, &a.next_update, &optional(0xa1, &a.extensions)]);
         let answers = list(&self.answers.iter().map(answer).collect::<Vec<_>>());
-        let data = tlv(0x30, &[&self.version, &self.responder, &self.produced, &answers, &optional(0xa1, &self.extensions)]);
-        let signature = tlv(3, &[&[0], &key(self.key).sign(&data).unwrap()]);
-        let basic = tlv(0x30, &[&data, &self.algorithm, &signature, &optional(0xa0, &self.certificates)]);
+        tlv(0x30, &[&self.version, &self.responder, &self.produced, &answers, &optional(0xa1, &self.extensions)])
+    }
+
+    /// With other ResponseData, signed.
+    pub fn der_over(&self, data: &[u8]) -> Vec<u8> {
+        let signature = tlv(3, &[&[0], &key(self.key).sign(data).unwrap()]);
+        let basic = tlv(0x30, &[data, &self.algorithm, &signature, &optional(0xa0, &self.certificates)]);
         wrap(&self.status, &self.kind, &basic)
     }
+}
+
+fn list(parts: &[Vec<u8>]) -> Vec<u8> {
+    tlv(0x30, &parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+fn optional(tag: u8, parts: &[Vec<u8>]) -> Vec<u8> {
+    if parts.is_empty() { vec![] } else { tlv(tag, &[&list(parts)]) }
 }
 
 pub fn wrap(status: &[u8], kind: &[u8], basic: &[u8]) -> Vec<u8> {

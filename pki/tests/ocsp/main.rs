@@ -1,6 +1,8 @@
 //! OCSP: openssl believes our responses and judges as we do, we read its requests and responses, and nothing with a flaw is taken.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../tests/independent/chance.rs"]
+mod chance;
 mod forge;
 #[path = "../support/judged.rs"]
 mod judged;
@@ -8,6 +10,9 @@ mod openssl;
 mod requests;
 mod responses;
 mod status;
+#[path = "../../../tests/independent/structure.rs"]
+mod structure;
+mod structured;
 #[path = "../support/mod.rs"]
 mod support;
 

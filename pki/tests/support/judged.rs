@@ -90,9 +90,13 @@ pub fn read_ocsp_request(der: &[u8]) -> Option<OcspRequest> {
     judged("ocsp-request", &[der], OcspRequest::from_der(der).ok_or(())).ok()
 }
 
+pub fn read_ocsp_response(der: &[u8]) -> Result<OcspResponse, OcspResponseError> {
+    judged("ocsp-response", &[der], OcspResponse::from_der(der))
+}
+
 pub fn verify_ocsp(response: &[u8], issuer: &Certificate, nonce: Option<&OcspNonce>) -> Result<VerifiedOcspResponse, OcspResponseError> {
     let nonce_bytes = nonce.map(|nonce| nonce.as_bytes().to_vec()).unwrap_or_default();
-    let verified = OcspResponse::from_der(response).and_then(|parsed| parsed.verify(issuer, nonce, &RustCrypto));
+    let verified = read_ocsp_response(response).and_then(|parsed| parsed.verify(issuer, nonce, &RustCrypto));
     judged("ocsp-response-by", &[response, issuer.der(), &nonce_bytes], verified)
 }
 

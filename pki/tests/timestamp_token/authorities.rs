@@ -113,7 +113,6 @@ pub fn certificates_are_read_as_others_write_them() {
         ("GeneralizedTime before 2050", Forgery { not_after: tlv(0x18, &[b"20360101000000Z"]), ..good.clone() }),
         ("the first moment there is", Forgery { not_before: tlv(0x17, &[b"700101000000Z"]), ..good.clone() }),
         ("key usage with zeros at its end", good.clone().replace(KEY_USAGE, vec![3, 3, 0, 6, 0])),
-        ("key usage whose unused bits are set", good.clone().replace(KEY_USAGE, vec![3, 2, 1, 7])),
         ("key usage with a bit that nobody defined", good.clone().replace(KEY_USAGE, vec![3, 3, 6, 6, 0x40])),
         ("no path length", constrained(&[&[1, 1, 0xff]])),
         ("a path length of 255", constrained(&[&[1, 1, 0xff], &[2, 2, 0, 0xff]])),
@@ -123,11 +122,7 @@ pub fn certificates_are_read_as_others_write_them() {
     ] {
         assert!(leads(&issuing), "{what}");
     }
-    for (what, issuing) in [
-        ("the issuer by another's name", issuer(&[&other])),
-        ("FALSE, written", constrained(&[&[1, 1, 0]])),
-        ("a defined bit among the unused", good.clone().replace(KEY_USAGE, vec![3, 2, 3, 7])),
-    ] {
+    for (what, issuing) in [("the issuer by another's name", issuer(&[&other])), ("FALSE, written", constrained(&[&[1, 1, 0]]))] {
         assert!(!leads(&issuing), "{what}");
     }
     let rsa = |parameters: &[u8], exponent: &[u8]| {
@@ -156,6 +151,8 @@ pub fn certificates_are_read_as_others_write_them() {
         ("a negative path length", malformed, constrained(&[&[1, 1, 0xff], &[2, 1, 0x80]])),
         ("true as 1", malformed, constrained(&[&[1, 1, 1]])),
         ("basic constraints and more", malformed, constrained(&[&[1, 1, 0xff], &[2, 1, 0], &[5, 0]])),
+        ("key usage whose unused bits are set", malformed, good.clone().replace(KEY_USAGE, vec![3, 2, 1, 7])),
+        ("a defined bit among the unused", malformed, good.clone().replace(KEY_USAGE, vec![3, 2, 3, 7])),
         ("key usage of 17 bits", malformed, good.clone().replace(KEY_USAGE, vec![3, 4, 7, 6, 0, 0])),
         (
             "a moment of 1969",

@@ -66,6 +66,7 @@ pub const SHA_384: &str = "2.16.840.1.101.3.4.2.2";
 pub const CONTENT_TYPE: &str = "1.2.840.113549.1.9.3";
 pub const MESSAGE_DIGEST: &str = "1.2.840.113549.1.9.4";
 pub const SIGNING_CERTIFICATE_V2: &str = "1.2.840.113549.1.9.16.2.47";
+pub const SIGNING_TIME: &str = "1.2.840.113549.1.9.5";
 pub const TST_INFO: &str = "1.2.840.113549.1.9.16.1.4";
 
 pub fn sha384(message: &[u8]) -> Vec<u8> {
@@ -133,9 +134,18 @@ impl Token {
     }
 
     pub fn der(&self) -> Vec<u8> {
+        self.der_over(&self.info())
+    }
+
+    /// The TSTInfo.
+    pub fn info(&self) -> Vec<u8> {
         let parts = [&self.info_version, &self.policy, &self.imprint, &self.serial, &self.moment, &self.optional].map(Vec::as_slice);
-        let info = tlv(0x30, &parts);
-        let digest = self.message_digest.clone().unwrap_or_else(|| attribute(MESSAGE_DIGEST, &[&tlv(4, &[&sha384(&info)])]));
+        tlv(0x30, &parts)
+    }
+
+    /// With another TSTInfo.
+    pub fn der_over(&self, info: &[u8]) -> Vec<u8> {
+        let digest = self.message_digest.clone().unwrap_or_else(|| attribute(MESSAGE_DIGEST, &[&tlv(4, &[&sha384(info)])]));
         let empty = attribute(MESSAGE_DIGEST, &[]);
         let mut attributes: Vec<Vec<u8>> =
             self.attributes.iter().map(|attribute| if *attribute == empty { digest.clone() } else { attribute.clone() }).collect();
@@ -154,7 +164,7 @@ impl Token {
                 &self.unsigned,
             ],
         );
-        let content = tlv(0x30, &[&self.content_type, &tlv(0xa0, &[&tlv(self.content_tag, &[&info])])]);
+        let content = tlv(0x30, &[&self.content_type, &tlv(0xa0, &[&tlv(self.content_tag, &[info])])]);
         let signed_data = tlv(
             0x30,
             &[

@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod authorities;
+#[path = "../../../tests/independent/chance.rs"]
+mod chance;
 mod forge;
 #[path = "../support/judged.rs"]
 mod judged;
 mod openssl;
+#[path = "../../../tests/independent/structure.rs"]
+mod structure;
 mod structured;
 #[path = "../support/mod.rs"]
 mod support;
