@@ -90,7 +90,7 @@ impl Appliance {
         let credentials = folder.credentials(clock())?;
         let known = KnownSeal::all(&heard(folder, config, &anchor)?);
         let ledger = folder.ledger_within(&anchor.verifier.origin, config, known)?;
-        let vault = folder.vault()?;
+        let vault = folder.vault_of_log()?;
         let registry = Registry::new(ledger.clone(), credentials.roots.clone(), credentials.chain.clone());
         let genesis = registry.statement_at(0).map_err(|_| SetupError::OtherLog("it has no genesis"))?;
         let Body::Genesis(body) = &genesis.statement().body else {
@@ -107,7 +107,7 @@ impl Appliance {
         if !known.map_err(|_| SetupError::OtherLog("its rows can not be read"))? {
             return Err(SetupError::OtherLog("the appliance's certificate is not on it: its authority has to put it there first"));
         }
-        let room = Arc::new(Room::new(vec![folder.vault_path(), folder.ledger_path()], reserve_of(config)));
+        let room = Arc::new(Room::new(folder.disks(), reserve_of(config)));
         let chronicle = Chronicle::new(
             genesis.statement().stream.clone(),
             anchor.log,

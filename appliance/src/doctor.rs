@@ -190,11 +190,10 @@ fn log(folder: &Folder, config: &Config) -> Vec<Finding> {
 
 fn disks(folder: &Folder, config: &Config) -> Vec<Finding> {
     const CHECK: &str = "disk";
-    let folders = vec![folder.vault_path(), folder.ledger_path()];
+    let folders = folder.disks();
     let room = Room::new(folders.clone(), 0);
     let reserve_mib = config.disk_reserve_mib;
-    let look = |(disk, path): (Disk, &PathBuf)| {
-        let name = disk.name;
+    let look = |(disk, (name, path)): (Disk, &(&str, PathBuf))| {
         let Some(free) = disk.free_bytes else {
             return bad(CHECK, format!("the disk of the {name} does not answer"), "see whether it is mounted");
         };

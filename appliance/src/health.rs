@@ -145,7 +145,7 @@ pub struct Vitals {
 
 #[derive(Default)]
 struct Memory {
-    forecasts: HashMap<String, Forecast>,
+    forecasts: HashMap<&'static str, Forecast>,
     /// When the log had how many entries, of those that are not final: oldest first.
     unfinal: VecDeque<(u64, u64)>,
 }
@@ -213,7 +213,7 @@ pub fn of(appliance: &Appliance) -> Health {
         reasons.push(Reason { code, status, detail, remedy: code.remedy().to_owned() });
     };
     for disk in appliance.room.disks() {
-        let full_in_s = appliance.vitals.full_in_s(&disk.name, appliance.room.reserve_bytes());
+        let full_in_s = appliance.vitals.full_in_s(disk.name, appliance.room.reserve_bytes());
         if let Some((code, status, detail)) = of_disk(&disk, appliance.room.reserve_bytes(), full_in_s) {
             tell(code, status, detail);
         }
@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     fn disk(free_mib: u64) -> Disk {
-        Disk { name: "vault".to_owned(), free_bytes: Some(free_mib * MIB), total_bytes: 1 << 40, is_read_only: false }
+        Disk { name: "vault", free_bytes: Some(free_mib * MIB), total_bytes: 1 << 40, is_read_only: false }
     }
 
     #[test]

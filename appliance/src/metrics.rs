@@ -201,12 +201,12 @@ fn at_present(appliance: &Appliance) -> Registry {
 
     let (free, total, full) = <(Family<Labels, Gauge>, Family<Labels, Gauge>, Family<Labels, Gauge>)>::default();
     for disk in appliance.room.disks() {
-        let name = label("disk", &disk.name);
+        let name = label("disk", disk.name);
         if let Some(bytes) = disk.free_bytes {
             free.get_or_create(&name).set(signed(bytes));
             total.get_or_create(&name).set(signed(disk.total_bytes));
         }
-        if let Some(seconds) = appliance.vitals.full_in_s(&disk.name, appliance.room.reserve_bytes()) {
+        if let Some(seconds) = appliance.vitals.full_in_s(disk.name, appliance.room.reserve_bytes()) {
             full.get_or_create(&name).set(signed(seconds));
         }
     }

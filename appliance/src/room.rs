@@ -39,8 +39,8 @@ pub struct NoRoom {
 /// A disk, by the folder that lies on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {
-    /// The folder's name: `vault` or `ledger`.
-    pub name: String,
+    /// What lies on it: `vault` or `ledger`.
+    pub name: &'static str,
     /// What it has left for the appliance, without what is kept for the administrator. `None` where it can not be asked.
     pub free_bytes: Option<u64>,
     /// All of it.
@@ -51,7 +51,7 @@ pub struct Disk {
 
 /// The room on the disks of some folders, of which a part is kept.
 pub struct Room {
-    folders: Vec<PathBuf>,
+    folders: Vec<(&'static str, PathBuf)>,
     reserve_bytes: AtomicU64,
     /// What uploads that have begun may still write.
     promised_bytes: AtomicU64,
@@ -61,7 +61,7 @@ pub struct Room {
 
 impl Room {
     /// Of these folders, each with so much kept. A reserve of 0 refuses nobody.
-    pub fn new(folders: Vec<PathBuf>, reserve_bytes: u64) -> Self {
+    pub fn new(folders: Vec<(&'static str, PathBuf)>, reserve_bytes: u64) -> Self {
         Self { folders, reserve_bytes: AtomicU64::new(reserve_bytes), promised_bytes: AtomicU64::new(0), is_short: AtomicBool::new(false) }
     }
 
@@ -89,17 +89,14 @@ impl Room {
 
     /// The disks as they are.
     pub fn disks(&self) -> Vec<Disk> {
-        let disk = |folder: &PathBuf| {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            match rustix::fs::statvfs(folder) {
-                Ok(disk) => Disk {
-                    name,
-                    free_bytes: Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
-                    total_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
-                    is_read_only: disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
-                },
-                Err(_) => Disk { name, free_bytes: None, total_bytes: 0, is_read_only: false },
-            }
+        let disk = |(name, folder): &(&'static str, PathBuf)| match rustix::fs::statvfs(folder) {
+            Ok(disk) => Disk {
+                name,
+                free_bytes: Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
+                total_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
+                is_read_only: disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+            },
+            Err(_) => Disk { name, free_bytes: None, total_bytes: 0, is_read_only: false },
         };
         self.folders.iter().map(disk).collect()
     }
@@ -116,7 +113,7 @@ impl Room {
 
     /// Bytes that are free for the appliance, on each disk. One that can not be asked fails when it is written to.
     fn free(&self) -> Vec<u64> {
-        self.folders.iter().filter_map(|folder| free_bytes(folder).ok()).collect()
+        self.folders.iter().filter_map(|(_, folder)| free_bytes(folder).ok()).collect()
     }
 }
 
@@ -151,7 +148,7 @@ mod tests {
         let free = free_bytes(folder.path()).unwrap();
         // Other programs write to this disk meanwhile: all is measured in eighths of what is free, and compared by sixteenths.
         let eighth = free / 8;
-        let room = Room::new(vec![folder.path().to_owned()], eighth * 4);
+        let room = Room::new(vec![("vault", folder.path().to_owned())], eighth * 4);
         let first = room.promise(eighth * 3, Use::Camera).expect("three eighths and the reserve fit");
         assert!(room.promise(eighth * 3 / 2, Use::Camera).is_err(), "promised twice");
         assert!(room.promise(eighth * 3 / 2, Use::Person).is_ok(), "people are refused with the cameras");
@@ -160,8 +157,8 @@ mod tests {
         assert!(room.promise(eighth * 7 / 2, Use::Own).is_err(), "the last half is the database's");
         drop(first);
         assert!(room.promise(eighth * 3, Use::Camera).is_ok(), "what was promised stays so");
-        assert!(Room::new(vec![folder.path().to_owned()], 0).promise(u64::MAX, Use::Camera).is_ok());
-        let elsewhere = Room::new(vec![folder.path().to_owned(), folder.path().join("none")], eighth);
+        assert!(Room::new(vec![("vault", folder.path().to_owned())], 0).promise(u64::MAX, Use::Camera).is_ok());
+        let elsewhere = Room::new(vec![("ledger", folder.path().to_owned()), ("vault", folder.path().join("none"))], eighth);
         assert!(elsewhere.promise(1, Use::Camera).is_ok(), "a folder that is not there is no full disk");
     }
 }

@@ -131,6 +131,12 @@ pub enum SetupError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// A vault that is not there.
+    #[error(
+        "{0} is empty or not there, and the log has begun: if it lies on a disk of its own, mount that disk; if it is lost, `exhibit-appliance repair` \
+         puts back what backups have"
+    )]
+    NoVault(PathBuf),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -395,6 +401,19 @@ impl Folder {
     /// The vault.
     pub fn vault(&self) -> Result<Arc<dyn Vault>, SetupError> {
         Ok(Arc::new(LocalVault::open(&self.path.join(VAULT))?))
+    }
+
+    /// The vault of a log that has begun, which is there: an empty folder where its disk should be mounted is none.
+    pub fn vault_of_log(&self) -> Result<Arc<dyn Vault>, SetupError> {
+        if !LocalVault::is_in(&self.vault_path()) {
+            return Err(SetupError::NoVault(self.vault_path()));
+        }
+        self.vault()
+    }
+
+    /// What lies on disks that may be others than that of the state, with a folder on each that is there while the disk is.
+    pub fn disks(&self) -> Vec<(&'static str, PathBuf)> {
+        vec![(VAULT, LocalVault::on_its_disk(&self.vault_path())), (LEDGER, self.ledger_path())]
     }
 
     /// The vault for reading, also while it is in use.

@@ -63,8 +63,8 @@ pub struct DiskStatus {
 pub fn of(appliance: &Appliance, listens: Vec<(String, SocketAddr)>, up_s: u64) -> Status {
     let reserve = appliance.room.reserve_bytes();
     let disk = |disk: crate::room::Disk| DiskStatus {
-        full_in_s: appliance.vitals.full_in_s(&disk.name, reserve),
-        name: disk.name,
+        full_in_s: appliance.vitals.full_in_s(disk.name, reserve),
+        name: disk.name.to_owned(),
         free_bytes: disk.free_bytes,
         total_bytes: disk.total_bytes,
     };

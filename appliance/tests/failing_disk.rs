@@ -1,5 +1,5 @@
-//! The program itself on a disk that fails one write or sync: it ends with a message instead of serving on, and the state that it leaves
-//! is whole.
+//! The program itself on a disk that fails one write or sync: it ends with a message instead of serving on, or refuses what it could not write, and the
+//! state that it leaves is whole.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -10,11 +10,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
-use common::Pki;
+use common::served::Served;
+use common::{Connection, Pki, World, Writer, segment, stop};
 use exhibit_appliance::maintain::fsck::{CheckOptions, check};
 use exhibit_appliance::setup::{Folder, NewLog, now};
+use exhibit_evidence::SignedStatement;
 use exhibit_pki::{Identity, Role};
-use exhibit_power_loss::{Failure, Shim, scratch};
+use exhibit_power_loss::{Failure, Operation, Shim, read_trace, scratch};
 
 /// A start makes some dozens of changes: every one of these is tried, and a few beyond.
 const CHANGES_STEP: usize = 4;
@@ -56,6 +58,126 @@ fn a_program_whose_disk_fails_ends_and_says_so() {
         }
     }
     assert!(ended >= 3, "only {ended} failures ended the program: a start makes more changes that matter");
+}
+
+/// Failures that are tried while segments arrive.
+const TRIALS: usize = 16;
+/// Segments that a camera sends in each.
+const SEGMENTS: usize = 3;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_while_segments_arrive_loses_none_that_was_acknowledged() {
+    let world = World::new().await;
+    let (_, recipients) = world.set_recipients().await;
+    let mut camera = Sending { writer: world.begin_epoch("20261120T115958Z", recipients).await, pending: None };
+    let World { running, folder, pki, .. } = world;
+    stop(running).await;
+    let (shim, state, trace) = (Shim::compile(), folder.path().join("state"), folder.path().join("trace"));
+    let start = |failure: Option<Failure>| {
+        let _ = fs::remove_file(&trace);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_exhibit-appliance"));
+        command.env("RUST_LOG", "error");
+        shim.preload(&mut command, &state, &trace, failure);
+        Served::of(command, &state)
+    };
+
+    // How many changes a start makes, and how many the segments after it.
+    let served = start(None).unwrap();
+    let first = changes(&trace);
+    for _ in 0..SEGMENTS {
+        assert_eq!(camera.send(&served, &pki).await, Some(201));
+    }
+    let last = changes(&trace);
+    served.terminate();
+    assert!(last - first >= TRIALS, "segments are {} changes", last - first);
+
+    let (mut refused, mut ended) = (0, 0);
+    for trial in 0..TRIALS {
+        let number = first + (last - first) * trial / TRIALS;
+        let Ok(served) = start(Some(Failure { number, is_done: trial % 4 == 3 })) else {
+            ended += 1;
+            continue;
+        };
+        let (mut sent, mut has_ended) = (0, false);
+        // What was refused is sent again.
+        while (sent < SEGMENTS || camera.pending.is_some()) && !has_ended {
+            match camera.send(&served, &pki).await {
+                Some(200 | 201) => {}
+                Some(507) => refused += 1,
+                Some(status) => panic!("change {number} failed, and a segment was answered {status}"),
+                // It ends, or the failure was a flaw of the program.
+                None => has_ended = true,
+            }
+            sent += 1;
+            assert!(sent <= 2 * SEGMENTS, "change {number} failed, and it does not go on");
+        }
+        if !has_ended {
+            served.signal("TERM");
+        }
+        // What fails beside the segments, or at the end, ends it too.
+        let (code, said) = served.ended();
+        if has_ended || code != Some(0) {
+            ended += 1;
+            assert_eq!(code, Some(2), "change {number}: {said}");
+            assert!(said.contains("Input/output error") || said.contains("os error 5"), "it does not say what failed: {said}");
+        }
+        // Without a hand it goes on, with all that was acknowledged.
+        let served = start(None).unwrap_or_else(|(_, said)| panic!("change {number} failed, and it does not start again: {said}"));
+        if camera.pending.is_some() {
+            assert!(matches!(camera.send(&served, &pki).await, Some(200 | 201)));
+        }
+        camera.is_whole(&served, &pki, &state).await;
+        served.terminate();
+        fsck(&state);
+    }
+    assert!(refused > 0 && ended > 0, "{refused} failures were refusals, {ended} ended the program: one kind was never tried");
+}
+
+/// What the shim counts, so far.
+fn changes(trace: &Path) -> usize {
+    const CREATES_OR_CUTS: i32 = 0o1100;
+    let is_change = |operation: &&Operation| match operation {
+        Operation::Open { flags, .. } => flags & CREATES_OR_CUTS != 0,
+        Operation::Close(_) | Operation::Output(_) => false,
+        _ => true,
+    };
+    read_trace(trace).iter().filter(is_change).count()
+}
+
+/// A camera that sends a segment until it is acknowledged.
+struct Sending {
+    writer: Writer,
+    pending: Option<(SignedStatement, Vec<u8>)>,
+}
+
+impl Sending {
+    /// The status; `None` where the connection broke.
+    async fn send(&mut self, served: &Served, pki: &Pki) -> Option<u16> {
+        let (signed, payload) = self.pending.take().unwrap_or_else(|| {
+            let (seq, slot) = (self.writer.seq, 2 * self.writer.seq as u32);
+            let (body, payload) = segment(&self.writer.stream, seq, slot, &[seq as u8; 4096]);
+            (self.writer.next(body), payload)
+        });
+        let answer = match Connection::new(served.port(), &pki.root, Some(&self.writer.party)).await {
+            Ok(mut connection) => connection.try_put(&signed, &[], &payload).await.ok(),
+            Err(_) => None,
+        };
+        match answer.as_ref().map(|answer| answer.status) {
+            Some(200 | 201) => (self.writer.seq, self.writer.prev) = (self.writer.seq + 1, signed.leaf_hash()),
+            _ => self.pending = Some((signed, payload)),
+        }
+        answer.map(|answer| answer.status)
+    }
+
+    async fn is_whole(&self, served: &Served, pki: &Pki, state: &Path) {
+        let mut connection = Connection::new(served.port(), &pki.root, Some(&self.writer.party)).await.unwrap();
+        for seq in 0..self.writer.seq {
+            assert_eq!(connection.get(&format!("/v1/streams/{}/{seq}", self.writer.stream)).await.status, 200, "seq {seq} is lost");
+        }
+        let folders = fs::read_dir(state.join("vault/payloads")).unwrap().map(|folder| folder.unwrap().path());
+        let stored: usize = folders.map(|folder| fs::read_dir(folder).unwrap().count()).sum();
+        assert!(stored as u64 >= self.writer.seq - 1, "{stored} segments are stored, {} were acknowledged", self.writer.seq - 1);
+    }
 }
 
 fn create(state: &Path) {

@@ -3,48 +3,16 @@
 
 mod common;
 
-use std::path::Path;
-use std::process::Command;
-
+use common::small_disk::{fill, free, on_a_small_disk};
 use common::*;
 use exhibit_evidence::exchange::intake_prefix;
 use exhibit_evidence::{AttachmentRef, Body, body};
 use exhibit_tlog::Hash;
 
-const DISK: &str = "EXHIBIT_SMALL_DISK";
 /// The database sets aside 70 MiB for its log.
 const DISK_MIB: u64 = 256;
 const RESERVE: &str = "disk_reserve_mib = 64\n";
 const MIB: u64 = 1024 * 1024;
-
-/// Runs the test with that name of this binary with a disk of its own. False where the system allows none.
-fn on_a_small_disk(test: &str) -> bool {
-    let folder = tempfile::tempdir().unwrap();
-    let mount = format!("mount -t tmpfs -o size={DISK_MIB}m none \"${DISK}\" && exec \"$0\" \"$@\"");
-    let mut command = Command::new("unshare");
-    // A namespace of its own, so that nobody else sees the disk and it goes with the test.
-    command.args(["--user", "--map-root-user", "--mount", "/bin/sh", "-c"]).arg(mount).arg(std::env::current_exe().unwrap());
-    command.args([test, "--exact", "--nocapture"]).env(DISK, folder.path()).env("TMPDIR", folder.path());
-    let probe = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).status();
-    if !probe.is_ok_and(|probe| probe.success()) {
-        println!("SKIPPED: this system gives nobody a namespace with a disk of its own");
-        return false;
-    }
-    let ran = command.output().unwrap();
-    assert!(ran.status.success(), "{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    true
-}
-
-/// A file of somebody else's on the disk.
-fn fill(path: &Path, length: u64) {
-    let file = std::fs::File::create(path).unwrap();
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length).unwrap();
-}
-
-fn free(folder: &Path) -> u64 {
-    let disk = rustix::fs::statvfs(folder).unwrap();
-    disk.f_bavail * disk.f_frsize
-}
 
 struct Bench {
     world: World,
@@ -89,11 +57,7 @@ impl Bench {
 
 #[test]
 fn a_disk_that_cameras_fill_can_still_be_read_and_started_on() {
-    if std::env::var_os(DISK).is_none() {
-        on_a_small_disk("a_disk_that_cameras_fill_can_still_be_read_and_started_on");
-        return;
-    }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(on_the_small_disk());
+    on_a_small_disk("a_disk_that_cameras_fill_can_still_be_read_and_started_on", DISK_MIB, on_the_small_disk());
 }
 
 async fn on_the_small_disk() {
@@ -158,11 +122,11 @@ async fn on_the_small_disk() {
 
 #[test]
 fn what_is_kept_of_uploads_makes_room_and_a_disk_that_fills_in_the_middle_keeps_nothing() {
-    if std::env::var_os(DISK).is_none() {
-        on_a_small_disk("what_is_kept_of_uploads_makes_room_and_a_disk_that_fills_in_the_middle_keeps_nothing");
-        return;
-    }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(parts_on_the_small_disk());
+    on_a_small_disk(
+        "what_is_kept_of_uploads_makes_room_and_a_disk_that_fills_in_the_middle_keeps_nothing",
+        DISK_MIB,
+        parts_on_the_small_disk(),
+    );
 }
 
 async fn parts_on_the_small_disk() {

@@ -44,6 +44,16 @@ impl LocalVault {
         Arc::new(Self { shared: Arc::new(shared) })
     }
 
+    /// Whether a vault was made in that folder.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(PAYLOADS).is_dir()
+    }
+
+    /// A folder of a vault's own: without it, the disk that is to be mounted at `folder` is not.
+    pub fn on_its_disk(folder: &Path) -> PathBuf {
+        folder.join(PAYLOADS)
+    }
+
     /// Removes an object that may be there, durably.
     pub fn remove(folder: &Path, object: Object) -> Result<(), VaultError> {
         let path = path_in(folder, object);

@@ -7,6 +7,7 @@ pub mod mirror;
 pub mod python;
 mod running;
 pub mod served;
+pub mod small_disk;
 pub mod watched;
 
 use std::collections::HashMap;
@@ -570,11 +571,21 @@ impl Connection {
         self.put_raw(&path_of(signed), &format!("Content-Length: {}\r\n", body.len()), &body).await
     }
 
+    /// The same to an appliance that may end meanwhile.
+    pub async fn try_put(&mut self, signed: &SignedStatement, attachments: &[&[u8]], payload: &[u8]) -> std::io::Result<Answer> {
+        let body = [intake_prefix(signed.der(), attachments), payload.to_vec()].concat();
+        self.try_put_raw(&path_of(signed), &format!("Content-Length: {}\r\n", body.len()), &body).await
+    }
+
     pub async fn put_raw(&mut self, path: &str, headers: &str, body: &[u8]) -> Answer {
-        self.send(format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes()).await.unwrap();
+        self.try_put_raw(path, headers, body).await.unwrap()
+    }
+
+    async fn try_put_raw(&mut self, path: &str, headers: &str, body: &[u8]) -> std::io::Result<Answer> {
+        self.send(format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes()).await?;
         // A refusal may come before everything is sent.
         let _ = self.send(body).await;
-        self.answer().await.unwrap()
+        self.answer().await
     }
 }
 

@@ -29,20 +29,33 @@ impl Served {
         let config = fs::read_to_string(state.join("appliance.toml")).unwrap_or_default();
         let config = config.split("# begins here").next().unwrap().to_owned();
         fs::write(state.join("appliance.toml"), format!("{more}\n{config}")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_exhibit-appliance"))
-            .args(["serve", "--json", "--intake", "127.0.0.1:0", "--public", "127.0.0.1:0", "--state"])
-            .arg(state)
-            .env("STATE", state)
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_exhibit-appliance"));
+        command.env("STATE", state).envs(environment.iter().copied());
+        Self::of(command, state).unwrap_or_else(|(_, said)| panic!("it does not serve: {said}"))
+    }
+
+    /// By a command that was prepared; what it ends with and says if it does not serve.
+    pub fn of(mut command: Command, state: &Path) -> Result<Self, (Option<i32>, String)> {
+        command.args(["serve", "--json", "--intake", "127.0.0.1:0", "--public", "127.0.0.1:0", "--state"]).arg(state);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let ready = BufReader::new(child.stdout.take().unwrap()).lines().next();
-        let Some(Ok(ready)) = ready else { panic!("it does not serve: {}", said(&mut child)) };
+        let Some(Ok(ready)) = ready else {
+            let said = said(&mut child);
+            return Err((child.wait().unwrap().code(), said));
+        };
         let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
         let address = |name: &str| ready[name].as_str().map(str::to_owned);
-        Self { child, address: address("intake").unwrap(), monitoring: address("monitoring"), state: state.to_owned() }
+        Ok(Self { child, address: address("intake").unwrap(), monitoring: address("monitoring"), state: state.to_owned() })
+    }
+
+    /// What it ends with, and what it has said: it ends by itself.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let said = said(&mut self.child);
+        (self.child.wait().unwrap().code(), said)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.parse::<std::net::SocketAddr>().unwrap().port()
     }
 
     pub fn status(&self) -> HashMap<String, String> {
