@@ -302,7 +302,6 @@ async fn what_others_say_goes_back_on_the_ledger() {
     }
 }
 
-/// `openssl ts` behind HTTP, and its certificate.
 /// docs/operations.md, "By its size or age": the operators of witnesses are told the successor's keys before the log ends by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn witnesses_that_were_told_its_keys_cosign_the_successor_of_a_log_that_ends_by_itself() {
@@ -335,6 +334,26 @@ async fn witnesses_that_were_told_its_keys_cosign_the_successor_of_a_log_that_en
     stop(running).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timestamping_authority_that_is_gone_delays_nothing() {
+    let (world, mut camera) = World::with_camera().await;
+    let folder = tempfile::tempdir().unwrap();
+    let witness = TestWitness::start(folder.path(), 1, &world.anchor, Mood::Good);
+    let (_, certificate) = timestamp_authority(folder.path());
+    std::fs::write(world.folder.path().join("state/tsa.pem"), &certificate).unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let more = format!("timestamp_interval_s = 0\n\n[[timestamp_authority]]\nurl = \"http://{nobody}/\"\ncertificate = \"tsa.pem\"\n");
+    let world = world.watched(&policy(&[&witness], 1), &more).await;
+    let (_, admitted) = world.put_segment(&mut camera, 202).await;
+    world.until_final(admitted.index + 2).await;
+    let entry = world.running.appliance.ledger.entry(admitted.index + 1).unwrap().unwrap();
+    let signed = SignedStatement::parse(&entry).unwrap();
+    let Body::Timestamp(body) = &signed.statement().body else { panic!("{:?}", signed.statement().body) };
+    let names: Vec<_> = body.attachments.iter().map(|attachment| attachment.name.as_str()).collect();
+    assert_eq!(names, ["checkpoint"], "what the witnesses said goes on the ledger without tokens");
+}
+
+/// `openssl ts` behind HTTP, and its certificate.
 fn timestamp_authority(folder: &Path) -> (String, String) {
     let config = "[tsa]\ndefault_tsa = t\n[t]\nserial = serial\nsigner_digest = sha256\ndefault_policy = 1.2.3.4.1\ndigests = sha256\naccuracy = secs:1\ness_cert_id_chain = no\ness_cert_id_alg = sha256\n[req]\ndistinguished_name = dn\nx509_extensions = ext\n[dn]\n[ext]\nextendedKeyUsage = critical,timeStamping\nkeyUsage = critical,digitalSignature\nbasicConstraints = critical,CA:FALSE\nsubjectKeyIdentifier = hash\n";
     std::fs::write(folder.join("ts.cnf"), config).unwrap();

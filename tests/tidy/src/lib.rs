@@ -124,6 +124,15 @@ impl Workspace {
         collect_sources(&self.members[member].join("src"), &mut found);
         found
     }
+
+    /// Its integration tests.
+    pub fn integration_tests(&self, member: &str) -> Vec<PathBuf> {
+        let (folder, mut found) = (self.members[member].join("tests"), Vec::new());
+        if folder.is_dir() {
+            collect_sources(&folder, &mut found);
+        }
+        found
+    }
 }
 
 fn collect_sources(folder: &Path, found: &mut Vec<PathBuf>) {
