@@ -11,6 +11,7 @@ use std::time::Duration;
 use exhibit_evidence::Anchor;
 use exhibit_evidence::anchor::WitnessPolicy;
 use exhibit_pki::Timestamp;
+use exhibit_program::confine::has_landlock;
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
@@ -134,7 +135,7 @@ fn secret(check: &'static str, path: &Path, owner: Option<u32>) -> Option<Findin
 
 fn certificate(folder: &Folder, now: Timestamp) -> Finding {
     const CHECK: &str = "certificate";
-    const RENEW: &str = "have appliance.csr signed again, put the certificate in appliance.pem, and reload (SIGHUP)";
+    const RENEW: &str = "have appliance.csr signed by the authority, put the certificate in appliance.pem, and reload (SIGHUP) what runs";
     match folder.credentials(now) {
         Err(error) => bad(CHECK, error.to_string(), RENEW),
         Ok(credentials) => {
@@ -190,7 +191,8 @@ fn log(folder: &Folder, config: &Config) -> Vec<Finding> {
 
 fn disks(folder: &Folder, config: &Config) -> Vec<Finding> {
     const CHECK: &str = "disk";
-    let folders = folder.disks();
+    // Before there is a log, what will lie there.
+    let folders = if folder.ledger_path().exists() { folder.disks() } else { vec![("state", folder.path().to_owned())] };
     let room = Room::new(folders.clone(), 0);
     let reserve_mib = config.disk_reserve_mib;
     let look = |(disk, (name, path)): (Disk, &(&str, PathBuf))| {
@@ -251,16 +253,15 @@ const OTHER_FILES: usize = 1024;
 
 fn kernel(config: &Config) -> Finding {
     const CHECK: &str = "confinement";
-    let modules = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
-    let is_there = modules.trim().split(',').any(|module| module == "landlock");
-    match (is_there, config.confinement) {
+    match (has_landlock(), config.confinement) {
         (true, _) => good(CHECK, "the kernel has Landlock"),
-        (false, Wish::Required) => {
-            let detail = "Landlock can not be seen in this kernel, and confinement is required";
-            warning(CHECK, detail, "boot a kernel with Landlock enabled (lsm=landlock,…); `serve` tells for certain")
-        }
-        (false, Wish::Possible) => {
-            warning(CHECK, "Landlock can not be seen in this kernel", "`serve` is kept from others' files by its user alone")
+        (false, wish) => {
+            let finding = if wish == Wish::Required { bad } else { warning };
+            finding(
+                CHECK,
+                "this kernel has no Landlock",
+                "boot one that has it enabled (lsm=landlock,…): until then its user alone keeps it from others' files",
+            )
         }
     }
 }

@@ -203,12 +203,5 @@ fn ready(as_json: bool, Addresses { intake, public, monitoring }: Addresses) {
 }
 
 pub(crate) fn print(as_json: bool, json: &serde_json::Value, text: &str) -> Result<(), Failure> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    if as_json {
-        writeln!(out, "{json}")?
-    } else {
-        writeln!(out, "{text}")?
-    }
-    Ok(out.flush()?)
+    Ok(if as_json { exhibit_program::print(&format!("{json}\n")) } else { exhibit_program::print(&format!("{text}\n")) }?)
 }

@@ -140,6 +140,14 @@ async fn the_doctor_finds_what_is_wrong_and_nothing_else() {
     assert_eq!(found(&state, "failing"), (Some(1), vec!["programs".to_owned()]));
     fs::write(state.join("appliance.toml"), &config).unwrap();
 
+    // Right after `init`, what comes next is what is missing.
+    let begun = state.with_file_name("begun");
+    exhibit_appliance::setup::Folder::new(&begun)
+        .init(&exhibit_pki::Identity::parse("spiffe://city.example/appliance/2").unwrap())
+        .unwrap();
+    fs::write(begun.join("appliance.toml"), &config).unwrap();
+    assert_eq!(found(&begun, "failing"), (Some(1), vec!["certificate".to_owned(), "log".to_owned()]));
+
     // It may look while the appliance runs, and the appliance is what listens then.
     let served = Served::start(&state, "", &[]);
     assert_eq!(found(&state, "failing"), (Some(0), vec![]));

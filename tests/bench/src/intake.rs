@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use exhibit_e2e::world::World;
-use exhibit_load::process::cpu_seconds;
+use exhibit_load::process::{Processors, cpu_seconds};
 use tokio::runtime::Runtime;
 
 use crate::figure::{Figure, median};
@@ -28,6 +28,8 @@ use stages::Stages;
 
 /// Cameras, each with a connection of its own that is kept alive.
 const CONNECTIONS: usize = 8;
+/// More of them, to see what one upload's waiting costs.
+const CONNECTIONS_MAX: usize = 256;
 /// Segments of a camera in a round: half a gigabyte in all, a second or two.
 const SEGMENTS: usize = 64;
 /// Both are measured so often, in turns; the median counts.
@@ -40,7 +42,8 @@ pub fn run(programs: &Programs) -> Result<Vec<Figure>, Failure> {
     let folder = programs.scratch()?;
     let world = World::start_in(folder.path());
     let runtime = Runtime::new()?;
-    let mut fleet = runtime.block_on(Fleet::enrol(&world, CONNECTIONS));
+    let connections = connections()?;
+    let mut fleet = runtime.block_on(Fleet::enrol(&world, connections));
     let nginx = Nginx::start(&world, folder.path())?;
     let (mut ours, mut theirs, mut limits) = (Vec::new(), Vec::new(), Vec::new());
     let cores = std::thread::available_parallelism()?.get() as f64;
@@ -49,7 +52,9 @@ pub fn run(programs: &Programs) -> Result<Vec<Figure>, Failure> {
         let megabytes = loads.iter().map(CameraLoad::bytes).sum::<u64>() as f64 / 1e6;
         let nginx_took = runtime.block_on(store(&nginx, &loads, round))?;
         let appliance_before = cpu_seconds(world.appliance_id());
+        let processors = Processors::now();
         let appliance_took = runtime.block_on(take_in(&world, &loads))?;
+        let (idle, waiting) = Processors::now().since(&processors);
         let appliance_cpu = cpu_seconds(world.appliance_id()) - appliance_before;
         let aside = folder.path().join(format!("stages-{round}"));
         let stages = Stages::measure(&aside, &runtime, &world, &loads)?;
@@ -60,16 +65,19 @@ pub fn run(programs: &Programs) -> Result<Vec<Figure>, Failure> {
         }
         let (rate, baseline) = (megabytes / appliance_took.as_secs_f64(), megabytes / nginx_took.as_secs_f64());
         let limit = megabytes * cores / stages.sum();
-        let each = |seconds: f64| seconds * 1000.0 / (CONNECTIONS * SEGMENTS) as f64;
+        let each = |seconds: f64| seconds * 1000.0 / (connections * SEGMENTS) as f64;
         eprintln!(
             "intake: round {round}: {rate:.0} MB/s; nginx {baseline:.0} MB/s; limit {limit:.0} MB/s by CPU ms for a segment: \
-             transport {:.2}, hash {:.2}, verify {:.2}, write {:.2}, ledger {:.2}; the appliance took {:.2}",
+             transport {:.2}, hash {:.2}, verify {:.2}, write {:.2}, ledger {:.2}; the appliance took {:.2}; \
+             the processors were idle for {:.0} %, and waited for the disk for {:.0} %",
             each(stages.transport),
             each(stages.hash),
             each(stages.verify),
             each(stages.write),
             each(stages.ledger),
-            each(appliance_cpu)
+            each(appliance_cpu),
+            idle * 100.0,
+            waiting * 100.0
         );
         ours.push(rate);
         theirs.push(baseline);
@@ -80,6 +88,13 @@ pub fn run(programs: &Programs) -> Result<Vec<Figure>, Failure> {
         Figure::new("intake", rate, "MB/s", BASELINE, median(theirs)),
         Figure::new("intake_limit", rate, "MB/s", BASELINE_LIMIT, median(limits)),
     ])
+}
+
+/// As many as the figure is defined by, unless `BENCH_CONNECTIONS` says otherwise.
+fn connections() -> Result<usize, Failure> {
+    let Ok(text) = std::env::var("BENCH_CONNECTIONS") else { return Ok(CONNECTIONS) };
+    let number = text.parse().ok().filter(|number| (1..=CONNECTIONS_MAX).contains(number));
+    number.ok_or_else(|| format!("BENCH_CONNECTIONS is {text:?} and should be a number of connections up to {CONNECTIONS_MAX}").into())
 }
 
 /// How long the appliance takes, to the last receipt. They are verified when the clock has stopped: the client's work is the same for both.

@@ -17,6 +17,34 @@ pub fn cpu_seconds(process: u32) -> f64 {
     (ticks(14) + ticks(15)) / TICKS_PER_S
 }
 
+/// What the processors did since they were last asked: a moment of `/proc/stat` (proc_stat(5)).
+#[derive(Clone, Copy, Debug)]
+pub struct Processors {
+    all: f64,
+    idle: f64,
+    waiting: f64,
+}
+
+impl Processors {
+    /// Now.
+    ///
+    /// # Panics
+    /// If the kernel tells nothing.
+    pub fn now() -> Self {
+        let stat = fs::read_to_string("/proc/stat").expect("the kernel tells what its processors do");
+        let line = stat.lines().next().expect("the first line is of all of them");
+        let ticks: Vec<f64> = line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+        // The guests' time is in the users'.
+        Self { all: ticks.iter().take(8).sum(), idle: ticks[3], waiting: ticks[4] }
+    }
+
+    /// Since then: the share of time in which they had nothing to do, and that in which they had nothing to do but wait for a disk.
+    pub fn since(&self, before: &Self) -> (f64, f64) {
+        let all = (self.all - before.all).max(1.0);
+        ((self.idle - before.idle) / all, (self.waiting - before.waiting) / all)
+    }
+}
+
 /// Resident memory of a process, in bytes (proc_pid_status(5)).
 ///
 /// # Panics
