@@ -32,11 +32,24 @@ try traces python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).ptrace(0, 
 try opens_raw_packets python3 -c 'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)'
 try opens_sockets python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM)'
 try starts_more_programs /bin/true
+try changes_anothers_mode chmod 4755 "$OUTSIDE/secret"
+try changes_its_own_mode python3 -c 'import os; os.fchmod(os.open(os.environ["STATE"] + "/probe", os.O_RDONLY), 0o777)'
+try makes_programs_that_run_as_it python3 -c 'import os; os.open(os.environ["STATE"] + "/set-id", os.O_CREAT | os.O_WRONLY, 0o4755)'
+try makes_programs_that_run_as_its_group python3 -c 'import os; os.open(os.environ["STATE"] + "/set-id", os.O_CREAT | os.O_WRONLY, 0o2755)'
+try makes_programs_without_a_name python3 -c 'import os; os.open(os.environ["STATE"], os.O_TMPFILE | os.O_WRONLY, 0o4755)'
+try makes_files_without_a_name python3 -c 'import os; os.open(os.environ["STATE"], os.O_TMPFILE | os.O_WRONLY, 0o755)'
+try opens_with_flags_that_no_filter_sees python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(437, -100, b"/dev/null", ctypes.create_string_buffer(24), 24) < 0)'
+try changes_anothers_times touch -d @0 "$OUTSIDE"
+try cuts_anothers_files python3 -c 'import os; os.truncate(os.environ["OUTSIDE"] + "/secret", 0)'
+try cuts_its_own_files_by_name python3 -c 'import os; os.truncate(os.environ["STATE"] + "/probe", 0)'
+try watches_others python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).inotify_init1(0) < 0)'
+try limits_others python3 -c 'import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0))'
+try limits_itself python3 -c 'import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))'
 cat "$STATE/tried.partial" > "$STATE/tried"
 "#;
 
-/// Fifteen small programs, on a busy machine.
-const PROBED_MAX: Duration = Duration::from_secs(30);
+/// Thirty small programs, on a busy machine.
+const PROBED_MAX: Duration = Duration::from_secs(60);
 
 /// A state folder, and a folder of somebody else.
 async fn stopped() -> (World, PathBuf, PathBuf) {
@@ -82,7 +95,15 @@ async fn what_it_starts_can_do_no_more_than_it() {
     let tried = tokio::time::timeout(PROBED_MAX, tried).await.expect("what it starts says what it could do").unwrap();
     let tried: Vec<String> = tried.lines().map(str::to_owned).collect();
     let can = |what: &str| tried.iter().find_map(|line| line.strip_prefix(what)).map(str::trim) == Some("yes");
-    for what in ["reads_the_systems_libraries", "reads_its_state", "writes_its_state", "opens_sockets", "starts_more_programs"] {
+    for what in [
+        "reads_the_systems_libraries",
+        "reads_its_state",
+        "writes_its_state",
+        "opens_sockets",
+        "starts_more_programs",
+        "makes_files_without_a_name",
+        "limits_itself",
+    ] {
         assert!(can(what), "{what}: {tried:?}");
     }
     for what in [
@@ -96,9 +117,23 @@ async fn what_it_starts_can_do_no_more_than_it() {
         "sets_the_clock",
         "traces",
         "opens_raw_packets",
+        "changes_anothers_mode",
+        "changes_its_own_mode",
+        "makes_programs_that_run_as_it",
+        "makes_programs_that_run_as_its_group",
+        "makes_programs_without_a_name",
+        "opens_with_flags_that_no_filter_sees",
+        "changes_anothers_times",
+        "cuts_anothers_files",
+        "cuts_its_own_files_by_name",
+        "watches_others",
+        "limits_others",
     ] {
         assert!(tried.iter().any(|line| line == &format!("{what} no")), "{what}: {tried:?}");
     }
+
+    let socket = fs::metadata(state.join("control.sock")).unwrap().permissions().mode();
+    assert_eq!(socket & 0o077, 0, "others ask it for what its operators may");
 
     // It writes nowhere else, and a backup comes all the same where it is wanted.
     let (of, to) = (Folder::new(&served.state), outside.join("backup"));
@@ -106,19 +141,6 @@ async fn what_it_starts_can_do_no_more_than_it() {
     assert!(backup.size > 0 && outside.join("backup/anchor.json").exists());
     let said = served.terminate();
     assert!(said.contains("confined files=Kept"), "{said}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_anything_to_start_it_starts_nothing() {
-    let (World { running, folder, .. }, state, _) = stopped().await;
-    stop(running).await;
-    let served = Served::start(&state, "", &[]);
-    // A backup, ingest and answers need no program: what a thief of the process would start first is none.
-    let filter = fs::read_to_string(format!("/proc/{}/status", served.child.id())).unwrap();
-    assert!(filter.contains("Seccomp_filters:\t2"), "{filter}");
-    let said = served.terminate();
-    assert!(!said.contains("ERROR"), "{said}");
-    drop(folder);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,9 +13,11 @@ use landlock::{
     path_beneath_rules,
 };
 use nix::unistd::{User, initgroups, setresgid, setresuid};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, geteuid, set_dumpable_behavior, setrlimit};
+use rustix::fs::Mode;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, geteuid, set_dumpable_behavior, setrlimit, umask};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
+    set_no_new_privs,
 };
 
 /// What a process keeps.
@@ -108,6 +110,8 @@ impl Confinement {
         let kept = |what| move |error: rustix::io::Errno| ConfineError::Kept(what, error.into());
         // Keys are in memory: neither a crash nor another process of the same user gets at it.
         setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(kept("core dumps"))?;
+        // What it makes is its own: it can not change the mode of a file afterwards.
+        umask(Mode::RWXG | Mode::RWXO);
         self.become_user()?;
         drop_capabilities()?;
         // After the user: to change it makes this as it was.
@@ -167,5 +171,7 @@ fn drop_capabilities() -> Result<(), ConfineError> {
         cleared => cleared.map_err(kept)?,
     }
     let none = CapabilitySet::empty();
-    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).map_err(kept)
+    let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    // Where there are none, as in a unit of systemd's, the call may be given up already.
+    if capabilities(None).map_err(kept)? == none { Ok(()) } else { set_capabilities(None, none).map_err(kept) }
 }

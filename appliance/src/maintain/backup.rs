@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use exhibit_ledger::{Ledger, LedgerError};
@@ -146,8 +146,16 @@ fn link_or_copy(from: &Path, to: &Path) -> Result<(), FileError> {
 
 /// Beside, synced, and then under its name.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::File::open(from).map_err(at(from)).and_then(|opened| copy_opened(opened, from, to))
+}
+
+/// The standard library's copy changes modes, which a process that is confined can not.
+fn copy_opened(mut opened: fs::File, from: &Path, to: &Path) -> Result<(), FileError> {
     let partial = beside(to, ".partial");
-    fs::copy(from, &partial).map_err(at(from))?;
-    fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(at(&partial))?;
+    let mode = opened.metadata().map_err(at(from))?.permissions().mode() & 0o777;
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&partial);
+    let mut file = file.map_err(at(&partial))?;
+    io::copy(&mut opened, &mut file).map_err(at(&partial))?;
+    file.sync_all().map_err(at(&partial))?;
     fs::rename(&partial, to).map_err(at(to))
 }

@@ -5,7 +5,6 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -116,7 +115,7 @@ impl Reply {
     }
 }
 
-/// Answers until `draining` says so. An appliance whose socket can not be made serves all the same.
+/// Answers until `draining` says so. The socket is the user's own, as all that `serve` makes (its umask). An appliance whose socket can not be made serves all the same.
 pub fn serve(
     folder: Folder,
     appliance: Arc<Appliance>,
@@ -127,11 +126,7 @@ pub fn serve(
     let path = socket(&folder);
     // The ledger's lock is ours: a socket that is there is an earlier process's.
     let _ = std::fs::remove_file(&path);
-    let bound = UnixListener::bind(&path).and_then(|listener| {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(listener)
-    });
-    let listener = match bound {
+    let listener = match UnixListener::bind(&path) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::warn!(%error, path = %path.display(), "no socket for backups: back up while the appliance is stopped");

@@ -1,6 +1,8 @@
 //! The system calls that a server needs, and the programs that it starts. All others fail with EPERM.
 //!
 //! It is what systemd calls `@system-service`, without what changes users, owners and clocks of the machine, and without shared memory of System V.
+//! Landlock judges neither modes nor times of files, nor who is told of their use, and root needs no privilege for those of root's own: what changes or
+//! watches them by name is left out too.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +53,6 @@ const PROCESS: &[c_long] = &[
     libc::SYS_setpriority,
     libc::SYS_getrandom,
     libc::SYS_getrlimit,
-    libc::SYS_prlimit64,
     libc::SYS_getrusage,
     libc::SYS_getsid,
     libc::SYS_gettid,
@@ -130,8 +131,6 @@ const FILES: &[c_long] = &[
     libc::SYS_fadvise64,
     libc::SYS_fallocate,
     libc::SYS_fchdir,
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat,
     libc::SYS_fcntl,
     libc::SYS_fdatasync,
     libc::SYS_fgetxattr,
@@ -143,9 +142,6 @@ const FILES: &[c_long] = &[
     libc::SYS_getcwd,
     libc::SYS_getdents64,
     libc::SYS_getxattr,
-    libc::SYS_inotify_add_watch,
-    libc::SYS_inotify_init1,
-    libc::SYS_inotify_rm_watch,
     libc::SYS_ioctl,
     libc::SYS_lgetxattr,
     libc::SYS_linkat,
@@ -154,7 +150,6 @@ const FILES: &[c_long] = &[
     libc::SYS_mkdirat,
     libc::SYS_newfstatat,
     libc::SYS_openat,
-    libc::SYS_openat2,
     libc::SYS_pipe2,
     libc::SYS_ppoll,
     libc::SYS_pread64,
@@ -179,9 +174,7 @@ const FILES: &[c_long] = &[
     libc::SYS_sync_file_range,
     libc::SYS_syncfs,
     libc::SYS_tee,
-    libc::SYS_truncate,
     libc::SYS_unlinkat,
-    libc::SYS_utimensat,
     libc::SYS_write,
     libc::SYS_writev,
 ];
@@ -192,15 +185,12 @@ const OLDER: &[c_long] = &[
     libc::SYS_access,
     libc::SYS_alarm,
     libc::SYS_arch_prctl,
-    libc::SYS_chmod,
-    libc::SYS_creat,
     libc::SYS_dup2,
     libc::SYS_epoll_create,
     libc::SYS_epoll_wait,
     libc::SYS_eventfd,
     libc::SYS_getdents,
     libc::SYS_getpgrp,
-    libc::SYS_inotify_init,
     libc::SYS_link,
     libc::SYS_lstat,
     libc::SYS_mkdir,
@@ -217,8 +207,6 @@ const OLDER: &[c_long] = &[
     libc::SYS_symlink,
     libc::SYS_time,
     libc::SYS_unlink,
-    libc::SYS_utime,
-    libc::SYS_utimes,
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[c_long] = &[];
@@ -265,6 +253,16 @@ const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
 /// What types into the terminal that it was started from: whoever sits there would run it (TIOCSTI, TIOCLINUX).
 const TERMINAL_INPUT: [u64; 2] = [0x5412, 0x541c];
 
+/// A program that its owner made so runs as the owner, whoever starts it.
+const SET_IDS: [u32; 2] = [libc::S_ISUID, libc::S_ISGID];
+/// With these, what opens a file makes one, and its mode counts.
+#[cfg(target_arch = "x86_64")]
+const OPENERS: [(c_long, u8); 2] = [(libc::SYS_openat, 2), (libc::SYS_open, 1)];
+#[cfg(not(target_arch = "x86_64"))]
+const OPENERS: [(c_long, u8); 1] = [(libc::SYS_openat, 2)];
+/// Either makes a file; the second is one bit more than that of folders.
+const MAKES: [i32; 2] = [libc::O_CREAT, libc::O_TMPFILE & !libc::O_DIRECTORY];
+
 /// Gives up all others.
 pub fn give_up(starts_programs: bool) -> Result<(), ConfineError> {
     for filter in filters(starts_programs).map_err(|error| ConfineError::Calls(error.to_string()))? {
@@ -273,28 +271,75 @@ pub fn give_up(starts_programs: bool) -> Result<(), ConfineError> {
     Ok(())
 }
 
-fn filters(starts_programs: bool) -> Result<[BpfProgram; 2], BackendError> {
+/// What a list can not say is refused by filters of their own: the strictest answer counts.
+fn filters(starts_programs: bool) -> Result<[BpfProgram; 3], BackendError> {
     let architecture = std::env::consts::ARCH.try_into()?;
+    let refused = |errno: i32| SeccompAction::Errno(errno.unsigned_abs());
+    let list = SeccompFilter::new(listed(starts_programs)?, refused(libc::EPERM), SeccompAction::Allow, architecture)?;
+    // Their flags lie in memory, where no filter looks: told that there is no such call, the C library takes the older one.
+    let mut unseen = BTreeMap::from([(libc::SYS_clone3, Vec::new()), (libc::SYS_openat2, Vec::new())]);
+    let terminal = TERMINAL_INPUT.map(|request| rule([(1, SeccompCmpOp::Eq, request)]));
+    unseen.insert(libc::SYS_ioctl, terminal.into_iter().collect::<Result<_, _>>()?);
+    let unseen = SeccompFilter::new(unseen, SeccompAction::Allow, refused(libc::ENOSYS), architecture)?;
+    let mut set_ids = BTreeMap::new();
+    for (call, flags) in OPENERS {
+        let made = MAKES.into_iter().flat_map(|makes| SET_IDS.map(|id| (bits(makes), u64::from(id))));
+        let rules =
+            made.map(|(makes, id)| rule([(flags, SeccompCmpOp::MaskedEq(makes), makes), (flags + 1, SeccompCmpOp::MaskedEq(id), id)]));
+        set_ids.insert(call, rules.collect::<Result<_, _>>()?);
+    }
+    let set_ids = SeccompFilter::new(set_ids, SeccompAction::Allow, refused(libc::EPERM), architecture)?;
+    Ok([list.try_into()?, unseen.try_into()?, set_ids.try_into()?])
+}
+
+/// All that are let through, and those that are let through for some arguments.
+fn listed(starts_programs: bool) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, BackendError> {
     let programs = if starts_programs { PROGRAMS } else { &[] };
     let always = [PROCESS, FILES, OLDER, NETWORK, programs].into_iter().flatten();
-    let mut allowed: BTreeMap<c_long, Vec<SeccompRule>> = always.map(|call| (*call, Vec::new())).collect();
-    let when = |argument, comparison, value: i32| {
-        let value = u64::try_from(value).expect("the kernel's constants are not negative");
-        SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, comparison, value)?])
-    };
-    let families = SOCKET_FAMILIES.map(|family| when(0, SeccompCmpOp::Eq, family));
-    allowed.insert(libc::SYS_socket, families.into_iter().collect::<Result<_, _>>()?);
-    let namespaces = u64::try_from(NAMESPACES).expect("the kernel's constants are not negative");
-    allowed.insert(libc::SYS_clone, vec![when(0, SeccompCmpOp::MaskedEq(namespaces), 0)?]);
-    let refused = |errno: i32| SeccompAction::Errno(errno.unsigned_abs());
-    let list = SeccompFilter::new(allowed, refused(libc::EPERM), SeccompAction::Allow, architecture)?;
-    // Its flags lie in memory, where no filter looks: told that there is no such call, the C library takes the older one.
-    let terminal = TERMINAL_INPUT.into_iter().map(|request| {
-        let condition = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request)?;
-        SeccompRule::new(vec![condition])
-    });
-    let terminal = terminal.collect::<Result<_, _>>()?;
-    let unseen = BTreeMap::from([(libc::SYS_clone3, Vec::new()), (libc::SYS_ioctl, terminal)]);
-    let unseen = SeccompFilter::new(unseen, SeccompAction::Allow, refused(libc::ENOSYS), architecture)?;
-    Ok([list.try_into()?, unseen.try_into()?])
+    let mut listed: BTreeMap<c_long, Vec<SeccompRule>> = always.map(|call| (*call, Vec::new())).collect();
+    let families = SOCKET_FAMILIES.map(|family| rule([(0, SeccompCmpOp::Eq, bits(family))]));
+    listed.insert(libc::SYS_socket, families.into_iter().collect::<Result<_, _>>()?);
+    listed.insert(libc::SYS_clone, vec![rule([(0, SeccompCmpOp::MaskedEq(bits(NAMESPACES)), 0)])?]);
+    // Its own limits, not those of others of the same user.
+    listed.insert(libc::SYS_prlimit64, vec![rule([(0, SeccompCmpOp::Eq, 0)])?]);
+    // Times of a file that it has opened: then there is no name.
+    let no_name = SeccompCondition::new(1, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
+    listed.insert(libc::SYS_utimensat, vec![SeccompRule::new(vec![no_name])?]);
+    Ok(listed)
+}
+
+/// Where these arguments, of 32 bits each, compare so.
+fn rule<const N: usize>(conditions: [(u8, SeccompCmpOp, u64); N]) -> Result<SeccompRule, BackendError> {
+    let conditions =
+        conditions.map(|(argument, comparison, value)| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, comparison, value));
+    SeccompRule::new(conditions.into_iter().collect::<Result<_, _>>()?)
+}
+
+fn bits(value: i32) -> u64 {
+    u64::try_from(value).expect("the kernel's constants are not negative")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io;
+    use std::process::Command;
+    use std::thread;
+
+    use super::*;
+
+    /// Filters are a thread's own, and go to what it starts.
+    fn started(starts_programs: bool) -> io::Result<bool> {
+        let starts = move || {
+            give_up(starts_programs).unwrap();
+            Command::new("/bin/true").status().map(|status| status.success())
+        };
+        thread::spawn(starts).join().unwrap()
+    }
+
+    #[test]
+    fn what_starts_no_program_can_start_none() {
+        assert!(started(true).unwrap(), "what starts programs can not");
+        assert_eq!(started(false).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
 }
