@@ -5,6 +5,7 @@
 mod anchors;
 mod asked_for;
 mod authorities;
+#[cfg(not(target_family = "wasm"))]
 #[path = "../../../tests/independent/chance.rs"]
 mod chance;
 #[path = "../common/mod.rs"]
