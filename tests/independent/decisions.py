@@ -114,6 +114,7 @@ class Decisions:
             known = before.setdefault((own.identity, own.for_signing, own.service), Known(own))
             if own.fingerprint in known.all:
                 continue
+            known.reach(signed.index)
             if own.spki not in known.keys:
                 said = not_after(signed.index)
                 at = signed.issued_ms if said is None else min(said, signed.issued_ms)
@@ -127,9 +128,9 @@ class Decisions:
         replaced = signed.statement["body"].get("replaces")
         replaces = replaced in (live or known.all)
         kind, grade = "key-replaced", NOT_DEMANDED
-        if replaces and self._approved(signed, own, used):
-            known.keys.discard(known.all[replaced].spki)
-            known.keys.add(own.spki)
+        approved = self._approved(signed, own, used) if replaces else None
+        if approved is not None:
+            known.approved.append((approved, own.spki, known.all[replaced].spki))
         elif live:
             kind, grade = "second-certificate", NOT_DEMANDED if used is None else BAD
         elif used is not None and self.pinned:
@@ -137,16 +138,24 @@ class Decisions:
         self.verdict._find("signature", kind, grade, signed.stem, f"another key of {own.identity}")
 
     def _approved(self, signed, own, used):
-        return any((not self.pinned or approval.certificate.fingerprint in self._in_force(approval.index))
-                   and approval.certificate.fingerprint != own.fingerprint and (used is None or approval.index < used)
-                   for approval in self.approvals.get(signed.leaf, []))
+        """The entry by which a custodian approved, or None."""
+        return next((approval.index for approval in self.approvals.get(signed.leaf, [])
+                     if (not self.pinned or approval.certificate.fingerprint in self._in_force(approval.index))
+                     and approval.certificate.fingerprint != own.fingerprint and (used is None or approval.index < used)), None)
 
 
 class Known:
     """The certificates of an identity for one purpose so far, and which of their keys count."""
 
     def __init__(self, first):
-        self.all, self.keys, self.compared = {}, {first.spki}, []
+        self.all, self.keys, self.compared, self.approved = {}, {first.spki}, [], []
+
+    def reach(self, index):
+        """What was approved below an entry counts there."""
+        for _, key, replaced in sorted(change for change in self.approved if change[0] < index):
+            self.keys.discard(replaced)
+            self.keys.add(key)
+        self.approved = [change for change in self.approved if change[0] > index]
 
     def add(self, certificate):
         """One more."""

@@ -1,6 +1,6 @@
 //! The certificates that entries put on the ledger, and which of them may have signed an entry above.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use exhibit_evidence::{Anchor, AttachmentRef, Body, SignedStatement};
@@ -54,12 +54,16 @@ pub struct Certificates {
     /// By fingerprint: candidates for paths.
     pub issuers: Kept<Der>,
     founder: Option<Fingerprint>,
-    of_identity: HashMap<(String, KeyPurpose), Vec<Fingerprint>>,
+    /// By the entries that introduced them.
+    of_holder: HashMap<Holder, BTreeMap<u64, Fingerprint>>,
     ready: HashMap<Fingerprint, Arc<Certificate>>,
     authorities: Vec<Certificate>,
     /// The last path that was found from each.
     paths: HashMap<Fingerprint, ValidatedPath>,
 }
+
+/// An identity, and what its certificates are for: of two such certificates one is a renewal of the other, or a second one.
+pub type Holder = (String, KeyPurpose);
 
 /// What an entry attaches, as far as it is certificates.
 pub struct Attached {
@@ -112,7 +116,7 @@ impl Certificates {
             if hex::encode(certificate.fingerprint()) != name {
                 return Err("a certificate is another one than its name says".to_owned());
             }
-            index(&mut self.of_identity, &mut self.founder, introduced.index, &certificate);
+            index(&mut self.of_holder, &mut self.founder, introduced.index, &certificate);
         }
         self.authorities = self.issuers.iter().map(|(_, der)| parsed(der)).collect::<Result<_, _>>()?;
         Ok(())
@@ -183,7 +187,7 @@ impl Certificates {
     pub fn introduce(&mut self, index: u64, certificate: &Certificate) {
         let name = hex::encode(certificate.fingerprint());
         if self.introduced.get(&name).is_none() {
-            self::index(&mut self.of_identity, &mut self.founder, index, certificate);
+            self::index(&mut self.of_holder, &mut self.founder, index, certificate);
             self.introduced.insert(&name, Introduced { index, der: Der(certificate.der().into()) });
         }
     }
@@ -210,36 +214,39 @@ impl Certificates {
         if self.introduced.get(&name).is_some_and(|introduced| introduced.index == index) {
             self.introduced.remove(&name);
             self.ready.remove(certificate.fingerprint());
-            if let Some(all) = self.of_identity.get_mut(&key(certificate)) {
-                all.retain(|other| other != certificate.fingerprint());
+            if let Some(all) = self.of_holder.get_mut(&holder(certificate)) {
+                all.remove(&index);
             }
         }
     }
 
-    /// Others of the same identity for the same purpose that were on the log below an entry, in the order of the log.
-    pub fn others(&mut self, of: &Certificate, index: u64) -> Vec<Arc<Certificate>> {
-        let all = self.of_identity.get(&key(of)).cloned().unwrap_or_default();
-        let others = all.iter().filter(|other| *other != of.fingerprint());
-        let introduced = |other: &Fingerprint| Some((self.introduced.get(&hex::encode(other))?.index, *other));
-        let mut below: Vec<(u64, Fingerprint)> = others.filter_map(introduced).filter(|(place, _)| *place < index).collect();
-        // What was read from a state comes in the order of its names.
-        below.sort_unstable();
-        below.iter().filter_map(|(_, other)| self.get(other)).collect()
+    /// Those that were on the log below an entry of whom a certificate is of, for the same purpose: so many at most, in the order of the log.
+    pub fn first_of(&mut self, holder: &Holder, below: u64, count: usize) -> Vec<Arc<Certificate>> {
+        let first = self.of_holder.get(holder).into_iter().flat_map(|all| all.range(..below));
+        let first: Vec<Fingerprint> = first.take(count).map(|(_, fingerprint)| *fingerprint).collect();
+        first.iter().filter_map(|fingerprint| self.get(fingerprint)).collect()
+    }
+
+    /// Whether a certificate of that holder's was introduced below an entry.
+    pub fn was_introduced_below(&mut self, holder: &Holder, fingerprint: &Fingerprint, below: u64) -> bool {
+        let is_below = self.introduced.get(&hex::encode(fingerprint)).is_some_and(|introduced| introduced.index < below);
+        is_below && self.get(fingerprint).is_some_and(|certificate| self::holder(&certificate) == *holder)
     }
 }
 
-fn key(certificate: &Certificate) -> (String, KeyPurpose) {
+/// Whose a certificate is, and what for.
+pub fn holder(certificate: &Certificate) -> Holder {
     let identity = certificate.identity().map_or_else(|| certificate.common_name().to_owned(), ToString::to_string);
     (identity, certificate.purpose())
 }
 
 fn index(
-    of_identity: &mut HashMap<(String, KeyPurpose), Vec<Fingerprint>>,
+    of_holder: &mut HashMap<Holder, BTreeMap<u64, Fingerprint>>,
     founder: &mut Option<Fingerprint>,
     index: u64,
     certificate: &Certificate,
 ) {
-    of_identity.entry(key(certificate)).or_default().push(*certificate.fingerprint());
+    of_holder.entry(holder(certificate)).or_default().insert(index, *certificate.fingerprint());
     if index == 0 {
         *founder = Some(*certificate.fingerprint());
     }

@@ -173,7 +173,7 @@ impl Judge {
             }
             return;
         }
-        self.approve_second(&leaf, &statement, &signer);
+        self.approve_second(candidate.index, &leaf, &statement, &signer);
     }
 
     /// Whether a certificate is a custodian's in force where it matters to somebody: of a camera's own set, else of any. Who was dismissed

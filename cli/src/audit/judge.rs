@@ -2,19 +2,20 @@
 //!
 //! It has no file, no socket and no clock. That an entry is on the log was proven before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
 
 use exhibit_evidence::body::Predecessor;
 use exhibit_evidence::{Anchor, Body, Head, SignedStatement};
-use exhibit_pki::{AwsLc, Certificate, Timestamp};
+use exhibit_pki::{AwsLc, Certificate, PublicKey, Timestamp};
 use exhibit_tlog::{Hash, leaf_hash};
 
-use super::certificates::{Attached, attached, attaches_certificates, certificates_in};
+use super::certificates::{Attached, Holder, attached, attaches_certificates, certificates_in, holder};
 use super::finding::{Finding, Kind};
 use super::memory::{Ended, Memory, Unled};
+use super::second::Watched;
 use super::withheld::Behind;
 
 /// A head that an issuer says to have seen, or had stamped: the tree must have had that root.
@@ -67,8 +68,10 @@ pub struct Judge {
     pub memory: Memory,
     /// What `timestamp` statements attach is to be had.
     pub(super) judges_stamps: bool,
-    /// By fingerprint: the second certificates in which it plays a part.
-    pub(super) watched: HashMap<String, Vec<String>>,
+    /// Where to look for second certificates.
+    pub(super) watched: Watched,
+    /// The keys that count, of those who were asked about: what is kept says as much, and slower.
+    pub(super) counting: HashMap<Holder, HashSet<PublicKey>>,
     /// Something of the log is not there, and this is what comes behind it.
     pub behind: Option<Behind>,
 }
@@ -101,9 +104,8 @@ fn attached_of(parsed: &Parsed, stored: &HashMap<Hash, Vec<u8>>) -> Option<Optio
 impl Judge {
     /// At the beginning, or from what was kept.
     pub fn new(anchor: Anchor, memory: Memory, judges_stamps: bool) -> Self {
-        let mut judge = Self { anchor, memory, judges_stamps, watched: HashMap::new(), behind: None };
-        judge.watch_seconds();
-        judge
+        let watched = Watched::of(&memory.seconds);
+        Self { anchor, memory, judges_stamps, watched, counting: HashMap::new(), behind: None }
     }
 
     /// Judges the entries from index `first` on. Gives what was found, and the heads whose roots have to be compared.
@@ -163,6 +165,7 @@ impl Judge {
                 findings.push(Finding::of(Kind::Signature, candidate.index, sentence));
                 if let Some(own) = candidate.attached.as_ref().and_then(|attached| attached.own.as_ref()) {
                     self.memory.certificates.withdraw(candidate.index, own);
+                    self.counting.remove(&holder(own));
                 }
                 continue;
             }

@@ -26,7 +26,7 @@ const LEAVES: &str = "leaves";
 const MEMORY: &str = "memory";
 const FINDINGS: &str = "findings.jsonl";
 const LOCK: &str = "lock";
-const STATE_TYPE: &str = "exhibit-audit/v3";
+const STATE_TYPE: &str = "exhibit-audit/v4";
 /// The file of what is remembered is written anew when it has this many times the lines that are needed, and so many more.
 const OUTDATED_MAX: u64 = 3;
 /// See above: small files are left alone.

@@ -2,7 +2,7 @@
 //!
 //! That the first was taken back or has expired is the authority's own word: it makes of what would be bad what is undecided, and never nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use exhibit_pki::{Certificate, Fingerprint, Identity, KeyPurpose, PublicKey, Timestamp};
 
@@ -35,6 +35,7 @@ pub(super) fn judge(
         let Some(certificate) = entries.certificates.introduced_by(entry.index) else { continue };
         let Some(identity) = certificate.identity() else { continue };
         let known = known.entry((identity, certificate.purpose())).or_default();
+        known.reach(entry.index);
         if known.is_another_key(certificate) {
             let at = introduced_at(entry, times);
             // Whatever the authority says of it and of the time, a certificate that goes on signing is live.
@@ -43,14 +44,13 @@ pub(super) fn judge(
             let live: Vec<Fingerprint> = others.filter(|other| is_live(other)).map(|other| *other.fingerprint()).collect();
             let used = uses.first(certificate);
             let approved = replaced(entry, known, &live).and_then(|replaced| {
-                let approved = is_approved(entry, certificate, approvals, custodians, used);
-                approved.then_some(replaced).ok_or("no custodian approved of it before it was used")
+                let approved = approved_at(entry, certificate, approvals, custodians, used);
+                approved.map(|approved| (approved, replaced)).ok_or("no custodian approved of it before it was used")
             });
             let second = Second { beside: !live.is_empty(), used: used.is_some(), objection: approved.err(), pinned: custodians.is_some() };
             tell(judgement, entry, identity, &second);
-            if let Ok(replaced) = approved {
-                known.keys.remove(replaced);
-                known.keys.insert(certificate.public_key());
+            if let Ok((approved, replaced)) = approved {
+                known.approved.insert(approved, (certificate.public_key(), replaced));
             }
         }
         known.add(certificate);
@@ -63,6 +63,8 @@ struct Known<'a> {
     all: HashMap<Fingerprint, &'a PublicKey>,
     /// Those that count: the first key, or what a custodian approved in its place.
     keys: HashSet<&'a PublicKey>,
+    /// By the entry that approved: the key that counts from there on, and the one in whose place. An entry approves of one.
+    approved: BTreeMap<u64, (&'a PublicKey, &'a PublicKey)>,
     /// Of the first certificates.
     compared: Vec<&'a Certificate>,
 }
@@ -71,6 +73,15 @@ impl<'a> Known<'a> {
     /// Whoever has a key that counts is who they were: a certificate that is renewed is none that comes second. Nor is one that is repeated.
     fn is_another_key(&self, certificate: &Certificate) -> bool {
         !self.keys.is_empty() && !self.keys.contains(certificate.public_key()) && !self.all.contains_key(certificate.fingerprint())
+    }
+
+    /// What was approved below an entry counts there: a custodian's word says nothing of what came before it.
+    fn reach(&mut self, index: u64) {
+        while let Some(first) = self.approved.first_entry().filter(|approval| *approval.key() < index) {
+            let (key, replaced) = first.remove();
+            self.keys.remove(replaced);
+            self.keys.insert(key);
+        }
     }
 
     fn add(&mut self, certificate: &'a Certificate) {
@@ -161,16 +172,18 @@ fn replaced<'a>(entry: &Entry, known: &Known<'a>, live: &[Fingerprint]) -> Resul
     replaced.and_then(|replaced| known.all.get(&replaced).copied()).ok_or("it does not say that it replaces the first")
 }
 
-fn is_approved(
+/// Where on the log a custodian approved of a second certificate, if that was before it was used.
+fn approved_at(
     entry: &Entry,
     certificate: &Certificate,
     approvals: &Approvals<'_>,
     custodians: Option<&Custodians>,
     first_use: Option<u64>,
-) -> bool {
-    approvals.of(entry).iter().any(|approval| {
+) -> Option<u64> {
+    let approval = approvals.of(entry).iter().find(|approval| {
         let signer = approval.signer().fingerprint();
         let counts = custodians.is_none_or(|custodians| custodians.hold(approval.index, signer)) && signer != certificate.fingerprint();
         counts && first_use.is_none_or(|used| approval.index < used)
-    })
+    });
+    approval.map(|approval| approval.index)
 }

@@ -267,12 +267,12 @@ fn renew(log: &mut Log, scalar: u8) {
 }
 
 /// Of which key, how, and what is found.
-type Renewal = (&'static str, Extra, &'static [(Grade, FindingKind)]);
+type Introduction = (&'static str, Extra, &'static [(Grade, FindingKind)]);
 
 /// Keys 13, the first, and 91, of the second camera.
 #[test]
 fn a_renewal_is_of_a_key_that_counts() {
-    let cases: [Renewal; 4] = [
+    let cases: [Introduction; 6] = [
         ("the first key", |log| renew(log, 13), &[]),
         (
             "a key that a custodian approved",
@@ -295,6 +295,26 @@ fn a_renewal_is_of_a_key_that_counts() {
             &[SECOND, TOLD],
         ),
         (
+            "a key that a custodian approved only after that",
+            |log| {
+                let index = second_camera(log, true);
+                renew(log, 91);
+                let body = approval(log, index);
+                append(log, body);
+            },
+            &[SECOND, TOLD],
+        ),
+        (
+            "the first key, before a custodian approved of another",
+            |log| {
+                let index = second_camera(log, true);
+                renew(log, 13);
+                let body = approval(log, index);
+                append(log, body);
+            },
+            &[TOLD],
+        ),
+        (
             "a key that nobody approved, which had signed nothing",
             |log| {
                 second_camera(log, true);
@@ -306,6 +326,52 @@ fn a_renewal_is_of_a_key_that_counts() {
     for (which, before, expected) in cases {
         assert_eq!(told(before, true, None), expected, "{which}");
     }
+}
+
+/// A third camera 102, in the place of the first or of the second, of which a custodian approves.
+fn third_camera(log: &mut Log, replaced: [u8; 32]) {
+    log.camera.party = log.pki.party("camera/102", &[Role::Camera], KeyPurpose::Signing, 95);
+    let certificate = log.camera.party.certificate.clone();
+    let attachments = vec![log.keep("certificate", certificate.der())];
+    let body = CertificateBody { fingerprint: *certificate.fingerprint(), replaces: Some(replaced), attachments };
+    let index = log.append(|log| &mut log.authority, STARTED_MS - 8_500, Body::Certificate(body));
+    let body = approval(log, index);
+    append(log, body);
+}
+
+/// The first was taken back, and a custodian approved of the second: the first is replaced by nobody any more.
+#[test]
+fn of_two_that_of_the_live_one_is_the_place_to_take() {
+    let cases: [Introduction; 2] = [
+        (
+            "that of the one that is live",
+            |log| {
+                let second = second_after_the_first(log);
+                third_camera(log, second);
+            },
+            &[TOLD, TOLD],
+        ),
+        (
+            "that of the one that is dead",
+            |log| {
+                let first = *log.camera.party.certificate.fingerprint();
+                second_after_the_first(log);
+                third_camera(log, first);
+            },
+            &[SECOND, TOLD],
+        ),
+    ];
+    for (whose, before, expected) in cases {
+        assert_eq!(told(before, true, None), expected, "{whose}");
+    }
+}
+
+fn second_after_the_first(log: &mut Log) -> [u8; 32] {
+    revoke_camera(log, STARTED_MS - 9_600);
+    let index = second_camera(log, true);
+    let body = approval(log, index);
+    append(log, body);
+    *log.camera.party.certificate.fingerprint()
 }
 
 /// Only certificates of another key are beside it: its own, which nobody approved either, is not.
@@ -356,6 +422,7 @@ pub const TESTS: &[fn()] = &[
     a_certificate_is_taken_back_at_once_and_signs_no_more_or_is_live,
     another_key_instead_of_one_that_is_dead_is_told_and_undecided_where_custodians_are_pinned,
     a_renewal_is_of_a_key_that_counts,
+    of_two_that_of_the_live_one_is_the_place_to_take,
     the_own_key_is_not_live_beside_itself,
     the_authoritys_clock_does_not_outlive_a_certificate,
 ];

@@ -52,13 +52,20 @@ impl Twice {
         self.board.site.put(&mut self.first, harmless());
     }
 
+    /// When it was taken back already.
+    fn use_first_late(&mut self) {
+        self.board.site.age_ms = 2 * 3_600_000;
+        self.use_first();
+        self.board.site.age_ms = 0;
+    }
+
     fn use_second(&mut self) {
         self.board.site.put(&mut self.second, harmless());
     }
 }
 
 /// How somebody comes to a second certificate, and what is wrong with it.
-const REPLACEMENTS: [Story<Twice>; 18] = [
+const REPLACEMENTS: [Story<Twice>; 20] = [
     (
         "replaced and approved",
         |twice| {
@@ -142,9 +149,7 @@ const REPLACEMENTS: [Story<Twice>; 18] = [
             let leaf = twice.introduce(true);
             twice.use_second();
             twice.approve(leaf);
-            twice.board.site.age_ms = 2 * 3_600_000;
-            twice.use_first();
-            twice.board.site.age_ms = 0;
+            twice.use_first_late();
         },
         &[("revocation", 0), ("replacement", 1), ("second-certificate", 2)],
     ),
@@ -154,9 +159,7 @@ const REPLACEMENTS: [Story<Twice>; 18] = [
             twice.revoke(ago(3_600_000));
             twice.introduce(false);
             twice.use_second();
-            twice.board.site.age_ms = 2 * 3_600_000;
-            twice.use_first();
-            twice.board.site.age_ms = 0;
+            twice.use_first_late();
         },
         &[("revocation", 0), ("second-certificate", 1)],
     ),
@@ -202,6 +205,24 @@ const REPLACEMENTS: [Story<Twice>; 18] = [
             twice.renew(44, &twice.first.clone());
         },
         &[("replacement", 0), ("second-certificate", 2)],
+    ),
+    (
+        "another key is renewed before a custodian approved of it",
+        |twice| {
+            let leaf = twice.introduce(true);
+            twice.renew(45, &twice.second.clone());
+            twice.approve(leaf);
+        },
+        &[("replacement", 0), ("second-certificate", 1)],
+    ),
+    (
+        "the first is renewed before a custodian approved of another key",
+        |twice| {
+            let leaf = twice.introduce(true);
+            twice.renew(44, &twice.first.clone());
+            twice.approve(leaf);
+        },
+        &[("replacement", 0)],
     ),
     (
         "a key that nobody approved of is renewed",
