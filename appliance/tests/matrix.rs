@@ -73,6 +73,8 @@ const MATRIX: &[(&str, &str, &str, u16, &str)] = &[
     ("getEntryBundle", "GET", "/log/tile/entries/000.p/1", 200, "ka"),
     ("getEntryBundle", "HEAD", "/log/tile/entries/000.p/1", 200, "ka"),
     ("getTile", "GET", "/log/tile/0/000.p/1", 200, "cogkiadpyzn"),
+    ("getDescription", "GET", "/v1/openapi.json", 200, "cogkiadpyzn"),
+    ("getDocs", "GET", "/v1/docs", 200, "cogkiadpyzn"),
     ("getHealth", "GET", "/healthz", 200, "cogkiadpyzn"),
     // There is no log before: who may ask is told so.
     ("getCheckpoint", "GET", "/v1/logs/{zeros}/log/checkpoint", 404, "cogkiadpy"),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// The answer to an admitted statement (201 new, 200 the same as before, 202 durable and waiting for witnesses).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Admitted {
     /// Index of the entry.
     pub index: u64,
@@ -24,6 +25,7 @@ pub struct Admitted {
 
 /// An entry with its receipt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EntryRecord {
     /// Index of the entry.
     pub index: u64,
@@ -38,6 +40,7 @@ pub struct EntryRecord {
 
 /// What shows that a log goes on for one that has ended; `succession::judge` judges it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SuccessorRecord {
     /// The last checkpoint of the log that ended, with its witnesses' cosignatures: a signed note. Absent after a disaster where nobody has one
     /// of that head.
@@ -62,6 +65,7 @@ pub struct SuccessorRecord {
 
 /// Several entries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EntryRecords {
     /// In order of index or seq.
     pub entries: Vec<EntryRecord>,
@@ -72,6 +76,7 @@ pub struct EntryRecords {
 
 /// What is known of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StreamRecord {
     /// Its name.
     pub stream: String,
@@ -87,17 +92,31 @@ pub struct StreamRecord {
 
 /// Several streams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StreamRecords {
     /// In order of name.
     pub streams: Vec<StreamRecord>,
 }
 
+/// Which program and which log answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct VersionRecord {
+    /// `exhibit-appliance`
+    pub name: String,
+    /// Version and commit.
+    pub version: String,
+    /// The log's origin.
+    pub origin: String,
+    /// The log's name: the leaf hash of its genesis, hex.
+    pub log: String,
+}
+
 /// An error (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
-    /// `https://` or `tag:` name of the kind; ours are `tag:exhibit,2026:<kind>`: `malformed`, `signature`, `certificate`, `not-owner`,
-    /// `role`, `log`, `chain`, `contradiction`, `payload`, `attachment`, `observed`, `not-found`, `unauthorised`, `forbidden`,
-    /// `too-large`, `storage`, `overloaded`.
+    /// `https://` or `tag:` name of the kind; ours are `tag:exhibit,2026:<kind>`.
     #[serde(rename = "type")]
     pub kind: String,
     /// What failed.

@@ -27,6 +27,8 @@ fn routes() -> Vec<(String, Route, Rights)> {
     vec![
         ("/healthz".to_owned(), Route::Health, (true, false, true)),
         ("/v1/version".to_owned(), Route::Version, NONE),
+        ("/v1/openapi.json".to_owned(), Route::Description, (true, false, true)),
+        ("/v1/docs".to_owned(), Route::Docs, (true, false, true)),
         ("/log/checkpoint".to_owned(), Route::Checkpoint, (true, false, true)),
         ("/log/witnessed".to_owned(), Route::Witnessed, (true, false, true)),
         ("/log/tpm".to_owned(), Route::TpmSigned, (true, false, true)),

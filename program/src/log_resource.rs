@@ -68,7 +68,7 @@ pub fn answer(kind: Kind, bytes: Vec<u8>, request: &HeaderMap) -> Response<Vec<u
 }
 
 /// A strong validator names one representation (RFC 9110 section 8.8.1), so the encoding is a part of it.
-fn etag(bytes: &[u8], gzip: bool) -> String {
+pub fn etag(bytes: &[u8], gzip: bool) -> String {
     let digest = hex::encode(&Sha256::digest(bytes)[..ETAG_BYTES]);
     format!("\"{digest}{}\"", if gzip { "-gzip" } else { "" })
 }
@@ -77,7 +77,7 @@ fn etag(bytes: &[u8], gzip: bool) -> String {
 const ETAG_BYTES: usize = 16;
 
 /// If-None-Match (RFC 9110 section 13.1.2): compared weakly.
-fn is_known(request: &HeaderMap, etag: &str) -> bool {
+pub fn is_known(request: &HeaderMap, etag: &str) -> bool {
     let mut named = members(request, IF_NONE_MATCH);
     named.any(|named| named == "*" || named.strip_prefix("W/").unwrap_or(named) == etag)
 }

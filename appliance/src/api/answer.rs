@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LINK, REFERRER_POLICY, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -131,18 +131,18 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     bytes(status, "application/json", serde_json::to_vec(value).expect("answers are plain data"))
 }
 
+/// Where each kind of refusal is explained.
+pub const DOCS: &str = "/v1/docs";
+
 /// A refusal. `closes` says that the connection ends with it, since a body was not read to its end.
 pub fn refusal(refusal: &Refusal, closes: bool) -> Answer {
     let status = StatusCode::from_u16(refusal.kind.status()).expect("statuses are between 400 and 507");
-    let mut problem = serde_json::to_value(refusal.problem()).expect("problems are plain data");
-    if let Some((expected, provided)) = refusal.upload_offset {
-        problem["expected-offset"] = expected.into();
-        problem["provided-offset"] = provided.into();
-    }
-    let problem = serde_json::to_vec(&problem).expect("problems are plain data");
+    let problem = serde_json::to_vec(&refusal.problem()).expect("problems are plain data");
     let mut answer = bytes(status, "application/problem+json", problem);
     // What is not there may come: a cache that kept a 404 would hide the tile after it.
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let help = format!("<{DOCS}#{}>; rel=\"help\"", refusal.kind.name());
+    answer.headers_mut().insert(LINK, HeaderValue::from_str(&help).expect("names of kinds are a header's value"));
     answer.extensions_mut().insert(refusal.kind);
     if closes {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

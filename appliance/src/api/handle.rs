@@ -5,18 +5,18 @@
 use std::sync::Arc;
 
 use exhibit_evidence::exchange::route::{Open, allowed};
-use exhibit_evidence::exchange::{EntryRecord, Route, RouteError, Target};
+use exhibit_evidence::exchange::{EntryRecord, Route, RouteError, Target, VersionRecord};
 use exhibit_ledger::LedgerError;
 use exhibit_program::log_resource;
 use exhibit_tlog::Hash;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ALLOW, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use super::answer::{self, Answer, AnswerBody};
 use super::authorise::{Caller, authorise, is_open_attachment, may_read_attachment};
+use super::description;
 use super::payload::{Wanted, payload};
 use super::problem::{Kind, Refusal};
 use super::server::{Listener, Peer};
@@ -218,11 +218,14 @@ fn read_blocking(appliance: &Appliance, peer: Option<&Peer>, party: &str, route:
             Ok(logged(log_resource::answer(log_resource::Kind::Checkpoint, note.as_bytes().to_vec(), headers)))
         }
         Route::Successor { log, size, by } => found(predecessor::successor(appliance, log, *size, by)?),
-        Route::Version => Ok(answer::json(
-            StatusCode::OK,
-            &json!({ "name": "exhibit-appliance", "version": exhibit_program::version(), "origin": appliance.anchor.verifier.origin,
-                "log": appliance.anchor.log.to_string() }),
-        )),
+        Route::Version => found(Some(VersionRecord {
+            name: "exhibit-appliance".to_owned(),
+            version: exhibit_program::version().to_owned(),
+            origin: appliance.anchor.verifier.origin.clone(),
+            log: appliance.anchor.log.to_string(),
+        })),
+        Route::Description => Ok(description::document(headers)),
+        Route::Docs => Ok(description::page(headers)),
         Route::Health => {
             let health = health::of(appliance);
             let status = if health.status == health::Status::Failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
@@ -292,6 +295,8 @@ fn read_log(asked: Asked<'_>, peer: Option<&Peer>, party: &str, route: &Route, h
         | Route::Successor { .. }
         | Route::Before { .. }
         | Route::Version
+        | Route::Description
+        | Route::Docs
         | Route::Health => Err(Refusal::not_found()),
     }
 }

@@ -7,115 +7,237 @@ use std::time::Duration;
 use exhibit_evidence::body::BanReason;
 use exhibit_evidence::exchange::{Problem, RouteError};
 use exhibit_tlog::Hash;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::places::Full;
 use crate::registry::RegistryError;
 use crate::vault::VaultError;
 
-/// What kind of thing failed. The name and the status go together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+/// What becomes of a kind: its name behind `tag:exhibit,2026:` (or all of its type), its status, what failed in few words, why, and what to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// The name.
+    pub name: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// What failed.
+    pub title: &'static str,
+    /// Why.
+    pub cause: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+/// The one list of kinds: refusals, the OpenAPI document and the page at `/v1/docs` come from it.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident { $name:expr, $status:literal, $title:literal, $cause:literal, $remedy:literal, })*) => {
+        /// What kind of thing failed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl Kind {
+            /// All of them, in the order of the page.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// What is said of it.
+            pub const fn words(self) -> Words {
+                match self {
+                    $(Self::$kind => Words { name: $name, status: $status, title: $title, cause: $cause, remedy: $remedy },)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// Not the protocol.
-    Malformed,
+    Malformed {
+        "malformed", 400, "The request is malformed",
+        "The path, the query, a header or the body is not what this API has.",
+        "Read `detail`, and mend the request: the same bytes are refused again.",
+    }
     /// The certificate is unknown to the ledger, expired, or has no path.
-    Certificate,
+    Certificate {
+        "certificate", 403, "The certificate does not count here",
+        "The certificate of the connection, or that of a statement's signer, is not on the ledger, not valid now, revoked, or of another profile.",
+        "Renew it, or have its authority put it on the ledger, and try again.",
+    }
     /// The stream is somebody else's.
-    NotOwner,
+    NotOwner {
+        "not-owner", 403, "The stream belongs to somebody else",
+        "A stream is written by the identity that its name begins with, and by nobody else.",
+        "Write to a stream of your own, or connect with the certificate of whoever owns this one.",
+    }
     /// The certificate has no role for this type of statement.
-    Role,
+    Role {
+        "role", 403, "The certificate has no role for this",
+        "Each type of statement is for certain roles, which the signer's certificate does not assert.",
+        "Have it stated by somebody with the role, or ask the authority for a certificate that has it.",
+    }
     /// Whoever asks may not have this.
-    Forbidden,
+    Forbidden {
+        "forbidden", 403, "This may not be had",
+        "The certificate of the connection has no role for what is asked, or what was stated does not allow it.",
+        "Ask somebody with the role, or a custodian for a grant that covers this.",
+    }
     /// There is no such thing.
-    NotFound,
+    NotFound {
+        "not-found", 404, "There is no such thing",
+        "Nothing is known under this path or name, here and now; without a certificate most paths are unknown.",
+        "Look at the spelling: a name has one. What is not there may come.",
+    }
     /// The path has other methods.
-    Method,
+    Method {
+        "method", 405, "The path has no such method",
+        "The path is known, and is not asked with this method.",
+        "Use one of those that `Allow` names.",
+    }
     /// The request took too long.
-    TimedOut,
+    TimedOut {
+        "timed-out", 408, "The request took too long",
+        "The body came too slowly, or another request went on with the same upload.",
+        "Connect again. Ask how far the upload is, and go on from there.",
+    }
     /// The statement does not follow its chain.
-    Chain,
+    Chain {
+        "chain", 409, "The statement does not follow its chain",
+        "`seq` or `prev` is not what follows the last statement of the stream.",
+        "Send what is missing in order: `expected_seq` and `expected_prev` say what fits.",
+    }
     /// Another statement has this place.
-    Contradiction,
+    Contradiction {
+        "contradiction", 409, "Another statement has this place already",
+        "A statement with the same stream and seq, and with other content, is on the ledger. Both are kept as evidence.",
+        "Nothing mends it: begin a new stream, and find out who else signs with this key.",
+    }
     /// An upload goes on elsewhere than where it is.
-    UploadOffset,
+    UploadOffset {
+        UPLOAD_OFFSET, 409, "The upload is not as far as that, or further",
+        "`Upload-Offset` is not how far the upload is.",
+        "Go on from `expected-offset`.",
+    }
     /// What is announced is not what the upload lacks.
-    UploadLength,
+    UploadLength {
+        UPLOAD_LENGTH, 400, "The lengths of the upload do not agree",
+        "The request brings more than is missing, or says that it is all and brings less.",
+        "Ask how far the upload is, and send the rest of it.",
+    }
+    /// What an epoch obeys was lost, and may be stated again.
+    RecipientsLost {
+        "recipients-lost", 409, "The recipients that the epoch obeys are not here yet",
+        "They were lost with the log before, and whoever stated them has not stated them again yet.",
+        "Keep the epoch and what follows it, and try again later.",
+    }
     /// The log has ended.
-    Ended,
+    Ended {
+        "ended", 410, "The log has ended",
+        "The log takes nothing more. Another one may go on for it.",
+        "Keep everything. Ask `/v1/successor` for the log that goes on.",
+    }
     /// More than is accepted.
-    TooLarge,
+    TooLarge {
+        "too-large", 413, "The request is too large",
+        "The body, or a part of it, is longer than its format allows.",
+        "Make it smaller: the same is refused again.",
+    }
     /// A coding or media type that is not taken.
-    Coding,
+    Coding {
+        "coding", 415, "The body is coded otherwise than it may be",
+        "The body has a content coding, or another media type than the one that is taken.",
+        "Send what was signed, without a coding; what is appended has `application/partial-upload`.",
+    }
     /// No byte of what was asked for.
-    Range,
+    Range {
+        "range", 416, "The range is outside the payload",
+        "No byte of the range is there.",
+        "Ask for a range within the length that `Content-Range` names, or for the whole.",
+    }
     /// The signature does not verify.
-    Signature,
+    Signature {
+        "signature", 422, "The signature does not verify",
+        "The signature is not that of the certificate's key over these bytes.",
+        "Sign the statement again, with the key that belongs to the certificate.",
+    }
     /// A statement for another log.
-    Log,
+    Log {
+        "log", 422, "The statement is for another log",
+        "`log` names neither this log nor one that it goes on for.",
+        "Connect to the appliance of that log, or state it for this one.",
+    }
     /// The payload is not what was signed.
-    Payload,
+    Payload {
+        "payload", 422, "The payload is not what was signed",
+        "Its length or its root is another than the statement's.",
+        "Send the very bytes that were signed.",
+    }
     /// An attachment is not what was signed.
-    Attachment,
+    Attachment {
+        "attachment", 422, "An attachment is not what was signed",
+        "Its length, its hash or its content is not what the statement and its type demand.",
+        "Send the very bytes that were named, in the order in which the statement names them.",
+    }
     /// The observed head is none of ours.
-    Observed,
+    Observed {
+        "observed", 422, "The observed head is not one of this log",
+        "`observed` is no head that this log had, or falls within the stream itself.",
+        "Verify the newest checkpoint against the one that you hold: if it does not extend it, keep both, and tell an auditor.",
+    }
     /// What the type demands does not hold.
-    Rule,
-    /// What an epoch obeys, or a set replaces, was lost, and may be stated again.
-    RecipientsLost,
-    /// Ours.
-    Internal,
+    Rule {
+        "rule", 422, "The statement breaks a rule of its type",
+        "A rule of the type does not hold: `detail` says which.",
+        "Mend what `detail` names, and state it anew.",
+    }
     /// Too many requests of one sender.
-    Rate,
+    Rate {
+        "rate", 429, "Too many requests",
+        "One certificate, or one network without one, asks more often than it may.",
+        "Wait as long as `Retry-After` says.",
+    }
     /// Not served for a while.
-    Banned,
+    Banned {
+        "banned", 429, "You are banned",
+        "Too many wrong attempts were made with this certificate, or from this network.",
+        "Wait as long as `Retry-After` says, or ask the operator to lift the ban. Keep what you have to send.",
+    }
+    /// Ours.
+    Internal {
+        "internal", 500, "The appliance failed",
+        "The appliance could not do what it has to.",
+        "Try again later; its operator has to see to it.",
+    }
     /// Too much at once.
-    Overloaded,
+    Overloaded {
+        "overloaded", 503, "The appliance is overloaded",
+        "There is no place for one more, of yours or of all.",
+        "Try again after the seconds that `Retry-After` names.",
+    }
     /// The disk.
-    Storage,
+    Storage {
+        "storage", 507, "The appliance could not store this",
+        "Its disk is full or fails; nothing was admitted.",
+        "Keep it and try again later; the operator has to make room.",
+    }
 }
 
 impl Kind {
-    /// The name behind `tag:exhibit,2026:`, the status, and what failed in few words.
-    fn words(self) -> (&'static str, u16, &'static str) {
-        match self {
-            Self::Malformed => ("malformed", 400, "The request is malformed"),
-            Self::Certificate => ("certificate", 403, "The certificate does not count here"),
-            Self::NotOwner => ("not-owner", 403, "The stream belongs to somebody else"),
-            Self::Role => ("role", 403, "The certificate has no role for this"),
-            Self::Forbidden => ("forbidden", 403, "This may not be had"),
-            Self::NotFound => ("not-found", 404, "There is no such thing"),
-            Self::Method => ("method", 405, "The path has no such method"),
-            Self::TimedOut => ("timed-out", 408, "The request took too long"),
-            Self::Chain => ("chain", 409, "The statement does not follow its chain"),
-            Self::Contradiction => ("contradiction", 409, "Another statement has this place already"),
-            Self::UploadOffset => (UPLOAD_OFFSET, 409, "The upload is not as far as that, or further"),
-            Self::UploadLength => (UPLOAD_LENGTH, 400, "The lengths of the upload do not agree"),
-            Self::Ended => ("ended", 410, "The log has ended"),
-            Self::TooLarge => ("too-large", 413, "The request is too large"),
-            Self::Coding => ("coding", 415, "The body is coded otherwise than it may be"),
-            Self::Range => ("range", 416, "The range is outside the payload"),
-            Self::Signature => ("signature", 422, "The signature does not verify"),
-            Self::Log => ("log", 422, "The statement is for another log"),
-            Self::Payload => ("payload", 422, "The payload is not what was signed"),
-            Self::Attachment => ("attachment", 422, "An attachment is not what was signed"),
-            Self::Observed => ("observed", 422, "The observed head is not one of this log"),
-            Self::Rule => ("rule", 422, "The statement breaks a rule of its type"),
-            Self::RecipientsLost => ("recipients-lost", 409, "Recipients that this needs are not here yet"),
-            Self::Rate => ("rate", 429, "Too many requests"),
-            Self::Banned => ("banned", 429, "You are banned"),
-            Self::Internal => ("internal", 500, "The appliance failed"),
-            Self::Overloaded => ("overloaded", 503, "The appliance is overloaded"),
-            Self::Storage => ("storage", 507, "The appliance could not store this"),
-        }
+    /// The URI of RFC 9457. A tag is no address: where help is found says `Link`, so that it is the appliance's own page, in its own version.
+    pub fn uri(self) -> String {
+        let Words { name, .. } = self.words();
+        if name.starts_with("https:") { name.to_owned() } else { format!("tag:exhibit,2026:{name}") }
     }
 
-    /// The last part of its type.
+    /// The last part of its type: by it the page at `/v1/docs` has it.
     pub fn name(self) -> &'static str {
-        self.words().0.rsplit(['#', '/']).next().unwrap_or_default()
+        self.words().name.rsplit(['#', '/']).next().unwrap_or_default()
     }
 
     /// HTTP status.
     pub fn status(self) -> u16 {
-        self.words().1
+        self.words().status
     }
 
     /// As what it counts against whoever made it. What a camera in order may do is none: to lag, to lose its state or its link.
@@ -191,17 +313,37 @@ impl Refusal {
     }
 
     /// The document.
-    pub fn problem(&self) -> Problem {
-        let (name, status, title) = self.kind.words();
-        Problem {
-            kind: if name.starts_with("https:") { name.to_owned() } else { format!("tag:exhibit,2026:{name}") },
-            title: title.to_owned(),
-            status,
-            detail: self.detail.clone(),
-            expected_seq: self.expected.map(|(seq, _)| seq),
-            expected_prev: self.expected.map(|(_, prev)| prev.to_string()),
+    pub fn problem(&self) -> ProblemDetails {
+        let words = self.kind.words();
+        ProblemDetails {
+            problem: Problem {
+                kind: self.kind.uri(),
+                title: words.title.to_owned(),
+                status: words.status,
+                detail: self.detail.clone(),
+                expected_seq: self.expected.map(|(seq, _)| seq),
+                expected_prev: self.expected.map(|(_, prev)| prev.to_string()),
+            },
+            remedy: words.remedy.to_owned(),
+            expected_offset: self.upload_offset.map(|(expected, _)| expected),
+            provided_offset: self.upload_offset.map(|(_, provided)| provided),
         }
     }
+}
+
+/// A refusal as it is told (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+pub struct ProblemDetails {
+    #[serde(flatten)]
+    problem: Problem,
+    /// What to do.
+    remedy: String,
+    /// For `mismatching-upload-offset`: how far the upload is.
+    #[serde(rename = "expected-offset", skip_serializing_if = "Option::is_none")]
+    expected_offset: Option<u64>,
+    /// For `mismatching-upload-offset`: where the request would have gone on.
+    #[serde(rename = "provided-offset", skip_serializing_if = "Option::is_none")]
+    provided_offset: Option<u64>,
 }
 
 impl From<RouteError> for Refusal {

@@ -19,6 +19,7 @@ use exhibit_ledger::{Ledger, LedgerError};
 use exhibit_tlog::note::NOTE_SIZE_BYTES_MAX;
 use exhibit_tlog::witness::add_cosignatures;
 use exhibit_tlog::{Checkpoint, LogProof, LogVerifier, NoteError, Policy, VerifierKey};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -60,7 +61,7 @@ struct State {
 }
 
 /// How it stands with one witness or mirror.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Standing {
     /// What the policy calls a witness: a name for each of its keys. Of a mirror, the name in its keys.
     pub names: Vec<String>,
@@ -77,7 +78,7 @@ pub struct Standing {
 }
 
 /// What a witness or mirror has said last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WitnessState {
     /// Nothing yet.
@@ -109,7 +110,8 @@ impl WitnessState {
 }
 
 /// The whole of it, for operators.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "WitnessesStatus")]
 pub struct Status {
     /// True where receipts wait for witnesses.
     pub is_gated: bool,

@@ -8,6 +8,7 @@ pub mod python;
 mod running;
 pub mod served;
 pub mod small_disk;
+pub mod tools;
 pub mod watched;
 
 use std::collections::HashMap;

@@ -143,6 +143,10 @@ pub enum Route {
     },
     /// `GET /v1/version`
     Version,
+    /// `GET /v1/openapi.json`
+    Description,
+    /// `GET /v1/docs`
+    Docs,
     /// `GET /healthz`
     Health,
 }

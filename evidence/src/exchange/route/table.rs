@@ -161,6 +161,10 @@ pub enum Gives {
     Tile,
     /// A bundle of entries.
     Bundle,
+    /// The OpenAPI document.
+    Description,
+    /// A page for people.
+    Page,
 }
 
 impl Operation {
@@ -483,6 +487,24 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "A tile of hashes (C2SP tlog-tiles).",
         gives: Gives::Tile,
         read: |parts, _| Ok(Route::Tile(parts.tile()?)),
+        ..PUBLIC
+    },
+    Operation {
+        id: "getDescription",
+        path: "/v1/openapi.json",
+        summary: "This API as an OpenAPI 3.1 document.",
+        before: false,
+        gives: Gives::Description,
+        read: |_, _| Ok(Route::Description),
+        ..PUBLIC
+    },
+    Operation {
+        id: "getDocs",
+        path: "/v1/docs",
+        summary: "This API as a page for people: operations, answers, and what to do about each refusal.",
+        before: false,
+        gives: Gives::Page,
+        read: |_, _| Ok(Route::Docs),
         ..PUBLIC
     },
     Operation {

@@ -80,6 +80,8 @@ fn written(route: &Route) -> (String, String) {
             (format!("/v1/logs/{log}{path}"), query)
         }
         Route::Version => plain("/v1/version"),
+        Route::Description => plain("/v1/openapi.json"),
+        Route::Docs => plain("/v1/docs"),
         Route::Health => plain("/healthz"),
     }
 }
