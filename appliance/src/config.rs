@@ -68,7 +68,7 @@ pub struct Config {
     /// A TPM that signs checkpoints too, at most one a minute, with a key of the log's that can not leave it. The log must have begun with it.
     #[serde(default)]
     pub tpm_note: Option<TpmNoteConfig>,
-    /// Who `serve` becomes where root starts it.
+    /// Who `serve` has to be. Where root starts it, it becomes the owner of the state folder, whoever that is.
     #[serde(default)]
     pub user: Option<String>,
     /// Whether `serve` gives up files, system calls and privileges that it does not need.
@@ -268,7 +268,9 @@ impl Config {
             ("staging_s", seconds(config.staging_s), TIME_LIMIT_S),
         ];
         // At once will do for these.
-        for (name, value) in [("drain_s", config.drain_s), ("timestamp_interval_s", config.timestamp_interval_s)] {
+        for (name, value) in
+            [("drain_s", config.drain_s), ("timestamp_interval_s", config.timestamp_interval_s), ("log_interval_s", config.log_interval_s)]
+        {
             if seconds(value) > TIME_LIMIT_S {
                 return Err(ConfigError::Limit(name, TIME_LIMIT_S));
             }
@@ -389,7 +391,7 @@ head_seal = \"head.seal\"
 # key into genesis; `handle` is this log's alone, and `program` is exhibit-tpm-note. Nothing waits for it, and nobody needs its line.
 # tpm_note = { tcti = \"device:/dev/tpmrm0\", handle = 0x81010e00, program = \"/usr/bin/exhibit-tpm-note\" }
 
-# Who `serve` becomes where root starts it; the state folder has to be that user's. Without this line it stays root, without root's privileges.
+# Who `serve` has to be. Where root starts it, it becomes the owner of the state folder; if that is root, it stays root, without root's privileges.
 # user = \"exhibit\"
 
 # `serve` gives up what it does not need: privileges, core dumps, system calls, and files other than the state, the places that are named here, and
@@ -552,7 +554,7 @@ mod tests {
         assert!(refused("uploads_max = 0\n").is_err(), "an appliance that takes nothing");
         assert!(refused("batch_entries_max = 1000000\n").is_err());
         assert!(refused("[limits]\nhandshake_s = 0\n").is_err(), "a handshake without time");
-        for name in ["staging_s", "drain_s", "timestamp_interval_s"] {
+        for name in ["staging_s", "drain_s", "timestamp_interval_s", "log_interval_s"] {
             assert!(refused(&format!("{name} = 9223372036854775807\n")).is_err(), "{name}: a time that no clock can hold");
         }
         assert!(refused("staging_s = 0\n").is_err(), "an upload without time");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use exhibit_program::confine::{ConfineError, Confined, Confinement, Files};
+use exhibit_program::confine::{ConfineError, Confined, Confinement, Files, is_user};
 use exhibit_program::logging::SECURITY;
 
 use crate::config::{Config, Wish};
@@ -15,18 +15,29 @@ pub enum NotConfined {
     #[error(transparent)]
     Confine(#[from] ConfineError),
     /// Nothing keeps it from others' files.
-    #[error("confinement is required, and this kernel has no Landlock: start one that has (Linux 5.13), or set confinement = \"possible\"")]
+    #[error("confinement is required, and this kernel has no Landlock: start one that has (Linux 5.19), or set confinement = \"possible\"")]
     NoLandlock,
     /// It would serve as root.
     #[error(
-        "confinement is required, and it would serve as root, whom the machine's other services believe: name a user in appliance.toml, start it as \
-         one, or set confinement = \"possible\""
+        "confinement is required, and it would serve as root, whom the machine's other services believe: give the state folder to a user (chown -R), \
+         start it as one, or set confinement = \"possible\""
     )]
     Root,
+    /// Somebody else than the configuration says.
+    #[error(
+        "appliance.toml says that it serves as {0}: start it as that user, or as root with a state folder that is theirs (chown -R {0})"
+    )]
+    OtherUser(String),
 }
 
-/// Gives up what serving does not need. Before the first thread: the others inherit it.
+/// Gives up what serving does not need. Before the first thread: the others inherit it. Who wrote the configuration could have it say anything: by now the
+/// process is that user (`become_owner`).
 pub fn confine(folder: &Folder, config: &Config) -> Result<(), NotConfined> {
+    if let Some(name) = &config.user
+        && !is_user(name)
+    {
+        return Err(NotConfined::OtherUser(name.clone()));
+    }
     let Confined { files, is_root } = confinement(folder, config).enter()?;
     if files == Files::Not && config.confinement == Wish::Required {
         return Err(NotConfined::NoLandlock);
@@ -36,7 +47,7 @@ pub fn confine(folder: &Folder, config: &Config) -> Result<(), NotConfined> {
     }
     tracing::info!(target: SECURITY, ?files, is_root, "confined");
     if is_root {
-        tracing::warn!("it serves as root, without root's privileges: name a user in appliance.toml, or start it as one");
+        tracing::warn!("it serves as root, without root's privileges: give the state folder to a user (chown -R)");
     }
     if files != Files::Kept {
         tracing::warn!(?files, "this kernel does not keep it from all of others' files");
@@ -67,5 +78,5 @@ pub fn confinement(folder: &Folder, config: &Config) -> Confinement {
         writes.extend(tcti.strip_prefix("device:").map(PathBuf::from));
         programs.push(program.clone());
     }
-    Confinement { user: config.user.clone(), reads, writes, programs }
+    Confinement { reads, writes, programs }
 }

@@ -20,10 +20,12 @@ use exhibit_appliance::serve::{Addresses, serve};
 use exhibit_appliance::setup::{Folder, NewLog, now};
 use exhibit_evidence::Anchor;
 use exhibit_pki::Identity;
-use exhibit_program::logging::USUAL;
+use exhibit_program::confine::become_owner;
+use exhibit_program::logging::{USUAL, is_of_security};
 use exhibit_program::{Documentation, EXIT_CANNOT, version};
 use serde_json::json;
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 
 /// The Exhibit appliance: takes sealed video from cameras, verifies it without being able to decrypt it, and puts it on a ledger.
 ///
@@ -117,7 +119,9 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let logbook = Arc::new(Logbook::default());
-    exhibit_program::logging::start(USUAL, Some(Kept(logbook.clone()).boxed()));
+    // No other event is made for it.
+    let of_security = filter_fn(is_of_security).with_max_level_hint(LevelFilter::INFO);
+    exhibit_program::logging::start(USUAL, Some(Kept(logbook.clone()).with_filter(of_security).boxed()));
     match run(arguments, logbook) {
         Ok(code) => code,
         Err(error) => {
@@ -171,6 +175,7 @@ fn run(arguments: Arguments, logbook: Arc<Logbook>) -> Result<ExitCode, Failure>
         Command::Documentation(documentation) => Ok(documentation.print(Arguments::command())?),
         Command::Serve { state, intake, public } => {
             let folder = Folder::new(&state);
+            become_owner(folder.path())?;
             let mut config = folder.config()?;
             config.intake = intake.unwrap_or(config.intake);
             config.public = public.unwrap_or(config.public);

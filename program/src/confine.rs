@@ -1,18 +1,21 @@
-//! What a server gives up before it serves: another user than root, capabilities, files that it has no business with, system calls that it never
+//! What a server gives up before it serves: root, capabilities, files that it has no business with, system calls that it never
 //! needs, core dumps. Whoever takes over the process has no more than this, nor have the programs that it starts.
 //!
 //! It does not know what is served. All of it is about the thread that calls and what comes of it: call it before there are others.
 
 mod system_calls;
 
+use std::ffi::CString;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
     path_beneath_rules,
 };
-use nix::unistd::{User, initgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, User, initgroups, setgroups, setresgid, setresuid};
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, geteuid, set_dumpable_behavior, setrlimit, umask};
 use rustix::thread::{
@@ -23,8 +26,6 @@ use rustix::thread::{
 /// What a process keeps.
 #[derive(Clone, Debug, Default)]
 pub struct Confinement {
-    /// Who it becomes if it is root.
-    pub user: Option<String>,
     /// Files and folders that it reads, besides the system's own. What is not there is passed over.
     pub reads: Vec<PathBuf>,
     /// Files and folders that it writes too.
@@ -38,7 +39,7 @@ pub struct Confinement {
 pub struct Confined {
     /// How much of what was asked about files the kernel knows.
     pub files: Files,
-    /// It is root still, since nobody said who else.
+    /// It is root still.
     pub is_root: bool,
 }
 
@@ -49,16 +50,19 @@ pub enum Files {
     Kept,
     /// From what this kernel knows of.
     InPart,
-    /// The kernel has no Landlock.
+    /// The kernel has no Landlock, or the first.
     Not,
 }
 
 /// Why it does not serve: what it would give up is not given up.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfineError {
-    /// There is no such user.
-    #[error("there is no user {0}: make one, or name another")]
-    NoUser(String),
+    /// Who writes there decides what is done as root.
+    #[error(
+        "root starts it, and others may write in {0}, which is root's: give it to a user of its own (chown -R), whom it becomes, or take \
+         their rights (chmod go-w)"
+    )]
+    Shared(PathBuf),
     /// The kernel refuses.
     #[error("{0} can not be given up: {1}")]
     Kept(&'static str, io::Error),
@@ -71,7 +75,7 @@ pub enum ConfineError {
 }
 
 /// The system's own files that a program reads: libraries, programs, names and addresses, time zones, certificates, what the kernel tells.
-const SYSTEM_READS: [&str; 20] = [
+const SYSTEM_READS: [&str; 24] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -79,7 +83,8 @@ const SYSTEM_READS: [&str; 20] = [
     "/lib64",
     "/etc/ld.so.cache",
     "/etc/alternatives",
-    "/etc/ssl",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
     "/etc/ca-certificates",
     "/etc/hosts",
     "/etc/host.conf",
@@ -90,6 +95,10 @@ const SYSTEM_READS: [&str; 20] = [
     "/etc/protocols",
     "/etc/localtime",
     "/etc/tpm2-tss",
+    // Where resolv.conf leads to: what makes it replaces it, and a rule is of the file that was there, or of its folder.
+    "/run/systemd/resolve",
+    "/run/NetworkManager",
+    "/run/resolvconf",
     "/proc",
     "/sys",
 ];
@@ -97,12 +106,50 @@ const SYSTEM_READS: [&str; 20] = [
 const SYSTEM_DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
 /// What is asked of a kernel that knows it: an older one keeps what it can.
 const LANDLOCK: ABI = ABI::V7;
+/// What a kernel has to know. The first Landlock (Linux 5.13) refuses each rename and link into another folder, whatever is asked: no object would get
+/// its name.
+const LANDLOCK_LEAST: ABI = ABI::V2;
 
-/// Whether this kernel has Landlock. Asks for rules, and binds nobody by them.
+/// Whether this kernel has a Landlock that can be used. Asks for rules, and binds nobody by them.
 pub fn has_landlock() -> bool {
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    ruleset.handle_access(AccessFs::from_all(ABI::V1)).and_then(|ruleset| ruleset.create()).is_ok()
+    ruleset.handle_access(AccessFs::from_all(LANDLOCK_LEAST)).and_then(|ruleset| ruleset.create()).is_ok()
 }
+
+/// Becomes the owner of a folder, if it is root, with that user's groups: before anything in it is read, since whoever writes there must not say what
+/// root does. It stays root where the folder is root's and nobody else may write there.
+pub fn become_owner(folder: &Path) -> Result<(), ConfineError> {
+    let failed = |error: nix::Error| ConfineError::Kept("root", error.into());
+    // What is not there is told by whoever reads it.
+    let Some(owned) = fs::metadata(folder).ok().filter(|_| geteuid().is_root()) else { return Ok(()) };
+    if owned.uid() == 0 {
+        return if owned.mode() & OTHERS_WRITE == 0 { Ok(()) } else { Err(ConfineError::Shared(folder.to_owned())) };
+    }
+    let uid = Uid::from_raw(owned.uid());
+    let group = match User::from_uid(uid).map_err(failed)? {
+        Some(user) => {
+            let name = CString::new(user.name).map_err(|error| ConfineError::Kept("root", error.into()))?;
+            initgroups(&name, user.gid).map_err(failed)?;
+            user.gid
+        }
+        // A number that has no name, as containers have.
+        None => {
+            let group = Gid::from_raw(owned.gid());
+            setgroups(&[group]).map_err(failed)?;
+            group
+        }
+    };
+    setresgid(group, group, group).map_err(failed)?;
+    setresuid(uid, uid, uid).map_err(failed)
+}
+
+/// Whether the process is that user.
+pub fn is_user(name: &str) -> bool {
+    User::from_name(name).is_ok_and(|user| user.is_some_and(|user| user.uid.as_raw() == geteuid().as_raw()))
+}
+
+/// Of a mode.
+const OTHERS_WRITE: u32 = 0o022;
 
 impl Confinement {
     /// Gives up all else, for good.
@@ -112,9 +159,7 @@ impl Confinement {
         setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(kept("core dumps"))?;
         // What it makes is its own: it can not change the mode of a file afterwards.
         umask(Mode::RWXG | Mode::RWXO);
-        self.become_user()?;
         drop_capabilities()?;
-        // After the user: to change it makes this as it was.
         set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(kept("core dumps"))?;
         set_no_new_privs(true).map_err(kept("new privileges"))?;
         let files = self.give_up_files()?;
@@ -122,21 +167,14 @@ impl Confinement {
         Ok(Confined { files, is_root: geteuid().is_root() })
     }
 
-    fn become_user(&self) -> Result<(), ConfineError> {
-        let Some(name) = self.user.as_ref().filter(|_| geteuid().is_root()) else { return Ok(()) };
-        let failed = |error: nix::Error| ConfineError::Kept("root", error.into());
-        let user = User::from_name(name).map_err(failed)?.ok_or_else(|| ConfineError::NoUser(name.clone()))?;
-        let c_name = std::ffi::CString::new(name.as_str()).map_err(|_| ConfineError::NoUser(name.clone()))?;
-        initgroups(&c_name, user.gid).map_err(failed)?;
-        setresgid(user.gid, user.gid, user.gid).map_err(failed)?;
-        setresuid(user.uid, user.uid, user.uid).map_err(failed)
-    }
-
     fn give_up_files(&self) -> Result<Files, ConfineError> {
         let all = AccessFs::from_all(LANDLOCK);
         let run = if self.programs.is_empty() { BitFlags::empty() } else { AccessFs::Execute.into() };
         let read = AccessFs::ReadFile | AccessFs::ReadDir;
         let status = Ruleset::default()
+            .set_compatibility(CompatLevel::SoftRequirement)
+            .handle_access(AccessFs::from_all(LANDLOCK_LEAST))?
+            .set_compatibility(CompatLevel::BestEffort)
             .handle_access(all)?
             .scope(Scope::from_all(LANDLOCK))?
             .create()?

@@ -2,12 +2,17 @@
 //!
 //! Keys are not in it: they belong in a safe, and what holds them all can go on with the log, or fork it.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use exhibit_ledger::{Ledger, LedgerError};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, linkat, openat, readlinkat, statat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::{FileError, at, beside, remove_if_there, sync_folder};
@@ -48,10 +53,15 @@ pub fn back_up(folder: &Folder, ledger: &Ledger, to: &Path) -> Result<Backup, Ba
     }
     let partial = beside(to, ".partial");
     remove_if_there(&partial)?;
-    fs::create_dir(&partial).map_err(at(&partial))?;
-    // Objects come before their entries: all that this ledger names is in the vault by now.
+    let size = begin(folder, ledger, &partial)?;
+    Ok(Backup { size, objects: finish(folder, &partial, to)? })
+}
+
+/// What a running appliance copies of itself into a new folder: all but the vault, which whoever asked copies. That may lie on another disk, and a
+/// copy of it would fill the ledger's. Gives the entries that the copy has.
+pub fn begin(folder: &Folder, ledger: &Ledger, partial: &Path) -> Result<u64, BackupError> {
+    fs::create_dir(partial).map_err(at(partial))?;
     let size = ledger.backup(&partial.join(LEDGER))?;
-    let objects = copy_objects(&folder.vault_path(), &partial.join(VAULT))?;
     for name in PUBLIC_FILES {
         copy_if_there(&folder.path().join(name), &partial.join(name))?;
     }
@@ -59,63 +69,78 @@ pub fn back_up(folder: &Folder, ledger: &Ledger, to: &Path) -> Result<Backup, Ba
     for name in folder.config().map_or_else(|_| Vec::new(), |config| Folder::named_files(&config)) {
         copy_if_there(&folder.path().join(&name), &partial.join(&name))?;
     }
-    link_predecessor(folder, &partial)?;
-    sync_folder(&partial)?;
-    fs::rename(&partial, to).map_err(at(to))?;
-    sync_folder(to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
-    Ok(Backup { size, objects })
+    link_predecessor(folder, partial)?;
+    sync_folder(partial)?;
+    Ok(size)
 }
 
-/// Takes a backup where it belongs, on the same file system or another.
-pub fn hand_over(made: &Path, to: &Path) -> Result<(), BackupError> {
+/// Adds the vault, and gives the backup its name. Objects come before their entries, and never change: all that its ledger names is there by now.
+fn finish(folder: &Folder, partial: &Path, to: &Path) -> Result<u64, BackupError> {
+    let vault = partial.join(VAULT);
+    fs::create_dir(&vault).map_err(at(&vault))?;
+    let objects = copy_objects(&folder.vault_path(), &vault)?;
+    sync_folder(partial)?;
+    fs::rename(partial, to).map_err(at(to))?;
+    sync_folder(to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    Ok(objects)
+}
+
+/// Takes what an appliance has begun where it belongs, on the same file system or another, and adds the vault; gives the number of its objects. Who
+/// does it may be root, and the appliance may be in a thief's hands: no link is followed.
+pub fn hand_over(folder: &Folder, made: &Path, to: &Path) -> Result<u64, BackupError> {
     let partial = beside(to, ".partial");
     remove_if_there(&partial)?;
     match fs::rename(made, &partial) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            copy_all(made, &partial)?;
+            copy_all(open_folder(CWD, made.as_os_str()).map_err(at(made))?, made, &partial)?;
             remove_if_there(made)?;
         }
         renamed => renamed.map_err(at(&partial))?,
     }
-    fs::rename(&partial, to).map_err(at(to))?;
-    sync_folder(to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
-    Ok(())
+    // Into a link that was put there, the vault would be written wherever it leads.
+    open_folder(CWD, partial.as_os_str()).map_err(at(&partial))?;
+    finish(folder, &partial, to)
 }
 
-/// A folder with all that is in it, synced.
-fn copy_all(from: &Path, to: &Path) -> Result<(), FileError> {
+/// A folder with all that is in it, synced; links as links.
+fn copy_all(folder: OwnedFd, from: &Path, to: &Path) -> Result<(), FileError> {
     fs::create_dir(to).map_err(at(to))?;
-    for file in fs::read_dir(from).map_err(at(from))? {
-        let file = file.map_err(at(from))?;
-        let (source, target) = (file.path(), to.join(file.file_name()));
-        let kind = file.file_type().map_err(at(&source))?;
-        if kind.is_dir() {
-            copy_all(&source, &target)?;
-        } else if kind.is_symlink() {
-            fs::read_link(&source).and_then(|named| symlink(named, &target)).map_err(at(&target))?;
-        } else {
-            copy(&source, &target)?;
+    for name in names(&folder).map_err(at(from))? {
+        let (source, target) = (from.join(&name), to.join(&name));
+        match open_in(&folder, &name) {
+            Err(Errno::LOOP) => {
+                let named = readlinkat(&folder, &*name, Vec::new()).map_err(|error| at(&source)(error.into()))?;
+                symlink(OsStr::from_bytes(named.to_bytes()), &target).map_err(at(&target))?;
+            }
+            opened => {
+                let opened = opened.map_err(|error| at(&source)(error.into()))?;
+                match FileType::from_raw_mode(fstat(&opened).map_err(|error| at(&source)(error.into()))?.st_mode) {
+                    FileType::Directory => copy_all(opened, &source, &target)?,
+                    FileType::RegularFile => copy_opened(opened.into(), &source, &target)?,
+                    _ => return Err(at(&source)(io::Error::other("it is neither a file nor a folder"))),
+                }
+            }
         }
     }
     sync_folder(to)
 }
 
 /// Every object that `to` does not have yet; hard links where that is on the same file system. Objects are never changed, only replaced.
-pub(super) fn copy_objects(from: &Path, to: &Path) -> Result<u64, FileError> {
+fn copy_objects(from: &Path, to: &Path) -> Result<u64, FileError> {
+    let vault = fs::File::open(from).map_err(at(from))?;
     let mut objects = 0;
     for kind in OBJECT_FOLDERS {
         for first_byte in 0..=u8::MAX {
             let name = hex::encode([first_byte]);
             let (source, target) = (from.join(kind).join(&name), to.join(kind).join(&name));
             fs::create_dir_all(&target).map_err(at(&target))?;
-            let files = match fs::read_dir(&source) {
+            let folder = open_folder(&vault, OsStr::new(kind)).and_then(|kind| open_folder(&kind, OsStr::new(&name)));
+            let folder = match folder {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                files => files.map_err(at(&source))?,
+                folder => folder.map_err(at(&source))?,
             };
-            for file in files {
-                let file = file.map_err(at(&source))?;
-                link_or_copy(&file.path(), &target.join(file.file_name()))?;
-                objects += 1;
+            for file in names(&folder).map_err(at(&source))? {
+                objects += u64::from(link_or_copy(&folder, &file, &source.join(&file), &target.join(&file))?);
             }
             sync_folder(&target)?;
         }
@@ -135,13 +160,38 @@ fn copy_if_there(from: &Path, to: &Path) -> Result<(), FileError> {
     if from.exists() && !to.exists() { copy(from, to) } else { Ok(()) }
 }
 
-fn link_or_copy(from: &Path, to: &Path) -> Result<(), FileError> {
-    match fs::hard_link(from, to) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // Another file system, or one without hard links.
-        Err(_) => copy(from, to),
+/// False where it is no file: the vault makes nothing else.
+fn link_or_copy(folder: &OwnedFd, name: &OsStr, from: &Path, to: &Path) -> Result<bool, FileError> {
+    let failed = |error: Errno| at(from)(error.into());
+    if FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?.st_mode) != FileType::RegularFile {
+        return Ok(false);
     }
+    match linkat(folder, name, CWD, to, AtFlags::empty()) {
+        Ok(()) | Err(Errno::EXIST) => Ok(true),
+        // Another file system, or one without hard links.
+        Err(_) => copy_opened(open_in(folder, name).map_err(failed)?.into(), from, to).map(|()| true),
+    }
+}
+
+fn names(folder: &OwnedFd) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+        if name != "." && name != ".." {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Of a pipe with a name it does not wait for who writes.
+fn open_in(folder: impl AsFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+    openat(folder, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// A folder, and no link to one.
+fn open_folder(folder: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
+    Ok(openat(folder, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Beside, synced, and then under its name.
@@ -158,4 +208,74 @@ fn copy_opened(mut opened: fs::File, from: &Path, to: &Path) -> Result<(), FileE
     io::copy(&mut opened, &mut file).map_err(at(&partial))?;
     file.sync_all().map_err(at(&partial))?;
     fs::rename(&partial, to).map_err(at(to))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rustix::fs::{FileType, mknodat};
+
+    use super::*;
+
+    /// A state folder with one object, what an appliance has begun, and a folder of somebody else.
+    fn state() -> (tempfile::TempDir, Folder) {
+        let folder = tempfile::tempdir().unwrap();
+        for made in ["state/vault", "state/made", "outside"] {
+            fs::create_dir_all(folder.path().join(made)).unwrap();
+        }
+        let objects = folder.path().join("state/vault").join(OBJECT_FOLDERS[0]).join("ab");
+        fs::create_dir_all(&objects).unwrap();
+        fs::write(objects.join("object"), "sealed").unwrap();
+        fs::write(folder.path().join("state/made/anchor.json"), "{}").unwrap();
+        fs::write(folder.path().join("outside/secret"), "anothers").unwrap();
+        let state = Folder::new(&folder.path().join("state"));
+        (folder, state)
+    }
+
+    #[test]
+    fn whoever_takes_a_backup_away_follows_no_link_of_the_appliances() {
+        type Plant = fn(&Path);
+        let planted: [(&str, Plant); 3] = [
+            ("a folder of objects that is another's", |root| {
+                symlink(root.join("outside"), root.join("state/vault").join(OBJECT_FOLDERS[0]).join("cd")).unwrap();
+            }),
+            ("a backup that is another's folder", |root| {
+                fs::rename(root.join("state/made"), root.join("state/aside")).unwrap();
+                symlink(root.join("outside"), root.join("state/made")).unwrap();
+            }),
+            ("a vault that is another's folder", |root| symlink(root.join("outside"), root.join("state/made/vault")).unwrap()),
+        ];
+        for (what, plant) in planted {
+            let (folder, state) = state();
+            plant(folder.path());
+            let to = folder.path().join("backup");
+            assert!(hand_over(&state, &folder.path().join("state/made"), &to).is_err(), "{what}");
+            assert!(!to.exists() && fs::read_dir(folder.path().join("outside")).unwrap().count() == 1, "{what}");
+        }
+        let (folder, state) = state();
+        let object = folder.path().join("state/vault").join(OBJECT_FOLDERS[0]).join("ab");
+        symlink(folder.path().join("outside/secret"), object.join("link")).unwrap();
+        let to = folder.path().join("backup");
+        assert_eq!(hand_over(&state, &folder.path().join("state/made"), &to).unwrap(), 1);
+        let names: Vec<_> =
+            fs::read_dir(to.join(VAULT).join(OBJECT_FOLDERS[0]).join("ab")).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(names, ["object"], "a link is no object");
+    }
+
+    #[test]
+    fn to_another_disk_links_go_as_links_and_nothing_but_files_and_folders() {
+        let (folder, _) = state();
+        let (from, to) = (folder.path().join("state/made"), folder.path().join("copied"));
+        fs::create_dir(from.join("ledger")).unwrap();
+        fs::write(from.join("ledger/1.sst"), "rows").unwrap();
+        symlink(folder.path().join("outside/secret"), from.join("predecessor")).unwrap();
+        let copied = || copy_all(open_folder(CWD, from.as_os_str()).unwrap(), &from, &to);
+        copied().unwrap();
+        assert_eq!(fs::read_to_string(to.join("ledger/1.sst")).unwrap(), "rows");
+        assert!(fs::symlink_metadata(to.join("predecessor")).unwrap().is_symlink(), "anothers file is in the backup");
+        fs::remove_dir_all(&to).unwrap();
+        mknodat(CWD, from.join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let refused = copied().unwrap_err().to_string();
+        assert!(refused.contains("pipe") && refused.contains("neither a file nor a folder"), "{refused}");
+    }
 }

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::backup::{Backup, BackupError, back_up, hand_over};
+use super::backup::{Backup, BackupError, begin, hand_over};
 use super::remove_if_there;
 use crate::appliance::Appliance;
 use crate::bans::Ban;
@@ -29,7 +30,7 @@ use crate::status::{self, Status};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Request {
-    /// Back up into this new folder in the state: an absolute path.
+    /// Back up all but the vault into this new folder in the state: an absolute path.
     Backup(PathBuf),
     /// Who is banned.
     Bans,
@@ -52,20 +53,20 @@ enum Reply {
 }
 
 /// Asks the appliance that runs in `folder`; `None` if none runs. Blocks until it is done. It can write nowhere but in its state: there it makes the
-/// backup, and whoever asked takes it where it belongs.
+/// copy of its ledger, and whoever asked takes that where it belongs, and the vault.
 pub fn ask_for_backup(folder: &Folder, to: &Path) -> std::io::Result<Option<Result<Backup, BackupError>>> {
     if to.exists() {
         return Ok(Some(Err(BackupError::Exists(to.display().to_string()))));
     }
     let (lock, made) = (folder.path().join(BACKUP_LOCK), folder.path().join(BACKUP));
     // Two at a time would take each other's away; freed with the process.
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock)?;
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_LINK).open(lock)?;
     lock.lock()?;
     if let Err(error) = remove_if_there(&made) {
         return Ok(Some(Err(error.into())));
     }
     Ok(ask(folder, &Request::Backup(made.clone()))?.map(|reply| match reply {
-        Reply::Done(backup) => hand_over(&made, to).map(|()| backup),
+        Reply::Done(backup) => hand_over(folder, &made, to).map(|objects| Backup { objects, ..backup }),
         reply => Err(BackupError::Refused(reply.failure())),
     }))
 }
@@ -182,9 +183,10 @@ async fn answer(
         Ok(Request::Backup(backup)) if !backup.is_absolute() => Reply::Failed("the path is not absolute".to_owned()),
         Ok(Request::Backup(backup)) => {
             let (folder, appliance) = (folder.clone(), appliance.clone());
-            let done = spawn_blocking(move || back_up(&folder, &appliance.ledger, &backup)).await;
+            let done = spawn_blocking(move || begin(&folder, &appliance.ledger, &backup)).await;
             match done {
-                Ok(Ok(backup)) => Reply::Done(backup),
+                // Whoever asked copies the vault.
+                Ok(Ok(size)) => Reply::Done(Backup { size, objects: 0 }),
                 Ok(Err(error)) => Reply::Failed(error.to_string()),
                 Err(_) => Reply::Failed("the backup ended otherwise than it should".to_owned()),
             }
@@ -203,6 +205,8 @@ const SOCKET: &str = "control.sock";
 /// Where a backup is until it is taken away.
 const BACKUP: &str = "backup-under-way";
 const BACKUP_LOCK: &str = "backup.lock";
+/// Whoever asks may be root, and the folder is the appliance's.
+const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 /// A path, and a little JSON.
 const REQUEST_BYTES_MAX: u64 = 8 * 1024;
 /// It is on the same machine.
