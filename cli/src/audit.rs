@@ -4,6 +4,7 @@
 
 pub mod certificates;
 pub mod chain;
+pub mod contradiction;
 pub mod custodians;
 pub mod finding;
 pub mod heads;

@@ -323,6 +323,11 @@ fn a_list_with_a_flaw_in_its_fields_is_refused() {
         ("version 1", Profile("it is not version 2"), good.with(|l| l.version = vec![2, 1, 0])),
         ("version 3", Profile("it is not version 2"), good.with(|l| l.version = vec![2, 1, 2])),
         ("no version", Malformed, good.with(|l| l.version.clear())),
+        (
+            "issuer's name with an empty part",
+            Profile("a part of its issuer's name is empty"),
+            good.with(|l| l.issuer = tlv(0x30, &[&[0x31, 0]])),
+        ),
         ("SHA-256", not_sha384, good.with(|l| (l.algorithm, l.outer_algorithm) = (sha256.clone(), sha256.clone()))),
         ("another algorithm inside", not_sha384, good.with(|l| l.algorithm = sha256.clone())),
         ("another algorithm outside", not_sha384, good.with(|l| l.outer_algorithm = sha256.clone())),

@@ -133,9 +133,19 @@ fn an_endorsement_certificate_with_a_flaw_is_refused() {
     let mut other_algorithm = good.clone();
     other_algorithm.outer_algorithm = tlv(0x30, &[&oid("1.2.840.10045.4.3.2")]);
     let long = "m".repeat(65);
+    let names_malformed = Profile("its subject alternative name is malformed");
+    let parts = DEVICE.map(|(kind, tag, text)| tlv(0x31, &[&tlv(0x30, &[&oid(kind), &tlv(tag, &[text.as_bytes()])])]));
+    let empty_part = tlv(0xa4, &[&tlv(0x30, &[&parts.concat(), &[0x31, 0]])]);
     let cases: Vec<(&str, EndorsementChainError, Forgery)> = vec![
         ("version 1", Profile("it is not version 3, or names two algorithms"), version_1),
         ("two signature algorithms", Profile("it is not version 3, or names two algorithms"), other_algorithm),
+        ("names that are cut off", names_malformed, good.clone().replace(ALTERNATIVE_NAME, tlv(0x30, &[&[0xa4, 2, 0x30]]))),
+        (
+            "a name of another kind that is no DER",
+            names_malformed,
+            good.clone().replace(ALTERNATIVE_NAME, names(&[&tlv(0xa0, &[&[6, 3, 0x2a, 0x80, 1]]), &directory(&DEVICE)])),
+        ),
+        ("a name with an empty part", names_malformed, good.clone().replace(ALTERNATIVE_NAME, names(&[&empty_part]))),
         ("no basic constraints", constraints, good.clone().without(BASIC_CONSTRAINTS)),
         ("an authority", constraints, good.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[1, 1, 0xff]]))),
         ("a path length", constraints, good.clone().replace(BASIC_CONSTRAINTS, tlv(0x30, &[&[2, 1, 0]]))),

@@ -26,6 +26,8 @@ pub enum Kind {
     Observed,
     /// An issuer has made two statements for one place.
     Contradiction,
+    /// What the appliance calls a contradiction is none, or is not shown.
+    ContradictionFalse,
     /// Somebody has a second certificate that no custodian has approved.
     SecondCertificate,
     /// A set of recipients that its custodians did not decide, or a camera that obeys one.
@@ -81,6 +83,7 @@ impl Kind {
             Self::Chain => "chain",
             Self::Observed => "observed",
             Self::Contradiction => "contradiction",
+            Self::ContradictionFalse => "contradiction-false",
             Self::SecondCertificate => "second-certificate",
             Self::Recipients => "recipients",
             Self::Timestamp => "timestamp",

@@ -55,10 +55,11 @@ pub fn certificates_of(parsed: &[Parsed]) -> Vec<Hash> {
     bodies.flat_map(certificates_in).map(|attachment| attachment.sha256).collect()
 }
 
-/// What else they attach that is judged: checkpoints and tokens of `timestamp` statements.
-pub fn stamps_of(parsed: &[Parsed]) -> Vec<Hash> {
-    let bodies = parsed.iter().flatten().map(|signed| &signed.statement().body).filter(|body| matches!(body, Body::Timestamp(_)));
-    bodies.flat_map(|body| body.attachments().iter().map(|attachment| attachment.sha256)).collect()
+/// What else they attach that is judged: the two statements of a contradiction, and with `stamps` the checkpoints and tokens of `timestamp` statements.
+pub fn others_of(parsed: &[Parsed], stamps: bool) -> Vec<Hash> {
+    let bodies = parsed.iter().flatten().map(|signed| &signed.statement().body);
+    let judged = bodies.filter(|body| matches!(body, Body::Contradiction(_)) || (stamps && matches!(body, Body::Timestamp(_))));
+    judged.flat_map(|body| body.attachments().iter().map(|attachment| attachment.sha256)).collect()
 }
 
 /// Judges a log's entries, one bundle after the other.

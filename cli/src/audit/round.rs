@@ -14,11 +14,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::finding::{Finding, Kind};
 use super::heads;
-use super::judge::{Judge, Observation, Parsed, certificates_of, parse, stamps_of};
+use super::judge::{Judge, Observation, Parsed, certificates_of, others_of, parse};
 use super::lateness::{self, Pace, Patience};
 use super::memory::Memory;
 use super::proven::{ProvenTiles, Unproven, of_resource};
-use super::source::{CERTIFICATE_BYTES_MAX, PARALLEL, STAMP_BYTES_MAX, Source};
+use super::source::{CERTIFICATE_BYTES_MAX, OTHER_BYTES_MAX, PARALLEL, Source};
 use super::state::{OPEN_MAX, State};
 use super::tree::Tree;
 use super::withheld::Behind;
@@ -404,8 +404,8 @@ impl Audit {
                 },
             }
         }
-        for sha256 in if self.judges_stamps { stamps_of(parsed) } else { Vec::new() } {
-            match self.beside.attachment(&sha256, STAMP_BYTES_MAX).await {
+        for sha256 in others_of(parsed, self.judges_stamps) {
+            match self.beside.attachment(&sha256, OTHER_BYTES_MAX).await {
                 Ok(bytes) => drop(stored.insert(sha256, bytes)),
                 // It is the entry's finding: nothing else hangs on it.
                 Err(WebError::Absent | WebError::Unfit(_)) => {}

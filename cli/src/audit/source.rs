@@ -21,8 +21,8 @@ const BUNDLE_BYTES_MAX: u64 = 256 * 65_537;
 const TILE_BYTES_MAX: u64 = 256 * 32;
 /// A certificate.
 pub const CERTIFICATE_BYTES_MAX: u64 = 16 << 10;
-/// What a `timestamp` statement attaches: checkpoints are the longest, and what is erasable has a salt.
-pub const STAMP_BYTES_MAX: u64 = 128 << 10;
+/// What a `timestamp` or `contradiction` statement attaches: checkpoints are the longest, and what is erasable has a salt.
+pub const OTHER_BYTES_MAX: u64 = 128 << 10;
 /// Requests at a time: enough to fill a line whose round trip is long, too few to hurt a server.
 pub const PARALLEL: usize = 8;
 

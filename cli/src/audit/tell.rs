@@ -29,7 +29,8 @@ impl Judge {
                 self.memory.rest.timestamp_ms = statement.issued.unix_ms();
             }
             Body::Contradiction(body) => {
-                tell(Kind::Contradiction, format!("{by} says that there are two statements for place {} of {}.", body.seq, body.stream));
+                let finding = self.contradiction(candidate, body, stored);
+                findings.push(finding);
             }
             Body::Ban(body) => {
                 let what = if body.lifts.is_some() { "lifted a ban" } else { "banned somebody" };

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::finding::{Finding, Kind};
 
 /// Kinds of findings that an entry which is not there could take back: it may have introduced, decided, approved, granted or fetched.
-const HANG_ON_OTHERS: [Kind; 3] = [Kind::SecondCertificate, Kind::Recipients, Kind::Rights];
+const HANG_ON_OTHERS: [Kind; 4] = [Kind::ContradictionFalse, Kind::SecondCertificate, Kind::Recipients, Kind::Rights];
 
 /// What was met behind something that is not there.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use exhibit_pki::Role;
 use exhibit_tlog::Hash;
 
 use crate::long;
-use crate::site::{self, Desk, Site};
+use crate::site::{self, Desk, Site, Writer};
 
 /// What lies between is on the log before. What people stated there is carried over whole: who leaves out the middle of it hides something.
 #[test]
@@ -89,17 +89,84 @@ fn heads_that_issuers_have_seen_must_be_of_this_log() {
     Desk::new(&site).audit_of(&site).expect(1, "observed", &[("observed", Some(601))]);
 }
 
+/// Two statements of the custodian's for place 7 of a stream of its own, and the appliance's word for them.
+struct Contradicted {
+    site: Site,
+    first: Vec<u8>,
+    second: Vec<u8>,
+    log: Hash,
+    is_served: bool,
+}
+
+/// What is wrong with it, and how it comes to that.
+type Flaw = (&'static str, fn(&mut Contradicted));
+
+const CONTRADICTED: &str = "user/k/9";
+
+impl Contradicted {
+    fn new() -> Self {
+        let site = Site::new();
+        let signed = |age_ms| {
+            let mut site = site.clone();
+            site.age_ms = age_ms;
+            site.signed(
+                &Writer { seq: 7, prev: Hash([3; 32]), stream: CONTRADICTED.to_owned(), ..site.custodian.clone() },
+                Body::Approve(filler()),
+            )
+        };
+        let (first, second) = (signed(0), signed(1_000));
+        Self { first, second, log: site.log, site, is_served: true }
+    }
+
+    fn stated_by(&self, writer: &Writer, seq: u64) -> Vec<u8> {
+        self.site.signed(&Writer { seq, prev: Hash([3; 32]), stream: CONTRADICTED.to_owned(), ..writer.clone() }, Body::Approve(filler()))
+    }
+
+    fn state(mut self) -> Site {
+        let attachments = [("first", &self.first), ("second", &self.second)].map(|(name, signed)| {
+            let attachment = AttachmentRef::of(name, signed, false);
+            if self.is_served {
+                self.site.certificates.insert(attachment.sha256, signed.clone());
+            }
+            attachment
+        });
+        let stream = StreamName::parse(CONTRADICTED).unwrap();
+        self.site.by_appliance(Body::Contradiction(Contradiction { stream, seq: 7, attachments: attachments.to_vec() }));
+        self.site
+    }
+}
+
 #[test]
-fn contradictions_are_alarms() {
-    let mut site = Site::new();
-    let (first, second) = (AttachmentRef::of("first", b"1", false), AttachmentRef::of("second", b"2", false));
-    let stream = StreamName::parse("camera/102/main/1").unwrap();
-    let mut appliance = site.appliance.clone();
-    site.put(&mut appliance, Body::Contradiction(Contradiction { stream, seq: 7, attachments: vec![first, second] }));
-    site.appliance = appliance;
-    let desk = Desk::new(&site);
-    desk.audit_of(&site).expect(1, "contradiction", &[("contradiction", Some(3))]);
-    desk.audit(&["--acknowledge"]).expect(0, "sound", &[]);
+fn contradictions_are_alarms_and_so_is_what_is_none() {
+    let desk = |contradicted: Contradicted| {
+        let site = contradicted.state();
+        let desk = Desk::new(&site);
+        (desk.audit_of(&site).findings(), desk)
+    };
+    let (found, desk_of_it) = desk(Contradicted::new());
+    assert_eq!(found, [("contradiction".to_owned(), Some(3))]);
+    desk_of_it.audit(&["--acknowledge"]).expect(0, "sound", &[]);
+    let cases: [Flaw; 7] = [
+        ("the same statement twice", |it| it.second = it.first.clone()),
+        ("the second is no statement", |it| it.second = b"2".to_vec()),
+        ("the first is of another place", |it| it.first = it.stated_by(&it.site.custodian, 8)),
+        ("the second is of another log", |it| {
+            it.site.log = Hash([9; 32]);
+            it.second = it.stated_by(&it.site.custodian, 7);
+            it.site.log = it.log;
+        }),
+        ("a certificate that nobody introduced", |it| {
+            let stranger = it.site.writer("user/k", Role::Custodian, 71, CONTRADICTED);
+            it.second = it.stated_by(&stranger, 7);
+        }),
+        ("a signature that is not its signer's", |it| *it.second.last_mut().unwrap() ^= 1),
+        ("both are kept back", |it| it.is_served = false),
+    ];
+    for (flaw, change) in cases {
+        let mut contradicted = Contradicted::new();
+        change(&mut contradicted);
+        assert_eq!(desk(contradicted).0, [("contradiction-false".to_owned(), Some(3))], "{flaw}");
+    }
 }
 
 /// In the same bundle and in a later one: a key that is not to be believed any more signs nothing, and introduces nobody.

@@ -98,6 +98,11 @@ pub fn a_response_of_another_form_is_refused() {
             good.with(|r| r.algorithm = tlv(0x30, &[&oid("1.2.840.10045.4.3.3"), &[5, 0]])).der(),
         ),
         (
+            "responder's name with an empty part",
+            Profile("a part of its responder's name is empty"),
+            good.with(|r| r.responder = tlv(0xa1, &[&tlv(0x30, &[&[0x31, 0]])])).der(),
+        ),
+        (
             "responder by key",
             Profile("it names its responder by a SHA-1 hash"),
             good.with(|r| r.responder = tlv(0xa2, &[&tlv(4, &[&[1; 20]])])).der(),

@@ -145,12 +145,14 @@ pub fn certificates_are_read_as_others_write_them() {
     ] {
         assert_eq!(of_key(&key).err().map(|error| error.0), Some("its key is not P-384, P-256 or RSA of 2048 bits"), "{flaw}");
     }
-    let malformed = Some("an extension is malformed");
+    let (malformed, unique) = (Some("an extension is malformed"), Some("it has unique identifiers"));
     for (flaw, reason, forgery) in [
         ("a path length of 256", malformed, constrained(&[&[1, 1, 0xff], &[2, 2, 1, 0]])),
         ("a negative path length", malformed, constrained(&[&[1, 1, 0xff], &[2, 1, 0x80]])),
         ("true as 1", malformed, constrained(&[&[1, 1, 1]])),
         ("basic constraints and more", malformed, constrained(&[&[1, 1, 0xff], &[2, 1, 0], &[5, 0]])),
+        ("a unique identifier of the issuer", unique, Forgery { after_key: tlv(0x81, &[&[0, 1]]), ..good.clone() }),
+        ("a unique identifier of the subject", unique, Forgery { after_key: tlv(0x82, &[&[0, 1]]), ..good.clone() }),
         ("key usage whose unused bits are set", malformed, good.clone().replace(KEY_USAGE, vec![3, 2, 1, 7])),
         ("a defined bit among the unused", malformed, good.clone().replace(KEY_USAGE, vec![3, 2, 3, 7])),
         ("key usage of 17 bits", malformed, good.clone().replace(KEY_USAGE, vec![3, 4, 7, 6, 0, 0])),

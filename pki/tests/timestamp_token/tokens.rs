@@ -170,6 +170,11 @@ pub fn a_signer_that_is_not_named_as_it_must_be_is_refused() {
     let certificate = authority_certificate(&city);
     let cases = vec![
         (
+            "signer's name with an empty part",
+            Profile("a part of its signer's name is empty"),
+            good.with(|t| t.signer = tlv(0x30, &[&tlv(0x30, &[&[0x31, 0]]), &[2, 1, 77]])),
+        ),
+        (
             "signing certificate that names none",
             Profile("it names no certificate"),
             good.with(|t| t.attributes[1] = attribute(SIGNING_CERTIFICATE_V2, &[&tlv(0x30, &[&tlv(0x30, &[])])])),
