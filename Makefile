@@ -76,20 +76,9 @@ check: packages ## format, clippy without warnings, licences, documentation, tid
 	@export RUSTDOCFLAGS='-D warnings -A rustdoc::invalid-html-tags'; $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@$(CARGO) test --locked -p exhibit-tidy
 
-# How much a soak does; each can be set apart.
-SOAK_KILLS ?= 2000
-SOAK_CUTS ?= 20000
-SOAK_FAILURES ?= 1000
-SOAK_SEEDS ?= 5000
-SOAK_CAMERAS ?= 1000
-SOAK_LOAD_SECONDS ?= 120
+# Steps of a soak, such as STEPS="kills seeds"; scripts/soak.sh tells which there are, and the numbers that can be set.
+STEPS ?=
 
 .PHONY: soak
-soak: packages ## thousands of kills, power cuts, failing writes and cameras, and a scanner of TLS: hours
-	@export SOAK_KILLS=$(SOAK_KILLS) SOAK_CUTS=$(SOAK_CUTS) SOAK_FAILURES=$(SOAK_FAILURES); \
-	  $(CARGO) test --release --locked -p exhibit-ledger --test kill --test power_loss -- --nocapture
-	@export SOAK_SEEDS=$(SOAK_SEEDS); $(CARGO) test --release --locked -p exhibit-simulator --test seeds -- --nocapture
-	@export EXHIBIT_SSLYZE="$$(scripts/sslyze.sh)"; $(CARGO) test --release --locked -p exhibit-appliance --test tls -- --nocapture
-	@$(CARGO) build --release --locked -p exhibit-appliance -p exhibit-authority -p exhibit-cli
-	@export SOAK_CAMERAS=$(SOAK_CAMERAS) SOAK_LOAD_SECONDS=$(SOAK_LOAD_SECONDS); ulimit -n "$$(ulimit -Hn)"; \
-	  $(CARGO) test --release --locked -p exhibit-load --test fleet -- --nocapture
+soak: packages ## thousands of kills, power cuts, failing writes and cameras, and a scanner of TLS: about two hours; STEPS="kills seeds" for some
+	@scripts/soak.sh $(STEPS)

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use common::{Acknowledged, Chain, open, say};
-use exhibit_power_loss::Random;
+use exhibit_power_loss::{Progress, Random};
 
 /// Set for the child: the folder of the ledger that it appends to.
 const CHILD_FOLDER: &str = "EXHIBIT_LEDGER_TEST_FOLDER";
@@ -31,6 +31,7 @@ fn what_was_acknowledged_before_a_kill_is_there_after_it() {
     let seed = std::env::var("EXHIBIT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let mut random = Random::new(seed);
     let (mut starts, mut entries) = (0, 0);
+    let mut progress = Progress::new(kills, "kills");
     for first in (0..kills).step_by(KILLS_PER_LEDGER) {
         let folder = exhibit_power_loss::scratch();
         let mut acknowledged = Acknowledged::default();
@@ -52,6 +53,7 @@ fn what_was_acknowledged_before_a_kill_is_there_after_it() {
             child.wait().unwrap();
             assert!(is_start || acknowledged.leaves.len() > before, "EXHIBIT_SEED={seed}: kill {kill}: nothing was acknowledged");
             check(&acknowledged, folder.path());
+            progress.at(kill + 1);
         }
         entries += acknowledged.leaves.len();
     }

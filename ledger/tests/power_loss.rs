@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use common::{Acknowledged, Chain, say, sealed_options};
 use exhibit_ledger::{Ledger, LedgerError};
-use exhibit_power_loss::{Cut, Disk, Failure, Operation, Random, Shim, read_trace, scratch};
+use exhibit_power_loss::{Cut, Disk, Failure, Operation, Progress, Random, Shim, read_trace, scratch};
 
 /// Set for the child: the folder of the ledger that it appends to, and what it does.
 const CHILD_FOLDER: &str = "EXHIBIT_LEDGER_TEST_FOLDER";
@@ -30,10 +30,10 @@ fn every_image_that_a_power_cut_leaves_holds_what_was_acknowledged() {
     }
     let shim = Arc::new(Shim::compile());
     let wanted = soak("SOAK_CUTS").unwrap_or(CUTS);
-    let mut tried = 0;
+    let (mut tried, mut progress) = (0, Progress::new(wanted, "images"));
     // Runs are recorded until there are images enough.
     for seed in seed().. {
-        tried += cut(&Bench::new(&shim), seed, wanted - tried);
+        tried += cut(&Bench::new(&shim), seed, wanted - tried, |more| progress.at(tried + more));
         if tried >= wanted - wanted / 4 {
             break;
         }
@@ -42,7 +42,7 @@ fn every_image_that_a_power_cut_leaves_holds_what_was_acknowledged() {
 }
 
 /// Opens some images, about so many, of what three children did; gives how many.
-fn cut(bench: &Bench, seed: u64, wanted: usize) -> usize {
+fn cut(bench: &Bench, seed: u64, wanted: usize, mut tell: impl FnMut(usize)) -> usize {
     // A run that is killed, one that ends in order, and one that begins from what they left: starts replay and flush.
     let runs = [bench.run(Ends::Killed, None), bench.run(Ends::InOrder, None), bench.run(Ends::Killed, None)];
     let moments: usize = runs.iter().map(Vec::len).sum();
@@ -54,6 +54,7 @@ fn cut(bench: &Bench, seed: u64, wanted: usize) -> usize {
             if random.below(chance) == 0 {
                 check(disk, kind, acknowledged, &format!("EXHIBIT_SEED={seed}: cut after operation {moment} of {moments}, {kind:?}"));
                 tried += 1;
+                tell(tried);
             }
         }
     });
@@ -68,7 +69,9 @@ fn a_change_that_fails_below_rocksdb_loses_nothing_acknowledged_even_after_a_pow
     let seed = seed();
     let mut random = Random::new(seed);
     let (failures, mut images) = (soak("SOAK_FAILURES").unwrap_or(FAILURES), 0);
+    let mut progress = Progress::new(failures, "failures");
     for round in 0..failures {
+        progress.at(round);
         let bench = Bench::new(&shim);
         let failure = Failure { number: random.below(changes as u64) as usize, is_done: round % 2 == 0 };
         // The one that meets the failure, and the next start: it sees in the page cache what the disk may not have.

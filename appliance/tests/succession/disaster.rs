@@ -9,7 +9,7 @@ use exhibit_appliance::predecessor::with_state;
 use exhibit_appliance::setup::{Folder, NewLog, SetupError, now};
 use exhibit_evidence::body::Predecessor;
 use exhibit_evidence::exchange::{EntryRecords, SuccessorRecord};
-use exhibit_evidence::succession::{Grounds, SuccessionError, Trusted, judge};
+use exhibit_evidence::succession::{Grounds, SuccessionError, SuccessorLog, Trusted, judge};
 use exhibit_evidence::{Anchor, Body, Head};
 use exhibit_pki::AwsLc;
 use exhibit_tlog::Hash;
@@ -123,20 +123,31 @@ async fn after_a_disaster_custodians_approve_the_log_that_goes_on() {
     stop(running).await;
     whole(&new);
 
-    // The same where nobody has a note of the last head: genesis names it, and the custodians have approved that.
-    fs::remove_file(root.join("new/predecessor.checkpoint")).unwrap();
-    let running = run(&new).await;
-    let mut connection = Connection::new(running.addresses.intake.port(), &world.pki.root, Some(&world.camera)).await.unwrap();
-    let record: SuccessorRecord = connection.get(&path).await.json();
+    where_nobody_has_the_last_note(&new, &world.pki, [&world.camera, &world.custodian, &world.auditor], &path, &trusted, &judged).await;
+}
+
+/// Genesis names the last head, and the custodians have approved that.
+async fn where_nobody_has_the_last_note(
+    new: &Folder,
+    pki: &Pki,
+    [camera, custodian, auditor]: [&Party; 3],
+    path: &str,
+    trusted: &Trusted<'_>,
+    judged: &SuccessorLog,
+) {
+    fs::remove_file(new.path().join("predecessor.checkpoint")).unwrap();
+    let running = run(new).await;
+    let mut connection = Connection::new(running.addresses.intake.port(), &pki.root, Some(camera)).await.unwrap();
+    let record: SuccessorRecord = connection.get(path).await.json();
     assert_eq!(record.last_checkpoint, None);
-    assert_eq!(judge(&record, &trusted).unwrap(), judged);
+    assert_eq!(judge(&record, trusted).unwrap(), *judged);
     // Whoever asks names whose approvals count; those of others do not come instead.
     let by = |party: &Party| format!("{path}&by={}", Hash(*party.certificate.fingerprint()));
-    let record: SuccessorRecord = connection.get(&by(&world.custodian)).await.json();
-    assert_eq!(judge(&record, &trusted).unwrap(), judged);
-    let of_others: SuccessorRecord = connection.get(&by(&world.auditor)).await.json();
+    let record: SuccessorRecord = connection.get(&by(custodian)).await.json();
+    assert_eq!(judge(&record, trusted).unwrap(), *judged);
+    let of_others: SuccessorRecord = connection.get(&by(auditor)).await.json();
     assert_eq!(of_others.approvals, [""; 0]);
     let unapproved = SuccessorRecord { approvals: vec![], ..record };
-    assert!(matches!(judge(&unapproved, &trusted), Err(SuccessionError::NotApproved { given: 0, threshold: 1 })));
+    assert!(matches!(judge(&unapproved, trusted), Err(SuccessionError::NotApproved { given: 0, threshold: 1 })));
     stop(running).await;
 }

@@ -1,9 +1,13 @@
 //! Logs that end one after the other: what was meant for the first goes on in the third.
 
+use exhibit_appliance::maintain::backup::back_up;
+use exhibit_appliance::maintain::place::Place;
+use exhibit_appliance::maintain::restore::restore;
 use exhibit_appliance::setup::Folder;
 use exhibit_evidence::exchange::{EntryRecord, EntryRecords, SuccessorRecord};
 use exhibit_evidence::succession::{Trusted, judge};
 use exhibit_evidence::{Anchor, Body, Head};
+use exhibit_ledger::source::{LedgerFolder, Source};
 use exhibit_pki::AwsLc;
 use exhibit_tlog::{EMPTY_ROOT, LogProof};
 
@@ -108,4 +112,29 @@ async fn what_was_meant_for_the_first_log_goes_on_in_the_third() {
     LogProof::parse(&record.receipt).unwrap().verify(&chain[0].0.leaf_hash(), &world.anchor.verifier).unwrap();
     stop(running).await;
     [&first, &folders[0], &folders[1]].into_iter().for_each(whole);
+}
+
+/// Without the log before, a planned succession could not be shown: a backup names it, and who restores that has it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_successor_names_the_log_before() {
+    let world = World::new().await;
+    stop(world.running).await;
+    let root = world.folder.path();
+    let (old, new, backup) = (Folder::new(&root.join("state")), certified(root, "new", &world.pki), root.join("backup"));
+    try_succeed(&old, &new, "city.example/log/2", NOW).unwrap().unwrap();
+    let running = run(&new).await;
+    back_up(&new, &running.appliance.ledger, &backup).unwrap();
+    stop(running).await;
+    let named = |folder: &Folder| folder.predecessor().map(|folder| folder.path().to_owned());
+    let before = Some(std::fs::canonicalize(old.path()).unwrap());
+    assert_eq!((named(&new), named(&Folder::new(&backup))), (before.clone(), before.clone()));
+    std::fs::remove_dir_all(new.ledger_path()).unwrap();
+    std::fs::remove_file(new.path().join("predecessor")).unwrap();
+    assert_eq!(named(&new), None);
+    // What was sealed since is not in the backup: it is given up here, to see the rest.
+    std::fs::remove_file(new.path().join("head.seal")).unwrap();
+    let note = LedgerFolder::open(&backup.join("ledger")).unwrap().checkpoint().unwrap();
+    restore(&new.lock().unwrap(), &[Place::Folder(backup)], &[note], &|_, _| {}).unwrap();
+    assert_eq!(named(&new), before);
+    whole(&new);
 }

@@ -212,6 +212,36 @@ fn what_can_not_be_read_is_not_taken_for_damaged() {
     assert_eq!((made.names(&checked), checked.entries), (vec![], SIZE - 256));
 }
 
+/// The same where a tile is damaged, and what it would be made of can not be read.
+#[test]
+fn what_a_tile_is_made_of_and_can_not_be_read_is_not_taken_for_lost() {
+    let log = Log::new(ORIGIN, "a", 0, SIZE as usize);
+    for (damaged, unread, entries) in [("0/100", "entries/100", SIZE - 256), ("1/000", "0/100", SIZE % 65_536)] {
+        let made = Made::new(&log, SIZE);
+        made.flip(damaged);
+        made.remove(unread);
+        fs::create_dir(made.file(unread)).unwrap();
+        let checked = made.check(&log, SIZE, &mut Told::default()).unwrap();
+        assert_eq!((made.names(&checked), checked.unread.len()), (vec![damaged.to_owned()], 1), "{checked:?}");
+        assert_eq!((checked.refill_from, checked.remade, checked.is_whole()), (None, 0, false), "{damaged}: {checked:?}");
+        assert_eq!(checked.entries, entries);
+        assert!(!made.beside("refill").exists());
+    }
+}
+
+/// A folder that can not be listed may have what is looked for: the copy stays where it is, and is not mirrored to.
+#[test]
+fn a_folder_that_can_not_be_listed_is_not_taken_for_empty() {
+    let log = Log::new(ORIGIN, "a", 0, SIZE as usize);
+    let made = Made::new(&log, SIZE);
+    fs::remove_dir_all(made.file("0/257.p")).unwrap();
+    fs::write(made.file("0/257.p"), "not a folder").unwrap();
+    let mirror = open(&made.mirror(), &witness(&made.folder.path().join("w"), &log), local()).unwrap();
+    let hash = origin_hash(ORIGIN);
+    assert!(mirror.unfit(&hash).is_some() && mirror.filling(&hash).is_none());
+    assert!(!made.beside("damaged-1").exists(), "a good copy was set aside");
+}
+
 #[test]
 fn a_check_that_was_ended_goes_on_where_it_was() {
     let log = Log::new(ORIGIN, "a", 0, SIZE as usize);

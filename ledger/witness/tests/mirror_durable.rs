@@ -46,6 +46,9 @@ fn a_mirror_that_is_killed_holds_what_it_has_signed_for() {
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let given = Arc::new(AtomicU64::new(0));
     for round in 0..kills {
+        if round > 0 && round % 100 == 0 {
+            eprintln!("{round} of {kills} kills");
+        }
         let mut witness = Serving::start_with(&state, &["--mirror"]);
         let (answers, wanted) = (Arc::new(AtomicU64::new(0)), random(&mut seed) % 4);
         let feeding = {

@@ -205,16 +205,7 @@ fn https_is_served_with_certificate_files() {
     let state = state_in(&folder);
     let log = Log::new(ORIGIN, "a", 0, 20);
     init(&state, &[&log]);
-    let config = std::fs::read_to_string(state.join("witness.toml")).unwrap();
-    let config = config.replace("# [tls]", "[tls]").replace("# certificate =", "certificate =").replace("# key =", "key =");
-    std::fs::write(state.join("witness.toml"), config).unwrap();
-    let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost"])
-        .args(["-keyout", "tls.key", "-out", "tls.pem"])
-        .current_dir(&state)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    common::certify(&state);
     let witness = Serving::start(&state);
     let asked = format!(
         "printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' | openssl s_client -quiet -tls1_3 -verify_return_error -CAfile tls.pem -connect {}",

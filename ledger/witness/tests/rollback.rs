@@ -41,6 +41,9 @@ fn what_was_cosigned_before_a_kill_binds_after_it() {
     let given = Given::default();
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     for round in 0..kills {
+        if round > 0 && round % 100 == 0 {
+            eprintln!("{round} of {kills} kills");
+        }
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;

@@ -49,11 +49,16 @@ pub struct Camera {
 impl Camera {
     /// The entries of all cameras in turn, without end.
     pub fn fleet() -> impl Iterator<Item = Candidate> {
+        Self::fleet_since(0)
+    }
+
+    /// The same after so many restarts: each camera has begun a new chain.
+    pub fn fleet_since(restarts: usize) -> impl Iterator<Item = Candidate> {
         let camera = |number: usize| Self {
-            stream: format!("camera/{number}/main/20261120T120000Z"),
+            stream: format!("camera/{number}/main/{restarts}"),
             seq: 0,
             prev: Hash::default(),
-            noise: Noise(number as u64 + 1),
+            noise: Noise((restarts * CAMERAS + number) as u64 + 1),
         };
         let mut cameras: Vec<_> = (0..CAMERAS).map(camera).collect();
         (0..CAMERAS).cycle().map(move |number| cameras[number].next())

@@ -1,13 +1,14 @@
-//! `ledger_growth`: how fast a ledger is when it has grown, against when it was small; its memory and its start besides.
+//! `ledger_growth`: how fast a ledger is when it has grown, against when it was small; its memory, and its start (`start`), besides.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use exhibit_ledger::{Candidate, Ledger};
 
 use crate::entries::{Camera, Load, options};
 use crate::figure::{Figure, median};
-use crate::{Failure, Programs};
+use crate::{Failure, Programs, start};
 
 /// How far it grows unless `BENCH_ENTRIES` says otherwise: minutes, and four gigabytes of disk.
 const ENTRIES: usize = 2_000_000;
@@ -39,12 +40,15 @@ pub fn run(programs: &Programs) -> Result<Vec<Figure>, Failure> {
     for _ in 0..SMALL_LEDGERS / 2 {
         small_rates.push(small(programs)?);
     }
-    let grown = grow(programs, entries)?;
+    let folder = programs.scratch()?;
+    let grown = grow(folder.path(), entries)?;
+    let start = start::after_kills(folder.path())?;
+    drop(folder);
     for _ in 0..SMALL_LEDGERS / 2 {
         small_rates.push(small(programs)?);
     }
     eprintln!("ledger_growth: small ledgers: {small_rates:.0?} entries/s");
-    Ok(vec![Figure::new("ledger_growth", grown, "entries/s", BASELINE, median(small_rates))])
+    Ok(vec![Figure::new("ledger_growth", grown, "entries/s", BASELINE, median(small_rates)), start])
 }
 
 /// The rate of a ledger when it is small. What it leaves to be merged is not in it.
@@ -58,9 +62,8 @@ fn small(programs: &Programs) -> Result<f64, Failure> {
 }
 
 /// The rate of the last part.
-fn grow(programs: &Programs, entries: usize) -> Result<f64, Failure> {
-    let folder = programs.scratch()?;
-    let ledger = Ledger::open(folder.path(), options()?)?;
+fn grow(folder: &Path, entries: usize) -> Result<f64, Failure> {
+    let ledger = Ledger::open(folder, options()?)?;
     let mut growing = Growing::new(ledger.clone());
     let begin = entries - entries / GROWN_PART;
     let mut told = TOLD;
@@ -82,7 +85,7 @@ fn grow(programs: &Programs, entries: usize) -> Result<f64, Failure> {
     }
     drop((growing, ledger));
     let start = Instant::now();
-    let size = Ledger::open(folder.path(), options()?)?.size();
+    let size = Ledger::open(folder, options()?)?.size();
     eprintln!(
         "ledger_growth: {} entries in {:.1} s, and {:.1} s for what was to be merged; {mib} MiB; \
          start at {size} in {:.3} s",

@@ -10,6 +10,7 @@ mod intake;
 mod ledger;
 mod noise;
 mod receipts;
+mod start;
 mod verify;
 
 use std::error::Error;
@@ -23,7 +24,7 @@ use tempfile::TempDir;
 const BENCHMARKS: &[(&[&str], Benchmark)] = &[
     (&["intake", "intake_limit"], intake::run),
     (&["ledger", "receipt_p50_ms", "receipt_p99_ms"], ledger::run),
-    (&["ledger_growth"], growth::run),
+    (&["ledger_growth", "ledger_start"], growth::run),
     (&["verify", "verify_pure"], verify::run),
 ];
 
@@ -49,6 +50,11 @@ impl Programs {
 
 /// With names of figures, the benchmarks that they are of; without, all.
 fn main() -> ExitCode {
+    if let Some(folder) = std::env::var_os(start::CHILD_FOLDER) {
+        let ended = start::append_until_killed(folder.as_ref());
+        eprintln!("bench: a child that was to be killed has ended: {ended:?}");
+        return ExitCode::from(2);
+    }
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let is_wanted = |names: &[&str]| wanted.is_empty() || names.iter().any(|name| wanted.iter().any(|wanted| wanted == name));
     let names: Vec<&str> = BENCHMARKS.iter().flat_map(|(names, _)| names.iter().copied()).collect();

@@ -4,12 +4,14 @@
 //! It does not know what the files mean; whoever uses it opens each image and says what must be in it.
 
 mod disk;
+mod progress;
 mod trace;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub use disk::{Cut, Disk};
+pub use progress::Progress;
 pub use trace::{Operation, read_trace};
 
 /// The compiled shim, in a folder that vanishes with it.

@@ -1,4 +1,4 @@
-//! Cameras that spool, a ledger whose disk fails, starts, rollbacks, backups, successors, witnesses with mirrors whose disks fail, forgers and
+//! Cameras that spool, people who state, a ledger whose disk fails, starts, rollbacks, backups, successors, witnesses with mirrors whose disks fail, forgers and
 //! clients, in one process and in virtual time: a seed gives a list of operations, and the list gives the same run again.
 //!
 //! It does not know statements or sockets: the programs themselves are run by tests/e2e. Threads are the ledger's own, and every operation waits
@@ -10,6 +10,7 @@ mod log;
 mod lossy_disk;
 mod oracle;
 mod party;
+mod person;
 mod succession;
 mod world;
 
@@ -96,6 +97,16 @@ pub enum Operation {
         /// Which.
         client: usize,
     },
+    /// A person states something.
+    State {
+        /// Who.
+        person: usize,
+    },
+    /// A person sends again all that they have ever stated, to the log that takes entries.
+    Restate {
+        /// Who.
+        person: usize,
+    },
     /// The folder is copied while the ledger is closed.
     Copy,
     /// The copy is put in the folder's place.
@@ -119,7 +130,20 @@ pub fn plan(seed: u64, operations: usize) -> Vec<Operation> {
     for _ in 0..8 {
         random.below(2);
     }
-    (0..operations).map(|_| operation(&mut random)).collect()
+    // Of chances of their own: what seeds made happen before there were people stays.
+    let mut people = Random::new(seed ^ PEOPLES_CHANCES);
+    (0..operations).flat_map(|_| [Some(operation(&mut random)), what_people_do(&mut people)]).flatten().collect()
+}
+
+const PEOPLES_CHANCES: u64 = 0x7065_6f70_6c65;
+
+fn what_people_do(random: &mut Random) -> Option<Operation> {
+    let person = random.below(world::PEOPLE as u64) as usize;
+    match random.below(24) {
+        0..3 => Some(Operation::State { person }),
+        3 => Some(Operation::Restate { person }),
+        _ => None,
+    }
 }
 
 fn operation(random: &mut Random) -> Operation {

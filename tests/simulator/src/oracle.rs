@@ -11,13 +11,14 @@ use crate::Operation;
 use crate::camera::{Acknowledged, Camera, candidate, read};
 use crate::log::{Log, leaves_of};
 use crate::succession::Ended;
-use crate::world::{CLIENTS, PARTIES, Summary, World};
+use crate::world::{CLIENTS, PARTIES, PEOPLE, Summary, World};
 
 impl World {
     /// Sends everything, and judges.
     pub fn judge(mut self) -> Summary {
         self.log.restart();
         self.apply(Operation::UploadAll);
+        (0..PEOPLE).for_each(|person| self.apply(Operation::Restate { person }));
         (0..CLIENTS).for_each(|client| self.observe(client));
         for party in 0..PARTIES {
             self.parties[party].restart(true);
@@ -29,6 +30,7 @@ impl World {
         let Some((note, head)) = self.log.ledger().checkpoint() else { return self.summary };
         assert_eq!(self.log.verifier().verify(&note).expect("the newest checkpoint verifies"), head);
         let leaves = self.judge_log(&self.log);
+        self.judge_people(&leaves);
         assert_eq!(root_of(&leaves), head.root, "the signed root is not that of the entries");
         for ended in &self.ended {
             self.judge_seam(ended);

@@ -94,17 +94,20 @@ impl World {
 
     fn replace_log(&mut self, named: Checkpoint, lost: Option<Vec<Hash>>, again: &[Vec<u64>]) {
         let is_lost = lost.is_some();
-        let leaves = lost.unwrap_or_else(|| leaves_of(&self.log.entries()));
+        // Of one that was lost, nobody reads anything.
+        let entries = if is_lost { Vec::new() } else { self.log.entries() };
+        let leaves = lost.unwrap_or_else(|| leaves_of(&entries));
         self.log.stop();
         let next = self.new_log();
         let log = std::mem::replace(&mut self.log, next);
         let seen = self.clients.iter_mut().filter_map(|client| client.last.take()).map(|(_, head)| head).collect();
         let content = format!("after {} {} {}", named.origin, named.size, named.root);
-        self.ended.push(Ended { log, named, leaves, seen, is_lost });
         let number = self.log.number;
         let genesis = candidate(&format!("genesis/{number}"), 0, Hash::default(), &content, number);
         let admission = self.append_until_done(&genesis);
         assert_eq!(admission.place.index, 0, "something came before genesis");
+        self.carry(&entries);
+        self.ended.push(Ended { log, named, leaves, seen, is_lost });
         for (camera, again) in self.cameras.iter_mut().zip(again) {
             camera.go_on_in(number, again);
         }
@@ -126,7 +129,7 @@ impl World {
         verified.max_by_key(|(_, head)| head.size).filter(|(_, head)| head.size > 0)
     }
 
-    fn append_until_done(&mut self, candidate: &Candidate) -> Admission {
+    pub(crate) fn append_until_done(&mut self, candidate: &Candidate) -> Admission {
         loop {
             // Nobody holds the ledger when it is to end.
             let outcome = self.log.ledger().append(candidate.clone());

@@ -14,6 +14,7 @@ use crate::Operation;
 use crate::camera::{Camera, other_story};
 use crate::log::Log;
 use crate::party::Party;
+use crate::person::Person;
 use crate::succession::Ended;
 
 /// Everything, opened or not.
@@ -25,6 +26,7 @@ pub struct World {
     /// Those before it.
     pub(crate) ended: Vec<Ended>,
     pub(crate) cameras: Vec<Camera>,
+    pub(crate) people: Vec<Person>,
     pub(crate) clients: Vec<Client>,
     pub(crate) parties: Vec<Party>,
     pub(crate) summary: Summary,
@@ -62,6 +64,10 @@ pub struct Summary {
     pub lost: usize,
     /// Statements that went on in a chain behind what only a log before has.
     pub leapt: usize,
+    /// Statements of people that an operator put on the next log.
+    pub carried: usize,
+    /// Those that people put there themselves.
+    pub restated: usize,
 }
 
 impl AddAssign for Summary {
@@ -77,6 +83,8 @@ impl AddAssign for Summary {
         self.planned += other.planned;
         self.lost += other.lost;
         self.leapt += other.leapt;
+        self.carried += other.carried;
+        self.restated += other.restated;
     }
 }
 
@@ -94,6 +102,7 @@ impl World {
             log,
             ended: Vec::new(),
             cameras: (0..CAMERAS).map(Camera::new).collect(),
+            people: (0..PEOPLE).map(|_| Person::default()).collect(),
             clients: (0..CLIENTS).map(|_| Client::default()).collect(),
             parties,
             summary: Summary::default(),
@@ -120,6 +129,8 @@ impl World {
             Operation::BreakParty { party, after, is_done } => self.parties[party].disk.break_after(after, is_done),
             Operation::RestartParty { party, after_power_cut } => self.parties[party].restart(after_power_cut),
             Operation::Observe { client } => self.observe(client),
+            Operation::State { person } => self.state(person),
+            Operation::Restate { person } => self.restate(person),
             Operation::Copy => self.log.copy(),
             Operation::RollBack => self.summary.refused += usize::from(self.log.roll_back()),
             Operation::Backup => self.log.back_up(),
@@ -267,6 +278,8 @@ impl Default for World {
 
 /// Enough for entries of several to share batches.
 pub const CAMERAS: usize = 4;
+/// Custodians and authorities.
+pub const PEOPLE: usize = 2;
 /// Who look now and then.
 pub const CLIENTS: usize = 3;
 /// Witnesses with mirrors.

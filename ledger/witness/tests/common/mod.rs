@@ -158,6 +158,20 @@ pub fn init(state: &Path, logs: &[&Log]) -> Vec<VerifierKey> {
     keys["keys"].as_array().unwrap().iter().map(|key| VerifierKey::parse(key.as_str().unwrap()).unwrap()).collect()
 }
 
+/// Makes the certificate files that the sample names, and has them used.
+pub fn certify(state: &Path) {
+    let config = std::fs::read_to_string(state.join("witness.toml")).unwrap();
+    let config = config.replace("# [tls]", "[tls]").replace("# certificate =", "certificate =").replace("# key =", "key =");
+    std::fs::write(state.join("witness.toml"), config).unwrap();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost"])
+        .args(["-keyout", "tls.key", "-out", "tls.pem"])
+        .current_dir(state)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
 pub fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_exhibit-witness"))
 }
