@@ -12,6 +12,8 @@ use crate::setup::{ANCHOR, Folder, SetupError};
 
 /// The anchor of the log that this one goes on for, and the signed note of its last checkpoint.
 pub(crate) const PREDECESSOR_FILES: [&str; 2] = ["predecessor.json", "predecessor.checkpoint"];
+/// Its genesis, where nothing else of it can be read and somebody has that: it declares the logs before.
+pub(crate) const PREDECESSOR_GENESIS: &str = "predecessor.genesis";
 /// A link to the state folder of that log, where it is still there.
 pub(crate) const PREDECESSOR: &str = "predecessor";
 /// A link to the state folder of the log that goes on for this one, once that is whole.
@@ -24,6 +26,8 @@ pub struct EndedLog {
     pub named: Predecessor,
     /// The logs before it, as its own genesis declares them: what was stated to them goes on too. None where that can not be read.
     pub earlier: Vec<Predecessor>,
+    /// That genesis, as it was signed.
+    pub genesis: Option<Vec<u8>>,
     /// Its name and keys, which no other log may have.
     pub anchor: Anchor,
     /// The signed note of that head, if anybody has it. A log that ends by plan has.
@@ -41,8 +45,22 @@ impl EndedLog {
     /// The same, with what its genesis declares.
     pub fn with_genesis(self, genesis: &SignedStatement) -> Self {
         match &genesis.statement().body {
-            Body::Genesis(body) if genesis.leaf_hash() == self.named.log => Self { earlier: body.declared(), ..self },
+            Body::Genesis(body) if genesis.leaf_hash() == self.named.log => {
+                Self { earlier: body.declared(), genesis: Some(genesis.der().to_vec()), ..self }
+            }
             _ => self,
+        }
+    }
+
+    /// The same, with its genesis as somebody has kept it: entry 0 of the log, that a bundle, a mirror or an auditor has.
+    pub fn with_kept_genesis(self, der: &[u8]) -> Result<Self, SetupError> {
+        let genesis =
+            SignedStatement::parse(der).map_err(|_| SetupError::OtherLog("what is given as the predecessor's genesis is no statement"))?;
+        let with = self.with_genesis(&genesis);
+        if with.genesis.is_some() {
+            Ok(with)
+        } else {
+            Err(SetupError::OtherLog("what is given as the predecessor's genesis is not entry 0 of that log"))
         }
     }
 
@@ -57,7 +75,7 @@ impl EndedLog {
 pub fn predecessor(anchor: &Anchor, last_checkpoint: &str) -> Result<EndedLog, SetupError> {
     let head = anchor.verifier.verify(last_checkpoint).map_err(SetupError::Predecessor)?;
     let named = Predecessor { log: anchor.log, head: Head { size: head.size, root: head.root } };
-    Ok(EndedLog { named, earlier: Vec::new(), anchor: anchor.clone(), note: Some(last_checkpoint.to_owned()), state: None })
+    Ok(EndedLog { named, earlier: Vec::new(), genesis: None, anchor: anchor.clone(), note: Some(last_checkpoint.to_owned()), state: None })
 }
 
 impl Folder {
@@ -71,6 +89,14 @@ impl Folder {
         match self.read_text(PREDECESSOR_FILES[1]) {
             Err(SetupError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             note => note.map(Some),
+        }
+    }
+
+    /// Its genesis, if it is there.
+    pub fn predecessor_genesis(&self) -> Result<Option<Vec<u8>>, SetupError> {
+        match self.read(PREDECESSOR_GENESIS) {
+            Err(SetupError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            genesis => genesis.map(Some),
         }
     }
 
@@ -121,6 +147,11 @@ impl Folder {
                 Some(text) => self.write_new(note, text.as_bytes())?,
                 None => self.refuse_existing(&[note])?,
             }
+        }
+        if let Some(genesis) = &before.genesis
+            && fs::read(self.path().join(PREDECESSOR_GENESIS)).ok().as_ref() != Some(genesis)
+        {
+            self.write_new(PREDECESSOR_GENESIS, genesis)?;
         }
         let (Some(state), link) = (&before.state, self.path().join(PREDECESSOR)) else { return Ok(()) };
         let failed = |source| SetupError::File { path: link.clone(), source };

@@ -83,6 +83,10 @@ enum Command {
         /// What is left of the predecessor's state, or a backup of it: what people and authorities stated there goes on here, and it can be read.
         #[arg(long, requires = "predecessor")]
         predecessor_state: Option<PathBuf>,
+        /// The predecessor's genesis, where nothing else of it is left and it had itself gone on for others: entry 0, which a bundle of it has
+        /// (entries/0.p7s). What was stated to those logs can be stated again then.
+        #[arg(long, requires = "predecessor", conflicts_with = "predecessor_state")]
+        predecessor_genesis: Option<PathBuf>,
         /// Take a state of the predecessor that is older than its last checkpoint: what it has goes on, and the rest is known to be lost.
         #[arg(long, requires = "predecessor_state")]
         accept_older_state: bool,
@@ -142,15 +146,26 @@ fn run(arguments: Arguments, logbook: Arc<Logbook>) -> Result<ExitCode, Failure>
             let text = format!("Keys, {} and a sample configuration are made.\nNext: {sign} --out {}", request.display(), in_state(&state));
             print(json, &json!({ "event": "initialised", "request": request, "server_names": server_name }), &text)
         }
-        Command::CreateLog { state, origin, chain, root, predecessor, last_checkpoint, predecessor_state, accept_older_state } => {
+        Command::CreateLog {
+            state,
+            origin,
+            chain,
+            root,
+            predecessor,
+            last_checkpoint,
+            predecessor_state,
+            predecessor_genesis,
+            accept_older_state,
+        } => {
             let (chain_pem, root_pem) = (read(&chain)?, read(&root)?);
             let before_state = predecessor_state.map(std::path::absolute).transpose()?;
             let before = match (predecessor, last_checkpoint) {
                 (Some(anchor), Some(checkpoint)) => {
                     let ended = predecessor_of(&Anchor::parse(read(&anchor)?.as_bytes())?, &read(&checkpoint)?)?;
-                    Some(match before_state.as_deref() {
-                        Some(state) => with_state(ended, state, accept_older_state)?,
-                        None => ended,
+                    Some(match (before_state.as_deref(), predecessor_genesis) {
+                        (Some(state), _) => with_state(ended, state, accept_older_state)?,
+                        (None, Some(genesis)) => ended.with_kept_genesis(&std::fs::read(genesis)?)?,
+                        (None, None) => ended,
                     })
                 }
                 _ => None,

@@ -29,6 +29,8 @@ pub struct Predecessor {
     pub end: Head,
     /// The signed note of that; after a disaster, where anybody has it.
     note: Option<String>,
+    /// Its genesis, where that was kept: whoever follows is shown which logs it declares.
+    genesis: Option<Vec<u8>>,
     /// Its state, where that is there and can be opened.
     pub archive: Option<Archive>,
 }
@@ -88,7 +90,7 @@ impl Predecessor {
         } else if archive.as_ref().is_some_and(|archive| archive.is_ended) {
             return Err(SetupError::OtherLog("its predecessor has ended by plan, and the last checkpoint of that is missing"));
         }
-        Ok(Self { anchor, end, note, archive })
+        Ok(Self { anchor, end, note, genesis: folder.predecessor_genesis()?, archive })
     }
 
     /// What shows that `successor` goes on for this log, for somebody who has observed `size` entries of it, with the approvals by some if they are
@@ -100,7 +102,7 @@ impl Predecessor {
             last_checkpoint: self.note.clone(),
             consistency: None,
             succession: None,
-            ended_genesis: None,
+            ended_genesis: self.genesis.as_deref().map(Base64::encode_string),
             genesis: EntryRecord {
                 index: 0,
                 entry: Base64::encode_string(genesis.der()),

@@ -19,7 +19,7 @@ use exhibit_tlog::{CheckpointError, Ed25519NoteSigner, LogVerifier, NoteError, N
 use zeroize::Zeroizing;
 
 use crate::config::{Config, ConfigError, MirrorConfig, SAMPLE, TimestampAuthorityConfig};
-use crate::ended::{EndedLog, PREDECESSOR_FILES};
+use crate::ended::{EndedLog, PREDECESSOR_FILES, PREDECESSOR_GENESIS};
 use crate::maintain::restore::is_half_way;
 use crate::registry::RegistryError;
 use crate::tpm_seal::TpmSeal;
@@ -45,7 +45,8 @@ pub const SIGNERS_FILES: [&str; 2] = [CHAIN, ROOT];
 /// The newest checkpoint that satisfies the witness policy.
 const WITNESSED: &str = "witnessed";
 /// What is no secret, and needed to go on.
-pub const PUBLIC_FILES: [&str; 8] = [ANCHOR, CERTIFICATE, CHAIN, ROOT, REQUEST, CONFIG, PREDECESSOR_FILES[0], PREDECESSOR_FILES[1]];
+pub const PUBLIC_FILES: [&str; 9] =
+    [ANCHOR, CERTIFICATE, CHAIN, ROOT, REQUEST, CONFIG, PREDECESSOR_FILES[0], PREDECESSOR_FILES[1], PREDECESSOR_GENESIS];
 /// A P-384 scalar is above n, or 0, with a chance of 2^-190: a second failure is not chance.
 const KEY_DRAWS_MAX: usize = 2;
 

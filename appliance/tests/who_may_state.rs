@@ -4,9 +4,10 @@
 mod common;
 
 use common::*;
+use exhibit_appliance::setup::now;
 use exhibit_evidence::body::{Approve, CertificateRevocation, DevicePolicy, Enrolment};
 use exhibit_evidence::exchange::EntryRecords;
-use exhibit_evidence::{AttachmentRef, Body, SignedStatement, body};
+use exhibit_evidence::{AttachmentRef, Body, SignedStatement, Statement, body, sign};
 use exhibit_pki::{KeyPurpose, Role, Timestamp};
 use exhibit_tlog::Hash;
 
@@ -308,4 +309,25 @@ async fn approvals_by_others_crowd_nobody_out() {
     let nobody: EntryRecords = connection.get(&format!("{path}?by={}", Hash([1; 32]))).await.json();
     assert_eq!(nobody.entries.len(), 0);
     stop(world.running).await;
+}
+
+/// Who lists by time would see it as the newest until that time has come. A camera can not sign again what it has recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_far_ahead_is_told_to_people_and_costs_no_camera_anything() {
+    let world = World::new().await;
+    let mut writer = Writer::new(world.custodian.clone(), "user/k/20261120T115958Z", &world.anchor);
+    let dated = |writer: &Writer, body: Body, minutes: u64| {
+        let issued = now().checked_add_ms(minutes * 60_000).unwrap();
+        sign(&Statement { issued, ..writer.statement(body) }, &writer.party.certificate, &writer.party.signer).unwrap()
+    };
+    let ahead = world.connect(&world.custodian).await.put(&dated(&writer, Body::Recipients(world.recipients(1, None)), 6), &[], &[]).await;
+    assert_eq!((ahead.status, ahead.kind()), refused(422, "rule"));
+    assert!(String::from_utf8_lossy(&ahead.body).contains("set the clock"), "{ahead:?}");
+    let near = dated(&writer, Body::Recipients(world.recipients(1, None)), 4);
+    world.connect(&world.custodian).await.put(&near, &[], &[]).await.admitted(201, &world.anchor, &mut writer, &near);
+
+    let mut camera = Writer::new(world.camera.clone(), "camera/102/main/20261120T115958Z", &world.anchor);
+    let (body, wraps) = common::epoch(&camera.stream, near.leaf_hash());
+    let epoch = dated(&camera, body, 24 * 60);
+    world.connect(&world.camera).await.put(&epoch, &[&wraps], &[]).await.admitted(201, &world.anchor, &mut camera, &epoch);
 }

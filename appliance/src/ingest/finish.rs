@@ -62,6 +62,10 @@ impl Complete {
         if new {
             appliance.metrics.admitted(&statement.body, objects, began.elapsed());
         }
+        // Once for each start of a camera.
+        if let (Body::Epoch(_), Some(ahead_s)) = (&statement.body, rules::clock_ahead(statement, now)) {
+            tracing::warn!(stream = %statement.stream, ahead_s, "a camera's clock is ahead of the appliance's: set it, or the appliance's");
+        }
         tracing::info!(index = place.index, stream = %statement.stream, seq = statement.seq, kind = statement.type_name(), new, "admitted");
         let (admitted, is_final) = admitted(appliance, &place, statement)?;
         Ok(Answered { admitted, new, is_final })

@@ -19,6 +19,8 @@ use crate::rows::StreamRow;
 pub const ATTACHMENTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// A certificate has about 1 KiB; this is what `Certificate` parses.
 pub const CERTIFICATE_BYTES_MAX: u64 = 16 * 1024;
+/// Clocks that nobody sets drift by minutes a year, and people wait for each other's; NTP keeps them within a second.
+const CLOCK_AHEAD_MS_MAX: u64 = 5 * 60 * 1000;
 /// Terms name a handful of streams; they are held in memory.
 pub const TERMS_BYTES_MAX: u64 = 256 * 1024;
 
@@ -74,6 +76,13 @@ pub fn check(
     check_attachment_lengths(statement)?;
     if statement.stream.kind() == "camera" {
         check_camera_stream(statement, before)?;
+    } else if statement.log == *log
+        && let Some(ahead_s) = clock_ahead(statement, now)
+    {
+        // Nothing is lost: whoever has set their clock states it anew. In lists by time it would be the newest until that time has come.
+        return broken(format!(
+            "it says to have been issued {ahead_s} s from now: set the clock of whoever signed it, or the appliance's, and state it anew"
+        ));
     }
     match &statement.body {
         // It obeys a set of that log: see `judge`.
@@ -111,6 +120,13 @@ pub fn check(
         | Body::Timestamp(_) => broken("only the appliance itself issues statements of this type"),
         Body::Unknown { .. } => broken("this appliance does not know statements of this type"),
     }
+}
+
+/// By how many seconds the clock of whoever signed it is ahead of ours, if that is more than clocks that are kept by NTP differ. A camera's statement is taken
+/// all the same, since what it has recorded can not be signed otherwise any more; that is told, and what its times are worth, a verdict says.
+pub fn clock_ahead(statement: &Statement, now: Timestamp) -> Option<u64> {
+    let ahead_ms = statement.issued.unix_ms().saturating_sub(now.unix_ms());
+    (ahead_ms > CLOCK_AHEAD_MS_MAX).then_some(ahead_ms / 1000)
 }
 
 fn check_attachment_lengths(statement: &Statement) -> Result<(), RuleError> {

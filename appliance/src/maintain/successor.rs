@@ -127,7 +127,7 @@ fn begin(
     let anchor = old.anchor()?;
     let named = Predecessor { log: anchor.log, head: last };
     // Where only a seal knows that head, nobody has a note of it: then what the custodians approve is all that shows it.
-    let before = EndedLog { named, earlier: Vec::new(), anchor, note, state: None };
+    let before = EndedLog { named, earlier: Vec::new(), genesis: None, anchor, note, state: None };
     let before = match &restored {
         Some(_) => with_state(before, &std::path::absolute(old.path()).map_err(at(old.path()))?, true)?,
         None => before,

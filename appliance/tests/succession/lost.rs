@@ -36,14 +36,19 @@ pub struct Lost {
 impl Lost {
     /// Another log begins below `root`, with nothing of the one that ran but the note of its last head.
     pub async fn begin(root: &Path, running: Started, pki: Pki, ended: &Anchor) -> Self {
+        Self::begin_with(root, running, pki, ended, |before| before).await
+    }
+
+    /// The same, with what somebody else has kept.
+    pub async fn begin_with(root: &Path, running: Started, pki: Pki, ended: &Anchor, kept: impl FnOnce(EndedLog) -> EndedLog) -> Self {
         let note = running.appliance.ledger.checkpoint().unwrap().0;
         stop(running).await;
         fs::remove_dir_all(root.join("state")).unwrap();
         let state = certified(root, "new", &pki);
         let (chain_pem, root_pem) = (pki.issuing.to_pem(), pki.root.to_pem());
-        let before = exhibit_appliance::ended::predecessor(ended, &note).unwrap();
+        let before = kept(exhibit_appliance::ended::predecessor(ended, &note).unwrap());
         let log =
-            NewLog { origin: "city.example/log/2", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(before), now: now() };
+            NewLog { origin: "city.example/log/new", chain_pem: &chain_pem, root_pem: &root_pem, predecessor: Some(before), now: now() };
         let next = state.lock().unwrap().create_log(&log).unwrap();
         Self { running: run(&state).await, pki, next, state }
     }

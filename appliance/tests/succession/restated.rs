@@ -1,14 +1,17 @@
 //! Two custodians state again what they had stated to a log that was lost: whoever comes first, nothing of the other is barred, and nothing is judged
 //! by a set of which not all is there yet.
 
+use exhibit_appliance::setup::Folder;
 use exhibit_evidence::body::{Approve, Recipients};
-use exhibit_evidence::{Body, SignedStatement};
-use exhibit_pki::{KeyPurpose, Role};
-use exhibit_tlog::Hash;
+use exhibit_evidence::exchange::SuccessorRecord;
+use exhibit_evidence::succession::{Trusted, judge};
+use exhibit_evidence::{Anchor, Body, Head, SignedStatement};
+use exhibit_pki::{AwsLc, KeyPurpose, Role};
+use exhibit_tlog::{EMPTY_ROOT, Hash};
 
 use crate::common::*;
 use crate::lost::{Lost, Stated, kept};
-use crate::{refusal, whole};
+use crate::{NOW, certified, refusal, run, try_succeed, whole};
 
 const RULE: (u16, &str) = (422, "rule");
 const WAITS: (u16, &str) = (409, "recipients-lost");
@@ -25,7 +28,7 @@ struct Two {
     k: Party,
     l: Party,
     camera: Party,
-    ended: exhibit_evidence::Anchor,
+    ended: Anchor,
     set: Recipients,
     stated: Sets,
     _folder: tempfile::TempDir,
@@ -116,4 +119,63 @@ async fn a_set_without_the_one_that_it_replaces_has_no_force_once_that_is_given_
     two.refuses(&two.k, first, RULE, "number 3 of this scope is in force").await;
     stop(two.lost.running).await;
     whole(&two.lost.state);
+}
+
+/// What a log had carried from one before it goes on where its genesis is all that anybody has of it, and not where nobody has even that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_log_had_carried_goes_on_with_its_genesis() {
+    for has_genesis in [true, false] {
+        let world = World::new().await;
+        world.set_recipients().await;
+        let of_first: Vec<Stated> = ["authority/1", "user/k"].into_iter().flat_map(|owner| kept(&world, owner)).collect();
+        stop(world.running).await;
+        let root = world.folder.path();
+        let (first, second) = (Folder::new(&root.join("state")), certified(root, "second", &world.pki));
+        let ended = try_succeed(&first, &second, "city.example/log/2", NOW).unwrap().unwrap();
+        let running = run(&second).await;
+        let genesis = running.appliance.registry.statement_at(0).unwrap();
+        let of_other = running.appliance.registry.statement_at(1).unwrap();
+        let lost = Lost::begin_with(root, running, world.pki, &ended, |before| {
+            std::fs::remove_dir_all(second.path()).unwrap();
+            for (nothing, why) in [(of_other.der(), "not entry 0"), (b"nothing".as_slice(), "no statement")] {
+                let refused = before.clone().with_kept_genesis(nothing).unwrap_err();
+                assert!(refused.to_string().contains(why), "{refused}");
+            }
+            if has_genesis { before.with_kept_genesis(genesis.der()).unwrap() } else { before }
+        })
+        .await;
+        for stated in &of_first {
+            let party = if stated.0.statement().stream.owner() == "user/k" { &world.custodian } else { &world.authority.party };
+            let answer = lost.put(party, stated).await;
+            if has_genesis {
+                lost.taken(&answer, stated);
+            } else {
+                // Who is not known here is not even asked for which log it is.
+                let why = if stated.0.statement().stream.owner() == "user/k" { (403, "certificate") } else { (422, "log") };
+                assert_eq!(refusal(&answer), (why.0, why.1.to_owned()));
+            }
+        }
+        if has_genesis {
+            shows_what_is_declared(&lost, &world.custodian, &ended, &world.anchor).await;
+        }
+        stop(lost.running).await;
+        whole(&lost.state);
+    }
+}
+
+/// Whoever follows is shown that the lost log has declared the first.
+async fn shows_what_is_declared(lost: &Lost, custodian: &Party, ended: &Anchor, first: &Anchor) {
+    let mut here = Writer::new(custodian.clone(), "user/k/20261122T115958Z", &lost.next);
+    let genesis = lost.running.appliance.registry.statement_at(0).unwrap();
+    let approve = Approve { entry: genesis.leaf_hash(), statement: genesis.statement_hash(), attachments: vec![] };
+    let approved = here.next(Body::Approve(approve));
+    let mut connection = lost.connect(custodian).await;
+    connection.put(&approved, &[], &[]).await.admitted(201, &lost.next, &mut here, &approved);
+    let observed = Head { size: 0, root: EMPTY_ROOT };
+    let record: SuccessorRecord = connection.get(&format!("/v1/successor?log={}&size=0", ended.log)).await.json();
+    let custodians = [*custodian.certificate.fingerprint()];
+    let trusted = Trusted { anchor: ended, observed, custodians: &custodians, threshold: 1, intermediates: &[], verifier: &AwsLc };
+    assert_eq!(judge(&record, &trusted).unwrap().anchor.log, lost.next.log);
+    let Body::Genesis(genesis) = &genesis.statement().body else { panic!("{genesis:?}") };
+    assert_eq!(genesis.before().map(|before| before.log).collect::<Vec<_>>(), [ended.log, first.log]);
 }

@@ -11,16 +11,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64ct::{Base64, Encoding};
 use exhibit_evidence::{
-    Anchor, AttachmentRef, Body, Head,
-    anchor::WitnessPolicy,
-    body::{Approve, Close, CloseReason, Genesis, Predecessor, Succession, SuccessionReason, Successor},
+    Body, Head,
+    body::{Close, CloseReason, Predecessor},
     exchange::SuccessorRecord,
-    succession::{Grounds, SuccessionError, SuccessorLog, Trusted, approved_by, judge},
+    succession::{Grounds, SuccessionError, approved_by, judge},
 };
-use exhibit_pki::{BadSignature, Fingerprint, KeyPurpose, PublicKey, Role, RustCrypto, Verifier};
-use exhibit_tlog::{EMPTY_ROOT, Ed25519Cosigner, Hash, LogVerifier, NoteSigner, leaf_hash};
+use exhibit_pki::{BadSignature, PublicKey, RustCrypto, Verifier};
+use exhibit_tlog::Hash;
+use story::*;
 use support::{Log, Party, Pki, signed};
-use zeroize::Zeroizing;
 
 #[test]
 #[ignore = "writes the seeds of the fuzz corpus (docs/testing.md)"]

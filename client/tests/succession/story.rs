@@ -1,18 +1,16 @@
 //! An honest succession, told as an appliance tells it, and what a test changes about it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+use crate::support::{self, Log, Party, Pki, signed};
 use base64ct::{Base64, Encoding};
 use exhibit_evidence::{
     Anchor, AttachmentRef, Body, Head,
     anchor::WitnessPolicy,
-    body::{Approve, Close, CloseReason, Genesis, Predecessor, Succession, SuccessionReason, Successor},
+    body::{Approve, Genesis, Predecessor, Succession, SuccessionReason, Successor},
     exchange::SuccessorRecord,
-    succession::{Grounds, SuccessionError, SuccessorLog, Trusted, approved_by, judge},
+    succession::{SuccessionError, SuccessorLog, Trusted, judge},
 };
-use exhibit_pki::{BadSignature, Fingerprint, KeyPurpose, PublicKey, Role, RustCrypto, Verifier};
+use exhibit_pki::{Fingerprint, KeyPurpose, Role, RustCrypto, Verifier};
 use exhibit_tlog::{EMPTY_ROOT, Ed25519Cosigner, Hash, LogVerifier, NoteSigner, leaf_hash};
-use crate::support::{self, Log, Party, Pki, signed};
 use zeroize::Zeroizing;
 
 pub const NOTHING: Head = Head { size: 0, root: EMPTY_ROOT };
