@@ -38,7 +38,7 @@ sys.exit(child.returncode)
 fn outcome(within: Option<&str>, files: Files) -> String {
     let folder = tempfile::tempdir().unwrap();
     let test = std::env::current_exe().unwrap();
-    let mut command = within.map_or_else(|| Command::new(&test), |program| Command::new(program));
+    let mut command = within.map_or_else(|| Command::new(&test), Command::new);
     if within.is_some() {
         command.args(["-c", FIRST_LANDLOCK]).arg(&test);
     }
