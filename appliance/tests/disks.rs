@@ -59,6 +59,8 @@ impl Site {
         assert_eq!((refused.status, refused.kind().as_str()), (507, "storage"));
         let (status, codes) = self.health().await;
         assert!(status == Status::Failing && codes.contains(&code), "{codes:?}");
+        // What a full disk refuses is not tried; all else is a write that failed.
+        assert!(code == Code::DiskFull || codes.contains(&Code::StorageFailing), "{codes:?}");
         assert_eq!(self.world.size(), size, "what was refused is on the ledger");
         assert_eq!(*self.world.fatal.lock().unwrap(), [""; 0], "it ended the appliance");
     }
