@@ -89,9 +89,9 @@ async fn a_renewed_certificate_is_shown_and_signs_once_it_is_on_the_ledger() {
     assert_eq!(entry.signer(), renewed.fingerprint(), "its statements are signed by the old certificate");
 
     // Another appliance's is none of this folder's.
-    let other = world.pki.party("appliance/2", &[Role::Appliance], exhibit_pki::KeyPurpose::Signing);
-    world.introduce(&other.certificate).await;
-    fs::write(state.join("appliance.pem"), other.certificate.to_pem()).unwrap();
+    let other = world.pki.sign_request_of(Some("appliance/2"), &state.join("appliance.csr"), &[Role::Appliance], &["localhost"]);
+    world.introduce(&other).await;
+    fs::write(state.join("appliance.pem"), other.to_pem()).unwrap();
     reload(&world, FIRST).await;
     assert_eq!(served(&world.connect(&world.auditor).await), renewed.der());
 }

@@ -102,9 +102,16 @@ impl Pki {
 
     /// Signs the appliance's request.
     pub fn sign_request(&self, path: &Path, roles: &[Role], server_names: &[&str]) -> Certificate {
+        self.sign_request_of(None, path, roles, server_names)
+    }
+
+    /// Its key, by another name than it asks for.
+    pub fn sign_request_of(&self, subject: Option<&str>, path: &Path, roles: &[Role], server_names: &[&str]) -> Certificate {
         let request = CertificateRequest::from_pem(&std::fs::read_to_string(path).unwrap(), &RustCrypto).unwrap();
+        let asked = || request.identity().unwrap().clone();
+        let identity = subject.map_or_else(asked, |subject| Identity::parse(&format!("spiffe://city.example/{subject}")).unwrap());
         let entity = EndEntity {
-            identity: request.identity().unwrap(),
+            identity: &identity,
             public_key: request.public_key(),
             purpose: KeyPurpose::Signing,
             roles,

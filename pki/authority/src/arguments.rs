@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use exhibit_evidence::body::REVOCATION_REASONS;
+use exhibit_pki::crl::RevocationReason;
 use exhibit_pki::{Identity, KeyPurpose, Role, Timestamp, TimestampError, TrustDomain};
 use exhibit_program::{Documentation, version};
 
@@ -26,10 +28,72 @@ pub enum Command {
     Init(Init),
     /// Certify the key of a request, and put the certificate on the ledger.
     Sign(Box<Sign>),
+    /// Revoke a certificate: on the ledger, and on the list (CRL) that others read.
+    Revoke(Revoke),
+    /// Make a new list of revoked certificates, before the last one is too old to be believed.
+    Crl(Crl),
     /// After a disaster, put the certificates that were on a log that was lost on the one that goes on.
     Restate(Restate),
     #[command(flatten)]
     Documentation(Documentation),
+}
+
+/// States on the ledger since when a certificate is not to be believed, with a new list of all that are revoked; the appliance serves nobody with it
+/// from then on, and whoever verifies evidence judges what it signed by others' word of when. The list is written only when the receipt has been
+/// verified. There is no way back: who comes back gets a new certificate. If that is cut short, the same command finishes it; the ledger may then
+/// have the revocation twice, which changes nothing.
+#[derive(Args)]
+pub struct Revoke {
+    /// The authority's folder.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// The certificate (PEM); a copy of each is in issued/ of the authority's folder, by its fingerprint.
+    #[arg(long)]
+    pub certificate: PathBuf,
+    /// Why: key-compromise (stolen, or may be), cessation-of-operation, superseded, affiliation-changed, privilege-withdrawn, unspecified, …
+    #[arg(long, value_parser = reason)]
+    pub reason: Reason,
+    /// Since when its key is not to be believed, such as 2026-11-20T12:00:00Z: when it was last surely in the right hands. Without it, from now on.
+    #[arg(long, value_parser = moment)]
+    pub since: Option<Timestamp>,
+    /// For how many days the list is believed.
+    #[arg(long, default_value_t = LIST_DAYS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_DAYS_MAX)))]
+    pub days: u32,
+    /// Where to write the list (DER) besides issuing.crl in the authority's folder. What is there is replaced.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// The appliance that serves the log, as host:port.
+    #[arg(long)]
+    pub appliance: String,
+    /// The log's anchor file.
+    #[arg(long)]
+    pub anchor: PathBuf,
+}
+
+/// Lists end, so that nobody can show an old one for ever: run this by a timer, and put the list where others fetch it.
+#[derive(Args)]
+pub struct Crl {
+    /// The authority's folder.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// For how many days the list is believed.
+    #[arg(long, default_value_t = LIST_DAYS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_DAYS_MAX)))]
+    pub days: u32,
+    /// Where to write the list (DER) besides issuing.crl in the authority's folder. What is there is replaced.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+/// A word of RFC 5280; `None` is `unspecified`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason(pub Option<RevocationReason>);
+
+fn reason(word: &str) -> Result<Reason, String> {
+    let known = REVOCATION_REASONS.iter().find(|(known, _)| *known == word);
+    known.map(|(_, reason)| Reason(*reason)).ok_or_else(|| {
+        let words: Vec<_> = REVOCATION_REASONS.iter().map(|(word, _)| *word).collect();
+        format!("it is one of {}", words.join(", "))
+    })
 }
 
 /// Puts all that this authority stated to a log that was lost on the log that goes on for it: the same statements, from what is kept in its folder.
@@ -140,6 +204,10 @@ fn moment(text: &str) -> Result<Timestamp, TimestampError> {
     })
 }
 
+/// A week: a list is made anew each day, and a few failures are no emergency.
+const LIST_DAYS_DEFAULT: u32 = 7;
+/// Who shows an old list hides what was revoked since.
+const LIST_DAYS_MAX: u32 = 90;
 /// A year, and a month in which to renew.
 const DAYS_DEFAULT: u32 = 397;
 /// As long as the issuing authority's own.

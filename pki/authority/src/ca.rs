@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use exhibit_client::ClientIdentity;
+use exhibit_pki::crl::{MakeListError, RevocationList};
 use exhibit_pki::{
     Certificate, EndEntity, Identity, Issuance, KeyPurpose, Role, Signer, SoftwareSigner, Subject, Timestamp, TrustDomain,
     issue_end_entity, issue_issuing_ca, issue_root,
@@ -145,6 +146,22 @@ impl Authority {
         files::write_new(&copy, certificate.to_pem().as_bytes(), MODE_PUBLIC)?;
         files::sync_folder(&folder)?;
         Ok(certificate)
+    }
+
+    /// Whether a certificate is one of those that it has issued, to the byte.
+    pub fn has_issued(&self, certificate: &Certificate) -> Result<bool, Failure> {
+        let copy = self.folder.join(ISSUED_FOLDER).join(format!("{}.pem", hex::encode(certificate.fingerprint())));
+        let Some(pem) = files::read_if_there(&copy)? else { return Ok(false) };
+        let kept = Certificate::from_pem(&pem).map_err(|error| Failure::content(&copy, error))?;
+        Ok(kept.der() == certificate.der())
+    }
+
+    /// Has the issuing authority sign a list.
+    pub fn list(
+        &self,
+        make: impl FnOnce(&Certificate, &dyn Signer) -> Result<RevocationList, MakeListError>,
+    ) -> Result<RevocationList, Failure> {
+        make(&self.issuing, &self.issuing_key).map_err(|error| Failure::Cannot(format!("the list can not be made: {error}")))
     }
 
     /// The certificate that an earlier run issued and may not have delivered.

@@ -9,6 +9,8 @@ mod files;
 mod judgement;
 mod publish;
 mod restate;
+mod revoke;
+mod revoked;
 mod sign;
 
 use std::process::ExitCode;
@@ -52,6 +54,8 @@ async fn run(arguments: Arguments) -> Result<Option<Report>, Failure> {
     match arguments.command {
         Command::Init(init) => ca::init(&init, now).map(Some),
         Command::Sign(sign) => sign::run(&sign, now).await.map(Some),
+        Command::Revoke(revoke) => revoke::run(&revoke, now).await.map(Some),
+        Command::Crl(crl) => revoke::renew(&crl, now).map(Some),
         Command::Restate(restate) => restate::run(&restate).await.map(Some),
         Command::Documentation(documentation) => {
             documentation.print(Arguments::command()).map_err(|error| Failure::Cannot(format!("cannot print: {error}")))?;

@@ -4,13 +4,15 @@
 //! (exhibit-client's `Issuer` keeps that promise, in the authority's folder).
 
 use exhibit_client::{Appliance, ClientError, Issuer};
-use exhibit_evidence::{Anchor, AttachmentRef, Body, body::CertificateBody, exchange};
+use exhibit_evidence::body::{CertificateBody, CertificateRevocation};
+use exhibit_evidence::{Anchor, AttachmentRef, Body, exchange};
+use exhibit_pki::crl::RevocationReason;
 use exhibit_pki::{Certificate, Fingerprint, Timestamp};
 
 use crate::ca::Authority;
 use crate::failure::Failure;
 
-/// The entry that introduces a certificate.
+/// An entry of the authority's.
 pub struct Introduction {
     /// Its index.
     pub index: u64,
@@ -54,6 +56,21 @@ impl Ledger {
         let stored = [certificate.der()];
         let body = statement(certificate, replaces, &stored);
         let (signed, receipt) = self.issuer.issue(&mut self.appliance, body, &stored, now).await?;
+        Ok(Introduction { index: receipt.index, leaf: signed.leaf_hash().to_string() })
+    }
+
+    /// States since when a certificate is not to be believed, with the list that says so too. The receipt has been verified.
+    pub async fn revoke(
+        &mut self,
+        certificate: &Certificate,
+        since: Timestamp,
+        reason: Option<RevocationReason>,
+        list: &[u8],
+        now: Timestamp,
+    ) -> Result<Introduction, Failure> {
+        let attachments = vec![AttachmentRef::of("crl", list, false)];
+        let body = CertificateRevocation { fingerprint: *certificate.fingerprint(), since, reason, attachments };
+        let (signed, receipt) = self.issuer.issue(&mut self.appliance, Body::CertificateRevocation(body), &[list], now).await?;
         Ok(Introduction { index: receipt.index, leaf: signed.leaf_hash().to_string() })
     }
 

@@ -1,5 +1,7 @@
 //! A small ledger behind TLS that answers the authority, and misbehaves on demand. It verifies nothing: the appliance's own tests do that.
-#![allow(clippy::unwrap_used)]
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod city;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
