@@ -50,7 +50,9 @@ impl Query<'_> {
 
     /// The approvals of an entry: those by some, or a page of all.
     pub fn approvals(&self, approved: &Hash, by: &[Fingerprint], after: Option<&Fingerprint>) -> Result<EntryRecords, RegistryError> {
-        let approvals = if by.is_empty() { self.registry.approvals(approved, after)? } else { self.registry.approvals_by(approved, by)? };
+        let mut approvals =
+            if by.is_empty() { self.registry.approvals(approved, after)? } else { self.registry.approvals_by(approved, by)? };
+        approvals.retain(|(signer, _)| after.is_none_or(|after| signer > after));
         let mut entries = Vec::new();
         for (_, leaf) in &approvals {
             entries.push(self.record_of(leaf)?.ok_or(RegistryError::Entry)?);

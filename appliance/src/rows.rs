@@ -332,7 +332,8 @@ pub fn grant_prefix(subject: &str) -> Vec<u8> {
 /// The leaf hash in what follows the prefix of a grant's key.
 pub fn grant_leaf(cursor: &str) -> Option<Hash> {
     let (issued, leaf) = cursor.split_once('-')?;
-    (issued.len() == 16).then(|| Hash::from_hex(leaf)).flatten()
+    let is_time = issued.len() == 16 && issued.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_time.then(|| Hash::from_hex(leaf)).flatten()
 }
 /// `access/<fetch>\0<0 or 1>`: that an access was logged.
 pub fn access_key(fetch: &Hash, granted: bool) -> Vec<u8> {

@@ -174,7 +174,8 @@ fn query_parameter(member: &Member) -> Value {
         Shape::Place => string("^[a-z0-9TZ-]+(/[a-z0-9TZ-]+){2,5}/(0|[1-9][0-9]{0,18})$"),
         Shape::Time => string(r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$"),
         Shape::Fingerprints => string("^[0-9a-f]{64}(,[0-9a-f]{64}){0,63}$"),
-        Shape::Cursor | Shape::Text => json!({ "type": "string" }),
+        Shape::Moment => string("^[0-9a-f]{16}-[0-9a-f]{64}$"),
+        Shape::Text => json!({ "type": "string" }),
     };
     json!({ "name": member.name, "in": "query", "required": member.is_required, "description": member.summary, "schema": schema })
 }

@@ -107,8 +107,8 @@ pub enum Shape {
     Time,
     /// Fingerprints, with commas between.
     Fingerprints,
-    /// What a page before gave as `next`.
-    Cursor,
+    /// A time in milliseconds as 16 hex digits, a hyphen, and a hash.
+    Moment,
     /// Any text.
     Text,
 }
@@ -212,7 +212,7 @@ const PUBLIC: Operation = Operation { stranger: Stranger::Authority, open: Open:
 const HERE: Operation = Operation { before: false, ..READ };
 
 const READERS: &[Role] = &[Custodian, Investigator, Auditor, Authority];
-const AFTER: Member = member("after", Shape::Cursor, "`next` of the page before");
+const AFTER: Member = member("after", Shape::Moment, "`next` of the page before");
 const BY: Member = member("by", Shape::Fingerprints, "fingerprints of the custodians whose approvals count");
 
 const fn member(name: &'static str, shape: Shape, summary: &'static str) -> Member {
@@ -543,8 +543,5 @@ fn segments(_: Parts, query: &mut Query) -> Result<Route, RouteError> {
 
 fn approvals(parts: Parts, query: &mut Query) -> Result<Route, RouteError> {
     let (leaf, by, after) = (parts.hash()?, query.by()?, query.hash("after", "a fingerprint")?.map(|after| after.0));
-    if after.is_some() && !by.is_empty() {
-        return Err(malformed("after is for the approvals of everybody, and by for those of some"));
-    }
     Ok(Route::Approvals { leaf, by, after })
 }

@@ -56,8 +56,7 @@ fn written(route: &Route) -> (String, String) {
         }
         Route::EntryByLeaf(leaf) => plain(&format!("/v1/entries/{leaf}")),
         Route::Approvals { leaf, by, after } => {
-            let query = if by.is_empty() { member("after", &after.as_ref().map(hex)).replacen('&', "", 1) } else { by_query(by) };
-            (format!("/v1/approvals/{leaf}"), query)
+            (format!("/v1/approvals/{leaf}"), format!("{}{}", by_query(by), member("after", &after.as_ref().map(hex))))
         }
         Route::EntryByIndex(index) => plain(&format!("/v1/index/{index}")),
         Route::Certificate(fingerprint) => plain(&format!("/v1/certificates/{}", hex(fingerprint))),
