@@ -7,6 +7,7 @@ mod envelope_support;
 use std::cell::Cell;
 
 use cms::authenveloped_data::AuthEnvelopedData;
+use cms::cert::IssuerAndSerialNumber;
 use cms::content_info::{CmsVersion, ContentInfo};
 use cms::enveloped_data::{
     KeyAgreeRecipientIdentifier, KeyAgreeRecipientInfo, KeyTransRecipientInfo, OriginatorIdentifierOrKey, OriginatorInfo,
@@ -21,6 +22,7 @@ use exhibit_evidence::envelope::{CONTENT_BYTES_MAX, EnvelopeError, RECIPIENTS_MA
 use exhibit_pki::Signer;
 use proptest::prelude::*;
 use spki::AlgorithmIdentifierOwned;
+use x509_cert::{name::Name, serial_number::SerialNumber};
 use zeroize::Zeroizing;
 
 /// An envelope to recipient 10 alone, with one part replaced.
@@ -145,6 +147,31 @@ fn same_serial_of_another_issuer() {
         name.issuer = Decode::from_der(recipient(10).subject_der()).unwrap();
     });
     assert_eq!(open(&envelope, &recipient(10), &key(10)).map(|_| ()), Err(EnvelopeError::NotARecipient));
+}
+
+#[test]
+fn a_name_that_no_certificate_has() {
+    let serial = "a recipient's serial number is not positive, or longer than 20 bytes";
+    let longest = [&[2, 20][..], &[1; 20]].concat();
+    let longer = [&[2, 21][..], &[1; 21]].concat();
+    for (number, refused) in [(&[2, 1, 0][..], true), (&[2, 1, 0x80], true), (&[2, 1, 0xff], true), (&longer, true), (&longest, false)] {
+        let envelope = misaddressed(|info| named(info).serial_number = SerialNumber::from_der(number).unwrap());
+        if refused {
+            assert_malformed(&envelope, serial);
+        } else {
+            assert_eq!(open(&envelope, &recipient(10), &key(10)).map(|_| ()), Err(EnvelopeError::NotARecipient));
+        }
+    }
+    let empty = misaddressed(|info| named(info).issuer = Name::from_der(&[0x30, 2, 0x31, 0]).unwrap());
+    assert_malformed(&empty, "a part of the name of a recipient's issuer is empty");
+    // A common name whose identifier has a zero before an arc.
+    let padded = [&[0x30, 13, 0x31, 11, 0x30, 9, 6, 4, 0x55, 0x80, 4, 3, 12, 1][..], b"x"].concat();
+    assert_malformed(&misaddressed(|info| named(info).issuer = Name::from_der(&padded).unwrap()), "it is not DER in all its parts");
+}
+
+fn named(info: &mut KeyAgreeRecipientInfo) -> &mut IssuerAndSerialNumber {
+    let KeyAgreeRecipientIdentifier::IssuerAndSerialNumber(name) = &mut info.recipient_enc_keys[0].rid else { panic!("no name") };
+    name
 }
 
 #[test]
@@ -451,7 +478,8 @@ proptest! {
 
 #[test]
 fn the_verifier_in_python_agrees_on_every_vector() {
-    let tests: [fn(); 26] = [
+    let tests: [fn(); 27] = [
+        a_name_that_no_certificate_has,
         an_envelope_that_is_only_read_and_written_again_opens,
         flipped_tag_ciphertext_nonce_or_wrapped_key,
         content_cut_or_lengthened,

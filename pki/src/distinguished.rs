@@ -6,7 +6,7 @@
 /// as it comes, sort sets, and accept arcs with zeros before them.
 ///
 /// Octets and bits are not gone into, and no more than `DEPTH_MAX` deep.
-pub(crate) fn is_der(der: &[u8]) -> bool {
+pub fn is_der(der: &[u8]) -> bool {
     is_made_of_elements(der, true)
 }
 

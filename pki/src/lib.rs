@@ -5,7 +5,7 @@
 pub mod attestation;
 pub mod certificate;
 pub mod crl;
-mod distinguished;
+pub mod distinguished;
 mod extensions;
 pub mod foreign;
 pub mod identity;

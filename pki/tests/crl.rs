@@ -328,6 +328,11 @@ fn a_list_with_a_flaw_in_its_fields_is_refused() {
             Profile("a part of its issuer's name is empty"),
             good.with(|l| l.issuer = tlv(0x30, &[&[0x31, 0]])),
         ),
+        (
+            "issuer's name with a truth of BER",
+            Malformed,
+            good.with(|l| l.issuer = tlv(0x30, &[&tlv(0x31, &[&tlv(0x30, &[&oid("2.5.4.99"), &[1, 1, 1]])])])),
+        ),
         ("SHA-256", not_sha384, good.with(|l| (l.algorithm, l.outer_algorithm) = (sha256.clone(), sha256.clone()))),
         ("another algorithm inside", not_sha384, good.with(|l| l.algorithm = sha256.clone())),
         ("another algorithm outside", not_sha384, good.with(|l| l.outer_algorithm = sha256.clone())),

@@ -123,6 +123,11 @@ fn a_request_with_a_flaw_is_refused() {
     let many: Vec<&'static str> = many.into_iter().map(|kind| &*kind.leak()).collect();
     for (defect, error, request) in [
         ("version 2", Malformed, good.with(|r| r.version = vec![2, 1, 1])),
+        (
+            "a truth of BER in the subject's name",
+            Malformed,
+            good.with(|r| r.subject = tlv(0x30, &[&tlv(0x31, &[&tlv(0x30, &[&oid("2.5.4.99"), &[1, 1, 1]])])])),
+        ),
         ("no version", Malformed, good.with(|r| r.version.clear())),
         ("two extension requests", Malformed, good.with(|r| r.attributes.push(attribute(EXTENSION_REQUEST, &[&[0x30, 0]])))),
         ("an extension request with two values", Malformed, good.with(|r| r.values = 2)),

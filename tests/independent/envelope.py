@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
-from signed import BIT_STRING, CURVES, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, attributes_of_name, der, elements, expect, oid, only, positive
+from signed import BIT_STRING, CURVES, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, attributes_of_name, der, distinguished, elements, expect, oid, only, positive
 from statements import HASH, Malformed, array, integer, need, record, stream_name
 
 CONTENT_LIMIT_BYTES = 8 * 1024 * 1024
@@ -74,7 +74,7 @@ class Envelope:
 
     def __init__(self, data):
         need(len(data) <= ENVELOPE_LIMIT_BYTES, "the envelope is too long")
-        kind, rest = expect(only(data, SEQUENCE), OID)
+        kind, rest = expect(only(distinguished(data), SEQUENCE), OID)
         fields = elements(only(only(rest, 0xA0), SEQUENCE))
         need([tag for tag, _, _ in fields] == [INTEGER, SET, SEQUENCE, OCTET_STRING], "not an AuthEnvelopedData")
         need(len(fields[1][1]) <= RECIPIENTS_LIMIT_BYTES, "the recipients take too much room")

@@ -11,6 +11,7 @@ use der::{
     Any, AnyRef, Decode, Encode, Header, Reader, Sequence, SliceReader, Tag, Tagged,
     asn1::{ObjectIdentifier, OctetString, SetOfVec},
 };
+use exhibit_pki::distinguished::is_der;
 use spki::AlgorithmIdentifierOwned;
 
 use super::{CONTENT_BYTES_MAX, EnvelopeError, NONCE_BYTES, RECIPIENTS_MAX, TAG_BYTES, recipient::Recipient};
@@ -82,6 +83,10 @@ impl Form {
         let form = Self { recipients, nonce, ciphertext, tag };
         if form.to_der() != der {
             return Err(EnvelopeError::Malformed("it is not in the one form that this project writes"));
+        }
+        // What of issuers' names nobody reads here, and is written again as it came.
+        if !is_der(der) {
+            return Err(EnvelopeError::Malformed("it is not DER in all its parts"));
         }
         Ok(form)
     }

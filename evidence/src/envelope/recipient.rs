@@ -74,6 +74,7 @@ impl Recipient {
         else {
             return Err(Malformed("a recipient is not named by issuer and serial number, alone"));
         };
+        check_name(name)?;
         let wrapped = enc_key.as_bytes().try_into().map_err(|_| Malformed("a wrapped key is not 40 bytes long"))?;
         Ok(Self { name: name.clone(), key: WrappedKey::Agreement { curve, ephemeral, wrapped } })
     }
@@ -82,6 +83,7 @@ impl Recipient {
         let RecipientIdentifier::IssuerAndSerialNumber(name) = &info.rid else {
             return Err(Malformed("a recipient is not named by issuer and serial number, alone"));
         };
+        check_name(name)?;
         if info.key_enc_alg.oid == RSA_ENCRYPTION {
             return Err(Malformed("a recipient's key is under RSA PKCS #1 v1.5, which tells whoever may try what it holds"));
         }
@@ -120,6 +122,20 @@ impl Recipient {
     }
 }
 
+/// As certificates have them (docs/formats/certificates.md): else it could name nobody.
+fn check_name(name: &IssuerAndSerialNumber) -> Result<(), EnvelopeError> {
+    if name.issuer.iter_rdn().any(|relative| relative.iter().next().is_none()) {
+        return Err(Malformed("a part of the name of a recipient's issuer is empty"));
+    }
+    let serial = name.serial_number.as_bytes();
+    let is_positive = serial.first().is_some_and(|first| *first < 0x80) && serial != [0];
+    if is_positive && serial.len() <= SERIAL_BYTES_MAX {
+        Ok(())
+    } else {
+        Err(Malformed("a recipient's serial number is not positive, or longer than 20 bytes"))
+    }
+}
+
 /// How a certificate is named among recipients.
 pub(super) fn recipient_name(certificate: &Certificate) -> Result<IssuerAndSerialNumber, EnvelopeError> {
     let unnamable = |_| EnvelopeError::Key("the certificate's issuer and serial number can not be written".to_owned());
@@ -148,6 +164,8 @@ const OAEP_SHA256_PARAMETERS: &[u8] = &[
     0x01,
 ];
 /// As certificates have RSA keys: 3072 to 4096 bits.
+/// RFC 5280 section 4.1.2.2.
+const SERIAL_BYTES_MAX: usize = 20;
 const RSA_BYTES_MIN: usize = 384;
 const RSA_BYTES_MAX: usize = 512;
 /// id-ori-kem (RFC 9629 section 3), of the recipients whose key is post-quantum.

@@ -103,6 +103,11 @@ pub fn a_response_of_another_form_is_refused() {
             good.with(|r| r.responder = tlv(0xa1, &[&tlv(0x30, &[&[0x31, 0]])])).der(),
         ),
         (
+            "responder's name with a truth of BER",
+            Malformed,
+            good.with(|r| r.responder = tlv(0xa1, &[&tlv(0x30, &[&tlv(0x31, &[&tlv(0x30, &[&oid("2.5.4.99"), &[1, 1, 1]])])])])).der(),
+        ),
+        (
             "responder by key",
             Profile("it names its responder by a SHA-1 hash"),
             good.with(|r| r.responder = tlv(0xa2, &[&tlv(4, &[&[1; 20]])])).der(),

@@ -117,7 +117,7 @@ pub fn a_token_of_another_form_is_refused() {
 
 #[test]
 pub fn signed_attributes_with_a_flaw_are_refused() {
-    use TimestampTokenError::Profile;
+    use TimestampTokenError::{Malformed, Profile};
     let city = City::new();
     let good = Token::good(&city);
     let other_content = attribute(CONTENT_TYPE, &[&oid("1.2.840.113549.1.7.1")]);
@@ -131,6 +131,7 @@ pub fn signed_attributes_with_a_flaw_are_refused() {
             Profile("a signed attribute does not have exactly one value"),
             good.with(|t| t.attributes[0] = attribute(CONTENT_TYPE, &[&oid("1.2.840.113549.1.7.1"), &oid(TST_INFO)])),
         ),
+        ("an attribute with a truth of BER", Malformed, good.with(|t| t.attributes.push(attribute("1.2.3", &[&[1, 1, 1]])))),
         (
             "a signing time that stands twice",
             Profile("a signed attribute is repeated"),
