@@ -1,6 +1,7 @@
 //! Two custodians state again what they had stated to a log that was lost: whoever comes first, nothing of the other is barred, and nothing is judged
 //! by a set of which not all is there yet.
 
+use exhibit_appliance::maintain::restore::restore;
 use exhibit_appliance::setup::Folder;
 use exhibit_evidence::body::{Approve, Recipients};
 use exhibit_evidence::exchange::SuccessorRecord;
@@ -101,6 +102,11 @@ async fn the_later_set_first_bars_nobody() {
     assert_eq!(two.newest(), second.0.leaf_hash());
     stop(two.lost.running).await;
     whole(&two.lost.state);
+    // Rows that are made anew from the entries say the same.
+    restore(&two.lost.state.lock().unwrap(), &[], &[], &|_, _| {}).unwrap();
+    let running = run(&two.lost.state).await;
+    assert_eq!(running.appliance.registry.newest_recipients("camera/102").unwrap().unwrap().leaf, second.0.leaf_hash());
+    stop(running).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
