@@ -133,6 +133,7 @@ async fn what_a_lost_log_had_carried_goes_on_with_its_genesis() {
     for has_genesis in [true, false] {
         let world = World::new().await;
         world.set_recipients().await;
+        let of_first_log = world.running.appliance.registry.statement_at(0).unwrap();
         let of_first: Vec<Stated> = ["authority/1", "user/k"].into_iter().flat_map(|owner| kept(&world, owner)).collect();
         stop(world.running).await;
         let root = world.folder.path();
@@ -143,7 +144,9 @@ async fn what_a_lost_log_had_carried_goes_on_with_its_genesis() {
         let of_other = running.appliance.registry.statement_at(1).unwrap();
         let lost = Lost::begin_with(root, running, world.pki, &ended, |before| {
             std::fs::remove_dir_all(second.path()).unwrap();
-            for (nothing, why) in [(of_other.der(), "not entry 0"), (b"nothing".as_slice(), "no statement")] {
+            for (nothing, why) in
+                [(of_other.der(), "not entry 0"), (of_first_log.der(), "not entry 0"), (b"nothing".as_slice(), "no statement")]
+            {
                 let refused = before.clone().with_kept_genesis(nothing).unwrap_err();
                 assert!(refused.to_string().contains(why), "{refused}");
             }
