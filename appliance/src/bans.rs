@@ -47,6 +47,11 @@ pub enum Banned {
 }
 
 impl Banned {
+    /// Has shown no certificate: the log has a share for those, and no more.
+    pub fn is_stranger(&self) -> bool {
+        matches!(self, Self::Network(_))
+    }
+
     /// As a statement has it.
     pub fn kind(&self) -> BanKind {
         match self {

@@ -129,13 +129,13 @@ impl Chronicle {
     }
 
     /// States that one place was claimed by two statements, once for each place: one convicts the issuer, and whoever has stolen a key must
-    /// not make the log grow by signing a third and a fourth.
-    pub fn contradiction(&self, first: &[u8], second: &SignedStatement) -> Result<(), ChronicleError> {
+    /// not make the log grow by signing a third and a fourth. False if it was stated before.
+    pub fn contradiction(&self, first: &[u8], second: &SignedStatement) -> Result<bool, ChronicleError> {
         let statement = second.statement();
         let marker = rows::contradiction_key(&statement.stream, statement.seq);
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_marked(&marker)? {
-            return Ok(());
+            return Ok(false);
         }
         let _room = self.room.promise(OWN_BYTES_MAX, Use::Own)?;
         let mut attachments = Vec::new();
@@ -146,7 +146,7 @@ impl Chronicle {
         }
         let body = body::Contradiction { stream: statement.stream.clone(), seq: statement.seq, attachments };
         self.issue(Body::Contradiction(body), vec![(marker, Vec::new())])?;
-        Ok(())
+        Ok(true)
     }
 
     /// States that somebody is not served until then. Who it is can be erased.
@@ -197,9 +197,12 @@ impl Chronicle {
         let mut salt = [0; ERASABLE_SALT_BYTES];
         getrandom::fill(&mut salt).map_err(ChronicleError::Randomness)?;
         let stored = AttachmentRef::erasable_bytes(&salt, &log_lines::encode(&salted)?);
-        let _room = self.room.promise(stored.len() as u64, Use::Own)?;
         let attachment = AttachmentRef::of("lines", &stored, true);
-        self.vault.put(Object::Attachment(attachment.sha256), &stored)?;
+        {
+            // With the statement's own: each try has other salts, and would leave another object that nothing names.
+            let _room = self.room.promise(stored.len() as u64 + OWN_BYTES_MAX, Use::Own)?;
+            self.vault.put(Object::Attachment(attachment.sha256), &stored)?;
+        }
         let (count, from) = (lines.len() as u64, oldest.at);
         // A clock that was set back in between does not make the batch one of no time.
         let to = lines.iter().map(|line| line.at).fold(from, Timestamp::max);

@@ -82,10 +82,11 @@ impl Guard {
         match attempted {
             Attempted::Slowed(delay) => delay,
             Attempted::Banned { who, until, forgotten } => {
-                tracing::warn!(target: SECURITY, subject = ?who.subject(), reason = reason.as_str(), %until, "banned");
+                let stranger = who.is_stranger();
+                tracing::warn!(target: SECURITY, subject = ?who.subject(), stranger, reason = reason.as_str(), %until, "banned");
                 appliance.metrics.banned(reason);
                 if let Some(forgotten) = forgotten {
-                    tracing::warn!(target: SECURITY, subject = ?forgotten.subject(), "there are too many bans: this one is forgotten");
+                    tracing::warn!(target: SECURITY, subject = ?forgotten.subject(), stranger, "there are too many bans: this one is forgotten");
                 }
                 if appliance.guard.may_state(appliance.now().unix_ms()) {
                     let appliance = appliance.clone();

@@ -7,7 +7,7 @@ use std::fmt::{Debug, Write as _};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 use crate::appliance::Appliance;
@@ -38,27 +38,40 @@ pub struct Line {
 #[derive(Default)]
 pub struct Logbook {
     waiting: Mutex<Waiting>,
+    /// One file at a time is written anew.
+    writing: Mutex<()>,
 }
 
 #[derive(Default)]
 struct Waiting {
     /// None until the appliance has a folder.
-    file: Option<Spool>,
-    /// The number of the first line, over all batches of the log.
-    first: u64,
-    lines: Vec<Line>,
+    spool: Option<Spool>,
+    lines: Vec<Numbered>,
+    /// The number of the next line, over all batches of the log. None until the ledger has said where it ends: lines get theirs then.
+    next: Option<u64>,
     bytes: usize,
-    /// Lines that were not kept since the last one that was.
+    /// Lines that were not kept, and that no line tells of yet.
     lost: u64,
+    /// When a line last told of some.
+    told: Option<Instant>,
     /// The time of the last line that was kept.
     newest: Option<Timestamp>,
     pace: Pace,
     strangers: Pace,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Numbered {
+    number: Option<u64>,
+    line: Line,
+}
+
 struct Spool {
     path: PathBuf,
-    file: File,
+    /// None where it can not be written: lines are in memory then, and tried again with the next batch.
+    file: Option<File>,
+    /// A line may have been written in part: the next begins a line of its own.
+    is_torn: bool,
 }
 
 /// Lines a second, over time: who is refused without end must not fill the disk. What is beyond is counted.
@@ -79,6 +92,10 @@ const VALUE_CHARS_MAX: usize = 1024;
 pub const BATCH_LINES_MAX: usize = 4_096;
 /// The same in bytes: with salts it is below what a statement of the appliance's own may need.
 pub const BATCH_BYTES_MAX: usize = 512 << 10;
+/// Lines that are not kept are told of at once, and then so often while there are more.
+const TOLD_EACH: Duration = Duration::from_secs(1);
+/// Lines that tell of others find room when there is none for these: an hour of a flood.
+const TELLING_LINES_MAX: usize = 3_600;
 /// So often it is looked whether a batch is due.
 const LOOK: Duration = Duration::from_secs(1);
 /// In the state folder.
@@ -102,42 +119,87 @@ impl Pace {
 }
 
 impl Logbook {
-    /// From now on lines are kept in this folder, those of an earlier process before those that wait here. The ledger has those before `next`: what the
-    /// file has of them is left out, and if it has less than the ledger, new lines go on where the ledger ends. What is left of the logs before, which have
-    /// ended, goes on here.
-    pub fn keep_in(&self, folder: &Folder, next: u64) -> io::Result<()> {
-        let path = folder.path().join(FILE);
+    /// From now on lines are written to this folder's file as they come, behind those of an earlier process: what is said of a start that is refused outlives
+    /// it. They have no numbers until `keep_in`. Where the file can not be written, they wait in memory.
+    pub fn begin_in(&self, folder: &Folder) -> io::Result<()> {
         let mut waiting = self.lock();
-        if waiting.file.as_ref().is_some_and(|spool| spool.path == path) {
+        if waiting.spool.is_some() {
             return Ok(());
         }
-        let (first, mut lines) = match fs::read(&path) {
-            Ok(bytes) => parse(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (next, Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let stated = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX).min(lines.len());
-        lines.drain(..stated);
-        let first = first.max(next);
-        let mut elsewhere: Vec<PathBuf> = waiting.file.take().map(|spool| spool.path).into_iter().collect();
-        lines.append(&mut waiting.lines);
+        let path = folder.path().join(FILE);
+        let before = read(&path);
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        let (file, failed) = file.map_or_else(|error| (None, Err(error)), |file| (Some(file), Ok(())));
+        // The last may have no end.
+        waiting.spool = Some(Spool { path, file, is_torn: true });
+        let new = std::mem::take(&mut waiting.lines);
+        let before = before.unwrap_or_default();
+        waiting.bytes = before.iter().map(|numbered| numbered.line.text.len()).sum();
+        waiting.lines = before;
+        new.into_iter().for_each(|numbered| waiting.push(numbered.line));
+        failed
+    }
+
+    /// From now on lines have numbers, and are kept in this folder, those of an earlier process before those that wait here. The ledger has those before
+    /// `next`: what the file has of them is left out, and if it has less than the ledger, new lines go on where the ledger ends. What is left of the logs
+    /// before, which have ended, goes on here. Where the file can not be written, they are kept in memory all the same.
+    pub fn keep_in(&self, folder: &Folder, next: u64) -> io::Result<()> {
+        // Where it can not be written, that is told below.
+        let _ = self.begin_in(folder);
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = folder.path().join(FILE);
+        let mut waiting = self.lock();
+        let spool_path = waiting.spool.as_ref().map(|spool| spool.path.clone());
+        let is_here = spool_path.as_ref() == Some(&path);
+        if is_here && waiting.next.is_some() {
+            return Ok(());
+        }
+        let mut lines = std::mem::take(&mut waiting.lines);
+        let mut elsewhere: Vec<PathBuf> = Vec::new();
+        if !is_here {
+            // Their numbers were another log's.
+            lines.iter_mut().for_each(|numbered| numbered.number = None);
+            lines.splice(..0, read(&path).unwrap_or_default());
+            elsewhere.extend(spool_path);
+        }
         if let Some(before) = folder.predecessor().map(|before| before.path().join(FILE)).filter(|file| !elsewhere.contains(file)) {
             // Without rights there, or without a file, nothing is taken.
-            if let Ok(bytes) = fs::read(&before) {
-                lines.splice(..0, parse(&bytes).1);
+            if let Ok(left) = read(&before) {
+                if !left.is_empty() {
+                    lines.retain(|numbered| numbered.number.is_none_or(|number| number >= next));
+                    lines.splice(..0, left);
+                    lines.iter_mut().for_each(|numbered| numbered.number = None);
+                }
                 elsewhere.push(before);
             }
         }
-        (waiting.first, waiting.bytes, waiting.lines) = (first, lines.iter().map(|line| line.text.len()).sum(), lines);
-        waiting.file = Some(Spool::write(path, first, &waiting.lines)?);
-        // What lay in the folder of a log that has ended is here now. Where it can not be removed, it is here twice after the next start.
-        elsewhere.iter().for_each(|file| drop(fs::remove_file(file)));
-        Ok(())
+        lines.retain(|numbered| numbered.number.is_none_or(|number| number >= next));
+        let mut number = next;
+        for numbered in &mut lines {
+            // What is missing in between stays so, and shows.
+            number = numbered.number.map_or(number, |own| own.max(number));
+            numbered.number = Some(number);
+            number += 1;
+        }
+        waiting.bytes = lines.iter().map(|numbered| numbered.line.text.len()).sum();
+        (waiting.lines, waiting.next) = (lines, Some(number));
+        let written = write_beside(&path, &text(&waiting.lines)).and_then(|file| put(&path, file));
+        let kept = waiting.spool.take().filter(|_| is_here).and_then(|spool| spool.file);
+        let (file, failed) = written.map_or_else(|error| (kept, Err(error)), |file| (Some(file), Ok(())));
+        waiting.spool = Some(Spool { path, is_torn: failed.is_err(), file });
+        if failed.is_ok() {
+            // What lay in the folder of a log that has ended is here now. Where it can not be removed, it is here twice after the next start.
+            elsewhere.iter().for_each(|file| drop(fs::remove_file(file)));
+        }
+        failed
     }
 
     /// Keeps a line. Those about strangers, who need no certificate to cause them, have a share of their own: no number of them keeps another out.
     pub fn add(&self, mut line: Line, is_of_stranger: bool) {
         let mut waiting = self.lock();
+        // Of two threads the later may have looked at the clock first. Only a clock that was set back makes times fall.
+        let newest = waiting.newest.filter(|newest| newest.unix_ms().saturating_sub(line.at.unix_ms()) < EXCHANGED_MS_MAX);
+        line.at = newest.map_or(line.at, |newest| line.at.max(newest));
         let has_room = waiting.lines.len() < WAITING_LINES_MAX && waiting.bytes < WAITING_BYTES_MAX;
         let takes = match is_of_stranger {
             true => waiting.strangers.takes(Instant::now(), STRANGERS_SHARE),
@@ -145,46 +207,50 @@ impl Logbook {
         };
         if !takes || !has_room {
             waiting.lost += 1;
+            waiting.tell(line.at, TOLD_EACH);
             return;
         }
-        // Of two threads the later may have looked at the clock first. Only a clock that was set back makes times fall.
-        let newest = waiting.newest.filter(|newest| newest.unix_ms().saturating_sub(line.at.unix_ms()) < EXCHANGED_MS_MAX);
-        line.at = newest.map_or(line.at, |newest| line.at.max(newest));
-        waiting.newest = Some(line.at);
-        let lost = std::mem::take(&mut waiting.lost);
-        if lost > 0 {
-            let text =
-                json!({ "at": line.at.to_string(), "level": "WARN", "message": "lines were not kept: there were too many", "lines": lost })
-                    .to_string();
-            waiting.push(Line { at: line.at, text });
-        }
+        waiting.tell(line.at, Duration::ZERO);
         waiting.push(line);
     }
 
-    /// What a batch would have: the number of its first line, and lines in order. `None` where nothing is due: there is less than a batch, and the
-    /// oldest is younger than `age`.
+    /// What a batch would have: the number of its first line, and lines in order, whose numbers leave none out. `None` where nothing is due: there is less
+    /// than a batch, and the oldest is younger than `age`.
     fn due(&self, now: Timestamp, age: Duration) -> Option<(u64, Vec<Line>)> {
-        let waiting = self.lock();
+        let mut waiting = self.lock();
+        // The end of a flood, too, is told of.
+        waiting.tell(now, TOLD_EACH);
+        let oldest = waiting.lines.first()?;
+        let first = oldest.number?;
         // A line of a time that is still to come was written by a clock that was set back since: it waits for no other.
-        let since_ms = now.unix_ms().checked_sub(waiting.lines.first()?.at.unix_ms()).unwrap_or(u64::MAX);
+        let since_ms = now.unix_ms().checked_sub(oldest.line.at.unix_ms()).unwrap_or(u64::MAX);
         let mut bytes = 0;
-        let fits = |line: &&Line| {
-            bytes += line.text.len();
-            bytes <= BATCH_BYTES_MAX
+        let fits = |(number, numbered): &(u64, &Numbered)| {
+            bytes += numbered.line.text.len();
+            bytes <= BATCH_BYTES_MAX && numbered.number == Some(*number)
         };
-        let batch: Vec<Line> = waiting.lines.iter().take(BATCH_LINES_MAX).take_while(fits).cloned().collect();
+        let batch: Vec<Line> =
+            (first..).zip(&waiting.lines).take(BATCH_LINES_MAX).take_while(fits).map(|(_, numbered)| numbered.line.clone()).collect();
         let is_full = batch.len() < waiting.lines.len() || batch.len() == BATCH_LINES_MAX;
-        (is_full || u128::from(since_ms) >= age.as_millis()).then_some((waiting.first, batch))
+        (is_full || u128::from(since_ms) >= age.as_millis()).then_some((first, batch))
     }
 
-    /// Lines before this number are on the ledger.
+    /// Lines before this number are on the ledger. Nobody waits for the disk meanwhile: lines that come are written behind.
     fn stated(&self, next: u64) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (path, kept, written_to) = {
+            let mut waiting = self.lock();
+            waiting.lines.retain(|numbered| numbered.number.is_none_or(|number| number >= next));
+            waiting.next = waiting.next.map(|own| own.max(next));
+            waiting.bytes = waiting.lines.iter().map(|numbered| numbered.line.text.len()).sum();
+            let Some(path) = waiting.spool.as_ref().map(|spool| spool.path.clone()) else { return Ok(()) };
+            (path, text(&waiting.lines), waiting.next)
+        };
+        let mut file = write_beside(&path, &kept)?;
         let mut waiting = self.lock();
-        let done = usize::try_from(next.saturating_sub(waiting.first)).unwrap_or(usize::MAX).min(waiting.lines.len());
-        waiting.lines.drain(..done);
-        (waiting.first, waiting.bytes) = (next, waiting.lines.iter().map(|line| line.text.len()).sum());
-        let Some(path) = waiting.file.as_ref().map(|spool| spool.path.clone()) else { return Ok(()) };
-        waiting.file = Some(Spool::write(path, next, &waiting.lines)?);
+        let came: Vec<_> = waiting.lines.iter().filter(|numbered| numbered.number >= written_to).cloned().collect();
+        file.write_all(text(&came).as_bytes())?;
+        waiting.spool = Some(Spool { file: Some(put(&path, file)?), path, is_torn: false });
         Ok(())
     }
 
@@ -195,48 +261,81 @@ impl Logbook {
 
 impl Waiting {
     fn push(&mut self, line: Line) {
-        if let Some(spool) = &mut self.file {
-            // On a full disk it is in memory still, and in the file with the next batch.
-            let _ = spool.file.write_all(written(&line).as_bytes());
+        self.newest = Some(line.at);
+        let numbered = Numbered { number: self.next, line };
+        self.next = self.next.map(|next| next + 1);
+        self.bytes += numbered.line.text.len();
+        if let Some(spool) = &mut self.spool {
+            spool.append(&numbered);
         }
-        self.bytes += line.text.len();
-        self.lines.push(line);
+        self.lines.push(numbered);
+    }
+
+    /// Tells how many lines were not kept, if it was not told within this time.
+    fn tell(&mut self, at: Timestamp, each: Duration) {
+        let is_early = self.told.is_some_and(|told| told.elapsed() < each);
+        if self.lost == 0 || is_early || self.lines.len() >= WAITING_LINES_MAX + TELLING_LINES_MAX {
+            return;
+        }
+        let lost = std::mem::take(&mut self.lost);
+        self.told = Some(Instant::now());
+        let told = json!({ "at": at.to_string(), "level": "WARN", "message": "lines were not kept: there were too many", "lines": lost });
+        self.push(Line { at, text: told.to_string() });
     }
 }
 
 impl Spool {
-    /// Beside, then under its name: a power cut leaves the old lines or the new.
-    fn write(path: PathBuf, first: u64, lines: &[Line]) -> io::Result<Self> {
-        let beside = path.with_extension("new");
-        let mut text = format!("{first}\n");
-        lines.iter().for_each(|line| text.push_str(&written(line)));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_data()?;
-        fs::rename(&beside, &path)?;
-        Ok(Self { path, file })
+    /// On a full disk a line is in memory still, and in the file with the next batch.
+    fn append(&mut self, numbered: &Numbered) {
+        let Some(file) = &mut self.file else { return };
+        let begins = if self.is_torn { "\n" } else { "" };
+        self.is_torn = file.write_all(format!("{begins}{}", written(numbered)).as_bytes()).is_err();
     }
 }
 
-fn written(line: &Line) -> String {
-    format!("{} {}\n", line.at.unix_ms(), line.text)
+/// Beside, then under its name: a power cut leaves the old lines or the new.
+fn write_beside(path: &Path, text: &str) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path.with_extension("new"))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_data()?;
+    Ok(file)
 }
 
-/// What a process has left. A line that it did not end is kept as far as it goes.
-fn parse(bytes: &[u8]) -> (u64, Vec<Line>) {
-    let text = String::from_utf8_lossy(bytes);
-    let (first, lines) = text.split_once('\n').unwrap_or_default();
-    let line = |line: &str| {
-        let (at, text) = line.split_once(' ').unwrap_or(("", line));
-        let at = at.parse().ok().and_then(Timestamp::from_unix_ms).unwrap_or_else(now);
-        Line { at, text: cut(text, LINE_BYTES_MAX).to_owned() }
+fn put(path: &Path, file: File) -> io::Result<File> {
+    fs::rename(path.with_extension("new"), path).map(|()| file)
+}
+
+fn text(lines: &[Numbered]) -> String {
+    lines.iter().map(written).collect()
+}
+
+fn written(Numbered { number, line }: &Numbered) -> String {
+    let number = number.map_or("-".to_owned(), |number| number.to_string());
+    format!("{number} {} {}\n", line.at.unix_ms(), line.text)
+}
+
+/// What a process has left. A line that it did not end is kept as far as it goes; one that has not got to its text says nothing.
+fn read(path: &Path) -> io::Result<Vec<Numbered>> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        bytes => bytes?,
     };
-    (first.parse().unwrap_or(0), lines.lines().map(line).collect())
+    let line = |line: &str| {
+        let mut parts = line.splitn(3, ' ');
+        let (number, at, text) = (parts.next()?, parts.next()?, parts.next()?);
+        let number = if number == "-" { None } else { Some(number.parse().ok()?) };
+        let line = Line { at: Timestamp::from_unix_ms(at.parse().ok()?)?, text: cut(text, LINE_BYTES_MAX).to_owned() };
+        Some(Numbered { number, line })
+    };
+    Ok(String::from_utf8_lossy(&bytes).lines().filter_map(line).collect())
 }
 
 fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max.min(text.len()))]
 }
+
+/// The field of an event that is about somebody who has shown no certificate.
+const STRANGER: &str = "stranger";
 
 /// Gives a logbook the events that matter for security.
 pub struct Kept(pub Arc<Logbook>);
@@ -253,8 +352,8 @@ impl<S: Subscriber> Layer<S> for Kept {
         values.0.insert("level".into(), metadata.level().as_str().into());
         values.0.insert("target".into(), metadata.target().into());
         event.record(&mut values);
-        // Who has shown none is known by an address only.
-        let is_of_stranger = *metadata.level() > Level::WARN && values.0.contains_key("address");
+        // Who has shown no certificate, whatever came of it.
+        let is_of_stranger = values.0.get(STRANGER) == Some(&Value::Bool(true));
         let text = Value::Object(values.0).to_string();
         self.0.add(Line { at, text: cut(&text, LINE_BYTES_MAX).to_owned() }, is_of_stranger);
     }
@@ -365,7 +464,7 @@ mod tests {
     #[test]
     fn a_line_that_was_cut_off_is_kept_as_far_as_it_goes() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(FILE), "7\n1000 whole\n2000 {\"message\":\"cut").unwrap();
+        fs::write(folder.path().join(FILE), "7 1000 whole\n8 2000 {\"message\":\"cut").unwrap();
         let logbook = Logbook::default();
         logbook.keep_in(&Folder::new(folder.path()), 7).unwrap();
         logbook.add(line(3000, "after"), false);
@@ -376,11 +475,18 @@ mod tests {
     #[test]
     fn what_the_ledger_has_is_left_out_and_its_numbers_are_not_taken_again() {
         for (file, next, first, kept) in [
-            ("3\n1000 a\n1000 b\n1000 c\n", 5, 5, vec!["c"]),
-            ("3\n1000 a\n1000 b\n", 3, 3, vec!["a", "b"]),
+            ("3 1000 a\n4 1000 b\n5 1000 c\n", 5, 5, vec!["c"]),
+            ("3 1000 a\n4 1000 b\n", 3, 3, vec!["a", "b"]),
             // It was there before the ledger was put back to an older copy.
-            ("8\n1000 a\n", 5, 8, vec!["a"]),
-            ("0\n1000 a\n", 5, 5, vec![]),
+            ("8 1000 a\n", 5, 8, vec!["a"]),
+            ("0 1000 a\n", 5, 5, vec![]),
+            // One is missing that was written to the ledger from memory.
+            ("3 1000 a\n5 1000 b\n", 5, 5, vec!["b"]),
+            // Of a start that was refused.
+            ("- 1000 a\n- 1000 b\n", 5, 5, vec!["a", "b"]),
+            ("4 1000 a\n- 1000 b\n", 5, 5, vec!["b"]),
+            // Cut in its time: it says nothing.
+            ("5 1000 a\n6 10", 5, 5, vec!["a"]),
             ("no number\n1000 a\n", 5, 5, vec![]),
             ("", 5, 5, vec![]),
         ] {
@@ -410,8 +516,103 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_due_when_it_is_old_or_full_and_no_larger_than_it_may_be() {
+    fn what_a_refused_start_says_is_stated_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = Folder::new(folder.path());
+        fs::write(folder.path().join(FILE), "5 1000 before\n6 10").unwrap();
+        for said in ["refused", "refused again"] {
+            let logbook = Logbook::default();
+            logbook.add(line(2000, said), false);
+            logbook.begin_in(&state).unwrap();
+            logbook.add(line(2000, "and why"), false);
+            assert_eq!(
+                logbook.due(at(9_000_000), Duration::ZERO).map(|(_, lines)| lines.len()),
+                Some(1),
+                "a line without a number is stated"
+            );
+        }
         let logbook = Logbook::default();
+        logbook.begin_in(&state).unwrap();
+        logbook.keep_in(&state, 6).unwrap();
+        let (first, lines) = logbook.due(at(2000), Duration::ZERO).unwrap();
+        let texts: Vec<_> = lines.iter().map(|line| &*line.text).collect();
+        assert_eq!((first, texts), (6, vec!["refused", "and why", "refused again", "and why"]));
+    }
+
+    #[test]
+    fn what_no_file_keeps_is_kept_in_memory_and_in_the_file_with_the_next_batch() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = Folder::new(folder.path());
+        let logbook = Logbook::default();
+        // A folder that stands where the file would be written: no new file can be made.
+        fs::create_dir(folder.path().join("log-lines.new")).unwrap();
+        assert!(logbook.keep_in(&state, 3).is_err());
+        logbook.add(line(1000, "a"), false);
+        logbook.add(line(1000, "b"), false);
+        assert_eq!(logbook.due(at(1000), Duration::ZERO).unwrap().0, 3);
+        fs::remove_dir(folder.path().join("log-lines.new")).unwrap();
+        logbook.stated(4).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join(FILE)).unwrap(), "4 1000 b\n");
+    }
+
+    #[test]
+    fn a_line_that_was_written_in_part_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = Folder::new(folder.path());
+        let logbook = Logbook::default();
+        logbook.keep_in(&state, 0).unwrap();
+        logbook.add(line(1000, "a"), false);
+        {
+            let mut waiting = logbook.lock();
+            let spool = waiting.spool.as_mut().unwrap();
+            spool.file.as_mut().unwrap().write_all(b"1 1000 cu").unwrap();
+            spool.is_torn = true;
+        }
+        logbook.add(line(1000, "b"), false);
+        assert_eq!(fs::read_to_string(folder.path().join(FILE)).unwrap(), "0 1000 a\n1 1000 cu\n1 1000 b\n");
+    }
+
+    #[test]
+    fn numbers_that_are_missing_stay_so() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), "3 1000 a\n5 1000 b\n").unwrap();
+        let logbook = Logbook::default();
+        logbook.keep_in(&Folder::new(folder.path()), 3).unwrap();
+        assert_eq!(logbook.due(at(1000), Duration::ZERO).unwrap(), (3, vec![line(1000, "a")]), "a batch that hides a gap");
+        logbook.stated(4).unwrap();
+        assert_eq!(logbook.due(at(1000), Duration::ZERO).unwrap(), (5, vec![line(1000, "b")]));
+    }
+
+    #[test]
+    fn nobody_waits_for_the_disk_while_the_file_is_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = Folder::new(folder.path());
+        let logbook = Logbook::default();
+        logbook.keep_in(&state, 0).unwrap();
+        logbook.add(line(1000, "a"), false);
+        logbook.add(line(1000, "b"), false);
+        // A pipe with a name where the new file goes: who opens it waits until somebody reads, as for a disk that hangs.
+        let beside = folder.path().join("log-lines.new");
+        assert!(std::process::Command::new("mkfifo").arg(&beside).status().unwrap().success());
+        std::thread::scope(|scope| {
+            let stated = scope.spawn(|| logbook.stated(1));
+            // It is at the disk once it has left out what is stated.
+            while logbook.lock().lines.len() == 2 {
+                std::thread::yield_now();
+            }
+            logbook.add(line(2000, "c"), false);
+            let read = fs::read_to_string(&beside).unwrap();
+            assert_eq!(read, "1 1000 b\n");
+            // A pipe can not be synced.
+            assert!(stated.join().unwrap().is_err());
+        });
+        assert_eq!(logbook.lock().lines.iter().filter_map(|numbered| numbered.number).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn a_batch_is_due_when_it_is_old_or_full_and_no_larger_than_it_may_be() {
+        let (folder, logbook) = (tempfile::tempdir().unwrap(), Logbook::default());
+        logbook.keep_in(&Folder::new(folder.path()), 0).unwrap();
         logbook.add(line(1000, "a"), false);
         assert_eq!(logbook.due(at(1999), Duration::from_secs(1)), None, "each line is a statement");
         assert!(logbook.due(at(2000), Duration::from_secs(1)).is_some());
@@ -428,15 +629,20 @@ mod tests {
         for _ in 0..10_000 {
             logbook.add(line(1000, "again"), false);
         }
-        let kept = logbook.lock().lines.len();
+        let told = |lines: &[Numbered]| -> Vec<u64> {
+            lines.iter().filter_map(|numbered| serde_json::from_str::<Value>(&numbered.line.text).ok()?["lines"].as_u64()).collect()
+        };
+        let lines = logbook.lock().lines.clone();
+        let (kept, at_once) = (lines.len(), told(&lines));
         assert!((2_000..3_000).contains(&kept), "{kept} lines of a flood are kept");
+        assert_eq!(at_once[0], 1, "a process that is killed in a flood tells of none");
         logbook.lock().pace = Pace::default();
         logbook.add(line(2000, "later"), false);
         let waiting = logbook.lock();
-        let [.., told, later] = waiting.lines.as_slice() else { unreachable!("there are many") };
-        assert_eq!(*later, line(2000, "later"));
-        let told: Value = serde_json::from_str(&told.text).unwrap();
-        assert_eq!(told["lines"], 10_000 - kept, "what was not kept is not told");
+        assert_eq!(waiting.lines.last().unwrap().line, line(2000, "later"));
+        let told = told(&waiting.lines);
+        let kept = waiting.lines.len() - told.len() - 1;
+        assert_eq!(told.iter().sum::<u64>(), 10_000 - kept as u64, "what was not kept is not told");
     }
 
     #[test]
@@ -448,7 +654,7 @@ mod tests {
         let strangers = logbook.lock().lines.len();
         assert!((400..600).contains(&strangers), "{strangers} lines of strangers");
         logbook.add(line(1000, "banned"), false);
-        assert_eq!(logbook.lock().lines.last(), Some(&line(1000, "banned")));
+        assert_eq!(logbook.lock().lines.last().unwrap().line, line(1000, "banned"));
     }
 
     #[test]
@@ -456,8 +662,9 @@ mod tests {
         let logbook = Logbook::default();
         for (at_ms, kept_ms) in [(5_000, 5_000), (4_999, 5_000), (5_001, 5_001), (4_100, 5_001), (1_000, 1_000)] {
             logbook.add(line(at_ms, "a"), false);
-            assert_eq!(logbook.lock().lines.last(), Some(&line(kept_ms, "a")), "{at_ms}");
+            assert_eq!(logbook.lock().lines.last().unwrap().line, line(kept_ms, "a"), "{at_ms}");
         }
+        logbook.keep_in(&Folder::new(tempfile::tempdir().unwrap().path()), 0).unwrap();
         // The clock was set back: what was written before does not wait until it is that time again.
         assert!(logbook.due(at(1_000), Duration::from_secs(60)).is_some());
     }
@@ -465,7 +672,7 @@ mod tests {
     #[test]
     fn what_a_log_that_ended_has_left_is_stated_in_the_next() {
         let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        fs::write(old.path().join(FILE), "9\n1000 at the end\n").unwrap();
+        fs::write(old.path().join(FILE), "9 1000 at the end\n").unwrap();
         std::os::unix::fs::symlink(old.path(), new.path().join("predecessor")).unwrap();
         let logbook = Logbook::default();
         logbook.keep_in(&Folder::new(new.path()), 0).unwrap();
@@ -484,11 +691,17 @@ mod tests {
             tracing::info!(target: exhibit_program::logging::SECURITY, detail = "a\nb", quoted = ?"c\"d", count = 3_u64, folder = "x".repeat(5000), "refused");
             tracing::warn!(target: "hyper", "of another's making");
             tracing::warn!("ours");
+            // A warning about a stranger is of their share too.
+            (0..10_000).for_each(|_| tracing::warn!(stranger = true, "banned"));
+            (0..100).for_each(|_| tracing::warn!(stranger = false, "banned"));
         });
         let waiting = logbook.lock();
-        assert_eq!(waiting.lines.len(), 2, "{:?}", waiting.lines);
-        assert!(!waiting.lines[0].text.contains('\n'));
-        let event: Value = serde_json::from_str(&waiting.lines[0].text).unwrap();
+        let of = |what: &str| waiting.lines.iter().filter(|numbered| numbered.line.text.contains(what)).count();
+        assert!((300..600).contains(&of("\"stranger\":true")) && of("\"stranger\":false") == 100, "strangers keep others' lines out");
+        assert_eq!(of("\"ours\"") + of("of another's making"), 1);
+        let first = &waiting.lines[0].line.text;
+        assert!(!first.contains('\n'));
+        let event: Value = serde_json::from_str(first).unwrap();
         assert_eq!(event["quoted"], "c\"d");
         assert_eq!((&event["detail"], &event["count"], &event["message"]), (&json!("a\nb"), &json!(3), &json!("refused")));
         assert_eq!(event["folder"].as_str().unwrap().len(), VALUE_CHARS_MAX);

@@ -199,7 +199,9 @@ fn run(arguments: Arguments, logbook: Arc<Logbook>) -> Result<ExitCode, Failure>
                 tracing::error!(reason, "the appliance can promise nothing any more and ends");
                 std::process::exit(i32::from(EXIT_CANNOT));
             });
-            Ok(serve(folder, config, Arc::new(now), fatal, logbook, |addresses| ready(json, addresses))?)
+            let served = serve(folder, config, Arc::new(now), fatal, logbook, |addresses| ready(json, addresses));
+            // What a start is refused for is put on the ledger by the next.
+            Ok(served.inspect_err(|error| tracing::error!(error = ?error.to_string(), "it does not serve"))?)
         }
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -46,9 +46,6 @@ pub enum ServeError {
     /// Its own stream.
     #[error("the start could not be put on the ledger: {0}")]
     Start(#[from] ChronicleError),
-    /// The lines that are not on the ledger yet.
-    #[error("the log lines of before can not be read or written: {0}")]
-    Logbook(std::io::Error),
     /// Threads or signals.
     #[error("the system refused threads or signals: {0}")]
     System(std::io::Error),
@@ -91,7 +88,11 @@ impl Running {
         let opened = spawn_blocking({
             let (config, opened_folder, logbook) = (config.clone(), folder.clone(), logbook.clone());
             move || -> Result<_, ServeError> {
-                let (appliance, credentials) = Appliance::open(&opened_folder.lock()?, &config, clock, fatal)?;
+                let locked = opened_folder.lock()?;
+                // What a refused start says is kept for the next.
+                logbook.begin_in(&opened_folder).unwrap_or_else(|error| not_written(&error));
+                let (appliance, credentials) = Appliance::open(&locked, &config, clock, fatal)?;
+                drop(locked);
                 let is_ended = appliance.ledger.is_ended().map_err(SetupError::from)?;
                 if is_ended {
                     tracing::warn!("the log has ended: it is served for reading, and takes nothing");
@@ -102,7 +103,8 @@ impl Running {
                         started => drop(started?),
                     }
                 }
-                logbook.keep_in(&opened_folder, appliance.chronicle.next_log_line()?).map_err(ServeError::Logbook)?;
+                let next = appliance.chronicle.next_log_line()?;
+                logbook.keep_in(&opened_folder, next).unwrap_or_else(|error| not_written(&error));
                 Ok((Arc::new(appliance), TlsConfigs::new(&credentials)?, is_ended))
             }
         });
@@ -324,6 +326,11 @@ async fn until_unused(held: Weak<Appliance>, said_each: Duration) {
 
 /// Witnesses take seconds, disks minutes.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
+/// It serves all the same, on a disk that is full too.
+fn not_written(error: &std::io::Error) {
+    tracing::error!(%error, "log lines can not be written to their file: they are in memory until they are on the ledger");
+}
+
 /// Each try takes the log away from cameras for as long as requests last; what a succession lacks is mended by hand.
 const SUCCESSION_RETRY: Duration = Duration::from_secs(60 * 60);
 /// A request's work ends within milliseconds of the request.

@@ -234,14 +234,14 @@ impl Connection {
             Ok(Ok(shaken)) => shaken,
             Ok(Err(error)) => {
                 self.appliance.metrics.shaken(self.is_intake, Handshake::Refused);
-                tracing::info!(target: SECURITY, %address, error = ?error.to_string(), "a handshake was refused");
+                tracing::info!(target: SECURITY, %address, stranger = true, error = ?error.to_string(), "a handshake was refused");
                 if is_attempt(&error) {
                     Guard::attempted(&self.appliance, &Banned::Network(self.visit.network()), BanReason::Unauthorised);
                 }
                 return;
             }
             Err(_) => {
-                tracing::info!(target: SECURITY, %address, "a handshake took too long");
+                tracing::info!(target: SECURITY, %address, stranger = true, "a handshake took too long");
                 self.appliance.metrics.shaken(self.is_intake, Handshake::GivenUp);
                 return;
             }
@@ -365,7 +365,8 @@ async fn answered(appliance: &Arc<Appliance>, gate: &Gate, listener: &Listener, 
         }
     };
     if let Some((kind, reason)) = answer.extensions().get::<Kind>().and_then(|kind| Some((kind, kind.attempt()?))) {
-        tracing::info!(target: SECURITY, by = ?who.subject(), ?kind, ?path, "a wrong attempt");
+        let stranger = who.is_stranger();
+        tracing::info!(target: SECURITY, by = ?who.subject(), stranger, ?kind, ?path, "a wrong attempt");
         sleep(Guard::attempted(appliance, who, reason)).await;
     }
     answer
