@@ -29,8 +29,10 @@ pub struct Command {
 enum What {
     /// Print the lines, each verified on the way, and name what is missing, altered, erased or out of order. For auditors.
     ///
-    /// Exit codes: 0 all that was ever stated is there (or was erased by a statement that says so), 1 something is missing, altered or out of order,
-    /// 2 it could not be read.
+    /// Entries that the appliance keeps back at the end are not seen here: compare the time that is told, or have the log audited (exhibit audit).
+    ///
+    /// Exit codes: 0 all that was stated up to the time that is told is there (or was erased by a statement that says so), 1 something is missing, altered
+    /// or out of order, 2 it could not be read.
     Dump {
         #[command(flatten)]
         connection: Connection,
@@ -53,7 +55,8 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     let What::Dump { connection, earlier, from, to } = command.what;
     let mut session = Session::open_for(&connection, &earlier)?;
     let (stream, length) = own_stream(&mut session).await?;
-    let mut dump = Dump { reader: LogReader::default(), certificates: HashMap::new(), before: None, lines: 0, is_whole: true, json };
+    let mut dump =
+        Dump { reader: LogReader::default(), certificates: HashMap::new(), before: None, newest: None, lines: 0, is_whole: true, json };
     for first in (0..length).step_by(ENTRIES_AT_ONCE as usize) {
         let last = (first + ENTRIES_AT_ONCE).min(length) - 1;
         let found = session.entries(&stream, first, last).await?;
@@ -67,11 +70,14 @@ pub async fn run(command: Command, json: bool) -> Result<u8, Failure> {
     }
     let at_end = dump.reader.end();
     dump.tell(at_end);
-    let (lines, is_whole) = (dump.lines, dump.is_whole);
+    let (lines, is_whole, newest) = (dump.lines, dump.is_whole, dump.newest.map(|newest| newest.to_string()));
     if json {
-        print_json(json!({ "event": "read", "stream": stream.as_str(), "entries": length, "lines": lines, "whole": is_whole }));
+        print_json(
+            json!({ "event": "read", "stream": stream.as_str(), "entries": length, "newest": newest, "lines": lines, "whole": is_whole }),
+        );
     } else {
-        tell(format!("{lines} lines in {length} entries of {}: {}", stream.as_str(), if is_whole { "all there" } else { "NOT WHOLE" }));
+        let (newest, is_whole) = (newest.unwrap_or_default(), if is_whole { "all there" } else { "NOT WHOLE" });
+        tell(format!("{lines} lines in {length} entries of {} up to {newest}: {is_whole}", stream.as_str()));
     }
     Ok(if is_whole { EXIT_OK } else { EXIT_NO })
 }
@@ -95,6 +101,8 @@ struct Dump {
     certificates: HashMap<Fingerprint, Certificate>,
     /// The leaf of the entry before.
     before: Option<Hash>,
+    /// When the newest entry that was shown was signed: one that is kept back behind it is not missed here.
+    newest: Option<Timestamp>,
     lines: u64,
     is_whole: bool,
     json: bool,
@@ -104,6 +112,7 @@ impl Dump {
     /// An entry is the next of the chain, so that none is left out.
     fn follow(&mut self, stream: &StreamName, seq: u64, found: &Found) -> Result<(), Failure> {
         let statement = found.signed.statement();
+        self.newest = Some(statement.issued);
         let prev = self.before.replace(found.signed.leaf_hash()).unwrap_or(Hash([0; 32]));
         if (&statement.stream, statement.seq, statement.prev) == (stream, seq, prev) {
             return Ok(());
