@@ -357,3 +357,70 @@ async fn streams_entries_and_segments_are_found() {
     let page: EntryRecords = connection.get(&format!("/v1/streams/{}/entries?first=3&last=3", second.stream)).await.json();
     assert_eq!((page.entries.len(), page.next), (1, None));
 }
+
+/// A download goes on where it was cut off, unless it is of something else (RFC 9110 section 13.1.5).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_goes_on_only_with_the_same_ciphertext() {
+    let mut shared = Shared::new().await;
+    let grant = shared.grant(in_a_month()).await;
+    let mut investigator = Writer::new(shared.world.investigator.clone(), "user/i/20261120T115958Z", &shared.world.anchor);
+    let fetch = shared.fetch(&mut investigator, Some(grant), 2, 4).await;
+    let mut connection = shared.world.connect(&shared.world.investigator).await;
+    let path = |seq: u64| format!("/v1/payloads/{}/{seq}?fetch={fetch}", shared.camera.stream);
+    let (second, third) = (connection.get(&path(2)).await, connection.get(&path(3)).await);
+    let etag = &second.headers["etag"];
+    assert_ne!(etag, &third.headers["etag"]);
+    assert_eq!(second.headers["cache-control"], "no-store");
+    let rest = connection.get_with(&path(2), &format!("Range: bytes=1000-\r\nIf-Range: {etag}\r\n")).await;
+    assert_eq!((rest.status, &rest.body[..], &rest.headers["etag"]), (206, &second.body[1000..], etag));
+    for other in [third.headers["etag"].as_str(), &format!("W/{etag}"), "Sun, 22 Nov 2026 10:00:00 GMT"] {
+        let whole = connection.get_with(&path(2), &format!("Range: bytes=1000-\r\nIf-Range: {other}\r\n")).await;
+        assert_eq!((whole.status, &whole.body), (200, &second.body), "{other}");
+    }
+    // An access that a cache answered would not be on the ledger.
+    assert_eq!(connection.get_with(&path(2), &format!("If-None-Match: {etag}\r\n")).await.status, 200);
+}
+
+/// What a client follows, and what it need not ask for twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_lead_to_their_next_page_and_are_known_again() {
+    let mut shared = Shared::new().await;
+    let mut camera = shared.world.connect(&shared.world.camera).await;
+    for seq in 6..=130 {
+        let (body, payload) = segment(&shared.camera.stream, seq, 2 * seq as u32, b"some plaintext");
+        let signed = shared.camera.next(body);
+        camera.put(&signed, &[], &payload).await.admitted(201, &shared.world.anchor, &mut shared.camera, &signed);
+    }
+    let first = format!("/v1/streams/{}/entries?first=1", shared.camera.stream);
+    let (mut path, mut indices, mut pages) = (first.clone(), Vec::new(), 0);
+    loop {
+        let answer = camera.get(&path).await;
+        let page: EntryRecords = answer.json();
+        indices.extend(page.entries.iter().map(|entry| entry.index));
+        pages += 1;
+        let Some(link) = answer.headers.get("link") else { break };
+        path = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).unwrap().to_owned();
+        assert!(path.contains("first=1&after="), "{path}");
+    }
+    assert_eq!((pages, indices.len()), (3, 130));
+    assert!(indices.is_sorted(), "a page was given twice");
+
+    let stream = format!("/v1/streams/{}", shared.camera.stream);
+    for (path, changes) in [(&stream, true), (&first, true), (&"/v1/version".to_owned(), false)] {
+        let had = camera.get(path).await;
+        let etag = &had.headers["etag"];
+        assert_eq!(had.headers["cache-control"], "private, no-cache");
+        let again = camera.get_with(path, &format!("If-None-Match: {etag}\r\n")).await;
+        assert_eq!((again.status, again.body.len(), &again.headers["etag"]), (304, 0, etag), "{path}");
+        let seq = shared.camera.seq;
+        let (body, payload) = segment(&shared.camera.stream, seq, 2 * seq as u32, b"more");
+        let signed = shared.camera.next(body);
+        camera.put(&signed, &[], &payload).await.admitted(201, &shared.world.anchor, &mut shared.camera, &signed);
+        let status = camera.get_with(path, &format!("If-None-Match: {etag}\r\n")).await.status;
+        assert_eq!(status, if changes { 200 } else { 304 }, "{path}");
+    }
+    let mut auditor = shared.world.connect(&shared.world.auditor).await;
+    let digest = hex::encode(shared.world.camera.certificate.fingerprint());
+    let certificate = auditor.get(&format!("/v1/attachments/{digest}")).await;
+    assert_eq!(certificate.headers["cache-control"], "private, max-age=31536000, immutable");
+}

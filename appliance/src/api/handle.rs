@@ -5,17 +5,18 @@
 use std::sync::Arc;
 
 use exhibit_evidence::exchange::route::{Open, allowed};
-use exhibit_evidence::exchange::{EntryRecord, Route, RouteError, Target, VersionRecord};
+use exhibit_evidence::exchange::{EntryRecord, EntryRecords, Route, RouteError, Target, VersionRecord};
 use exhibit_ledger::LedgerError;
 use exhibit_program::log_resource;
 use exhibit_tlog::Hash;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ALLOW, HeaderMap, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::task::spawn_blocking;
 
 use super::answer::{self, Answer, AnswerBody};
 use super::authorise::{Caller, authorise, is_open_attachment, may_read_attachment};
+use super::conditional::{page, with_links};
 use super::description;
 use super::payload::{Wanted, payload};
 use super::problem::{Kind, Refusal};
@@ -27,7 +28,7 @@ use crate::health;
 use crate::ingest::{self, Received};
 use crate::places::Places;
 use crate::predecessor::{self, Archive};
-use crate::query::Query;
+use crate::query::{PAGE_STREAMS, Query};
 use crate::registry::RegistryError;
 use crate::rows::AttachmentRow;
 use crate::vault::{Object, Vault};
@@ -43,7 +44,8 @@ pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, who: &Banned
         (Err(RouteError::Method), _) => return other_methods(&appliance, listener, &request),
         (Err(error), _) => Err(error.into()),
         (Ok(target), Listener::Public) if is_shown(&appliance, listener, target.open()) => {
-            read(appliance.clone(), None, party, target.route, request.headers().clone()).await
+            let (asked, headers) = (request.uri(), request.headers());
+            read(appliance.clone(), None, party, target.route, headers.clone()).await.map(|answer| with_links(answer, asked, headers))
         }
         (Ok(_), Listener::Public) => Err(Refusal::not_found()),
         (Ok(target), Listener::Intake(Ok(peer))) => match permit(&appliance, peer, &target) {
@@ -149,7 +151,10 @@ async fn serve(
             answer.headers_mut().insert(ALLOW, allow(&allowed(request.uri().path(), |_| true)));
             Ok(answer)
         }
-        route => read(appliance, Some(peer), party, route, request.headers().clone()).await,
+        route => {
+            let (asked, headers) = (request.uri(), request.headers());
+            read(appliance, Some(peer), party, route, headers.clone()).await.map(|answer| with_links(answer, asked, headers))
+        }
     }
 }
 
@@ -241,18 +246,21 @@ fn read_log(asked: Asked<'_>, peer: Option<&Peer>, party: &str, route: &Route, h
     let query = &asked.query;
     let subject = peer.and_then(|peer| peer.certificate.identity()).map(|identity| &identity.subject);
     match route {
-        Route::Streams { prefix, after } => Ok(answer::json(StatusCode::OK, &query.streams(prefix, after.as_deref())?)),
+        Route::Streams { prefix, after } => {
+            let streams = query.streams(prefix, after.as_deref())?;
+            // A page that is full may be the last one: the next is empty then.
+            let next = streams.streams.last().filter(|_| streams.streams.len() == PAGE_STREAMS).map(|last| &last.stream);
+            Ok(page(&streams, next))
+        }
         Route::Stream { stream } => found(query.stream(stream)?),
         Route::Entry { stream, seq } => found(query.record_at(stream, *seq)?),
         Route::Entries { stream, first, last } => {
             registry.head(stream)?.ok_or_else(Refusal::not_found)?;
-            Ok(answer::json(StatusCode::OK, &query.entries(stream, *first, *last)?))
+            Ok(page_of(&query.entries(stream, *first, *last)?))
         }
-        Route::Segments { series, from, to, after } => {
-            Ok(answer::json(StatusCode::OK, &query.segments(series, *from, *to, after.as_ref())?))
-        }
+        Route::Segments { series, from, to, after } => Ok(page_of(&query.segments(series, *from, *to, after.as_ref())?)),
         Route::EntryByLeaf(leaf) => found(query.record_of(leaf)?),
-        Route::Approvals { leaf, by, after } => Ok(answer::json(StatusCode::OK, &query.approvals(leaf, by, after.as_ref())?)),
+        Route::Approvals { leaf, by, after } => Ok(page_of(&query.approvals(leaf, by, after.as_ref())?)),
         Route::EntryByIndex(index) => found(query.record(*index)?),
         Route::Certificate(fingerprint) => found(introduction(query, fingerprint)?),
         Route::Attachment(sha256) => attachment(asked, peer, sha256),
@@ -263,7 +271,7 @@ fn read_log(asked: Asked<'_>, peer: Option<&Peer>, party: &str, route: &Route, h
         Route::Grants { after } => {
             let grants = query.grants(subject.ok_or_else(Refusal::not_found)?, after.as_deref())?;
             let grants = grants.ok_or_else(|| Refusal::new(Kind::Malformed, "after is not what a page before gave as next"))?;
-            Ok(answer::json(StatusCode::OK, &grants))
+            Ok(page_of(&grants))
         }
         Route::Checkpoint => {
             let note = witnessing.newest(ledger).ok_or_else(Refusal::not_found)?;
@@ -305,6 +313,10 @@ fn logged(answer: Response<Vec<u8>>) -> Answer {
     answer.map(|bytes| AnswerBody::Whole(Some(bytes.into())))
 }
 
+fn page_of(entries: &EntryRecords) -> Answer {
+    page(entries, entries.next.as_ref())
+}
+
 fn found(record: Option<impl serde::Serialize>) -> Result<Answer, Refusal> {
     record.map(|record| answer::json(StatusCode::OK, &record)).ok_or_else(Refusal::not_found)
 }
@@ -339,7 +351,10 @@ fn attachment(asked: Asked<'_>, peer: Option<&Peer>, sha256: &Hash) -> Result<An
             let stored = asked.vault.read(Object::Attachment(*sha256), row.length)?;
             // Named on the ledger and gone: the verifier tells lost from erased.
             let stored = stored.ok_or_else(|| Refusal::new(Kind::NotFound, "the attachment is not there any more"))?;
-            return Ok(answer::bytes(StatusCode::OK, "application/octet-stream", stored));
+            let mut answer = answer::bytes(StatusCode::OK, "application/octet-stream", stored);
+            // Its name is its hash. It may be erased: no cache of others keeps it.
+            answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
+            return Ok(answer);
         }
     }
     if is_named { Err(Refusal::new(Kind::Forbidden, "this attachment is for others")) } else { Err(Refusal::not_found()) }

@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod authorise;
+mod conditional;
 pub mod description;
 pub mod gate;
 pub mod handle;

@@ -9,7 +9,7 @@ use exhibit_evidence::{Body, StreamName};
 use exhibit_pki::{Certificate, Timestamp};
 use exhibit_tlog::Hash;
 use hyper::StatusCode;
-use hyper::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
+use hyper::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use tokio::task::spawn_blocking;
 
 use super::answer::{self, Answer, AnswerBody};
@@ -45,9 +45,13 @@ pub(super) async fn payload(
 ) -> Result<Answer, Refusal> {
     let place = appliance.downloads.take(party).map_err(|full| Refusal::overloaded("downloads", full))?;
     let opened = spawn_blocking(move || open_payload(&appliance, &peer, &wanted, &fetch)).await;
-    let object = opened.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))??;
+    let (object, statement) = opened.map_err(|_| Refusal::new(Kind::Internal, "the appliance failed: try again"))??;
     let length = object.length();
-    let range = headers.get(RANGE).map(|range| range.to_str().unwrap_or_default());
+    // The statement signs each byte.
+    let etag = HeaderValue::from_str(&format!("\"{statement}\"")).expect("a hash is a header's value");
+    // RFC 9110 section 13.1.5: whoever has a part of something else gets the whole.
+    let has_other = headers.get(IF_RANGE).is_some_and(|had| had != etag);
+    let range = headers.get(RANGE).filter(|_| !has_other).map(|range| range.to_str().unwrap_or_default());
     let (status, first, count) = match range.map(|range| single_range(range, length)) {
         None | Some(Range::Ignored) => (StatusCode::OK, 0, length),
         Some(Range::Part { first, last }) => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
@@ -57,6 +61,9 @@ pub(super) async fn payload(
     *answer.body_mut() = AnswerBody::of_object(object.into(), first, count, place);
     let headers = answer.headers_mut();
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(ETAG, etag);
+    // Each access is on the ledger: none is a cache's.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!("bytes {first}-{}/{length}", first + count - 1);
         headers.insert(CONTENT_RANGE, HeaderValue::from_str(&range).expect("digits are a header's value"));
@@ -70,7 +77,7 @@ fn open_payload(
     peer: &Peer,
     wanted: &Wanted,
     fetch_leaf: &Hash,
-) -> Result<Box<dyn crate::vault::StoredObject>, Refusal> {
+) -> Result<(Box<dyn crate::vault::StoredObject>, Hash), Refusal> {
     let Wanted { log, stream, seq } = wanted;
     let ours = Asked::of(appliance);
     let asked = match log {
@@ -119,7 +126,8 @@ fn open_payload(
     }
     decided.map_err(|denial| Refusal::new(Kind::Forbidden, denial.to_string()))?;
     let object = asked.vault.open(payload_object(&segment.statement_hash())).map_err(refuse_vault(appliance))?;
-    object.ok_or_else(|| Refusal::new(Kind::NotFound, "the ciphertext is not there any more"))
+    let object = object.ok_or_else(|| Refusal::new(Kind::NotFound, "the ciphertext is not there any more"))?;
+    Ok((object, segment.statement_hash()))
 }
 
 /// The terms of a grant, as they were checked when it was admitted; `None` if they are gone or damaged.

@@ -30,6 +30,7 @@ pub fn responses(operation: &Operation, schemas: &mut SchemaGenerator) -> Map<St
     };
     let bytes = ("application/octet-stream", json!({}));
     let tag = ["ETag", "Cache-Control"];
+    let pages = ["Link", "ETag", "Cache-Control"];
     match operation.gives {
         Gives::Admitted => {
             let admitted = json_of::<Admitted>(schemas);
@@ -53,23 +54,23 @@ pub fn responses(operation: &Operation, schemas: &mut SchemaGenerator) -> Map<St
         }
         Gives::Limits => answer("204", "What uploads may be.", None, &["Upload-Limit", "Accept-Patch", "Allow", "Cache-Control"]),
         Gives::Nothing => answer("204", "Nothing is kept any more.", None, &[]),
-        Gives::Stream => answer("200", "A stream.", Some(json_of::<StreamRecord>(schemas)), &[]),
-        Gives::Streams => answer("200", "A page of streams.", Some(json_of::<StreamRecords>(schemas)), &[]),
-        Gives::Entry => answer("200", "An entry.", Some(json_of::<EntryRecord>(schemas)), &[]),
+        Gives::Stream => answer("200", "A stream.", Some(json_of::<StreamRecord>(schemas)), &tag),
+        Gives::Streams => answer("200", "A page of streams.", Some(json_of::<StreamRecords>(schemas)), &pages),
+        Gives::Entry => answer("200", "An entry.", Some(json_of::<EntryRecord>(schemas)), &tag),
         Gives::Entries => {
-            answer("200", "A page of entries. It may be empty and yet have a `next`.", Some(json_of::<EntryRecords>(schemas)), &[])
+            answer("200", "A page of entries. It may be empty and yet have a `next`.", Some(json_of::<EntryRecords>(schemas)), &pages)
         }
-        Gives::Successor => answer("200", "What shows it.", Some(json_of::<SuccessorRecord>(schemas)), &[]),
-        Gives::Witnesses => answer("200", "How it stands.", Some(json_of::<Status>(schemas)), &[]),
-        Gives::Version => answer("200", "Who answers.", Some(json_of::<VersionRecord>(schemas)), &[]),
+        Gives::Successor => answer("200", "What shows it.", Some(json_of::<SuccessorRecord>(schemas)), &tag),
+        Gives::Witnesses => answer("200", "How it stands.", Some(json_of::<Status>(schemas)), &tag),
+        Gives::Version => answer("200", "Who answers.", Some(json_of::<VersionRecord>(schemas)), &tag),
         Gives::Health => {
-            answer("200", "It serves, perhaps with reasons for somebody to look.", Some(json_of::<Health>(schemas)), &[]);
+            answer("200", "It serves, perhaps with reasons for somebody to look.", Some(json_of::<Health>(schemas)), &tag);
             answer("503", "It fails at what it is for: the reasons say at what.", Some(json_of::<Health>(schemas)), &[]);
         }
-        Gives::Attachment => answer("200", "The bytes as stored, with the salt where erasable.", Some(bytes), &[]),
+        Gives::Attachment => answer("200", "The bytes as stored, with the salt where erasable.", Some(bytes), &tag),
         Gives::Ciphertext => {
-            answer("200", "All of it.", Some(bytes.clone()), &["Accept-Ranges"]);
-            answer("206", "The range that was asked for.", Some(bytes), &["Accept-Ranges", "Content-Range"]);
+            answer("200", "All of it.", Some(bytes.clone()), &["Accept-Ranges", "ETag", "Cache-Control"]);
+            answer("206", "The range that was asked for.", Some(bytes), &["Accept-Ranges", "Content-Range", "ETag", "Cache-Control"]);
         }
         Gives::Note => answer("200", "A signed note.", Some(("text/plain; charset=utf-8", json!({ "type": "string" }))), &tag),
         Gives::Tile => answer("200", "Hashes, end to end.", Some(bytes), &tag),
@@ -85,8 +86,9 @@ pub fn responses(operation: &Operation, schemas: &mut SchemaGenerator) -> Map<St
     answers
 }
 
+/// Of what is read all has a validator; ciphertext for `If-Range` alone, since each access is on the ledger.
 fn has_etag(operation: &Operation) -> bool {
-    matches!(operation.gives, Gives::Note | Gives::Tile | Gives::Bundle | Gives::Description | Gives::Page)
+    !matches!(operation.gives, Gives::Admitted | Gives::Progress | Gives::Limits | Gives::Nothing | Gives::Ciphertext)
 }
 
 fn json_of<T: JsonSchema>(schemas: &mut SchemaGenerator) -> (&'static str, Value) {
@@ -110,7 +112,7 @@ fn field(name: &str) -> Value {
         "Accept-Patch" => "application/partial-upload",
         "Allow" => "the methods of this path",
         "Retry-After" => "when it is worth to try again, in seconds",
-        _ => "where this is explained: rel=\"help\"",
+        _ => "where this is explained: rel=\"help\"; of a list, the next page: rel=\"next\"",
     };
     json!({ "description": words, "schema": { "type": "string" } })
 }
