@@ -160,9 +160,9 @@ impl Appliance {
     /// Goes by another configuration from now on, as far as that can be while it serves (`Config::fixed`).
     pub fn change(&self, config: &Config) {
         *self.body_pace.write().unwrap_or_else(PoisonError::into_inner) = config.limits.body_pace();
-        self.uploads.change(config.uploads_max, config.limits.identity_uploads);
-        self.downloads.change(config.downloads_max, config.limits.identity_downloads);
-        self.bundles.change(BUNDLES_MAX, config.limits.identity_downloads);
+        self.uploads.change(config.limits.identity_uploads);
+        self.downloads.change(config.limits.identity_downloads);
+        self.bundles.change(config.limits.identity_downloads);
         self.room.keep(reserve_of(config));
         self.guard.change(&config.bans);
     }
@@ -190,7 +190,7 @@ impl Appliance {
     pub fn heed_vault(&self, error: &VaultError) {
         match error {
             VaultError::Sync(_) => (self.fatal)(&error.to_string()),
-            VaultError::Write(_) => self.vitals.storage_failed(self.now().unix_s()),
+            VaultError::Write(_) => self.vitals.storage_failed(),
             VaultError::Read(_) => {}
         }
     }

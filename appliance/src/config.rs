@@ -315,7 +315,7 @@ impl Config {
             ($($member:ident)*) => { [$((stringify!($member), self.$member == other.$member)),*] };
         }
         let compared = differing!(
-            intake public monitoring public_entries connections_max staging_mib staging_sender_mib staging_uploads_max staging_s
+            intake public monitoring public_entries connections_max uploads_max downloads_max staging_mib staging_sender_mib staging_uploads_max staging_s
             batch_entries_max head_seal tpm_seal tpm_note user confinement log_interval_s witness_policy witness_monitoring unwitnessed_start
             mirrors server_roots timestamp_interval_s timestamp_authorities
         );

@@ -73,9 +73,21 @@ pub fn examine(folder: &Folder, now: Timestamp) -> Vec<Finding> {
             findings.push(good("process", format!("an appliance serves this folder, as process {}", status.pid)));
             true
         }
-        _ => {
+        Ok(None) => {
             findings.push(good("process", "none serves this folder now"));
             false
+        }
+        Ok(Some(Err(reason))) => {
+            findings.push(warning("process", format!("one serves this folder, and does not say how it is: {reason}"), "look in its log"));
+            true
+        }
+        Err(error) => {
+            findings.push(warning(
+                "process",
+                format!("whether one serves this folder can not be asked: {error}"),
+                "run this as the user who serves",
+            ));
+            true
         }
     };
     findings.extend(log(folder, &config));
@@ -239,7 +251,7 @@ fn open_files(config: &Config) -> Finding {
     const CHECK: &str = "open files";
     // Two listeners; an upload and a download have a file each, and so has each upload that is kept.
     let needed = 2 * config.connections_max + config.uploads_max + config.downloads_max + config.staging_uploads_max + OTHER_FILES;
-    match getrlimit(Resource::Nofile).maximum {
+    match getrlimit(Resource::Nofile).current {
         Some(most) if most < needed as u64 => {
             let detail = format!("this user may open {most} files, and the limits of appliance.toml can need {needed}");
             warning(CHECK, detail, "raise LimitNOFILE in the unit (or `ulimit -n`), or lower connections_max")
@@ -364,7 +376,8 @@ fn others(folder: &Folder, config: &Config, anchor: &Anchor) -> Vec<Finding> {
 fn reaches(url: &str) -> Result<(), String> {
     let url: hyper::Uri = url.parse().map_err(|_| "is no URL".to_owned())?;
     let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
-    let mut addresses = (url.host().unwrap_or_default(), port).to_socket_addrs().map_err(|error| error.to_string())?;
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let mut addresses = (host, port).to_socket_addrs().map_err(|error| error.to_string())?;
     let address = addresses.next().ok_or("has no address")?;
     TcpStream::connect_timeout(&address, REACH_MAX).map(drop).map_err(|error| error.to_string())
 }

@@ -2,9 +2,9 @@
 //!
 //! It mends nothing and refuses nobody. What it says names no camera, person or address: anyone may ask.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,8 @@ pub enum Code {
     DiskGone,
     /// The vault could not write.
     StorageFailing,
+    /// A write hangs.
+    WritesStalled,
     /// A witness or mirror has seen another log.
     LogContradicted,
     /// Receipts wait for witnesses.
@@ -68,12 +70,13 @@ pub enum Code {
 
 impl Code {
     /// All.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::DiskFull,
         Self::DiskFilling,
         Self::DiskReadOnly,
         Self::DiskGone,
         Self::StorageFailing,
+        Self::WritesStalled,
         Self::LogContradicted,
         Self::ReceiptsNotFinal,
         Self::WitnessMissing,
@@ -99,6 +102,9 @@ impl Code {
             Self::DiskReadOnly => ("disk-read-only", "look in the kernel's log for the disk's errors, mend it, and mount it for writing"),
             Self::DiskGone => ("disk-gone", "see whether the disk is there and mounted"),
             Self::StorageFailing => ("storage-failing", "look in the kernel's log for the disk's errors: the disk may be dying"),
+            Self::WritesStalled => {
+                ("writes-stalled", "look in the kernel's log for the disk's errors; under systemd the process is started anew in a minute")
+            }
             Self::LogContradicted => {
                 ("log-contradicted", "stop, keep everything as it is, and follow \"A witness has seen another log\" in docs/operations.md")
             }
@@ -137,12 +143,38 @@ pub struct Health {
     pub reasons: Vec<Reason>,
 }
 
+impl Health {
+    /// For those who have shown no certificate: what is wrong, without numbers.
+    #[must_use]
+    pub fn for_strangers(mut self) -> Self {
+        self.reasons.iter_mut().for_each(|reason| reason.detail.clear());
+        self
+    }
+}
+
 /// What health needs to remember.
 #[derive(Default)]
 pub struct Vitals {
     memory: Mutex<Memory>,
-    /// When the vault could not write, in seconds since 1970; 0 for never.
-    storage_failed_s: AtomicU64,
+    /// When the vault could not write the last time.
+    storage_failed: Mutex<Option<Instant>>,
+    /// Since when statements are being made durable.
+    writes: Mutex<Writes>,
+}
+
+#[derive(Default)]
+struct Writes {
+    next: u64,
+    since: BTreeMap<u64, Instant>,
+}
+
+/// Something that is being made durable, until it is dropped.
+pub struct Write<'a>(&'a Vitals, u64);
+
+impl Drop for Write<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.writes).since.remove(&self.1);
+    }
 }
 
 #[derive(Default)]
@@ -153,7 +185,7 @@ struct Memory {
 }
 
 /// How long it is told that a write failed: cameras try again sooner.
-const STORAGE_FAILED_S: u64 = 120;
+const STORAGE_FAILED: Duration = Duration::from_secs(120);
 /// A disk that is full in less is told: long enough for somebody to buy one.
 const FILLING_S: u64 = 7 * 86_400;
 /// In less it is an emergency for people, and still none for cameras.
@@ -162,6 +194,10 @@ const DAY_S: u64 = 86_400;
 const UNFINAL_S: u64 = 300;
 /// So long it is told before the certificate ends: an authority may be people.
 pub const CERTIFICATE_S: u64 = 30 * 86_400;
+/// So often the log's size is remembered at most.
+const SAMPLE_S: u64 = 10;
+/// A disk in order syncs in milliseconds, and one that is busy in seconds.
+const STALLED: Duration = Duration::from_secs(60);
 /// One look every ten seconds, for half a day; what waits longer waits as long as that.
 const UNFINAL_MAX: usize = 4320;
 
@@ -169,15 +205,18 @@ impl Vitals {
     /// Looks, so that what changes over time is known.
     pub fn observe(&self, appliance: &Appliance) {
         let now_s = appliance.now().unix_s();
-        let mut memory = self.lock();
-        for disk in appliance.room.disks() {
+        let disks = appliance.room.disks();
+        let mut memory = lock(&self.memory);
+        for disk in disks {
             if let Some(free) = disk.free_bytes {
                 memory.forecasts.entry(disk.name).or_default().observe(now_s, free);
             }
         }
         let status = appliance.witnessing.status(&appliance.ledger);
         memory.unfinal.retain(|(_, size)| *size > status.final_size);
-        if status.size > status.final_size && memory.unfinal.back().is_none_or(|(_, size)| *size < status.size) {
+        // However often somebody asks.
+        let is_due = memory.unfinal.back().is_none_or(|(at, size)| *size < status.size && now_s.saturating_sub(*at) >= SAMPLE_S);
+        if status.size > status.final_size && is_due {
             if memory.unfinal.len() == UNFINAL_MAX {
                 // The oldest stays: it is since when they wait.
                 memory.unfinal.remove(1);
@@ -187,23 +226,38 @@ impl Vitals {
     }
 
     /// The vault could not write.
-    pub fn storage_failed(&self, now_s: u64) {
-        self.storage_failed_s.store(now_s, Ordering::Relaxed);
+    pub fn storage_failed(&self) {
+        *lock(&self.storage_failed) = Some(Instant::now());
+    }
+
+    /// Something begins to be made durable.
+    pub fn writing(&self) -> Write<'_> {
+        let mut writes = lock(&self.writes);
+        let number = writes.next;
+        writes.next += 1;
+        writes.since.insert(number, Instant::now());
+        Write(self, number)
+    }
+
+    /// For how long the oldest write has been under way, where that is longer than any disk in order takes.
+    pub fn stalled_for(&self, now: Instant) -> Option<Duration> {
+        let oldest = lock(&self.writes).since.values().min().copied()?;
+        Some(now.saturating_duration_since(oldest)).filter(|age| *age >= STALLED)
     }
 
     /// In how many seconds a disk will be full.
     pub fn full_in_s(&self, disk: &str, reserve_bytes: u64) -> Option<u64> {
-        self.lock().forecasts.get(disk)?.seconds_until(reserve_bytes)
+        lock(&self.memory).forecasts.get(disk)?.seconds_until(reserve_bytes)
     }
 
     /// For how long the oldest receipt has been waiting for witnesses.
     pub fn unfinal_s(&self, now_s: u64) -> u64 {
-        self.lock().unfinal.front().map_or(0, |(since, _)| now_s.saturating_sub(*since))
+        lock(&self.memory).unfinal.front().map_or(0, |(since, _)| now_s.saturating_sub(*since))
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How the appliance is now. Asks disks: blocks.
@@ -220,8 +274,10 @@ pub fn of(appliance: &Appliance) -> Health {
             tell(code, status, detail);
         }
     }
-    let failed_s = appliance.vitals.storage_failed_s.load(Ordering::Relaxed);
-    if failed_s > 0 && now_s.saturating_sub(failed_s) < STORAGE_FAILED_S {
+    if let Some(stalled) = appliance.vitals.stalled_for(Instant::now()) {
+        tell(Code::WritesStalled, Status::Failing, format!("a write has not come back for {} seconds", stalled.as_secs()));
+    }
+    if lock(&appliance.vitals.storage_failed).is_some_and(|at| at.elapsed() < STORAGE_FAILED) {
         tell(Code::StorageFailing, Status::Failing, "the vault could not write in the last two minutes".to_owned());
     }
     witnesses(appliance, now_s, &mut tell);
@@ -243,7 +299,7 @@ pub fn of(appliance: &Appliance) -> Health {
 }
 
 fn of_disk(disk: &Disk, reserve_bytes: u64, full_in_s: Option<u64>) -> Option<(Code, Status, String)> {
-    let Disk { name, free_bytes, is_read_only, .. } = disk;
+    let Disk { name, free_bytes, is_read_only, takes_segments, .. } = disk;
     let Some(free) = free_bytes else {
         return Some((Code::DiskGone, Status::Failing, format!("the disk of the {name} does not answer")));
     };
@@ -251,7 +307,7 @@ fn of_disk(disk: &Disk, reserve_bytes: u64, full_in_s: Option<u64>) -> Option<(C
         return Some((Code::DiskReadOnly, Status::Failing, format!("the disk of the {name} can only be read")));
     }
     let (free_mib, reserve_mib) = (free / MIB, reserve_bytes / MIB);
-    if *free <= reserve_bytes {
+    if !takes_segments {
         let detail = format!("the disk of the {name} has {free_mib} MiB left, and {reserve_mib} MiB are kept for the ledger");
         return Some((Code::DiskFull, Status::Failing, detail));
     }
@@ -297,7 +353,7 @@ mod tests {
     use super::*;
 
     fn disk(free_mib: u64) -> Disk {
-        Disk { name: "vault", free_bytes: Some(free_mib * MIB), total_bytes: 1 << 40, is_read_only: false }
+        Disk { name: "vault", free_bytes: Some(free_mib * MIB), total_bytes: 1 << 40, is_read_only: false, takes_segments: free_mib > 108 }
     }
 
     #[test]
@@ -306,9 +362,22 @@ mod tests {
         assert_eq!(told(disk(1000), None), None);
         assert_eq!(told(disk(1000), Some(FILLING_S)), None, "who looks a week ahead is told too often");
         assert_eq!(told(disk(1000), Some(FILLING_S - 1)), Some((Code::DiskFilling, Status::Warning)));
-        assert_eq!(told(disk(100), Some(0)), Some((Code::DiskFull, Status::Failing)));
+        assert_eq!(told(disk(108), Some(0)), Some((Code::DiskFull, Status::Failing)));
         assert_eq!(told(Disk { is_read_only: true, ..disk(1000) }, None), Some((Code::DiskReadOnly, Status::Failing)));
         assert_eq!(told(Disk { free_bytes: None, ..disk(0) }, None), Some((Code::DiskGone, Status::Failing)));
+    }
+
+    #[test]
+    fn a_write_that_hangs_is_told_until_it_comes_back() {
+        let vitals = Vitals::default();
+        let (first, second) = (vitals.writing(), vitals.writing());
+        let later = Instant::now() + STALLED + Duration::from_secs(5);
+        assert_eq!(vitals.stalled_for(Instant::now()), None);
+        assert!(vitals.stalled_for(later).is_some_and(|stalled| stalled >= STALLED));
+        drop(first);
+        assert!(vitals.stalled_for(later).is_some(), "one of two came back");
+        drop(second);
+        assert_eq!(vitals.stalled_for(later), None);
     }
 
     #[test]

@@ -35,10 +35,9 @@ impl Places {
         Self { taken: Mutex::new(Taken { total, each, ..Taken::default() }) }
     }
 
-    /// From now on there are so many. Whoever has one keeps it.
-    pub fn change(&self, total: usize, each: usize) {
-        let mut taken = self.lock();
-        (taken.total, taken.each) = (total, each);
+    /// From now on one party may have so many. Whoever has more keeps them.
+    pub fn change(&self, each: usize) {
+        self.lock().each = each;
     }
 
     /// One more for a party, until it is dropped.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use exhibit_pki::SoftwareSigner;
+use exhibit_pki::{Certificate, SoftwareSigner};
 use exhibit_program::logging::SECURITY;
 
 use crate::api::server::Rules;
@@ -26,6 +26,12 @@ pub enum ReloadError {
     /// The certificate.
     #[error("the certificate in appliance.pem is not on the ledger yet: its authority has to put it there first")]
     Unknown,
+    /// What it leads to.
+    #[error("root.pem does not have the roots that the log began with: those are its own for ever")]
+    Roots,
+    /// It counts for nothing.
+    #[error("the certificate in appliance.pem, or one above it, is revoked")]
+    Revoked,
     /// Whose it is.
     #[error("the certificate in appliance.pem is another appliance's: a state folder is one appliance's for ever")]
     Another,
@@ -52,6 +58,13 @@ pub fn reload(folder: &Folder, before: &Config, appliance: &Arc<Appliance>, rule
     }
     if !appliance.registry.is_known(credentials.certificate.fingerprint())? {
         return Err(ReloadError::Unknown);
+    }
+    if credentials.roots.iter().map(Certificate::der).ne(appliance.anchor.roots.iter().map(Certificate::der)) {
+        return Err(ReloadError::Roots);
+    }
+    let path = [std::slice::from_ref(&credentials.certificate), &credentials.chain].concat();
+    if appliance.registry.revoked(&path, appliance.now())?.is_some() {
+        return Err(ReloadError::Revoked);
     }
     let tls = TlsConfigs::new(&credentials)?;
     let signer = SoftwareSigner::from_pkcs8_pem(&credentials.key_pem).map_err(SetupError::from)?;

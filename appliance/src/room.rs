@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use exhibit_evidence::body::SEGMENT_CIPHERTEXT_BYTES_MAX;
+
 /// What room is asked for. Who asks for less important things is refused while there is still some for the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
@@ -45,6 +47,8 @@ pub struct Disk {
     pub free_bytes: Option<u64>,
     /// All of it.
     pub total_bytes: u64,
+    /// A segment of the largest would not be refused for lack of room.
+    pub takes_segments: bool,
     /// Nothing can be written to it: mounted so, or by the kernel after an error.
     pub is_read_only: bool,
 }
@@ -94,11 +98,18 @@ impl Room {
                 name,
                 free_bytes: Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
                 total_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
+                takes_segments: self.has_room(disk.f_bavail.saturating_mul(disk.f_frsize)),
                 is_read_only: disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
             },
-            Err(_) => Disk { name, free_bytes: None, total_bytes: 0, is_read_only: false },
+            Err(_) => Disk { name, free_bytes: None, total_bytes: 0, takes_segments: false, is_read_only: false },
         };
         self.folders.iter().map(disk).collect()
+    }
+
+    /// For a segment of the largest, beside what is promised and kept.
+    fn has_room(&self, free: u64) -> bool {
+        let (promised, reserve_bytes) = (self.promised_bytes.load(Ordering::Relaxed), self.reserve_bytes());
+        reserve_bytes == 0 || free.saturating_sub(promised.saturating_add(SEGMENT_CIPHERTEXT_BYTES_MAX)) >= reserve_bytes
     }
 
     /// So much is kept of each.

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use exhibit_program::logging::SECURITY;
 use exhibit_program::service_manager;
@@ -93,22 +93,11 @@ impl Running {
                 logbook.begin_in(&opened_folder).unwrap_or_else(|error| not_written(&error));
                 let (appliance, credentials) = Appliance::open(&locked, &config, clock, fatal)?;
                 drop(locked);
-                let is_ended = appliance.ledger.is_ended().map_err(SetupError::from)?;
-                if is_ended {
-                    tracing::warn!("the log has ended: it is served for reading, and takes nothing");
-                } else {
-                    match appliance.chronicle.start(exhibit_program::version()) {
-                        // It can be read, and takes what it has room for as soon as there is some.
-                        Err(error @ ChronicleError::NoRoom(_)) => tracing::error!(%error, "this start is not on the ledger"),
-                        started => drop(started?),
-                    }
-                }
-                let next = appliance.chronicle.next_log_line()?;
-                logbook.keep_in(&opened_folder, next).unwrap_or_else(|error| not_written(&error));
-                Ok((Arc::new(appliance), TlsConfigs::new(&credentials)?, is_ended))
+                let sources = opened_folder.timestamp_sources(&config)?;
+                Ok((Arc::new(appliance), TlsConfigs::new(&credentials)?, sources))
             }
         });
-        let (appliance, tls, is_ended) = opened.await.expect("opening does not panic")?;
+        let (appliance, tls, sources) = opened.await.expect("opening does not panic")?;
         let limits = &config.limits;
         let bind = |address, tls, is_intake| async move {
             let bound = Bound::new(address, tls, is_intake, config.connections_max, limits).await;
@@ -126,9 +115,12 @@ impl Running {
             }
             None => None,
         };
+        // The last that can fail: a start that is tried again and again states nothing.
+        let (started, started_folder, kept) = (appliance.clone(), folder.clone(), logbook.clone());
+        let is_ended = spawn_blocking(move || state_start(&started, &started_folder, &kept)).await.expect("a statement does not panic")?;
         let rules = [intake.rules(), public.rules()];
         let (drain, draining) = watch::channel(false);
-        let (roots, sources) = (folder.server_roots(&config), folder.timestamp_sources(&config)?);
+        let roots = folder.server_roots(&config);
         let (monitoring, monitored) = monitored.unzip();
         let addresses = Addresses { intake: intake_address, public: public_address, monitoring };
         let listeners = [intake, public].into_iter().map(|bound| tokio::spawn(bound.serve(appliance.clone(), draining.clone())));
@@ -174,7 +166,7 @@ impl Running {
             })
         });
         let config = read.await.expect("reading a configuration does not panic");
-        service_manager::ready("serving");
+        service_manager::ready();
         config
     }
 
@@ -216,15 +208,27 @@ pub fn serve(
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::System)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::System)?;
         let (mut folder, mut config) = (folder.newest(), config);
+        let (serving, serves) = watch::channel(Weak::new());
+        tokio::spawn(tell_alive(serves));
         let mut succession = try_step(by_itself::resume, &folder, &clock).await;
+        let mut last: Option<(Folder, Config)> = None;
         loop {
             folder = folder.newest();
             // Where it listens may have been said otherwise than in the file.
-            let mut written = folder.config()?;
+            let mut written = match (folder.config(), last.take()) {
+                (Ok(written), _) => written,
+                // A file that no reload takes ends nothing at a succession that did not come about.
+                (Err(error), Some((before, written))) if before.path() == folder.path() => {
+                    tracing::error!(%error, "the configuration is not taken: it goes on as it was");
+                    written
+                }
+                (Err(error), _) => return Err(error.into()),
+            };
             config = Config { intake: config.intake, public: config.public, monitoring: config.monitoring, ..written.clone() };
             let running = Running::start(folder.clone(), config.clone(), clock.clone(), fatal.clone(), logbook.clone()).await?;
+            serving.send_replace(Arc::downgrade(&running.appliance));
             ready(running.addresses);
-            service_manager::ready("serving");
+            service_manager::ready();
             let ends = loop {
                 tokio::select! {
                     _ = terminate.recv() => break true,
@@ -234,6 +238,7 @@ pub fn serve(
                 }
             };
             let drain_max = Duration::from_secs(written.drain_s);
+            last = Some((folder.clone(), written));
             tracing::info!(target: SECURITY, ends, "ending");
             if ends {
                 service_manager::stopping();
@@ -259,13 +264,45 @@ pub fn serve(
     served
 }
 
-/// Looks how the appliance is, so that what changes over time is known, and tells the service manager: also that it is alive, as long as threads and
-/// the disk answer.
+/// Puts the start on the ledger, unless the log has ended: true if it has.
+fn state_start(appliance: &Appliance, folder: &Folder, logbook: &Logbook) -> Result<bool, ServeError> {
+    let is_ended = appliance.ledger.is_ended().map_err(SetupError::from)?;
+    if is_ended {
+        tracing::warn!("the log has ended: it is served for reading, and takes nothing");
+    } else {
+        match appliance.chronicle.start(exhibit_program::version()) {
+            // It can be read, and takes what it has room for as soon as there is some.
+            Err(error @ ChronicleError::NoRoom(_)) => tracing::error!(%error, "this start is not on the ledger"),
+            started => drop(started?),
+        }
+    }
+    let next = appliance.chronicle.next_log_line()?;
+    logbook.keep_in(folder, next).unwrap_or_else(|error| not_written(&error));
+    Ok(is_ended)
+}
+
+/// Tells the service manager that the process is alive, through successions too, as long as threads answer and nothing hangs in a disk.
+async fn tell_alive(serving: watch::Receiver<Weak<Appliance>>) {
+    let Some(most) = service_manager::alive_interval() else { return };
+    let mut ticks = interval(most);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let appliance = serving.borrow().upgrade();
+        let looked = spawn_blocking(move || appliance.and_then(|appliance| appliance.vitals.stalled_for(Instant::now()))).await;
+        match looked {
+            Ok(None) => service_manager::alive(),
+            Ok(Some(stalled)) => tracing::error!(?stalled, "a write hangs: the service manager is not told that all is well"),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Looks how the appliance is, so that what changes over time is known, and says what has changed: in the log, and to the service manager.
 async fn look_after(appliance: Arc<Appliance>, mut draining: watch::Receiver<bool>) {
-    let most = service_manager::alive_interval().unwrap_or(LOOK_AFTER);
-    let mut looks = interval(LOOK_AFTER.min(most));
+    let mut looks = interval(LOOK_AFTER);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = None;
+    let mut told = Vec::new();
     loop {
         tokio::select! {
             _ = draining.wait_for(|draining| *draining) => return,
@@ -273,16 +310,13 @@ async fn look_after(appliance: Arc<Appliance>, mut draining: watch::Receiver<boo
         }
         let looked_at = appliance.clone();
         let Ok(health) = spawn_blocking(move || health::of(&looked_at)).await else { continue };
-        service_manager::alive();
-        let now: Vec<_> = health.reasons.iter().map(|reason| reason.code).collect();
-        if told.as_ref() != Some(&now) {
-            for reason in &health.reasons {
-                tracing::warn!(code = reason.code.as_str(), status = reason.status.as_str(), detail = ?reason.detail, "health");
-            }
-            let worst = health.reasons.first().map_or(String::new(), |worst| format!(": {}", worst.detail));
-            service_manager::status(&format!("{}{worst}", health.status.as_str()));
-            told = Some(now);
+        let worst = health.reasons.first().map_or(String::new(), |worst| format!(": {}", worst.detail));
+        service_manager::status(&format!("{}{worst}", health.status.as_str()));
+        let now: Vec<_> = health.reasons.iter().map(|reason| (reason.code, reason.status)).collect();
+        for reason in health.reasons.iter().filter(|reason| !told.contains(&(reason.code, reason.status))) {
+            tracing::warn!(code = reason.code.as_str(), status = reason.status.as_str(), detail = ?reason.detail, "health");
         }
+        told = now;
     }
 }
 

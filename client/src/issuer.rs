@@ -159,12 +159,12 @@ impl Issuer {
         Ok((signed, receipt))
     }
 
-    /// Sends again what was signed and not answered. True if there was something.
-    pub async fn deliver_pending(&mut self, appliance: &mut Appliance) -> Result<bool, IssuerError> {
+    /// Sends again what was signed and not answered, and gives it once it is on the ledger.
+    pub async fn deliver_pending(&mut self, appliance: &mut Appliance) -> Result<Option<SignedStatement>, IssuerError> {
         let path = self.folder.join(pending_file(&self.log));
         let pending = match fs::read(&path) {
             Ok(pending) => pending,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(IssuerError::Folder { path, source }),
         };
         let damaged = |reason: &str| IssuerError::State { path: path.clone(), reason: reason.to_owned() };
@@ -173,11 +173,11 @@ impl Issuer {
         if signed.statement().seq < self.state.next_seq {
             // Answered before, and only the clean-up was cut off.
             self.keep_stated(&signed)?;
-            return Ok(false);
+            return Ok(Some(signed));
         }
         let attachments = attachments_of(&signed, rest).ok_or_else(|| damaged("an attachment is cut short"))?;
         self.deliver(appliance, &signed, &attachments).await?;
-        Ok(true)
+        Ok(Some(signed))
     }
 
     async fn deliver(

@@ -49,7 +49,7 @@ pub enum RequestError {
     #[error("the request's key is not one that can be certified: {0}")]
     Key(KeyError),
     /// The self-signature does not verify.
-    #[error("the request is not signed by its own key")]
+    #[error("the request is not signed by its own key, or with another hash than its suite has (P-384: SHA-384, `openssl req -sha384`)")]
     Signature,
     /// It asks for names that are never certified: two identities, or one of another form.
     #[error("the request asks for a name that is not an Exhibit identity, or for more than one")]

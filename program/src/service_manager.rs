@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use sd_notify::{NotifyState, notify};
 
-/// It serves from now on.
-pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+/// It serves from now on, or has read its configuration anew.
+pub fn ready() {
+    tell(&[NotifyState::Ready]);
 }
 
 /// How it is, in a sentence, for `systemctl status`.

@@ -38,6 +38,7 @@ impl Complete {
         let now = appliance.now();
         let again = logs(appliance).again(statement, now);
         let contents = contents::read(statement, &self.read, &appliance.registry, again.unwrap_or(now))?;
+        let _write = appliance.vitals.writing();
         let began = Instant::now();
         // Before the ledger knows of it, all of it is on disk.
         for (staged, object) in self.attachments.into_iter().chain(self.payload) {

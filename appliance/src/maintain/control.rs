@@ -97,6 +97,9 @@ pub fn ask_for_status(folder: &Folder) -> std::io::Result<Option<Result<Status, 
 
 fn ask(folder: &Folder, request: &Request) -> std::io::Result<Option<Reply>> {
     let Ok(mut stream) = BlockingStream::connect(socket(folder)) else { return Ok(None) };
+    if matches!(request, Request::Status) {
+        stream.set_read_timeout(Some(STATUS_MAX))?;
+    }
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
@@ -201,6 +204,8 @@ fn socket(folder: &Folder) -> PathBuf {
     folder.path().join(SOCKET)
 }
 
+/// Disks are asked, and one of them may hang.
+const STATUS_MAX: Duration = Duration::from_secs(20);
 const SOCKET: &str = "control.sock";
 /// Where a backup is until it is taken away.
 const BACKUP: &str = "backup-under-way";

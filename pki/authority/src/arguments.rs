@@ -40,8 +40,7 @@ pub enum Command {
 
 /// States on the ledger since when a certificate is not to be believed, with a new list of all that are revoked; the appliance serves nobody with it
 /// from then on, and whoever verifies evidence judges what it signed by others' word of when. The list is written only when the receipt has been
-/// verified. There is no way back: who comes back gets a new certificate. If that is cut short, the same command finishes it; the ledger may then
-/// have the revocation twice, which changes nothing.
+/// verified. There is no way back: who comes back gets a new certificate. If that is cut short, the same command finishes it.
 #[derive(Args)]
 pub struct Revoke {
     /// The authority's folder.
@@ -89,9 +88,11 @@ pub struct Crl {
 pub struct Reason(pub Option<RevocationReason>);
 
 fn reason(word: &str) -> Result<Reason, String> {
-    let known = REVOCATION_REASONS.iter().find(|(known, _)| *known == word);
+    // What is on hold may come back, and nothing on a ledger does.
+    let known = REVOCATION_REASONS.iter().filter(|(_, reason)| *reason != Some(RevocationReason::Hold)).find(|(known, _)| *known == word);
     known.map(|(_, reason)| Reason(*reason)).ok_or_else(|| {
-        let words: Vec<_> = REVOCATION_REASONS.iter().map(|(word, _)| *word).collect();
+        let words = REVOCATION_REASONS.iter().filter(|(_, reason)| *reason != Some(RevocationReason::Hold));
+        let words: Vec<_> = words.map(|(word, _)| *word).collect();
         format!("it is one of {}", words.join(", "))
     })
 }

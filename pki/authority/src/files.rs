@@ -75,10 +75,14 @@ fn folder_of(path: &Path) -> &Path {
 
 /// Reads a text of at most 1 MiB; what is longer is none of ours.
 pub fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    read_up_to(path, FILE_BYTES_MAX)
+}
+
+fn read_up_to(path: &Path, bytes_max: u64) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     let file = File::open(path).map_err(Failure::file("read", path))?;
-    let length = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(Failure::file("read", path))?;
-    if length as u64 > FILE_BYTES_MAX {
+    let length = file.take(bytes_max + 1).read_to_string(&mut text).map_err(Failure::file("read", path))?;
+    if length as u64 > bytes_max {
         return Err(Failure::content(path, "it is longer than any file of ours"));
     }
     Ok(text)
@@ -92,5 +96,15 @@ pub fn read_if_there(path: &Path) -> Result<Option<Zeroizing<String>>, Failure> 
     }
 }
 
+/// A record of the authority's own, which grows with the years.
+pub fn read_record_if_there(path: &Path) -> Result<Option<Zeroizing<String>>, Failure> {
+    match read_up_to(path, RECORD_BYTES_MAX) {
+        Err(Failure::File { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Two hundred thousand revocations.
+const RECORD_BYTES_MAX: u64 = 64 << 20;
 /// Keys, certificates, requests and anchors are all far shorter.
 const FILE_BYTES_MAX: u64 = 1 << 20;

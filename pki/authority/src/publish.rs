@@ -5,7 +5,7 @@
 
 use exhibit_client::{Appliance, ClientError, Issuer};
 use exhibit_evidence::body::{CertificateBody, CertificateRevocation};
-use exhibit_evidence::{Anchor, AttachmentRef, Body, exchange};
+use exhibit_evidence::{Anchor, AttachmentRef, Body, SignedStatement, exchange};
 use exhibit_pki::crl::RevocationReason;
 use exhibit_pki::{Certificate, Fingerprint, Timestamp};
 
@@ -24,6 +24,8 @@ pub struct Introduction {
 pub struct Ledger {
     appliance: Appliance,
     issuer: Issuer,
+    /// What an earlier run had signed, and this one has delivered.
+    delivered: Option<SignedStatement>,
 }
 
 impl Ledger {
@@ -38,12 +40,20 @@ impl Ledger {
         let series = series.ok_or_else(|| Failure::Cannot("authority.pem has no identity: it is not the one that init made".to_owned()))?;
         let mut appliance = Appliance::new(address, &identity, anchor)?;
         let mut issuer = Issuer::open(&authority.folder, &series, identity, anchor.log, now)?;
-        issuer.deliver_pending(&mut appliance).await?;
+        let delivered = issuer.deliver_pending(&mut appliance).await?;
         if issuer.next_seq() == 0 {
             let stored = [authority.authority.der(), authority.issuing.der(), authority.root.der()];
             issuer.issue(&mut appliance, statement(&authority.authority, None, &stored), &stored, now).await?;
         }
-        Ok(Self { appliance, issuer })
+        Ok(Self { appliance, issuer, delivered })
+    }
+
+    /// The certificate that an earlier run had meant to revoke, and that is revoked by now.
+    pub fn delivered_revocation(&self) -> Option<Fingerprint> {
+        match &self.delivered.as_ref()?.statement().body {
+            Body::CertificateRevocation(body) => Some(body.fingerprint),
+            _ => None,
+        }
     }
 
     /// Puts a certificate on the ledger, in the place of another of the same holder, if `replaces` names one. The receipt has been verified.

@@ -32,17 +32,34 @@ pub async fn run(revoke: &Revoke, now: Timestamp) -> Result<Report, Failure> {
             "--since has not come yet: a certificate is revoked from now on, or from a time that has passed".to_owned(),
         ));
     }
+    // Nobody else changes the record meanwhile.
     let mut revoked = Revoked::open(&authority)?;
-    if let Some(before) = revoked.since(certificate.fingerprint())?.filter(|before| *before <= since) {
-        return Err(Failure::Refused(format!("it is revoked already, since {before}: only an earlier --since says more")));
-    }
     let anchor = Anchor::parse(files::read(&revoke.anchor)?.as_bytes()).map_err(|error| Failure::content(&revoke.anchor, error))?;
     let mut ledger = Ledger::open(&authority, &revoke.appliance, &anchor, now).await?;
-    let list = revoked.begin(&authority, &certificate, (since, revoke.reason.0), (now, ca::not_after(now, revoke.days)?))?;
+    if let Some(fingerprint) = ledger.delivered_revocation() {
+        revoked.stated(&fingerprint)?;
+    }
+    let next_update = ca::not_after(now, revoke.days)?;
+    if let Some(before) = revoked.since(certificate.fingerprint())?.filter(|before| *before <= since) {
+        // It may be that only the list was not given out.
+        let list = revoked.renew(&authority, now, next_update)?;
+        give_out(&authority, &list, revoke.out.as_deref())?;
+        let fingerprint = hex::encode(certificate.fingerprint());
+        let text = format!(
+            "It is revoked already, since {before}: only an earlier --since says more. The list is made anew, as number {}",
+            revoked.number()
+        );
+        return Ok(Report {
+            text,
+            json: json!({ "fingerprint": fingerprint, "since": before.to_string(), "already": true, "number": revoked.number() }),
+        });
+    }
+    let list = revoked.begin(&authority, &certificate, (since, revoke.reason.0), (now, next_update))?;
     let stated = match ledger.revoke(&certificate, since, revoke.reason.0, list.der(), now).await {
-        Err(Failure::Client(ClientError::Refused(problem))) => {
+        // What fails on the appliance's side was kept, and is sent again.
+        Err(Failure::Client(ClientError::Refused(problem))) if problem.status < SERVER_FAILED => {
             revoked.refused(certificate.fingerprint())?;
-            return Err(Failure::Cannot(format!("the ledger does not take it, and nothing is revoked: {}", problem.detail)));
+            return Err(Failure::Refused(format!("the ledger does not take it, and nothing is revoked: {}", problem.detail)));
         }
         Err(Failure::Client(error)) => {
             return Err(Failure::Cannot(format!(
@@ -61,7 +78,7 @@ pub async fn run(revoke: &Revoke, now: Timestamp) -> Result<Report, Failure> {
         stated.index,
         revoked.number(),
         revoked.count(),
-        ca::not_after(now, revoke.days)?,
+        next_update,
     );
     let json = json!({
         "identity": identity, "fingerprint": hex::encode(certificate.fingerprint()), "since": since.to_string(), "reason": word,
@@ -77,9 +94,12 @@ pub fn renew(crl: &Crl, now: Timestamp) -> Result<Report, Failure> {
     let next_update = ca::not_after(now, crl.days)?;
     let list = revoked.renew(&authority, now, next_update)?;
     give_out(&authority, &list, crl.out.as_deref())?;
-    let (number, count) = (revoked.number(), revoked.count());
-    let text = format!("List number {number}, with {count} certificates, until {next_update}");
-    Ok(Report { text, json: json!({ "number": number, "revoked": count, "next_update": next_update.to_string() }) })
+    let (number, count, begun) = (revoked.number(), revoked.count(), revoked.begun());
+    let mut text = format!("List number {number}, with {count} certificates, until {next_update}");
+    for fingerprint in &begun {
+        text.push_str(&format!("\nNOT ON IT: {fingerprint}, of which it is not known that the ledger has it: run `revoke` for it again"));
+    }
+    Ok(Report { text, json: json!({ "number": number, "revoked": count, "next_update": next_update.to_string(), "begun": begun }) })
 }
 
 /// In the authority's folder, and where it was asked for: lists take the place of those before.
@@ -90,3 +110,6 @@ fn give_out(authority: &Authority, list: &RevocationList, out: Option<&Path>) ->
         None => Ok(()),
     }
 }
+
+/// HTTP: from here on it is not the statement's fault.
+const SERVER_FAILED: u16 = 500;

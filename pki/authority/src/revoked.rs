@@ -2,6 +2,7 @@
 //!
 //! A record that is damaged is refused, never taken for an empty one: the next list would make revoked certificates good again.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use exhibit_evidence::body::REVOCATION_REASONS;
@@ -15,6 +16,8 @@ use crate::files;
 
 /// The record.
 pub struct Revoked {
+    /// Freed with the process: two that change the record at once would lose what one of them wrote.
+    _lock: File,
     path: PathBuf,
     record: Record,
 }
@@ -44,17 +47,20 @@ struct Entry {
 }
 
 impl Revoked {
-    /// What was recorded; nothing where nobody was ever revoked.
+    /// What was recorded; nothing where nobody was ever revoked. Waits for whoever works with it.
     pub fn open(authority: &Authority) -> Result<Self, Failure> {
+        let lock_path = authority.folder.join(LOCK);
+        let lock = File::options().write(true).create(true).truncate(false).open(&lock_path);
+        let lock = lock.and_then(|lock| lock.lock().map(|()| lock)).map_err(Failure::file("lock", &lock_path))?;
         let path = authority.folder.join(FILE);
-        let record = match files::read_if_there(&path)? {
+        let record = match files::read_record_if_there(&path)? {
             None => Record { type_name: TYPE.to_owned(), number: 0, revocations: Vec::new() },
             Some(text) => serde_json::from_str(&text).map_err(|error| Failure::content(&path, error))?,
         };
         if record.type_name != TYPE {
             return Err(Failure::content(&path, format!("it is not {TYPE}")));
         }
-        let revoked = Self { path, record };
+        let revoked = Self { _lock: lock, path, record };
         revoked.revocations(|_| true)?;
         Ok(revoked)
     }
@@ -96,7 +102,11 @@ impl Revoked {
     /// It is on the ledger.
     pub fn stated(&mut self, fingerprint: &Fingerprint) -> Result<(), Failure> {
         let fingerprint = hex::encode(fingerprint);
-        self.record.revocations.retain(|entry| entry.fingerprint != fingerprint || !entry.stated);
+        let is_of = |entry: &Entry| entry.fingerprint == fingerprint;
+        if !self.record.revocations.iter().any(|entry| is_of(entry) && !entry.stated) {
+            return Ok(());
+        }
+        self.record.revocations.retain(|entry| !is_of(entry) || !entry.stated);
         self.record.revocations.iter_mut().filter(|entry| entry.fingerprint == fingerprint).for_each(|entry| entry.stated = true);
         self.write()
     }
@@ -116,6 +126,11 @@ impl Revoked {
     /// The number of the last list.
     pub fn number(&self) -> u64 {
         self.record.number
+    }
+
+    /// Those of which it is not known whether the ledger has their revocation.
+    pub fn begun(&self) -> Vec<String> {
+        self.record.revocations.iter().filter(|entry| !entry.stated).map(|entry| entry.fingerprint.clone()).collect()
     }
 
     /// How many are revoked on the ledger.
@@ -169,5 +184,6 @@ pub fn newest_list(folder: &Path) -> PathBuf {
 }
 
 const FILE: &str = "revoked.json";
+const LOCK: &str = "revoked.lock";
 const LIST: &str = "issuing.crl";
 const TYPE: &str = "exhibit-revoked/v1";

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::files::{self, MODE_PUBLIC};
 use crate::judgement::{Asked, Decision, judge};
 use crate::publish::{Introduction, Ledger};
+use crate::revoked::Revoked;
 
 /// Judges the request, issues, publishes, and only then writes the certificate.
 pub async fn run(sign: &Sign, now: Timestamp) -> Result<Report, Failure> {
@@ -28,6 +29,9 @@ pub async fn run(sign: &Sign, now: Timestamp) -> Result<Report, Failure> {
         (Some(address), Some(path)) => {
             let anchor = Anchor::parse(files::read(path)?.as_bytes()).map_err(|error| Failure::content(path, error))?;
             let mut ledger = Ledger::open(&authority, address, &anchor, now).await?;
+            if let Some(fingerprint) = ledger.delivered_revocation() {
+                Revoked::open(&authority)?.stated(&fingerprint)?;
+            }
             let (certificate, introduced) = publish(sign, &authority, &decision, replaces, &mut ledger, now).await?;
             (certificate, Some(introduced))
         }

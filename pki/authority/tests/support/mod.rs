@@ -26,6 +26,8 @@ pub enum Manner {
     AdmitAndDie,
     /// Refuses it.
     Refuse,
+    /// Says that it can not take it now.
+    Overloaded,
     /// Answers with a receipt that another key signed.
     FalseReceipt,
 }
@@ -126,6 +128,9 @@ impl State {
         self.sent.lock().unwrap().push(entry.to_vec());
         self.attachments.lock().unwrap().push(attachments.to_vec());
         let manner = *self.manner.lock().unwrap();
+        if manner == Manner::Overloaded {
+            return Some(problem(503, "overloaded"));
+        }
         if manner == Manner::Refuse {
             return Some(problem(403, "role"));
         }
