@@ -8,7 +8,7 @@ use exhibit_evidence::body::{BanKind, BanReason, ERASABLE_SALT_BYTES};
 use exhibit_evidence::log_lines::{self, LINE_SALT_BYTES, LogLine, LogLinesError};
 use exhibit_evidence::{AttachmentRef, Body, Head, SignedStatement, Statement, StreamName, body};
 use exhibit_ledger::{Admission, Candidate, Ledger, LedgerError};
-use exhibit_pki::{Certificate, Signer, SignerError, Subject, Timestamp};
+use exhibit_pki::{Certificate, Fingerprint, Signer, SignerError, Subject, Timestamp};
 use exhibit_tlog::{EMPTY_ROOT, Hash};
 
 use crate::logbook::Line;
@@ -89,6 +89,11 @@ impl Chronicle {
     /// When the certificate ends that it signs with.
     pub fn certificate_ends(&self) -> Timestamp {
         self.signing().certificate.not_after()
+    }
+
+    /// Whether it signs with that certificate.
+    pub fn signs_with(&self, fingerprint: &Fingerprint) -> bool {
+        self.signing().certificate.fingerprint() == fingerprint
     }
 
     /// Who it is.

@@ -7,7 +7,8 @@ use std::fs;
 
 use common::*;
 use exhibit_appliance::config::Config;
-use exhibit_evidence::Body;
+use exhibit_appliance::setup::now;
+use exhibit_evidence::{Body, body};
 use exhibit_pki::Role;
 
 const FIRST: &str = "intake = \"127.0.0.1:0\"\npublic = \"127.0.0.1:0\"\n";
@@ -87,6 +88,12 @@ async fn a_renewed_certificate_is_shown_and_signs_once_it_is_on_the_ledger() {
     let entry = world.running.appliance.registry.statement_at(admission.place.index).unwrap();
     assert!(matches!(entry.statement().body, Body::Start(_)));
     assert_eq!(entry.signer(), renewed.fingerprint(), "its statements are signed by the old certificate");
+
+    // Nobody could believe anything that the log says from then on.
+    let body = body::CertificateRevocation { fingerprint: *renewed.fingerprint(), since: now(), reason: None, attachments: vec![] };
+    let revocation = world.authority.next(Body::CertificateRevocation(body));
+    let refused = world.connect(&world.authority.party).await.put(&revocation, &[], &[]).await;
+    assert_eq!((refused.status, refused.kind().as_str()), (422, "rule"));
 
     // Another appliance's is none of this folder's.
     let other = world.pki.sign_request_of(Some("appliance/2"), &state.join("appliance.csr"), &[Role::Appliance], &["localhost"]);

@@ -5,11 +5,11 @@ mod support;
 
 use exhibit_pki::{
     Certificate, CertificateError, CertificateRequest, ChainCertificate, ChainError, DigestAlgorithm, Identity, OcspRequest, PathError,
-    RequestError, RevocationList, RevocationListError, RustCrypto, Signer, TimestampAuthority, TimestampRequest, TimestampTokenError,
-    TimestampTrust, TrustDomain,
+    RequestError, RevocationList, RevocationListError, RustCrypto, Signer, SoftwareSigner, TimestampAuthority, TimestampRequest,
+    TimestampTokenError, TimestampTrust, TrustDomain,
     attestation::{EndorsementCertificate, EndorsementCertificateError},
     ocsp::{OcspResponse, OcspResponseError},
-    timestamp_token::{Imprint, RequestRefusal, token_of_response},
+    timestamp_token::{Imprint, RequestRefusal, ResponseError, token_of_response},
     validate_path,
 };
 use support::*;
@@ -286,4 +286,32 @@ fn responses_have_sixty_four_kibibytes() {
     let largest = OcspResponse::from_der(&of_size(64 * KIB, make)).unwrap();
     assert!(largest.verify(&city.issuing, None, &RustCrypto).is_ok());
     assert_eq!(OcspResponse::from_der(&of_size(64 * KIB + 1, make)).err(), Some(OcspResponseError::Malformed));
+}
+
+#[test]
+fn responses_of_timestamping_authorities_have_sixty_eight_kibibytes() {
+    // SEQUENCE { SEQUENCE { 2, SEQUENCE { words } } }: refused, and why.
+    let make = |filling: &[u8]| {
+        let words = vec![b'a'; filling.len()];
+        tlv(0x30, &[&tlv(0x30, &[&[2, 1, 2], &tlv(0x30, &[&tlv(0x0c, &[&words])])])])
+    };
+    let (largest, larger) = (of_size(68 * KIB, make), of_size(68 * KIB + 1, make));
+    assert_eq!(token_of_response(&largest).err(), Some(ResponseError::Refused(2)));
+    assert_eq!(token_of_response(&larger).err(), Some(ResponseError::Malformed));
+}
+
+/// Of what is no key four times in a row, nobody waits for a fifth.
+#[test]
+fn keys_are_drawn_four_times_at_most() {
+    for (failures, is_drawn) in [(0, true), (3, true), (4, false)] {
+        let mut draws = 0;
+        let drawn = SoftwareSigner::draw(|bytes| {
+            draws += 1;
+            bytes.fill(if draws > failures { 1 } else { 0 });
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let Ok(drawn) = drawn;
+        assert_eq!((drawn.is_ok(), draws), (is_drawn, (failures + 1).min(4)), "{failures}");
+    }
+    assert_eq!(SoftwareSigner::draw(|_| Err("no randomness")).err(), Some("no randomness"));
 }

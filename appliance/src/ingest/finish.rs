@@ -53,6 +53,12 @@ impl Complete {
             let before = appliance.registry.stream(&statement.stream)?;
             rules::check(&self.verified, before.as_ref(), &appliance.registry, &appliance.anchor.log, again, appliance.now())?;
         }
+        if let Body::CertificateRevocation(body) = &statement.body
+            && appliance.chronicle.signs_with(&body.fingerprint)
+        {
+            let detail = "it revokes the certificate that this log's appliance signs with: renew that first, or end the log by a succession";
+            return Err(Refusal::new(Kind::Rule, detail));
+        }
         let candidate = candidate(&appliance.registry, self.verified.signed(), &contents, &appliance.anchor.log)?;
         let began = Instant::now();
         let admission = appliance.ledger.append(candidate).map_err(|error| refuse(appliance, &self.verified, error))?;
