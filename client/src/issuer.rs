@@ -93,15 +93,17 @@ impl Issuer {
         let lock_path = folder.join(LOCK_FILE);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(in_folder(&lock_path))?;
         lock.try_lock().map_err(|_| IssuerError::Busy(folder.to_owned()))?;
-        let begin = || State {
-            log: log.to_string(),
-            stream: format!("{series}/{}", now.compact()),
-            next_seq: 0,
-            prev: Hash::default().to_string(),
-            observed_size: 0,
-            observed_root: EMPTY_ROOT.to_string(),
+        let state = match read_state(folder, &log)? {
+            Some(state) => state,
+            None => State {
+                log: log.to_string(),
+                stream: new_stream(folder, &log, series, now)?,
+                next_seq: 0,
+                prev: Hash::default().to_string(),
+                observed_size: 0,
+                observed_root: EMPTY_ROOT.to_string(),
+            },
         };
-        let state = read_state(folder, &log)?.unwrap_or_else(begin);
         Ok(Self { folder: folder.to_owned(), identity, log, state, _lock: lock })
     }
 
@@ -250,6 +252,41 @@ pub(crate) fn attachments_of<'a>(signed: &SignedStatement, mut rest: &'a [u8]) -
         rest = after;
     }
     Some(attachments)
+}
+
+/// The name of the chain to a log that has answered nothing yet: that of what was signed for it, or one that no chain of this folder has, since what
+/// was stated to a log that was lost is stated again, under its own name, to the one that goes on.
+fn new_stream(folder: &Path, log: &Hash, series: &str, now: Timestamp) -> Result<String, IssuerError> {
+    if let Some(stream) = stream_of(&folder.join(pending_file(log))) {
+        return Ok(stream);
+    }
+    let mut taken = Vec::new();
+    for file in fs::read_dir(folder).map_err(in_folder(folder))? {
+        taken.extend(stream_of(&file.map_err(in_folder(folder))?.path()));
+    }
+    let mut at = now;
+    loop {
+        let stream = format!("{series}/{}", at.compact());
+        if !taken.contains(&stream) {
+            return Ok(stream);
+        }
+        at = at.checked_add_ms(1000).unwrap_or(Timestamp::MAX);
+    }
+}
+
+/// Of a state, or of a statement that waits. What can not be read is told when its own log is stated to.
+fn stream_of(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let bytes = || fs::read(path).ok();
+    if name.starts_with("state.") {
+        return Some(serde_json::from_slice::<State>(&bytes()?).ok()?.stream);
+    }
+    if name.starts_with("pending.") {
+        let pending = bytes()?;
+        let (entry, _) = exchange::split_intake_prefix(&pending)?;
+        return Some(SignedStatement::parse(entry).ok()?.statement().stream.as_str().to_owned());
+    }
+    None
 }
 
 fn read_state(folder: &Path, log: &Hash) -> Result<Option<State>, IssuerError> {

@@ -27,13 +27,21 @@ async fn two() -> [FakeAppliance; 2] {
 }
 
 fn open(folder: &Path, fake: &FakeAppliance) -> Result<Issuer, IssuerError> {
+    open_at(folder, fake, "2026-11-20T12:00:00.000Z")
+}
+
+fn open_at(folder: &Path, fake: &FakeAppliance, at: &str) -> Result<Issuer, IssuerError> {
     let identity = fake.pki.identity(&fake.pki.camera());
-    Issuer::open(folder, "camera/102/main", identity, fake.anchor().log, time("2026-11-20T12:00:00.000Z"))
+    Issuer::open(folder, "camera/102/main", identity, fake.anchor().log, time(at))
 }
 
 async fn issue(folder: &Path, fake: &FakeAppliance) -> Result<u64, IssuerError> {
+    issue_by(open(folder, fake)?, fake).await
+}
+
+async fn issue_by(mut issuer: Issuer, fake: &FakeAppliance) -> Result<u64, IssuerError> {
     let mut appliance = Appliance::new(&fake.address, &fake.pki.identity(&fake.pki.camera()), &fake.anchor()).unwrap();
-    let issued = open(folder, fake)?.issue(&mut appliance, gap(), &[], time("2026-11-20T12:00:01.000Z")).await;
+    let issued = issuer.issue(&mut appliance, gap(), &[], time("2026-11-20T12:00:01.000Z")).await;
     issued.map(|(signed, _)| signed.statement().seq)
 }
 
@@ -43,6 +51,11 @@ async fn each_log_has_a_chain_of_its_own() {
     for (fake, seq) in [(&first, 0), (&second, 0), (&first, 1), (&second, 1), (&second, 2), (&first, 2)] {
         assert_eq!(issue(folder.path(), fake).await.unwrap(), seq);
     }
+    let stream = |fake: &FakeAppliance| {
+        let state = std::fs::read(folder.path().join(format!("state.{}.json", fake.anchor().log))).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&state).unwrap()["stream"].as_str().unwrap().to_owned()
+    };
+    assert_ne!(stream(&first), stream(&second), "what is stated again to another log would contradict what is there");
     for fake in [&first, &second] {
         assert_eq!(Issuer::observed_of(folder.path(), &fake.anchor().log).unwrap(), fake.head());
         assert_eq!(fake.world().puts.len(), 3);
@@ -57,7 +70,8 @@ async fn what_one_log_has_not_answered_goes_to_no_other() {
     assert_eq!(issue(folder.path(), &second).await.unwrap(), 0);
     assert_eq!(second.world().puts.len(), 1, "what was signed for one log was sent to another");
     first.misbehave(Mischief::None);
-    assert_eq!(issue(folder.path(), &first).await.unwrap(), 1, "what was signed before was forgotten, or signed anew");
+    let later = open_at(folder.path(), &first, "2026-11-20T12:00:09.000Z").unwrap();
+    assert_eq!(issue_by(later, &first).await.unwrap(), 1, "what was signed before was forgotten, or signed anew");
 }
 
 /// Nothing is taken for a log's that does not name it.

@@ -56,7 +56,8 @@ impl Complete {
         if let Body::CertificateRevocation(body) = &statement.body
             && appliance.chronicle.signs_with(&body.fingerprint)
         {
-            let detail = "it revokes the certificate that this log's appliance signs with: renew that first, or end the log by a succession";
+            let detail =
+                "it revokes the certificate that this log's appliance signs with: renew that first, or end the log by a succession";
             return Err(Refusal::new(Kind::Rule, detail));
         }
         let candidate = candidate(&appliance.registry, self.verified.signed(), &contents, &appliance.anchor.log)?;
