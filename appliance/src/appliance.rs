@@ -9,6 +9,7 @@ use exhibit_evidence::{Anchor, Body, body};
 use exhibit_ledger::{Ledger, LedgerError};
 use exhibit_pki::{SoftwareSigner, Timestamp};
 use exhibit_tlog::VerifierKey;
+use tokio::sync::watch;
 
 use crate::chronicle::{Chronicle, ChronicleError, Clock};
 use crate::config::{Config, UnwitnessedStart};
@@ -73,6 +74,10 @@ pub struct Appliance {
     pub downloads: Arc<Places>,
     /// Entry bundles that may be in memory at a time, on their way to whoever reads them.
     pub bundles: Arc<Places>,
+    /// How many are told live what changes.
+    pub subscribers: Arc<Places>,
+    /// True once it takes nothing new: answers that have no end of their own end.
+    pub ending: watch::Sender<bool>,
     /// Anyone may read entries and certificates, not only the log's hashes.
     pub public_entries: bool,
     /// Held from the last look at the rules to the append, by statements whose rules look beyond their own stream.
@@ -144,6 +149,8 @@ impl Appliance {
             body_pace: RwLock::new(config.limits.body_pace()),
             downloads: Arc::new(Places::new(config.downloads_max, config.limits.identity_downloads)),
             bundles: Arc::new(Places::new(BUNDLES_MAX, config.limits.identity_downloads)),
+            subscribers: Arc::new(Places::new(SUBSCRIBERS_MAX, SUBSCRIBERS_EACH)),
+            ending: watch::Sender::new(false),
             public_entries: config.public_entries,
             turn: Mutex::new(()),
             _folder: folder.clone(),
@@ -215,6 +222,12 @@ fn reserve_of(config: &Config) -> u64 {
 
 /// Of up to 16 MiB each, with the longest entries: a gigabyte, and 60 MiB with usual ones. An auditor reads one at a time.
 const BUNDLES_MAX: usize = 64;
+
+/// Each has a connection for as long as it likes, and takes a blocking thread for a moment each second: as many as there are spare ones must never hang in
+/// a disk that does. People, and programs of theirs, are dozens.
+pub const SUBSCRIBERS_MAX: usize = 32;
+/// A person has some windows, or a program on some machines.
+pub const SUBSCRIBERS_EACH: usize = 4;
 
 /// What witnesses and mirrors know of the log, before anything is signed: an older disk, or a second copy, signs nothing.
 fn heard(folder: &LockedFolder, config: &Config, anchor: &Anchor) -> Result<Vec<Heard>, SetupError> {

@@ -3,7 +3,7 @@
 //! It mends nothing and refuses nobody. What it says names no camera, person or address: anyone may ask.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
@@ -160,6 +160,8 @@ pub struct Vitals {
     storage_failed: Mutex<Option<Instant>>,
     /// Since when statements are being made durable.
     writes: Mutex<Writes>,
+    /// How it was at the last look that was taken by itself.
+    looked: Mutex<Option<Arc<Health>>>,
 }
 
 #[derive(Default)]
@@ -223,6 +225,16 @@ impl Vitals {
             }
             memory.unfinal.push_back((now_s, status.size));
         }
+    }
+
+    /// How it is, as it is told to who does not ask each time.
+    pub fn publish(&self, health: Arc<Health>) {
+        *lock(&self.looked) = Some(health);
+    }
+
+    /// What was published last.
+    pub fn published(&self) -> Option<Arc<Health>> {
+        lock(&self.looked).clone()
     }
 
     /// The vault could not write.

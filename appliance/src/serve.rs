@@ -172,6 +172,8 @@ impl Running {
 
     /// Takes nothing new, and waits for what has begun.
     pub async fn stop(self, drain_max: Duration) {
+        // What has no end of its own, and nothing to finish.
+        self.appliance.ending.send_replace(true);
         // The listeners hold a receiver each.
         let _ = self.drain.send(true);
         let aborts: Vec<_> = self.listeners.iter().map(tokio::task::JoinHandle::abort_handle).collect();
@@ -317,6 +319,7 @@ async fn look_after(appliance: Arc<Appliance>, mut draining: watch::Receiver<boo
             tracing::warn!(code = reason.code.as_str(), status = reason.status.as_str(), detail = ?reason.detail, "health");
         }
         told = now;
+        appliance.vitals.publish(Arc::new(health));
     }
 }
 

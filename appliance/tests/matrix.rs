@@ -64,6 +64,7 @@ const MATRIX: &[(&str, &str, &str, u16, &str)] = &[
     // Nobody has stated such a fetch: who has the role is told that it is none of theirs, by the rules of sharing.
     ("getPayload", "GET", "/v1/payloads/camera/102/main/1a/0?fetch={zeros}", 403, "ki"),
     ("getWitnesses", "GET", "/v1/witnesses", 200, "cogkiadpy"),
+    ("getEvents", "GET", "/v1/events", 200, "kiad"),
     ("getSuccessor", "GET", "/v1/successor?log={zeros}", 404, "cogkiadpyuz"),
     ("getVersion", "GET", "/v1/version", 200, "cogkiadpyz"),
     ("getCheckpoint", "GET", "/log/checkpoint", 200, "cogkiadpyzn"),
@@ -195,6 +196,10 @@ async fn every_route_by_every_caller() {
         for (id, method, template, status, allowed) in MATRIX {
             let target = scene.target(template);
             let answer = connection.ask(method, &target).await;
+            if *id == "getEvents" && answer.status == 200 {
+                // What comes on this connection now has no end.
+                connection = scene.connection(party.as_ref()).await;
+            }
             let found = (answer.status, if answer.body.is_empty() { String::new() } else { answer.problem_kind() });
             let expected = if allowed.contains(*letter) {
                 (*status, None)

@@ -139,6 +139,11 @@ async fn receipts_wait_for_enough_witnesses_and_the_intake_for_none() {
     world.until_final(admitted.index + 1).await;
     let last = record(&world, &first).await;
     assert!(last.is_final);
+    // Whoever is told live what changes is told so.
+    let mut auditor = world.connect(&world.auditor).await;
+    assert_eq!(auditor.get("/v1/events").await.status, 200);
+    let told = auditor.chunk().await.unwrap().unwrap();
+    assert!(told.contains(&format!("event: final\ndata: {{\"size\":{}}}\n\n", admitted.index + 1)), "{told}");
     let note = LogProof::parse(&last.receipt).unwrap().checkpoint;
     let policy = Policy::parse(&policy_text).unwrap();
     let witnessed = policy.verify_of(&world.anchor.verifier, &note).unwrap();

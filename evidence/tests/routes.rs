@@ -33,6 +33,8 @@ fn routes() -> Vec<(String, Route, Rights)> {
         ("/log/witnessed".to_owned(), Route::Witnessed, (true, false, true)),
         ("/log/tpm".to_owned(), Route::TpmSigned, (true, false, true)),
         ("/v1/witnesses".to_owned(), Route::Witnesses, NONE),
+        ("/v1/events".to_owned(), Route::Events { after: None }, NONE),
+        ("/v1/events?after=7".to_owned(), Route::Events { after: Some(7) }, NONE),
         (format!("/v1/successor?log={digits}"), Route::Successor { log: hash, size: 0, by: Vec::new() }, NONE),
         (format!("/v1/successor?log={digits}&size=9"), Route::Successor { log: hash, size: 9, by: Vec::new() }, NONE),
         ("/v1/streams?prefix=camera/".to_owned(), Route::Streams { prefix: "camera/".to_owned(), after: None }, NONE),

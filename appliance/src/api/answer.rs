@@ -36,6 +36,8 @@ pub enum AnswerBody {
         /// Bytes still to come.
         remaining: u64,
     },
+    /// What is told as it happens, without an end that is known.
+    Events(mpsc::Receiver<Bytes>),
     /// Many bytes in memory, which are sent in pieces: who reads slowly keeps the permit as long as the memory.
     Held {
         /// What is still to come.
@@ -55,6 +57,7 @@ impl Body for AnswerBody {
             Self::Pieces { remaining: 0, .. } => Poll::Ready(None),
             Self::Held { rest, .. } if rest.is_empty() => Poll::Ready(None),
             Self::Held { rest, .. } => Poll::Ready(Some(Ok(Frame::data(rest.split_to(rest.len().min(READ_BYTES)))))),
+            Self::Events(events) => events.poll_recv(context).map(|event| event.map(|event| Ok(Frame::data(event)))),
             Self::Pieces { pieces, remaining } => pieces.poll_recv(context).map(|piece| {
                 let piece = piece.unwrap_or_else(|| Err(io::Error::other("an object could not be read to its end")));
                 Some(piece.map(|piece| {
@@ -68,6 +71,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
+            Self::Events(_) => false,
             Self::Pieces { remaining, .. } => *remaining == 0,
             Self::Held { rest, .. } => rest.is_empty(),
         }
@@ -75,6 +79,7 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(match self {
+            Self::Events(_) => return SizeHint::default(),
             Self::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
             Self::Pieces { remaining, .. } => *remaining,
             Self::Held { rest, .. } => rest.len() as u64,

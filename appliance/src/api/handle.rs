@@ -18,6 +18,7 @@ use super::answer::{self, Answer, AnswerBody};
 use super::authorise::{Caller, authorise, is_open_attachment, may_read_attachment};
 use super::conditional::{page, with_links};
 use super::description;
+use super::events;
 use super::payload::{Wanted, payload};
 use super::problem::{Kind, Refusal};
 use super::server::{Listener, Peer};
@@ -50,6 +51,7 @@ pub async fn handle(appliance: Arc<Appliance>, listener: &Listener, who: &Banned
         (Ok(_), Listener::Public) => Err(Refusal::not_found()),
         (Ok(target), Listener::Intake(Ok(peer))) => match permit(&appliance, peer, &target) {
             Err(refusal) => Err(refusal),
+            Ok(()) if matches!(target.route, Route::Events { .. }) => events::tell(&appliance, peer, who, target, request.headers()),
             Ok(()) => serve(appliance.clone(), peer.clone(), party, target.route, request).await,
         },
         (Ok(_), Listener::Intake(Err(reason))) => Err(Refusal::new(Kind::Certificate, reason.clone())),
@@ -99,7 +101,8 @@ fn allow(methods: &[&str]) -> HeaderValue {
     HeaderValue::from_str(&methods.join(", ")).expect("methods are a header's value")
 }
 
-fn permit(appliance: &Appliance, peer: &Peer, target: &Target) -> Result<(), Refusal> {
+/// Whether a peer may ask for it now.
+pub(super) fn permit(appliance: &Appliance, peer: &Peer, target: &Target) -> Result<(), Refusal> {
     let certificate = &peer.certificate;
     let identity = certificate.identity().ok_or_else(|| Refusal::new(Kind::Certificate, "the certificate names nobody"))?;
     let path = match appliance.registry.certificate(certificate.fingerprint(), appliance.now())? {
@@ -303,6 +306,7 @@ fn read_log(asked: Asked<'_>, peer: Option<&Peer>, party: &str, route: &Route, h
         | Route::TpmSigned
         | Route::Successor { .. }
         | Route::Before { .. }
+        | Route::Events { .. }
         | Route::Version
         | Route::Description
         | Route::Docs

@@ -6,6 +6,7 @@ pub mod answer;
 pub mod authorise;
 mod conditional;
 pub mod description;
+pub mod events;
 pub mod gate;
 pub mod handle;
 mod handshakes;

@@ -531,6 +531,19 @@ impl Connection {
         Ok(Answer { status, headers, body: Vec::new() })
     }
 
+    /// The next chunk of an answer whose length is not known; `None` at its end.
+    pub async fn chunk(&mut self) -> std::io::Result<Option<String>> {
+        let mut length = Vec::new();
+        while !length.ends_with(b"\r\n") {
+            length.push(self.tls.read_u8().await?);
+        }
+        let length = usize::from_str_radix(String::from_utf8(length).unwrap().trim_end(), 16).unwrap();
+        let mut chunk = vec![0; length + 2];
+        self.tls.read_exact(&mut chunk).await?;
+        chunk.truncate(length);
+        Ok(Some(chunk).filter(|chunk| !chunk.is_empty()).map(|chunk| String::from_utf8(chunk).unwrap()))
+    }
+
     /// What comes until the other side ends.
     pub async fn rest(&mut self) -> std::io::Result<Vec<u8>> {
         let mut rest = Vec::new();

@@ -141,6 +141,11 @@ pub enum Route {
         /// What is asked of it.
         route: Box<Self>,
     },
+    /// `GET /v1/events?after=`: what changes, as it does
+    Events {
+        /// The size of the newest checkpoint that whoever asks knows.
+        after: Option<u64>,
+    },
     /// `GET /v1/version`
     Version,
     /// `GET /v1/openapi.json`
@@ -375,6 +380,10 @@ mod tests {
             ("successor of a log before", format!("/v1/logs/{zeros}/v1/successor?log={zeros}"), RouteError::NotFound),
             ("version of a log before", format!("/v1/logs/{zeros}/v1/version"), RouteError::NotFound),
             ("health of a log before", format!("/v1/logs/{zeros}/healthz"), RouteError::NotFound),
+            ("events of a log before", format!("/v1/logs/{zeros}/v1/events"), RouteError::NotFound),
+            ("events after no number", "/v1/events?after=x".to_owned(), malformed("after is not a number")),
+            ("events after a number with a zero in front", "/v1/events?after=07".to_owned(), malformed("after is not a number")),
+            ("events of a kind", "/v1/events?kind=ban".to_owned(), malformed("the query has a member that is not known here")),
             ("TPM's line of a log before", format!("/v1/logs/{zeros}/log/tpm"), RouteError::NotFound),
             ("log of no hash", "/v1/logs/1/log/checkpoint".to_owned(), RouteError::NotFound),
             ("approvals by nobody", format!("/v1/approvals/{zeros}?by="), malformed("by is not a list of fingerprints")),

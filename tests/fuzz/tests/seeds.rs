@@ -279,6 +279,7 @@ fn requests() {
         ("successor", format!("GET /v1/successor?log={hash}&size=4211")),
         ("tpm", "GET /log/tpm".to_owned()),
         ("version", "GET /v1/version".to_owned()),
+        ("events", "GET /v1/events?after=4211".to_owned()),
     ] {
         seed("route", name, target);
     }

@@ -2,7 +2,7 @@
 //!
 //! It lists no route, no kind and no field of its own: those are the table's, the list's and the types'.
 
-use exhibit_evidence::exchange::route::{Member, Open, Shape, Stranger, Takes, Who};
+use exhibit_evidence::exchange::route::{Gives, Member, Open, Shape, Stranger, Takes, Who};
 use exhibit_evidence::exchange::{OPERATIONS, Operation};
 use exhibit_pki::Role;
 use schemars::SchemaGenerator;
@@ -98,7 +98,7 @@ fn tag(operation: &Operation) -> &'static str {
     match operation.path {
         path if path.starts_with("/log/") => "log",
         path if operation.takes != Takes::Nothing || path.starts_with("/v1/uploads") || operation.method == "OPTIONS" => "intake",
-        "/v1/openapi.json" | "/v1/docs" | "/v1/version" | "/healthz" | "/v1/witnesses" => "appliance",
+        "/v1/openapi.json" | "/v1/docs" | "/v1/version" | "/v1/events" | "/healthz" | "/v1/witnesses" => "appliance",
         _ => "reading",
     }
 }
@@ -183,6 +183,9 @@ fn query_parameter(member: &Member) -> Value {
 fn header_parameters(operation: &Operation) -> Vec<Value> {
     let header = |name: &str, pattern: &str, required: bool, words: &str| json!({ "name": name, "in": "header", "required": required, "description": words, "schema": { "type": "string", "pattern": pattern } });
     match operation.takes {
+        Takes::Nothing if operation.gives == Gives::Events => {
+            vec![header("Last-Event-ID", NUMBER, false, "the `id` of the last event that has one, as clients send it that connect again")]
+        }
         Takes::Nothing => Vec::new(),
         Takes::Statement => vec![
             header(

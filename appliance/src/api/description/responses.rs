@@ -67,6 +67,12 @@ pub fn responses(operation: &Operation, schemas: &mut SchemaGenerator) -> Map<St
             answer("200", "It serves, perhaps with reasons for somebody to look.", Some(json_of::<Health>(schemas)), &tag);
             answer("503", "It fails at what it is for: the reasons say at what.", Some(json_of::<Health>(schemas)), &[]);
         }
+        Gives::Events => answer(
+            "200",
+            "Events, until the appliance or the caller ends it.",
+            Some(("text/event-stream", json!({ "type": "string" }))),
+            &tag[1..],
+        ),
         Gives::Attachment => answer("200", "The bytes as stored, with the salt where erasable.", Some(bytes), &tag),
         Gives::Ciphertext => {
             answer("200", "All of it.", Some(bytes.clone()), &["Accept-Ranges", "ETag", "Cache-Control"]);
@@ -88,7 +94,8 @@ pub fn responses(operation: &Operation, schemas: &mut SchemaGenerator) -> Map<St
 
 /// Of what is read all has a validator; ciphertext for `If-Range` alone, since each access is on the ledger.
 fn has_etag(operation: &Operation) -> bool {
-    !matches!(operation.gives, Gives::Admitted | Gives::Progress | Gives::Limits | Gives::Nothing | Gives::Ciphertext)
+    use Gives::{Admitted, Ciphertext, Events, Limits, Nothing, Progress};
+    !matches!(operation.gives, Admitted | Progress | Limits | Nothing | Ciphertext | Events)
 }
 
 fn json_of<T: JsonSchema>(schemas: &mut SchemaGenerator) -> (&'static str, Value) {
@@ -166,7 +173,9 @@ fn meets(operation: &Operation, kind: Kind) -> bool {
         NotOwner => brings || matches!(operation.who, Who::Owner),
         Forbidden => matches!(operation.who, Who::Roles(_) | Who::OwnerOr(_) | Who::ScopeOr(_)) || operation.gives == Gives::Attachment,
         Range => operation.gives == Gives::Ciphertext,
-        Overloaded => brings || operation.gives == Gives::Progress || matches!(operation.gives, Gives::Ciphertext | Gives::Bundle),
+        Overloaded => {
+            brings || operation.gives == Gives::Progress || matches!(operation.gives, Gives::Ciphertext | Gives::Bundle | Gives::Events)
+        }
         // An access is put on the ledger.
         Storage => brings || operation.gives == Gives::Ciphertext,
         TimedOut | Chain | Contradiction | UploadOffset | UploadLength | RecipientsLost | Ended | TooLarge | Coding | Role | Signature

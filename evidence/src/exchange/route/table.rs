@@ -4,7 +4,7 @@
 //! It does not know the answers.
 
 use exhibit_pki::Role;
-use exhibit_pki::Role::{Auditor, Authority, Camera, Custodian, Investigator};
+use exhibit_pki::Role::{Admin, Auditor, Authority, Camera, Custodian, Investigator};
 
 use super::path::Parts;
 use super::query::Query;
@@ -151,6 +151,8 @@ pub enum Gives {
     Version,
     /// How the appliance is.
     Health,
+    /// What changes, as it does: an answer without an end.
+    Events,
     /// An attachment as it is stored.
     Attachment,
     /// Ciphertext, in ranges.
@@ -421,6 +423,17 @@ pub const OPERATIONS: &[Operation] = &[
         gives: Gives::Witnesses,
         read: |_, _| Ok(Route::Witnesses),
         ..READ
+    },
+    Operation {
+        id: "getEvents",
+        path: "/v1/events",
+        summary: "Tells live what changes, as server-sent events: the newest checkpoint, what is final, and how the appliance is.",
+        // People, and programs of theirs. What is told is told to everyone who asks for it; what is bounded is how many are told by themselves.
+        who: Who::Roles(&[Custodian, Investigator, Auditor, Admin]),
+        query: &[member("after", Shape::Number, "the size of the newest checkpoint that is known; `Last-Event-ID` counts before it")],
+        gives: Gives::Events,
+        read: |_, query| Ok(Route::Events { after: query.number("after")? }),
+        ..HERE
     },
     Operation {
         id: "getSuccessor",

@@ -78,6 +78,7 @@ fn written(route: &Route) -> (String, String) {
             let (path, query) = written(route);
             (format!("/v1/logs/{log}{path}"), query)
         }
+        Route::Events { after } => ("/v1/events".to_owned(), after.map_or_else(String::new, |after| format!("after={after}"))),
         Route::Version => plain("/v1/version"),
         Route::Description => plain("/v1/openapi.json"),
         Route::Docs => plain("/v1/docs"),
