@@ -12,7 +12,6 @@ use std::time::Instant;
 use common::watched::LIMIT;
 use common::*;
 use exhibit_appliance::appliance::{SUBSCRIBERS_EACH, SUBSCRIBERS_MAX};
-use exhibit_evidence::{Body, body};
 use exhibit_pki::{KeyPurpose, Role};
 use exhibit_tlog::Hash;
 use serde_json::{Value, json};
@@ -210,15 +209,8 @@ async fn who_may_not_be_told_any_more_is_not() {
     let mut investigator = Subscriber::new(&world, &world.investigator, "", "").await;
     let mut known = investigator.size().await;
     // Revoked.
-    let body = body::CertificateRevocation {
-        fingerprint: *world.auditor.certificate.fingerprint(),
-        reason: None,
-        since: exhibit_appliance::setup::now(),
-        attachments: vec![],
-    };
-    let signed = world.authority.next(Body::CertificateRevocation(body));
-    let mut connection = world.connect(&world.authority.party).await;
-    connection.put(&signed, &[], &[]).await.admitted(201, &world.anchor, &mut world.authority, &signed);
+    let revoked = world.auditor.clone();
+    world.revoke(&revoked).await;
     auditor.end().await;
     assert!(investigator.size().await > known, "another's stream ended too");
     // Banned, for what is done on another connection.

@@ -6,8 +6,8 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::*;
+use exhibit_evidence::Body;
 use exhibit_evidence::exchange::{OPERATIONS, Target};
-use exhibit_evidence::{Body, body};
 use exhibit_pki::{KeyPurpose, Role};
 
 /// Whoever asks, by the letter that stands for it:
@@ -144,7 +144,7 @@ impl Scene {
             ("{fingerprint}", hex::encode(world.camera.certificate.fingerprint())),
             ("{wraps}", epoch.attachments[0].sha256.to_string()),
         ];
-        revoke(&mut world, &known[4].1).await;
+        world.revoke(&known[4].1).await;
         let mut banned = world.connect(&known[5].1).await;
         for _ in 0..ATTEMPTS {
             assert_eq!(banned.get("/v1/streams?").await.status, 400);
@@ -171,18 +171,6 @@ impl Scene {
         let port = if party.is_some() { addresses.intake.port() } else { addresses.public.port() };
         Connection::new(port, &self.world.pki.root, party).await.unwrap()
     }
-}
-
-async fn revoke(world: &mut World, party: &Party) {
-    let body = body::CertificateRevocation {
-        fingerprint: *party.certificate.fingerprint(),
-        reason: None,
-        since: exhibit_appliance::setup::now(),
-        attachments: vec![],
-    };
-    let signed = world.authority.next(Body::CertificateRevocation(body));
-    let mut connection = world.connect(&world.authority.party).await;
-    connection.put(&signed, &[], &[]).await.admitted(201, &world.anchor, &mut world.authority, &signed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -170,11 +170,7 @@ impl Judge {
                 }
                 continue;
             }
-            if let Some(ended) = self.memory.rest.ended {
-                let sentence =
-                    format!("The entry comes after the end of the log, which is entry {ended}: its successor knows nothing of it.");
-                findings.push(Finding::of(Kind::Chain, candidate.index, sentence));
-            }
+            findings.extend(self.beyond_the_end(candidate.index));
             let from = findings.len();
             self.chain(&candidate, &mut findings);
             observations.extend(self.observation(&candidate, &mut findings));
@@ -192,6 +188,13 @@ impl Judge {
         self.lead(&mut findings);
         findings.sort_by_key(|finding| finding.index);
         (findings, observations)
+    }
+
+    /// Whoever writes behind the end writes into a log that nobody goes on with.
+    fn beyond_the_end(&self, index: u64) -> Option<Finding> {
+        let ended = self.memory.rest.ended?;
+        let sentence = format!("The entry comes after the end of the log, which is entry {ended}: its successor knows nothing of it.");
+        Some(Finding::of(Kind::Chain, index, sentence))
     }
 
     /// Form, log, certificate and path of an entry.
