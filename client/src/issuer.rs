@@ -190,7 +190,7 @@ impl Issuer {
     ) -> Result<Receipt, IssuerError> {
         let receipt = match appliance.put(signed, attachments, None).await {
             Ok(receipt) => receipt,
-            Err(ClientError::Refused(problem)) if problem.status < 500 => {
+            Err(ClientError::Refused(problem)) if is_of_the_statement(&problem) => {
                 self.remove_pending()?;
                 return Err(ClientError::Refused(problem).into());
             }
@@ -253,6 +253,19 @@ pub(crate) fn attachments_of<'a>(signed: &SignedStatement, mut rest: &'a [u8]) -
     }
     Some(attachments)
 }
+
+/// Whether a refusal is the statement's, which can be forgotten then. A time-out, a rate or a ban say nothing about it: it may be on the ledger already,
+/// and another in its place would contradict it.
+pub fn is_of_the_statement(problem: &exchange::Problem) -> bool {
+    problem.status < SERVER_FAILED && ![TIMED_OUT, TOO_MANY].contains(&problem.status)
+}
+
+/// HTTP: from here on it is the server's fault.
+const SERVER_FAILED: u16 = 500;
+/// HTTP: the request took too long.
+const TIMED_OUT: u16 = 408;
+/// HTTP: too many requests, or whoever asks is banned.
+const TOO_MANY: u16 = 429;
 
 /// The name of the chain to a log that has answered nothing yet: that of what was signed for it, or one that no chain of this folder has, since what
 /// was stated to a log that was lost is stated again, under its own name, to the one that goes on.

@@ -15,7 +15,7 @@ pub mod web;
 
 pub use appliance::{Appliance, ClientError, Receipt, open_record};
 pub use exhibit_program::tls::crypto_provider;
-pub use issuer::{Issuer, IssuerError};
+pub use issuer::{Issuer, IssuerError, is_of_the_statement};
 pub use receipts::{EndedLog, Receipts};
 pub use tls::{ClientIdentity, anonymous_config, client_config, config_trusting, trusted};
 pub use web::{Web, WebError};

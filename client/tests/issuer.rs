@@ -69,6 +69,9 @@ async fn what_one_log_has_not_answered_goes_to_no_other() {
     issue(folder.path(), &first).await.unwrap_err();
     assert_eq!(issue(folder.path(), &second).await.unwrap(), 0);
     assert_eq!(second.world().puts.len(), 1, "what was signed for one log was sent to another");
+    // Too many requests are no word about what was sent.
+    first.misbehave(Mischief::Rate);
+    issue(folder.path(), &first).await.unwrap_err();
     first.misbehave(Mischief::None);
     let later = open_at(folder.path(), &first, "2026-11-20T12:00:09.000Z").unwrap();
     assert_eq!(issue_by(later, &first).await.unwrap(), 1, "what was signed before was forgotten, or signed anew");

@@ -24,6 +24,7 @@ use super::server::Peer;
 use crate::appliance::Appliance;
 use crate::bans::Banned;
 use crate::health::Health;
+use crate::places::Place;
 
 /// How often it is looked what has changed: so many checkpoints are told at most, however many batches there are.
 const LOOK: Duration = Duration::from_secs(1);
@@ -60,6 +61,8 @@ struct Subscriber {
     peer: Arc<Peer>,
     who: Banned,
     target: Target,
+    /// Held by a look that hangs in a disk too.
+    _place: Place,
 }
 
 /// Begins to tell a peer that may be told.
@@ -67,12 +70,11 @@ pub fn tell(appliance: &Arc<Appliance>, peer: &Arc<Peer>, who: &Banned, target: 
     let Route::Events { after } = target.route else { return Err(Refusal::not_found()) };
     let told = Told { size: last_id(headers)?.or(after), ..Told::default() };
     let place = appliance.subscribers.take(&who.party()).map_err(|full| Refusal::overloaded("event streams", full))?;
-    let subscriber = Arc::new(Subscriber { appliance: appliance.clone(), peer: peer.clone(), who: who.clone(), target });
+    let subscriber = Arc::new(Subscriber { appliance: appliance.clone(), peer: peer.clone(), who: who.clone(), target, _place: place });
     let ending = appliance.ending.subscribe();
     // One waits while another is sent.
     let (events, body) = mpsc::channel(1);
     tokio::spawn(async move {
-        let _place = place;
         let look = || {
             let subscriber = subscriber.clone();
             // The ledger and its rows are read.
@@ -100,7 +102,7 @@ fn last_id(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
 impl Subscriber {
     /// How it stands; nothing for who may not be told any more. Blocks.
     fn look(&self) -> Option<Standing> {
-        let Self { appliance, peer, who, target } = self;
+        let Self { appliance, peer, who, target, .. } = self;
         if appliance.guard.until(who, appliance.now()).is_some() || permit(appliance, peer, target).is_err() {
             return None;
         }

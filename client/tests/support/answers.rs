@@ -147,6 +147,7 @@ fn approvals(log: &Log, approved: &Hash) -> Vec<EntryRecord> {
 async fn put(world: &Mutex<World>, path: &str, request: Request<Incoming>, mischief: Mischief) -> Result<Answer, std::io::Error> {
     match mischief {
         Mischief::RefuseEarly => return Ok(problem(413, "too-large", None)),
+        Mischief::Rate => return Ok(problem(429, "rate", None)),
         Mischief::Forbid => return Ok(problem(403, "certificate", None)),
         _ => {}
     }

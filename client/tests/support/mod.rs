@@ -63,6 +63,8 @@ pub enum Mischief {
     RefuseEarly,
     /// 503 to everything.
     Unavailable,
+    /// 429 to every PUT.
+    Rate,
     /// 403 to every PUT.
     Forbid,
     /// 409 contradiction to PUTs with seq above 0.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use exhibit_client::ClientError;
+use exhibit_client::{ClientError, is_of_the_statement};
 use exhibit_evidence::Anchor;
 use exhibit_evidence::body::REVOCATION_REASONS;
 use exhibit_pki::crl::RevocationList;
@@ -56,8 +56,8 @@ pub async fn run(revoke: &Revoke, now: Timestamp) -> Result<Report, Failure> {
     }
     let list = revoked.begin(&authority, &certificate, (since, revoke.reason.0), (now, next_update))?;
     let stated = match ledger.revoke(&certificate, since, revoke.reason.0, list.der(), now).await {
-        // What fails on the appliance's side was kept, and is sent again.
-        Err(Failure::Client(ClientError::Refused(problem))) if problem.status < SERVER_FAILED => {
+        // What is not the statement's was kept, and is sent again.
+        Err(Failure::Client(ClientError::Refused(problem))) if is_of_the_statement(&problem) => {
             revoked.refused(certificate.fingerprint())?;
             return Err(Failure::Refused(format!("the ledger does not take it, and nothing is revoked: {}", problem.detail)));
         }
@@ -110,6 +110,3 @@ fn give_out(authority: &Authority, list: &RevocationList, out: Option<&Path>) ->
         None => Ok(()),
     }
 }
-
-/// HTTP: from here on it is not the statement's fault.
-const SERVER_FAILED: u16 = 500;

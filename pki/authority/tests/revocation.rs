@@ -106,7 +106,7 @@ fn nothing_is_on_a_list_that_is_not_on_the_ledger() {
 /// Whatever command delivers it: from then on it is on every list.
 #[test]
 fn what_another_command_delivers_is_on_the_next_list() {
-    for manner in [Manner::AdmitAndDie, Manner::Overloaded] {
+    for manner in [Manner::AdmitAndDie, Manner::Overloaded, Manner::Rate] {
         let city = city();
         city.ledger.behave(manner);
         let cut = revoke(&city, "--certificate camera.pem --reason key-compromise");

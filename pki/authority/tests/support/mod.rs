@@ -28,6 +28,8 @@ pub enum Manner {
     Refuse,
     /// Says that it can not take it now.
     Overloaded,
+    /// Says that too much is asked.
+    Rate,
     /// Answers with a receipt that another key signed.
     FalseReceipt,
 }
@@ -128,6 +130,9 @@ impl State {
         self.sent.lock().unwrap().push(entry.to_vec());
         self.attachments.lock().unwrap().push(attachments.to_vec());
         let manner = *self.manner.lock().unwrap();
+        if manner == Manner::Rate {
+            return Some(problem(429, "rate"));
+        }
         if manner == Manner::Overloaded {
             return Some(problem(503, "overloaded"));
         }
